@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/engine.h: a guest CPU: what an engine that executes guest code offers.
+ *
+ * Called by linux/ (runs threads, handles exits) and tests. Calls mmu/ for each access and
+ * space/ for each fault. Knows no files, processes or system calls: it stops and says why.
+ */
+#ifndef PG_CPU_ENGINE_H
+#define PG_CPU_ENGINE_H
+
+#include "base/types.h"
+#include "mmu/tlb.h"
+#include "space/space.h"
+
+enum pg_gpr { PG_RAX, PG_RCX, PG_RDX, PG_RBX, PG_RSP, PG_RBP, PG_RSI, PG_RDI, PG_R8, PG_R9, PG_R10, PG_R11, PG_R12,
+	PG_R13, PG_R14, PG_R15, PG_GPRS };
+
+/* x87, SSE and AVX state in the standard (non-compacted) XSAVE format. Intel SDM vol. 1, 13.4. */
+#define PG_XSAVE_BYTES 4096
+struct pg_xsave {
+	_Alignas(64) uint8_t bytes[PG_XSAVE_BYTES];
+};
+
+/* The architectural state of a guest thread, precise whenever run() has returned. */
+struct pg_cpu_regs {
+	uint64_t gpr[PG_GPRS]; /* by enum pg_gpr: the x86 encoding order */
+	uint64_t rip;
+	uint64_t rflags;       /* user-visible bits; IF and bit 1 always set */
+	uint64_t fs_base, gs_base;
+	struct pg_xsave *x;    /* owned by the CPU; pg_engine_xsave_size() bytes are meaningful */
+};
+
+/* Why run() returned. regs.rip is the instruction that did not complete, except where said. */
+enum pg_exit {
+	PG_EXIT_SYSCALL,     /* syscall executed: rip is behind it, rcx and r11 set as by hardware */
+	PG_EXIT_FAULT,       /* a page fault that space/ refused: see fault_va, fault_end, fault_access */
+	PG_EXIT_GP,          /* general protection, non-canonical address: SIGSEGV SI_KERNEL, si_addr 0 */
+	PG_EXIT_DIVIDE,      /* #DE: SIGFPE FPE_INTDIV */
+	PG_EXIT_FP,          /* unmasked x87 or SSE exception: SIGFPE, code from the status word */
+	PG_EXIT_BREAKPOINT,  /* int3: SIGTRAP, rip is behind it */
+	PG_EXIT_ILLEGAL,     /* ud2 or invalid encoding: SIGILL ILL_ILLOPN */
+	PG_EXIT_UNSUPPORTED, /* valid but not handled by this engine: SIGILL, its bytes to be shown */
+	PG_EXIT_ALIGN,       /* #AC, or misaligned SSE operand is GP: SIGBUS BUS_ADRALN */
+	PG_EXIT_STEP,        /* TF was set: one instruction done; SIGTRAP TRAP_TRACE, rip is behind it */
+	PG_EXIT_INTERRUPTED, /* pg_engine interrupt(): between instructions */
+	PG_EXIT_BUDGET,      /* the instruction budget of run() is used up (single-step testing) */
+};
+
+struct pg_exit_info {
+	enum pg_exit why;
+	pg_va fault_va;
+	enum pg_access fault_access;
+	enum pg_fault_end fault_end;
+	uint8_t bytes[15]; /* of the instruction, for ILLEGAL and UNSUPPORTED */
+	uint8_t length;    /* how many of them could be read */
+};
+
+/* Exact counts of what completed; zero where a mode does not count (has_tlb false: no TLB or access figures). */
+struct pg_cpu_stats {
+	uint64_t instructions;   /* completed; a rep string instruction is one */
+	uint64_t loads, stores;  /* data accesses, a read-modify-write is one of each; each element of a rep is one */
+	uint64_t fetch_runs;     /* instruction fetch lookups, see translate.h */
+	uint64_t page_crossings; /* accesses that needed two lookups */
+	uint64_t data_lookups;   /* all data lookups: loads + stores - RMW pairs + crossings + repeats after faults */
+	uint64_t fetch_lookups;
+	uint64_t blocks_translated, code_bytes, guest_bytes_translated;
+	uint64_t translations_dropped; /* by stores into code, or unmapping */
+	bool has_tlb;
+	struct pg_mmu_stats mmu;
+};
+
+struct pg_engine_config {
+	struct pg_vm *vm;
+	struct pg_mmu_config mmu;
+	bool fast; /* host-mapped frames; no TLB figures */
+};
+
+struct pg_engine; /* shared by all CPUs of the machine: the code cache */
+struct pg_cpu;    /* one guest thread's CPU; first member: struct pg_cpu_regs regs */
+
+struct pg_engine_ops {
+	const char *name;
+	const char *summary;
+	/* *why: a static sentence naming the cause when it fails. */
+	int (*create)(const struct pg_engine_config *c, struct pg_engine **out, const char **why);
+	void (*destroy)(struct pg_engine *e);
+	int (*cpu_create)(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out);
+	void (*cpu_destroy)(struct pg_cpu *c);
+	struct pg_cpu_regs *(*regs)(struct pg_cpu *c); /* to read and set while not running */
+	/* The thread goes on in another space (exec). */
+	void (*cpu_switch)(struct pg_cpu *c, struct pg_space *s);
+	/*
+	 * Runs until something that the engine cannot do itself. max_instructions 0: no limit; a limit is slow and for tests
+	 * and single-stepping. Machine lock held.
+	 */
+	enum pg_exit (*run)(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info);
+	/* Makes run() return PG_EXIT_INTERRUPTED soon. Async-signal-safe; sticky until run() has returned it. */
+	void (*interrupt)(struct pg_cpu *c);
+	/* Bytes of a frame with translations changed by other means (pg_vm_hooks.code_written). */
+	void (*code_written)(struct pg_engine *e, pg_pfn f);
+	void (*stats)(struct pg_cpu *c, struct pg_cpu_stats *out);
+	const char *(*check)(struct pg_engine *e);
+	/* Highest usable guest address + 1 in this mode (2^47 - 4096, less in fast mode). */
+	uint64_t (*address_top)(const struct pg_engine *e);
+};
+
+extern const struct pg_engine_ops pg_engine_translator;
+
+/* The guest's XCR0 and the size of its XSAVE image; CPUID as the guest sees it. */
+uint64_t pg_cpu_guest_xcr0(void);
+uint32_t pg_cpu_guest_xsave_bytes(void);
+void pg_cpu_guest_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]); /* eax ebx ecx edx */
+
+#endif

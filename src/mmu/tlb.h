@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/tlb.h: the MMU of one guest CPU: translation lookaside buffers and the walker.
+ *
+ * Called by cpu/ for each guest access that its inline check did not answer, and by space/
+ * (through struct pg_shootdown) when a mapping changes. Calls mmu/table.h.
+ *
+ * The inline check. For each set of a first-level TLB, `struct pg_tlb_fast` mirrors the most
+ * recently used way. Under LRU a hit there changes no state, so translated code may check and use it
+ * without telling anyone; every other access must call pg_mmu_lookup(). Hits are therefore
+ * (accesses made) - (misses counted here), exact without being counted one by one.
+ *
+ * What is counted: one lookup for each data access (two for an access that crosses a page) and
+ * one for each fetch run (cpu/ says what that is); a lookup that ends in a fault and is repeated counts again.
+ */
+#ifndef PG_MMU_TLB_H
+#define PG_MMU_TLB_H
+
+#include "base/types.h"
+#include "mmu/table.h"
+
+/*
+ * The most recently used way of a set, as translated code wants it (32 bytes).
+ * An address a may use it for an access of n bytes if a + neg <= 4096 - n as unsigned 64-bit
+ * numbers; then the bytes are at host + (a + neg).
+ * An unusable entry has neg = host = PG_TLB_NOWHERE, the first non-canonical address: it matches only
+ * addresses that no guest can map, and the host access then traps as the guest's should.
+ */
+struct pg_tlb_fast {
+	uint64_t neg_read;  /* -(page address) if loads may use it */
+	uint64_t neg_write; /* -(page address) if stores may: writable, dirty, no translations */
+	uint64_t host;      /* address of the frame's first byte */
+	uint32_t code_id;   /* cpu/'s mark of the translations bound to this page; 0: none */
+	uint32_t reserved;
+};
+#define PG_TLB_NOWHERE ((uint64_t)1 << 63)
+
+/* Geometry of one TLB. */
+struct pg_tlb_geometry {
+	uint32_t entries; /* 0: this TLB is absent */
+	uint32_t ways;    /* divides entries; entries / ways is a power of two; 1 .. 256 */
+};
+
+struct pg_mmu_config {
+	struct pg_tlb_geometry l1d; /* data, or unified when l1i is absent */
+	struct pg_tlb_geometry l1i; /* instruction; absent: unified */
+	struct pg_tlb_geometry l2;  /* second level, unified; absent: one level */
+};
+
+/*
+ * Parses "64x4", "64x4,1536x12" (unified first level, then second) or "d64x4,i64x8,1536x12"
+ * (split): ENTRIESxWAYS each. -EINVAL and *why (a static sentence) for anything else.
+ */
+PG_MUST_CHECK int pg_mmu_config_parse(const char *text, struct pg_mmu_config *out, const char **why);
+/* Split d64x4,i64x8 with second level 1536x12: near a contemporary x86-64 core. */
+extern const struct pg_mmu_config pg_mmu_config_default;
+
+/* One entry, as pg_mmu_lookup() hands it out; valid until the next call on this MMU. */
+struct pg_tlb_way {
+	uint64_t vpn;     /* UINT64_MAX: invalid */
+	uint64_t host;    /* host address of the frame */
+	uint32_t pfn;
+	uint32_t code_id; /* see struct pg_tlb_fast; 0 on fill */
+	uint16_t asid;
+	uint8_t prot;     /* OR of enum pg_access that the entry allows */
+	uint8_t dirty;    /* D bit known to be set */
+	uint8_t code;     /* stores must not go inline: the frame has translations */
+};
+
+/* Which TLB a figure is about. */
+enum pg_tlb_which { PG_TLB_L1D, PG_TLB_L1I, PG_TLB_L2, PG_TLBS };
+
+struct pg_mmu_stats {
+	uint64_t slow_lookups[2];  /* calls of pg_mmu_lookup: [0] data, [1] fetch */
+	uint64_t misses[PG_TLBS];  /* unified: data and fetch misses are both in L1D */
+	uint64_t fetch_misses;     /* of misses[L1D] or misses[L1I]: those by fetch */
+	uint64_t l2_lookups;       /* = first-level misses when there is a second level */
+	uint64_t walks;
+	uint64_t walk_refs;        /* memory references made by walks */
+	uint64_t dirty_walks;      /* extra walks to set a D bit; refs are in walk_refs too */
+	uint64_t faulting_lookups; /* lookups that ended in a fault (to be repeated) */
+	uint64_t shootdowns;       /* pages or ranges invalidated on request */
+};
+
+/* Someone who caches translations of a space and must be told when they change. */
+struct pg_shootdown {
+	struct pg_shootdown *next; /* owned by the space's list */
+	/* Forget [start, end). Called with the machine lock held; must not fault or fail. */
+	void (*invalidate)(struct pg_shootdown *self, pg_vpn start, pg_vpn end);
+};
+
+struct pg_mmu; /* one guest CPU's MMU */
+
+/*
+ * fast_d: one element per set of l1d; fast_i: per set of l1i, or NULL when unified. Borrowed
+ * until destroy; the caller chooses where they lie so that its code can reach them.
+ * -ENOMEM, or -EINVAL for a bad geometry.
+ */
+PG_MUST_CHECK int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs,
+	struct pg_tlb_fast *fast_d, struct pg_tlb_fast *fast_i, struct pg_mmu **out);
+void pg_mmu_destroy(struct pg_mmu *m);
+
+/*
+ * Makes `table` (borrowed; NULL: none) the current one, its entries tagged asid. Nothing is flushed: entries of
+ * other ASIDs stay, as on hardware; the inline mirrors are rebuilt.
+ */
+void pg_mmu_switch(struct pg_mmu *m, struct pg_table *table, uint16_t asid);
+
+enum pg_mmu_result {
+	PG_MMU_OK,
+	PG_MMU_NOT_PRESENT, /* no valid entry: a page fault */
+	PG_MMU_PROTECTION,  /* a valid entry without the right: a page fault */
+};
+
+/*
+ * The hardware's way for one access to the page of `a`: first level, second level, walk; sets A, and D for
+ * PG_WRITE; fills; makes the entry the most recently used of its set. On PG_MMU_OK *way is it.
+ */
+enum pg_mmu_result pg_mmu_lookup(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
+
+/*
+ * A lookup is known to hit the first level's most recently used ways n more times without state change, for
+ * callers that work page by page (string instructions). Nothing to do for exactness; see
+ * pg_mmu_pair_is_stable() for the one case where it is not true.
+ * True if alternating accesses to the pages of a and b hit the first level from the second round on.
+ */
+bool pg_mmu_pair_is_stable(const struct pg_mmu *m, pg_va a, pg_va b);
+
+/* Sets code_id of the first-level fetch entry of a's page, if there, and of its mirror. */
+void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id);
+/* Marks every entry of frame f, any ASID, as holding translated code or not (struct pg_tlb_way.code). */
+void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code);
+
+/*
+ * The link to hang on the space whose table this MMU uses (pg_space_attach): forgets pages of the
+ * ASID of the last pg_mmu_switch(). Owned by the MMU.
+ */
+struct pg_shootdown *pg_mmu_shootdown(struct pg_mmu *m);
+
+/* Forgets pages [start, end) of an ASID. Cost: min(pages, entries). */
+void pg_mmu_invalidate(struct pg_mmu *m, uint16_t asid, pg_vpn start, pg_vpn end);
+void pg_mmu_flush(struct pg_mmu *m);
+/*
+ * Makes every inline fetch check fail once more (mirror code_id = 0, recency untouched), so that a running CPU
+ * comes to its slow path soon. Async-signal-safe. pg_mmu_lookup() restores the mirror.
+ */
+void pg_mmu_poke(struct pg_mmu *m);
+
+void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out);
+/* NULL if its numbered invariants hold (mirrors true, entries agree with the table), or which is broken. */
+const char *pg_mmu_check(const struct pg_mmu *m);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/object.h: objects (files and shared memory as pages) and their pages, the page cache.
+ *
+ * Called by linux/ (makes objects from open files) and space/ (faults, regions). Calls frame/ and the
+ * object's pager.
+ */
+#ifndef PG_SPACE_OBJECT_H
+#define PG_SPACE_OBJECT_H
+
+#include "base/types.h"
+#include "frame/frame.h"
+
+struct pg_vm;
+struct pg_object; /* reference-counted; regions and the upper floor hold references */
+
+/*
+ * Where an object's pages come from and go to. Small enough to fake in a test. All calls with the
+ * machine lock held, which a pager may release around host calls that block.
+ */
+struct pg_pager {
+	const char *name;
+	/*
+	 * Fills buf[PG_PAGE_SIZE] with page `index`; bytes past the end of the object are zeroed.
+	 * 0, or a negative error: the guest gets SIGBUS (BUS_ADRERR).
+	 */
+	int (*read)(void *ctx, uint64_t index, void *buf);
+	/* Writes page `index` back, only the bytes below the present size. 0 or a negative error. */
+	int (*write)(void *ctx, uint64_t index, const void *buf);
+	/* The object's present size in bytes: pages wholly beyond it are SIGBUS. */
+	uint64_t (*size)(void *ctx);
+	/* The last reference is gone; frees ctx. May be NULL. */
+	void (*close)(void *ctx);
+};
+
+/*
+ * A new object with one reference, or the existing one with the same key and one reference more
+ * (then ctx is not taken, *existed is true). key: e.g. device and inode; {0, 0}: never shared by key.
+ * name (copied) is what reports show, e.g. a path. pager NULL: anonymous shared memory of fixed size_bytes
+ * (zero-filled on demand).
+ * -ENOMEM.
+ */
+struct pg_object_key {
+	uint64_t device;
+	uint64_t inode;
+};
+PG_MUST_CHECK int pg_object_open(struct pg_vm *vm, struct pg_object_key key, const char *name,
+	const struct pg_pager *pager, void *ctx, uint64_t size_bytes, struct pg_object **out,
+	bool *existed);
+void pg_object_ref(struct pg_object *o);
+void pg_object_unref(struct pg_object *o); /* the last one writes dirty pages back and frees all */
+const char *pg_object_name(const struct pg_object *o);
+struct pg_object_key pg_object_get_key(const struct pg_object *o);
+struct pg_object *pg_object_find(struct pg_vm *vm, struct pg_object_key key); /* borrowed or NULL */
+
+/*
+ * Coherence with host reads and writes of the same file. Before the host reads [start, end) of
+ * the file: writes dirty pages of it back. After the host wrote it: refreshes the resident pages. After truncation: pages
+ * at or beyond the new size leave every page table and the cache. Bytes.
+ */
+PG_MUST_CHECK int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end);
+PG_MUST_CHECK int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end);
+void pg_object_truncated(struct pg_object *o, uint64_t new_size);
+/* Writes dirty pages of [start, end) back. The first error; the data of a failed page is kept, dirty. */
+PG_MUST_CHECK int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end);
+
+uint64_t pg_object_resident(const struct pg_object *o); /* pages in frames */
+
+#endif
