@@ -27,8 +27,8 @@
  * flags, pins, mappings or reverse map. F6 the reverse map of a frame is no longer than map_count,
  * and has no mapping twice.
  *
- * Allocation splits the lower half off and frees go to the head of their list, so a fresh machine
- * hands frames out in ascending order; the engine's fast mode merges neighbours.
+ * Allocation takes from the smallest block that will do and splits the lower half off; so a fresh
+ * machine hands frames out in ascending order block by block: the engine's fast mode merges neighbours.
  * Not here: which frame to evict (reclaim/), what a page is (space/).
  */
 #include "frame/frame.h"
