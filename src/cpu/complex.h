@@ -13,7 +13,7 @@
  * pg_complex_uses_vectors() says so.
  *
  * Invariants:
- *   C1  A result other than DONE and AGAIN leaves rip and every register as before the instruction, except that a
+ *   C1  A result other than DONE, AGAIN and BREAKPOINT leaves rip and every register as before the instruction, except that a
  *       string instruction under rep, or a gather, keeps the elements that are complete (Intel SDM vol. 2, REP, VPGATHER).
  *   C2  Memory is reached only inside fragments that resolve() gave out since the last call of resolve()
  *       that returned more than 0 (see there).
@@ -70,6 +70,7 @@ enum pg_complex_result {
 	PG_COMPLEX_GP,          /* #GP: SIGSEGV, SI_KERNEL */
 	PG_COMPLEX_SS,          /* #SS, a non-canonical address based on rsp or rbp: SIGBUS, SI_KERNEL */
 	PG_COMPLEX_FP,          /* #MF, a pending x87 exception: SIGFPE */
+	PG_COMPLEX_BREAKPOINT,  /* int 3 in its two-byte form: SIGTRAP; rip is behind it */
 	PG_COMPLEX_ILLEGAL,     /* #UD, also for all that CPUID does not offer: SIGILL */
 	PG_COMPLEX_UNSUPPORTED, /* valid on this host but not done here */
 };
