@@ -149,6 +149,10 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	s->size = (uint16_t)size;
 	s->access = (uint8_t)access;
 	s->rmw = rmw;
+	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
+	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
+		(access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH : in->kind == K_POP);
+	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
 	if (pg_tr_fast(tr)) {
 		pg_fast_probe(tr, SA);
 		s->resume = m->p;

@@ -65,7 +65,7 @@ static void vec_free(struct pg_vec *v, size_t size)
 int pg_cache_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
-	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t);
+	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t) + CAP_PAGES * sizeof(uint32_t);
 	e->code = reserve(e->code_bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
 	bool ok = e->code && vec_init(&e->blocks, sizeof(struct pg_block), CAP_BLOCKS) &&
 		vec_init(&e->rows, sizeof(struct pg_insn_row), CAP_ROWS) &&
@@ -85,6 +85,7 @@ int pg_cache_create(struct pg_engine *e, const char **why)
 	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->counters = (uint64_t *)(void *)(e->code + CODE_BYTES);
 	e->cap_counters = COUNTERS;
+	e->live = (uint32_t *)(void *)(e->counters + COUNTERS);
 	e->next_id = 1;
 	e->emit.p = e->code;
 	e->emit.end = e->code + CODE_BYTES;

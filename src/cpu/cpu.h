@@ -71,7 +71,7 @@ struct pg_cpu {
 	uint32_t site;       /* which record the code was left at */
 	uint32_t leave;      /* enum pg_leave */
 	uint32_t mxcsr_host;
-	uint32_t poll;       /* fast mode: non-zero asks back edges to leave */
+	uint32_t spare;
 	/* C only. */
 	struct pg_engine *engine;  /* borrowed */
 	struct pg_space *space;    /* borrowed */
@@ -97,7 +97,15 @@ struct pg_cpu {
 	struct {
 		int signo, code;
 		uint64_t addr, pc, error;
+		int window; /* fast mode: 1 refused, info set; 2 a store into code */
 	} trap;
+	/* The exit that led out, to be pointed at the next block. */
+	uint32_t link; /* exit record, or PG_NIL */
+	bool link_indirect;
+	uint64_t link_generation;
+	uint64_t port_lookups; /* made by an instruction executed in C */
+	uint32_t tmp_marks[4]; /* ends of record arrays before a temporary block */
+	uint64_t window_maps;  /* fast mode */
 	struct pg_exit_info info; /* being built */
 	uint8_t *area;            /* the mapping this struct lies in */
 	size_t area_bytes;
@@ -156,9 +164,8 @@ struct pg_site {
 	uint8_t access;    /* enum pg_access of the check */
 	uint8_t rmw;
 	uint8_t flags;     /* enum pg_flags_at while the check runs */
-	uint8_t group;     /* rows it stands for beyond its own; > 0: a shared check */
+	uint8_t stack;     /* through SS: a non-canonical address is #SS */
 	uint16_t op_len;   /* bytes from resume to the end of the operation, for crossing copies */
-	int16_t lo;        /* shared check: bytes below the first access that it covers */
 	uint8_t *resume;   /* with SA = offset and SB = frame */
 };
 
@@ -216,7 +223,7 @@ struct pg_engine {
 	uint32_t n_counters, cap_counters;
 	/* Stubs. */
 	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_fetch_live, *stub_indirect,
-		*stub_trap, *stub_chain, *stub_step, *stub_conflict, *code_start;
+		*stub_trap, *stub_chain, *stub_commit, *code_start;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
 	uint32_t *block_hash;
@@ -305,5 +312,10 @@ void pg_fast_protect(struct pg_engine *e, pg_pfn f);
 int pg_traps_install(void);
 void pg_traps_enter(struct pg_cpu *c);
 void pg_traps_leave(void);
+/* Is host address pc in this engine's code cache? */
+static inline bool pg_in_code(const struct pg_engine *e, uint64_t pc)
+{
+	return pc - (uint64_t)(uintptr_t)e->code < e->code_bytes;
+}
 
 #endif

@@ -282,7 +282,7 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 		recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth;
-		return exit_with(c, pg_is_stack_access(c, s) ? PG_EXIT_SS : PG_EXIT_GP);
+		return exit_with(c, s->stack ? PG_EXIT_SS : PG_EXIT_GP);
 	}
 	if (resolve(c, ea, s->size, (enum pg_access)s->access, &fr) != 0) {
 		recover_flags(c, (enum pg_flags_at)s->flags);
@@ -327,9 +327,7 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 
 static enum turn leave_commit(struct pg_cpu *c)
 {
-	struct pg_site *s = pg_site_at(c->engine, c->cross.site);
 	uint8_t *from = c->bounce + c->scratch[0];
-	(void)s;
 	memcpy(c->cross.host[0], from, c->cross.len[0]);
 	memcpy(c->cross.host[1], from + c->cross.len[0], c->cross.len[1]);
 	c->target = c->cross.resume;
@@ -475,6 +473,9 @@ static enum turn leave_complex(struct pg_cpu *c)
 	case PG_COMPLEX_ILLEGAL:
 		uncount(c, b, x->row);
 		return exit_with(c, PG_EXIT_ILLEGAL);
+	case PG_COMPLEX_BREAKPOINT:
+		uncount(c, b, x->row);
+		return exit_with(c, PG_EXIT_BREAKPOINT);
 	case PG_COMPLEX_UNSUPPORTED:
 		uncount(c, b, x->row);
 		return exit_with(c, PG_EXIT_UNSUPPORTED);
@@ -554,7 +555,7 @@ static enum turn leave_trap(struct pg_cpu *c, bool *step)
 	case SIGILL:
 		return exit_with(c, PG_EXIT_ILLEGAL);
 	case SIGBUS:
-		return exit_with(c, PG_EXIT_ALIGN);
+		return exit_with(c, c->trap.code == BUS_ADRALN ? PG_EXIT_ALIGN : PG_EXIT_SS);
 	case SIGTRAP:
 		return exit_with(c, PG_EXIT_BREAKPOINT);
 	default:
@@ -619,8 +620,6 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 		x = pg_exit_at(e, c->site);
 		recover_flags(c, (enum pg_flags_at)x->flags);
 		c->regs.rip = x->target;
-		if (x->stop == PG_EXIT_BREAKPOINT)
-			c->regs.rip++;
 		return exit_with(c, (enum pg_exit)x->stop);
 	case LEAVE_COMPLEX:
 		return leave_complex(c);

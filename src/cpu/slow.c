@@ -11,9 +11,8 @@
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site_id)
 {
 	struct pg_site *s = pg_site_at(c->engine, site_id);
-	uint64_t first = ea + (uint64_t)(int64_t)s->lo;
 	c->looked = 0;
-	if ((first & PG_PAGE_MASK) + s->size > PG_PAGE_SIZE || first >> 47 != 0)
+	if ((ea & PG_PAGE_MASK) + s->size > PG_PAGE_SIZE || ea >> 47 != 0)
 		return 1;
 	struct pg_tlb_way *way;
 	enum pg_mmu_result r =

@@ -149,10 +149,9 @@ void pg_stubs_make(struct pg_engine *e)
 
 	e->stub_chain = m->p;
 	emit_leave(e, LEAVE_CHAIN);
-	e->stub_step = m->p;
+	e->stub_commit = m->p;
 	emit_leave(e, LEAVE_COMMIT);
 	e->stub_trap = m->p;
 	emit_leave(e, LEAVE_TRAP);
-	e->stub_conflict = e->stub_indirect;
 	e->code_start = m->p;
 }

@@ -150,6 +150,14 @@ static void emit_page_check(struct pg_translator *tr, const struct pg_code_page 
 {
 	struct pg_engine *e = tr->e;
 	struct pg_emit *m = out(tr);
+	if (pg_tr_fast(tr)) {
+		uint32_t *live = &e->live[p - (struct pg_code_page *)e->pages.p];
+		ebytes(m, (const uint8_t[]){0x81, 0x3d}, 2); /* cmp dword [rip + d], imm32 */
+		e32(m, (uint32_t)((uint8_t *)live - (m->p + 8)));
+		e32(m, p->id);
+		add_cold(tr, e_jcc(m, CC_NE, NULL), COLD_FETCH, tr->block, 0, 0);
+		return;
+	}
 	uint32_t set = (uint32_t)p->vpn & (e->sets_fetch - 1);
 	e8(m, 0x65);
 	e8(m, 0x81);
@@ -227,7 +235,9 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_stop(tr, in->rip + in->length, PG_EXIT_SYSCALL, true);
 		break;
 	case K_STOP:
-		pg_emit_stop(tr, in->rip, (enum pg_exit)in->stop, false);
+		/* A breakpoint is a trap: rip is behind it. */
+		pg_emit_stop(tr, in->stop == PG_EXIT_BREAKPOINT ? in->rip + in->length : in->rip,
+			(enum pg_exit)in->stop, false);
 		break;
 	case K_JMP:
 	case K_JCC:
