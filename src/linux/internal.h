@@ -81,6 +81,7 @@ struct pg_signals {
 	uint64_t caught;      /* host signals for which our handler is installed */
 	struct sigaction former[PG_NSIG + 1];
 	uint64_t former_mask;
+	uint64_t in_host_mask; /* the guest mask that the host mask was last made from */
 	struct pg_inbox in;
 };
 
