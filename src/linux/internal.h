@@ -30,6 +30,7 @@
 #define PG_ERESTARTNOHAND 514 /* restart if no handler runs */
 
 #define PG_NSIG 64
+#define SA_RESTORER_FLAG 0x04000000u /* the C library hides it */
 #define PG_INBOX 256
 
 /* Linux's siginfo_t, 128 bytes, kept as the guest's bytes. */

@@ -19,7 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SA_RESTORER_FLAG 0x04000000u
 #define QUEUE_MOST 4096
 #define BIT(n) ((uint64_t)1 << ((n) - 1))
 #define FAULTS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGFPE) | BIT(SIGSYS))
