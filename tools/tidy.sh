@@ -1,0 +1,15 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# clang-tidy with the tree's .clang-tidy over the sources that BUILD compiles: tidy.sh BUILD [FILE...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:?usage: tidy.sh BUILD [FILE...]}
+shift
+if [ $# -eq 0 ]; then
+	mapfile -t files < <(find src -name '*.c' | sort)
+else
+	files=("$@")
+fi
+printf '%s\0' "${files[@]}" |
+	xargs -0 -n 2 -P "$(nproc)" clang-tidy -p "$build" --quiet --warnings-as-errors='*' 2> /dev/null
+echo "tidy: ${#files[@]} files, nothing to say"
