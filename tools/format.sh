@@ -3,4 +3,4 @@
 # clang-format over every C file of the tree, in place.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-find include src tests bench -name '*.[ch]' -print0 | xargs -0 clang-format -i
+find include src tests bench docs -name '*.[ch]' -print0 | xargs -0 clang-format -i

@@ -147,7 +147,7 @@ def man_pages_are_well_formed(root):
 
 
 def sources_are_clang_formatted(root):
-    paths = files(root, C_FILE, ["include", "src", "tests", "bench"])
+    paths = files(root, C_FILE, ["include", "src", "tests", "bench", "docs"])
     if not paths:
         return []
     done = subprocess.run(["clang-format", "--dry-run"] + paths, cwd=root,
