@@ -16,7 +16,7 @@ import sys
 
 TAP = re.compile(r"^(not ok|ok)\b(.*)$", re.M)
 CMOCKA = re.compile(r"^\[\s+(OK|FAILED)\s+\] (\w+)\s*$", re.M)
-CMOCKA_ERROR = re.compile(r"^\[\s+(?:FAILED|ERROR)\s+\] (\w+)", re.M)
+CMOCKA_ERROR = re.compile(r"^\[\s+FAILED\s+\] ([A-Za-z_]\w*)\s*$", re.M)
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed\s*$", re.M)
 FINE = ("OK", "SKIP", "EXPECTEDFAIL")
 
