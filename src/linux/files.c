@@ -39,13 +39,12 @@ int pg_linux_fd_limit(void)
 	return (int)(top / 2);
 }
 
-int pg_linux_own_fd(int fd)
+/* A copy of fd among our own numbers, close-on-exec; the old one stays open. Or a negative errno. */
+static int own_copy(int fd)
 {
 	int limit = pg_linux_fd_limit(), n;
 	struct rlimit r;
 
-	if (fd >= limit)
-		return fd;
 	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
 		return -errno;
 	if (r.rlim_cur < r.rlim_max) {
@@ -59,6 +58,16 @@ int pg_linux_own_fd(int fd)
 		n = -errno;
 	if (r.rlim_cur < r.rlim_max)
 		(void)setrlimit(RLIMIT_NOFILE, &r);
+	return n;
+}
+
+int pg_linux_own_fd(int fd)
+{
+	int n;
+
+	if (fd >= pg_linux_fd_limit())
+		return fd;
+	n = own_copy(fd);
 	if (n >= 0)
 		close(fd);
 	return n;
@@ -198,19 +207,6 @@ static struct pg_file *find_file(struct pg_linux *l, struct pg_object_key key)
 		if (f->key.device == key.device && f->key.inode == key.inode)
 			return f;
 	return NULL;
-}
-
-/* A copy of fd among our own numbers. The guest's stays open. */
-static int own_copy(int fd)
-{
-	int n = dup(fd), moved;
-
-	if (n < 0)
-		return -errno;
-	moved = pg_linux_own_fd(n);
-	if (moved < 0)
-		close(n);
-	return moved;
 }
 
 static struct pg_object_key key_of(const struct stat *st)

@@ -30,6 +30,7 @@
 #define PG_ERESTARTNOHAND 514 /* restart if no handler runs */
 
 #define PG_NSIG 64
+#define SA_RESTORER_FLAG 0x04000000u /* the C library hides it */
 #define PG_INBOX 256
 
 /* Linux's siginfo_t, 128 bytes, kept as the guest's bytes. */
@@ -81,6 +82,7 @@ struct pg_signals {
 	uint64_t caught;      /* host signals for which our handler is installed */
 	struct sigaction former[PG_NSIG + 1];
 	uint64_t former_mask;
+	uint64_t in_host_mask; /* the guest mask that the host mask was last made from */
 	struct pg_inbox in;
 };
 
