@@ -10,6 +10,10 @@ if [ $# -eq 0 ]; then
 else
 	files=("$@")
 fi
+# The commands of the build, without what only gcc knows.
+commands=$(mktemp -d)
+trap 'rm -rf "$commands"' EXIT
+sed 's/ -fno-tree-[a-z-]*//g' "$build/compile_commands.json" > "$commands/compile_commands.json"
 printf '%s\0' "${files[@]}" |
-	xargs -0 -n 2 -P "$(nproc)" clang-tidy -p "$build" --quiet --warnings-as-errors='*' 2> /dev/null
+	xargs -0 -n 2 -P "$(nproc)" clang-tidy -p "$commands" --quiet --warnings-as-errors='*' 2> /dev/null
 echo "tidy: ${#files[@]} files, nothing to say"

@@ -51,12 +51,12 @@ const char *pg_format_size(uint64_t bytes, char *text)
 const char *pg_format_share(uint64_t part, uint64_t whole, char *text)
 {
 	if (whole == 0) {
-		strcpy(text, "-");
+		snprintf(text, PG_FORMAT_BYTES, "-");
 		return text;
 	}
 	double share = 100.0 * (double)part / (double)whole;
 	if (part > 0 && share < 0.05) {
-		strcpy(text, "<0.1 %");
+		snprintf(text, PG_FORMAT_BYTES, "<0.1 %%");
 		return text;
 	}
 	/* from 99 on two digits, and as many more as it takes that what is not all does not look so

@@ -30,8 +30,6 @@
 #include "ui/format.h"
 #include "ui/report.h"
 
-extern char **environ;
-
 struct run {
 	const struct pg_options *o;
 	struct pg_vm *vm;
