@@ -27,6 +27,8 @@ static void random_x87(struct rng *r, uint8_t *x)
 	uint16_t sw = (uint16_t)(rng_next(r) & 0x4700) | (uint16_t)(rng_below(r, 8) << 11);
 	if (rng_chance(r, 20))
 		sw |= (uint16_t)(rng_next(r) & 0x3f & cw); /* sticky flags of masked exceptions */
+	if (rng_chance(r, 3))
+		sw |= (uint16_t)(rng_next(r) & 0x3f); /* one pending, perhaps */
 	memcpy(x, &cw, 2);
 	memcpy(x + 2, &sw, 2);
 	x[4] = rng_chance(r, 60) ? 0xff : rng_chance(r, 50) ? 0 : (uint8_t)rng_next(r);
@@ -400,8 +402,11 @@ static void aim_operand(struct insn_case *c, struct rng *r, ZydisDecodedInstruct
 		} else {
 			if (index >= 0 && rng_chance(r, 70))
 				c->before.gpr[index] = rng_below(r, 64);
-			c->before.gpr[base] =
-				rest - (index >= 0 ? c->before.gpr[index] * scale : 0);
+			uint64_t by = index < 0 ? 0
+				: i->mnemonic == ZYDIS_MNEMONIC_XLAT
+				? c->before.gpr[index] & 0xff
+				: c->before.gpr[index];
+			c->before.gpr[base] = rest - by * scale;
 		}
 		if (i->address_width == 32) /* what is above must not matter */
 			c->before.gpr[base] =

@@ -14,6 +14,7 @@
 #include "insn.h"
 
 #include <getopt.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -325,6 +326,15 @@ int main(int argc, char **argv)
 	struct progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return 2;
+	/* Tracer and child on one CPU: five times faster than waking another. */
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	if (cpu >= 0) {
+		CPU_SET(cpu, &set);
+		if (sched_setaffinity(0, sizeof set, &set))
+			perror("insn: sched_setaffinity");
+	}
 	insn_templates_init();
 	insn_memory_init(o.mode == MODE_NATIVE ? (uint64_t)1 << 47
 					       : insn_engine_top(&pg_engine_translator, o.mode == MODE_FAST));
