@@ -95,11 +95,10 @@ static enum pg_mmu_result walk(struct pg_mmu *m, const struct lookup *k, found *
 PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l,
 	const struct lookup *k, unsigned ways, const found *f)
 {
-	unsigned way = pg_set_oldest(k->block, ways);
+	unsigned way = pg_set_replace(k->block, ways);
 	struct pg_l1_entry *e = pg_l1_slot(k->block, ways, way);
 
-	pg_set_marks(k->block)[way] = pg_mark(f->vpn, f->asid);
-	pg_set_touch(k->block, ways, way);
+	pg_set_marks(k->block)[way] = pg_mark(k->vpn, m->salt);
 	e->way.vpn = f->vpn;
 	e->way.host = (uint64_t)(uintptr_t)m->bytes + ((uint64_t)f->pfn << PG_PAGE_SHIFT);
 	e->way.pfn = f->pfn;
@@ -117,10 +116,9 @@ static void fill_l2(struct pg_mmu *m, const found *f)
 {
 	uint8_t *block = pg_sets_block(&m->l2, f->vpn);
 	unsigned ways = m->l2.ways;
-	unsigned way = pg_set_oldest(block, ways);
+	unsigned way = pg_set_replace(block, ways);
 
-	pg_set_marks(block)[way] = pg_mark(f->vpn, f->asid);
-	pg_set_touch(block, ways, way);
+	pg_set_marks(block)[way] = pg_mark(f->vpn, m->salt);
 	*pg_l2_slot(block, ways, way) = *f;
 }
 
@@ -187,7 +185,8 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 	e->way.dirty = 1;
 	pg_l1_make_image(l, e, k.set);
 	show(m, l, e, k.set, access);
-	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn, m->asid, &at)
+	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn, m->asid,
+				    pg_mark(vpn, m->salt), &at)
 			  : NULL;
 	if (copy)
 		copy->bits |= PG_L2_DIRTY;
@@ -200,7 +199,7 @@ PG_INLINE found *find_l2(struct pg_mmu *m, uint64_t vpn, unsigned ways)
 {
 	uint8_t *block = pg_sets_block(&m->l2, vpn);
 	unsigned way;
-	found *f = pg_l2_find(block, ways, vpn, m->asid, &way);
+	found *f = pg_l2_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &way);
 
 	if (LIKELY(f))
 		pg_set_touch(block, ways, way);
@@ -266,9 +265,8 @@ PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l,
 {
 	uint64_t set = vpn & l->sets.mask;
 	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
-	uint16_t asid = m->asid;
 	unsigned at;
-	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, asid, &at);
+	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &at);
 
 	if (UNLIKELY(!e))
 		return miss_w(m, l, vpn, access, way);
@@ -278,6 +276,12 @@ PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l,
 	show(m, l, e, set, access);
 	*way = &e->way;
 	return PG_MMU_OK;
+}
+
+NOINLINE enum pg_mmu_result lookup_8(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
+{
+	return lookup(m, l, vpn, access, 8, miss_8, way);
 }
 
 NOINLINE enum pg_mmu_result lookup_n(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
@@ -294,9 +298,9 @@ enum pg_mmu_result pg_mmu_lookup(
 	uint64_t vpn = pg_vpn_of(a).v;
 
 	m->stats.slow_lookups[fetch]++;
-	if (l->sets.ways == 4)
+	if (LIKELY(l->sets.ways == 4))
 		return lookup(m, l, vpn, access, 4, miss_4, way);
 	if (l->sets.ways == 8)
-		return lookup(m, l, vpn, access, 8, miss_8, way);
+		return lookup_8(m, l, vpn, access, way);
 	return lookup_n(m, l, vpn, access, way);
 }

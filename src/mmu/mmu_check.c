@@ -23,7 +23,8 @@ static const char *check_set(const struct pg_sets *s, uint64_t set, size_t asid_
 		if (vpn == UINT64_MAX)
 			continue;
 		used++;
-		if (pg_set_marks(block)[i] != pg_mark(vpn, asid) || (vpn & s->mask) != set)
+		if (pg_set_marks(block)[i] != pg_mark(vpn, pg_mark_salt(asid)) ||
+			(vpn & s->mask) != set)
 			return "M2: an entry under the wrong mark or in the wrong set";
 		for (unsigned j = 0; j < i; j++) {
 			const uint8_t *o = pg_set_slot(block, s->ways, s->slot_bytes, j);

@@ -38,9 +38,15 @@ struct pg_sets {
 	uint32_t ways; /* 0: absent */
 };
 
-PG_INLINE uint16_t pg_mark(uint64_t vpn, uint16_t asid)
+/* What an ASID adds to its marks. */
+PG_INLINE uint16_t pg_mark_salt(uint16_t asid)
 {
-	return (uint16_t)(vpn ^ vpn >> 16 ^ asid * 0x9e37u);
+	return (uint16_t)(asid * 0x9e37u);
+}
+
+PG_INLINE uint16_t pg_mark(uint64_t vpn, uint16_t salt)
+{
+	return (uint16_t)(vpn ^ vpn >> 16 ^ salt);
 }
 
 PG_INLINE uint8_t *pg_sets_block(const struct pg_sets *s, uint64_t vpn)
@@ -69,14 +75,14 @@ PG_INLINE uint8_t *pg_set_slot(uint8_t *block, unsigned ways, unsigned slot_byte
 }
 
 /*
- * The entry of (vpn, asid) and its way in *way; NULL: none. slot_bytes and asid_at (where an entry
- * keeps its ASID) are constants.
+ * The entry of (vpn, asid), marked `mark`, and its way in *way; NULL: none. slot_bytes and asid_at
+ * (where an entry keeps its ASID) are constants.
  */
 PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, unsigned asid_at,
-	uint64_t vpn, uint16_t asid, unsigned *way)
+	uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
 {
 	const uint64_t *marks = (const uint64_t *)(const void *)block;
-	uint64_t want = pg_mark(vpn, asid) * PG_EACH_16;
+	uint64_t want = mark * PG_EACH_16;
 
 	/* Groups of 16 words: bit 16 * lane + word of `seen` is way 4 * word + lane. */
 	for (unsigned group = 0; group < ways; group += 64) {
@@ -129,33 +135,34 @@ PG_INLINE void pg_set_touch(uint8_t *block, unsigned ways, unsigned way)
 									((x ^ ~each) & high)))) &
 				  high;
 		x += younger >> 7;
-		ages[w] = x - (way / 8 == w ? own : 0);
+		ages[w] = x - (ways <= 8 || way / 8 == w ? own : 0);
 	}
 }
 
-/* The least recently used way; a free one, if there is one. */
-PG_INLINE unsigned pg_set_oldest(uint8_t *block, unsigned ways)
+/* Makes the least recently used way, a free one if there is one, the most recently used; which it
+ * is. */
+PG_INLINE unsigned pg_set_replace(uint8_t *block, unsigned ways)
 {
-	const uint64_t *ages = (const uint64_t *)(const void *)pg_set_ages(block, ways);
-	uint64_t want = (ways - 1) * PG_EACH_8;
+	uint64_t *ages = (uint64_t *)(void *)pg_set_ages(block, ways);
+	uint64_t oldest = (ways - 1) * PG_EACH_8;
+	unsigned way = 0;
 
-	/* Groups of 8 words: bit 8 * lane + word of `seen` is way 8 * word + lane. */
-	for (unsigned group = 0;; group += 64) {
-		unsigned n = ways - group < 64 ? ways - group : 64;
-		uint64_t seen = 0;
+	for (unsigned w = 0; w < (ways + 7) / 8; w++) {
+		unsigned lanes = ways - 8 * w < 8 ? ways - 8 * w : 8;
+		uint64_t was = ages[w], x = was ^ oldest;
+		/* The top bit of the lane that is 0, and perhaps of some above it. */
+		uint64_t seen = (x - PG_EACH_8) & ~x & (PG_EACH_8 << 7);
+		unsigned shift = (unsigned)__builtin_ctzll(seen | (uint64_t)1 << 63) - 7;
 
-		for (unsigned w = 0; w < (n + 7) / 8; w++) {
-			uint64_t x = ages[group / 8 + w] ^ want;
-
-			seen |= ((x - PG_EACH_8) & ~x & (PG_EACH_8 << 7)) >> (7 - w);
+		/* All grow older by one; the oldest, at `ways` then, becomes 0. */
+		was += PG_EACH_8 >> (64 - 8 * lanes);
+		if (ways <= 8 || seen) {
+			was -= (uint64_t)ways << shift;
+			way = 8 * w + shift / 8;
 		}
-		/* The lowest is true. 256 ways: padding is never wanted, there is none. */
-		if (seen || group + 64 >= ways) {
-			unsigned bit = (unsigned)__builtin_ctzll(seen);
-
-			return group + 8 * (bit & 7) + (bit >> 3);
-		}
+		ages[w] = was;
 	}
+	return way;
 }
 
 /* The most recently used way. */

@@ -22,29 +22,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
-{
-	const struct pg_tlb_way *w = &e->way;
-	struct pg_tlb_fast *i = &e->image;
-	bool writes = (w->prot & PG_WRITE) && w->dirty && !w->code;
-	/*
-	 * Where loads may go inline but stores may not, `host` is a real address, and NOWHERE would
-	 * let a store to the page of that name through. So in its own set, 0, neg_write names the
-	 * next page, whose set is 1. A single set has no such page: the slow path answers then.
-	 */
-	uint64_t never = set ? PG_TLB_NOWHERE : PG_TLB_NOWHERE - PG_PAGE_SIZE;
-
-	i->code_id = l->fetch && (w->prot & PG_EXEC) ? w->code_id : 0;
-	i->reserved = 0;
-	if (l->data && (w->prot & PG_READ) && (writes || l->sets.mask)) {
-		i->neg_read = -(w->vpn << PG_PAGE_SHIFT);
-		i->neg_write = writes ? i->neg_read : never;
-		i->host = w->host;
-	} else {
-		i->neg_read = i->neg_write = i->host = PG_TLB_NOWHERE;
-	}
-}
-
 void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
 	uint8_t *block = pg_sets_block(&l->sets, set);
@@ -81,7 +58,8 @@ void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 	uint8_t *block = pg_sets_block(&l->sets, vpn);
 	unsigned way;
 
-	if (pg_l1_find(block, l->sets.ways, vpn, asid, &way) && drop_way(&l->sets, block, way))
+	if (pg_l1_find(block, l->sets.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
+		drop_way(&l->sets, block, way))
 		pg_l1_mirror(m, l, vpn & l->sets.mask);
 }
 
@@ -90,7 +68,7 @@ void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
 	uint8_t *block = pg_sets_block(&m->l2, vpn);
 	unsigned way;
 
-	if (pg_l2_find(block, m->l2.ways, vpn, asid, &way))
+	if (pg_l2_find(block, m->l2.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way))
 		drop_way(&m->l2, block, way);
 }
 
@@ -166,14 +144,16 @@ int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg
 {
 	struct pg_mmu *m;
 	bool split = c->l1i.entries != 0;
+	void *p;
 	int err;
 
 	if (!geometry_ok(&c->l1d) || (split && (!geometry_ok(&c->l1i) || !fast_i)) || !fast_d ||
 		(c->l2.entries && !geometry_ok(&c->l2)))
 		return -EINVAL;
-	m = calloc(1, sizeof(*m));
-	if (!m)
+	if (posix_memalign(&p, _Alignof(struct pg_mmu), sizeof(*m)))
 		return -ENOMEM;
+	m = p;
+	*m = (struct pg_mmu){0};
 	m->unified = !split;
 	m->bytes = pg_frames_bytes(fs, (pg_pfn){0});
 	m->rows = pg_frames_row(fs, (pg_pfn){0});
@@ -215,6 +195,7 @@ void pg_mmu_switch(struct pg_mmu *m, struct pg_table *table, uint16_t asid)
 {
 	m->table = table;
 	m->asid = asid;
+	m->salt = pg_mark_salt(asid);
 	mirror_all(m);
 }
 
@@ -231,8 +212,8 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 	const struct pg_level1 *l = &m->l1[1];
 	uint64_t vpn = pg_vpn_of(a).v;
 	unsigned at;
-	struct pg_l1_entry *e =
-		pg_l1_find(pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, m->asid, &at);
+	struct pg_l1_entry *e = pg_l1_find(pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, m->asid,
+		pg_mark(vpn, m->salt), &at);
 
 	if (!e)
 		return;
