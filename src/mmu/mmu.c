@@ -33,13 +33,6 @@
 #define COLD static __attribute__((noinline, cold))
 #define NOINLINE static __attribute__((noinline))
 
-/* One lookup on its way. */
-struct lookup {
-	uint64_t vpn, set;
-	uint8_t *block; /* of the first level */
-	enum pg_access access;
-};
-
 /* Shows entry e as the mirror of its set. */
 PG_INLINE void show(struct pg_mmu *m, const struct pg_level1 *l, const struct pg_l1_entry *e,
 	uint64_t set, enum pg_access access)
@@ -67,23 +60,23 @@ static uint8_t prot_of(pg_pte e)
 typedef struct pg_l2_entry found;
 
 /* Walks for an access; sets A, and D for a store. On PG_MMU_OK *out is the entry. */
-static enum pg_mmu_result walk(struct pg_mmu *m, const struct lookup *k, found *out)
+static enum pg_mmu_result walk(struct pg_mmu *m, uint64_t vpn, enum pg_access access, found *out)
 {
-	pg_pte set = PG_PTE_A | (k->access == PG_WRITE ? PG_PTE_D : 0), e;
+	pg_pte set = PG_PTE_A | (access == PG_WRITE ? PG_PTE_D : 0), e;
 	unsigned refs = 0;
 
 	if (!m->table)
 		return PG_MMU_NOT_PRESENT;
-	e = m->table->form->walk(m->table, (pg_vpn){k->vpn}, &refs);
+	e = m->table->form->walk(m->table, (pg_vpn){vpn}, &refs);
 	m->stats.walk_refs += refs;
 	if (!e)
 		return PG_MMU_NOT_PRESENT;
 	out->prot = prot_of(e);
-	if (!(out->prot & k->access))
+	if (!(out->prot & access))
 		return PG_MMU_PROTECTION;
 	if ((e & set) != set)
-		m->table->form->update(m->table, (pg_vpn){k->vpn}, set, 0);
-	out->vpn = k->vpn;
+		m->table->form->update(m->table, (pg_vpn){vpn}, set, 0);
+	out->vpn = vpn;
 	out->pfn = pg_pte_pfn(e).v;
 	out->asid = m->asid;
 	out->bits = ((e | set) & PG_PTE_D ? PG_L2_DIRTY : 0) |
@@ -91,14 +84,16 @@ static enum pg_mmu_result walk(struct pg_mmu *m, const struct lookup *k, found *
 	return PG_MMU_OK;
 }
 
-/* Replaces the least recently used way of the lookup's set in the first level, of `ways` ways. */
+/* Fills a first level of `ways` ways: *f takes the place of the least recently used of its set. */
 PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l,
-	const struct lookup *k, unsigned ways, const found *f)
+	enum pg_access access, unsigned ways, const found *f)
 {
-	unsigned way = pg_set_replace(k->block, ways);
-	struct pg_l1_entry *e = pg_l1_slot(k->block, ways, way);
+	uint64_t set = f->vpn & l->sets.mask;
+	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
+	unsigned way = pg_set_replace(block, ways);
+	struct pg_l1_entry *e = pg_l1_slot(block, ways, way);
 
-	pg_set_marks(k->block)[way] = pg_mark(k->vpn, m->salt);
+	pg_set_marks(block)[way] = pg_mark(f->vpn, m->salt);
 	e->way.vpn = f->vpn;
 	e->way.host = (uint64_t)(uintptr_t)m->bytes + ((uint64_t)f->pfn << PG_PAGE_SHIFT);
 	e->way.pfn = f->pfn;
@@ -107,8 +102,8 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 	e->way.prot = f->prot;
 	e->way.dirty = (f->bits & PG_L2_DIRTY) != 0;
 	e->way.code = (f->bits & PG_L2_CODE) != 0;
-	pg_l1_make_image(l, e, k->set);
-	show(m, l, e, k->set, k->access);
+	pg_l1_make_image(l, e, set);
+	show(m, l, e, set, access);
 	return &e->way;
 }
 
@@ -129,36 +124,36 @@ COLD enum pg_mmu_result fault(struct pg_mmu *m, enum pg_mmu_result r)
 }
 
 /* The end of a lookup that no level answers: walks and fills both. */
-static enum pg_mmu_result walk_and_fill(struct pg_mmu *m, const struct pg_level1 *l,
-	const struct lookup *k, struct pg_tlb_way **way)
+NOINLINE enum pg_mmu_result walk_and_fill(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
 {
 	enum pg_mmu_result r;
 	found f;
 
 	m->stats.walks++;
-	r = walk(m, k, &f);
+	r = walk(m, vpn, access, &f);
 	if (UNLIKELY(r != PG_MMU_OK))
 		return fault(m, r);
 	if (m->l2.ways)
 		fill_l2(m, &f);
-	*way = fill_l1(m, l, k, l->sets.ways, &f);
+	*way = fill_l1(m, l, access, l->sets.ways, &f);
 	return PG_MMU_OK;
 }
 
-static void drop_both(struct pg_mmu *m, const struct pg_level1 *l, const struct lookup *k)
+static void drop_both(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn)
 {
-	pg_l1_drop(m, l, k->vpn, m->asid);
+	pg_l1_drop(m, l, vpn, m->asid);
 	if (m->l2.ways)
-		pg_l2_drop(m, k->vpn, m->asid);
+		pg_l2_drop(m, vpn, m->asid);
 }
 
 /* A store by an entry not known to be dirty: the extra walk that sets D. */
-static enum pg_mmu_result walk_for_dirty(struct pg_mmu *m, const struct lookup *k)
+NOINLINE enum pg_mmu_result walk_for_dirty(struct pg_mmu *m, uint64_t vpn)
 {
 	found f;
 
 	m->stats.dirty_walks++;
-	return walk(m, k, &f);
+	return walk(m, vpn, PG_WRITE, &f);
 }
 
 /*
@@ -168,23 +163,23 @@ static enum pg_mmu_result walk_for_dirty(struct pg_mmu *m, const struct lookup *
 COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 	enum pg_access access, struct pg_l1_entry *e, struct pg_tlb_way **way)
 {
-	struct lookup k = {vpn, vpn & l->sets.mask, pg_sets_block(&l->sets, vpn), access};
+	uint64_t set = vpn & l->sets.mask;
 	struct pg_l2_entry *copy;
 	enum pg_mmu_result r;
 	unsigned at;
 
 	if (!(e->way.prot & access)) {
-		drop_both(m, l, &k);
-		return walk_and_fill(m, l, &k, way);
+		drop_both(m, l, vpn);
+		return walk_and_fill(m, l, vpn, access, way);
 	}
-	r = walk_for_dirty(m, &k);
+	r = walk_for_dirty(m, vpn);
 	if (r != PG_MMU_OK) {
-		drop_both(m, l, &k);
+		drop_both(m, l, vpn);
 		return fault(m, r);
 	}
 	e->way.dirty = 1;
-	pg_l1_make_image(l, e, k.set);
-	show(m, l, e, k.set, access);
+	pg_l1_make_image(l, e, set);
+	show(m, l, e, set, access);
 	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn, m->asid,
 				    pg_mark(vpn, m->salt), &at)
 			  : NULL;
@@ -206,38 +201,41 @@ PG_INLINE found *find_l2(struct pg_mmu *m, uint64_t vpn, unsigned ways)
 	return f;
 }
 
+NOINLINE found *find_l2_n(struct pg_mmu *m, uint64_t vpn)
+{
+	return find_l2(m, vpn, m->l2.ways);
+}
+
 /* A miss in a first level of `ways` ways. */
 PG_INLINE enum pg_mmu_result miss(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 	enum pg_access access, unsigned ways, struct pg_tlb_way **way)
 {
-	uint64_t set = vpn & l->sets.mask;
-	struct lookup k = {vpn, set, l->sets.blocks + set * l->sets.block_bytes, access};
 	enum pg_mmu_result r;
 	found *f;
 
 	m->stats.misses[l->which]++;
 	m->stats.fetch_misses += access == PG_EXEC;
 	if (!m->l2.ways)
-		return walk_and_fill(m, l, &k, way);
+		return walk_and_fill(m, l, vpn, access, way);
 	m->stats.l2_lookups++;
-	f = m->l2.ways == 12 ? find_l2(m, vpn, 12) : find_l2(m, vpn, m->l2.ways);
+	f = LIKELY(m->l2.ways == 12) ? find_l2(m, vpn, 12) : find_l2_n(m, vpn);
 	if (UNLIKELY(!f)) {
 		m->stats.misses[PG_TLB_L2]++;
-		return walk_and_fill(m, l, &k, way);
+		return walk_and_fill(m, l, vpn, access, way);
 	}
 	if (UNLIKELY(!(f->prot & access))) {
 		pg_l2_drop(m, vpn, m->asid);
-		return walk_and_fill(m, l, &k, way);
+		return walk_and_fill(m, l, vpn, access, way);
 	}
 	if (UNLIKELY(access == PG_WRITE && !(f->bits & PG_L2_DIRTY))) {
-		r = walk_for_dirty(m, &k);
+		r = walk_for_dirty(m, vpn);
 		if (UNLIKELY(r != PG_MMU_OK)) {
 			pg_l2_drop(m, vpn, m->asid);
 			return fault(m, r);
 		}
 		f->bits |= PG_L2_DIRTY;
 	}
-	*way = fill_l1(m, l, &k, ways, f);
+	*way = fill_l1(m, l, access, ways, f);
 	return PG_MMU_OK;
 }
 
