@@ -45,17 +45,17 @@ static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDe
 			 "xrstor64 (%[guest])\n\t"                                                 \
 			 "movl %[rfbm], %%eax\n\t" instruction " (%[buf])\n\t"                     \
 			 "movl %[all], %%eax\n\t" keep "xrstor64 (%[host])"                        \
-			 :                                                                         \
+			 : "+&a"(eax)                                                              \
 			 : [host] "r"(host.bytes), [guest] "r"(x->bytes), [buf] "r"(buf->bytes),   \
-			 [rfbm] "r"(rfbm), [all] "r"(all), "a"(all), "d"(0)                        \
+			 [rfbm] "r"(rfbm), [all] "r"(all), "d"(0)                                  \
 			 : "memory", "cc")
 #define KEEP "xsave64 (%[guest])\n\t"
 #define LEAVE ""
 
-/* `eax` is an input that the block changes and leaves at its value: `all`. */
+/* Executes the instruction of that name on buf; word: its 16-bit form (x87). x is normalised before and after. */
 static void host_execute(ZydisMnemonic mnemonic, bool word, struct pg_xsave *x, struct state_buffer *buf, uint32_t rfbm)
 {
-	uint32_t all = (uint32_t)pg_cpu_guest_xcr0();
+	uint32_t all = (uint32_t)pg_cpu_guest_xcr0(), eax = all;
 	struct state_buffer host;
 	memset(host.bytes + IMAGE_XSTATE_BV, 0, XSAVE_HEADER_END - IMAGE_XSTATE_BV);
 	rfbm &= all;

@@ -31,12 +31,6 @@ static const int page_prot[WORLD_PAGES] = {
 	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
 	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, 0};
 
-/* The frame of a page: page 9 is an alias of page 7. */
-static unsigned frame_of(unsigned page)
-{
-	return page == 9 ? 7 : page;
-}
-
 uint64_t world_random(struct world *w)
 {
 	/* xorshift64* */
@@ -68,7 +62,7 @@ static uint8_t *our_byte(struct world *w, uint64_t va)
 	unsigned page;
 	if (!page_of(va, &page))
 		return NULL;
-	return w->pool[w->now] + frame_of(page) * PG_PAGE_SIZE + (va & PG_PAGE_MASK);
+	return w->pool[w->now] + page * PG_PAGE_SIZE + (va & PG_PAGE_MASK);
 }
 
 uint8_t *world_at(struct world *w, uint64_t va)
@@ -177,7 +171,7 @@ void world_write(struct world *w, uint64_t va, const void *bytes, size_t n)
 			continue;
 		uint8_t b = ((const uint8_t *)bytes)[i];
 		*our_byte(w, va + i) = b;
-		w->shared[frame_of(page) * PG_PAGE_SIZE + ((va + i) & PG_PAGE_MASK)] = b;
+		w->shared[page * PG_PAGE_SIZE + ((va + i) & PG_PAGE_MASK)] = b;
 	}
 }
 
@@ -205,7 +199,7 @@ static void child_main(int fd)
 	for (unsigned i = 0; i < WORLD_PAGES; i++) {
 		void *at = (void *)(WORLD_BASE + i * PG_PAGE_SIZE);
 		if (mmap(at, PG_PAGE_SIZE, page_prot[i], MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
-			    (off_t)(frame_of(i) * PG_PAGE_SIZE)) != at)
+			    (off_t)(i * PG_PAGE_SIZE)) != at)
 			die("mmap");
 	}
 	if (mmap((void *)WORLD_CODE, PG_PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
