@@ -22,6 +22,7 @@ struct case_class {
 	case_maker make;
 	unsigned rounds;
 	bool fault_page; /* microcode probes some byte of the page that faults: compare the page */
+	bool unsteady;   /* the processor's idea of what is in use changes when Linux switches: try again */
 };
 
 extern const struct case_class case_classes[];

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cpu/complex_image.h"
+
 #define CODE_OFFSET WORLD_BYTES
 #define SHARED_BYTES (WORLD_BYTES + PG_PAGE_SIZE)
 #define POISON 0xcc
@@ -219,12 +221,19 @@ static void wait_stop(struct world *w, int *sig)
 	*sig = WSTOPSIG(status);
 }
 
+/*
+ * While the SSE component is in its initial state, which includes MXCSR, Linux may hand out an older MXCSR: XSAVES
+ * does not write it then.
+ */
 static void read_xstate(struct world *w, struct pg_xsave *x)
 {
 	struct iovec v = {x->bytes, sizeof(x->bytes)};
 	if (ptrace(PTRACE_GETREGSET, w->child, NT_X86_XSTATE, &v) < 0)
 		die("PTRACE_GETREGSET");
 	w->xsave_bytes = v.iov_len;
+	uint32_t initial = IMAGE_MXCSR_INITIAL;
+	if (!(image_in_use(x) & IMAGE_SSE))
+		memcpy(x->bytes + IMAGE_MXCSR, &initial, sizeof(initial));
 }
 
 void world_open(struct world *w, uint64_t seed)
