@@ -684,8 +684,8 @@ static void write_image(struct world *w, uint64_t at, bool compact)
 		memcpy(x.bytes + IMAGE_XCOMP_BV, &comp, 8);
 	}
 	if (world_pick(w, 16) == 0) { /* a bit that must be 0, mostly; not those of components that only the host has */
-		uint64_t at = world_pick(w, 2) ? 512 + world_pick(w, 64) : 24 + world_pick(w, 4);
-		x.bytes[at] ^= (uint8_t)(1 << (at == IMAGE_XSTATE_BV || at == IMAGE_XCOMP_BV ? 3 + world_pick(w, 2) : world_pick(w, 8)));
+		uint64_t i = world_pick(w, 2) ? 512 + world_pick(w, 64) : 24 + world_pick(w, 4);
+		x.bytes[i] ^= (uint8_t)(1 << (i == IMAGE_XSTATE_BV || i == IMAGE_XCOMP_BV ? 3 + world_pick(w, 2) : world_pick(w, 8)));
 	}
 	world_write(w, at, x.bytes, IMAGE_END);
 }
