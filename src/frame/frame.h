@@ -79,6 +79,7 @@ void pg_frames_free(struct pg_frames *fs, pg_pfn first);
 
 /* The host address of the frame's first byte; valid until destroy. */
 void *pg_frames_bytes(const struct pg_frames *fs, pg_pfn f);
+/* The frame's row. Rows are one array, f.v its index, and so are the bytes; valid until destroy. */
 struct pg_frame *pg_frames_row(struct pg_frames *fs, pg_pfn f);
 /* The frame that holds the byte at a host address, or PG_PFN_NONE. */
 pg_pfn pg_frames_of_host(const struct pg_frames *fs, const void *host);
@@ -89,7 +90,10 @@ uint64_t pg_frames_total(const struct pg_frames *fs);
 uint64_t pg_frames_free_count(const struct pg_frames *fs);
 void pg_frames_stats(const struct pg_frames *fs, struct pg_frames_stats *out);
 
-/* Reverse map. add: -ENOMEM, nothing changed. remove: the mapping must be there. */
+/*
+ * Reverse map. add: -ENOMEM, nothing changed. remove: the mapping must be there. Neither touches
+ * map_count: whoever enters the page-table entry counts it (the zero page is counted, not listed).
+ */
 PG_MUST_CHECK int pg_frames_rmap_add(struct pg_frames *fs, pg_pfn f, void *space, pg_vpn vpn);
 void pg_frames_rmap_remove(struct pg_frames *fs, pg_pfn f, void *space, pg_vpn vpn);
 

@@ -62,7 +62,7 @@ struct pg_linux_hooks {
 	 */
 	void (*leave)(void *ctx);
 	/* A signal is delivered to the guest. handler 0: its default action. */
-	void (*signal)(void *ctx, int signo, int si_code, uint64_t si_addr, uint64_t handler);
+	void (*signal)(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler);
 };
 
 struct pg_linux_config {

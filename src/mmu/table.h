@@ -65,13 +65,22 @@ struct pg_table_form {
 	/* -ENOMEM: no frame for the root; -EINVAL: geometry not for this form. */
 	int (*create)(struct pg_frames *fs, const struct pg_geometry *g, struct pg_table **out);
 	void (*destroy)(struct pg_table *t); /* gives all nodes back */
-	/* Enters or replaces vpn. -ENOMEM: no frame for a node; the table is unchanged. */
+	/*
+	 * Enters or replaces vpn; pte has P. A 4-byte entry drops NX. -ENOMEM: no frame for a
+	 * node; -EINVAL: vpn is outside the geometry; the table is unchanged.
+	 */
 	int (*enter)(struct pg_table *t, pg_vpn vpn, pg_pte pte);
 	/* Removes vpn; the old entry with its A and D bits, or 0. Frees nodes that become empty. */
 	pg_pte (*remove)(struct pg_table *t, pg_vpn vpn);
-	/* Hardware's walk, no side effects: the entry or 0; *refs = memory references made. */
+	/*
+	 * Hardware's walk, no side effects: the entry or 0; *refs = memory references made. A vpn
+	 * outside the geometry has no entry and costs no reference.
+	 */
 	pg_pte (*walk)(const struct pg_table *t, pg_vpn vpn, unsigned *refs);
-	/* entry = (entry & ~clear) | set if present; the old entry, or 0 if there was none. */
+	/*
+	 * entry = (entry & ~clear) | set if present; the old entry, or 0 if there was none. Never
+	 * clears P. walk and update keep to the general registers: see meson.build.
+	 */
 	pg_pte (*update)(struct pg_table *t, pg_vpn vpn, pg_pte set, pg_pte clear);
 	/* The first present entry in [from, end): true and *found, *pte. */
 	bool (*next)(const struct pg_table *t, pg_vpn from, pg_vpn end, pg_vpn *found, pg_pte *pte);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/mmu_check.c: checks the invariants M1 to M6 of tlb.c. Called by tests and debug builds.
+ */
+#include "mmu/mmu_private.h"
+
+/* M1 and the part of M2 that every level has; vpn_of(slot) is the first word of a slot. */
+static const char *check_set(const struct pg_sets *s, uint64_t set)
+{
+	uint8_t *block = pg_sets_block(s, set);
+	const uint8_t *order = pg_set_order(block, s->ways);
+	bool seen[PG_MAX_WAYS] = {false}, ended = false;
+
+	for (unsigned i = 0; i < s->ways; i++) {
+		uint64_t tag = pg_set_tags(block)[i], vpn;
+
+		if (order[i] >= s->ways || seen[order[i]])
+			return "M1: the order of a set is no permutation";
+		seen[order[i]] = true;
+		vpn = *(const uint64_t *)(const void *)(block + s->slots_at +
+							order[i] * s->slot_bytes);
+		if (vpn == UINT64_MAX) {
+			ended = true;
+			if (tag != PG_TAG_FREE)
+				return "M2: a tag without an entry";
+			continue;
+		}
+		if (ended)
+			return "M1: an entry behind a free position";
+		if (tag >> 16 != (vpn & (UINT64_MAX >> 16)) || (vpn & s->mask) != set)
+			return "M2: an entry under the wrong tag or in the wrong set";
+		for (unsigned j = 0; j < i; j++)
+			if (pg_set_tags(block)[j] == tag &&
+				*(const uint64_t *)(const void *)(block + s->slots_at +
+								  order[j] * s->slot_bytes) == vpn)
+				return "M3: a page is twice in a set";
+	}
+	return NULL;
+}
+
+/* M5 and M6 for one entry of any level. */
+static const char *check_entry(const struct pg_mmu *m, uint16_t asid, const struct pg_l2_entry *e)
+{
+	unsigned refs;
+	pg_pte p;
+
+	if (e->pfn >= m->frames)
+		return "M5: an entry names no frame";
+	if ((m->rows[e->pfn].flags & PG_FRAME_CODE) && !e->code)
+		return "M6: an entry of a frame with translations lets stores go inline";
+	if (asid != m->asid)
+		return NULL;
+	p = m->table ? m->table->form->walk(m->table, (pg_vpn){e->vpn}, &refs) : 0;
+	if (!p)
+		return "M5: an entry that the table does not have";
+	if (pg_pte_pfn(p).v != e->pfn)
+		return "M5: an entry names another frame than the table";
+	if (!(p & PG_PTE_US) || (!(p & PG_PTE_RW) && (e->prot & PG_WRITE)) ||
+		((p & PG_PTE_NX) && (e->prot & PG_EXEC)))
+		return "M5: an entry allows more than the table";
+	if (!(p & PG_PTE_A))
+		return "M5: an entry whose page is not marked accessed";
+	if (e->dirty && !(p & PG_PTE_D))
+		return "M5: a dirty entry whose page is not marked dirty";
+	return NULL;
+}
+
+/* M4 for one set. */
+static const char *check_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
+{
+	uint8_t *block = pg_sets_block(&l->sets, set);
+	const struct pg_tlb_fast *f = &l->fast[set];
+	struct pg_l1_entry e = *pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[0]);
+
+	if (e.way.vpn == UINT64_MAX || e.way.asid != m->asid)
+		return f->neg_read == PG_TLB_NOWHERE && f->neg_write == PG_TLB_NOWHERE &&
+				       f->host == PG_TLB_NOWHERE && !f->code_id
+			       ? NULL
+			       : "M4: a mirror of nothing is usable";
+	pg_l1_make_image(l, &e, set);
+	if (f->neg_read != e.image.neg_read || f->neg_write != e.image.neg_write ||
+		f->host != e.image.host)
+		return "M4: a mirror is not its most recently used way";
+	if (f->code_id && f->code_id != e.image.code_id)
+		return "M4: the code_id of a mirror";
+	return NULL;
+}
+
+static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
+{
+	for (uint64_t s = 0; s <= l->sets.mask; s++) {
+		uint8_t *block = pg_sets_block(&l->sets, s);
+		const char *bad = check_set(&l->sets, s);
+
+		for (unsigned i = 0; !bad && i < l->sets.ways; i++) {
+			const struct pg_l1_entry *e =
+				pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[i]);
+			struct pg_l2_entry as_l2 = {.vpn = e->way.vpn,
+				.pfn = e->way.pfn,
+				.prot = e->way.prot,
+				.dirty = e->way.dirty,
+				.code = e->way.code};
+
+			if (e->way.vpn == UINT64_MAX)
+				continue;
+			if ((uint16_t)pg_set_tags(block)[i] != e->way.asid)
+				return "M2: an entry under another ASID";
+			if (e->way.host != (uint64_t)(uintptr_t)m->bytes +
+						   ((uint64_t)e->way.pfn << PG_PAGE_SHIFT))
+				return "M5: an entry has another host address than its frame";
+			bad = check_entry(m, e->way.asid, &as_l2);
+		}
+		if (!bad)
+			bad = check_mirror(m, l, s);
+		if (bad)
+			return bad;
+	}
+	return NULL;
+}
+
+const char *pg_mmu_check(const struct pg_mmu *m)
+{
+	const char *bad = check_l1(m, &m->l1[0]);
+
+	if (!bad && !m->unified)
+		bad = check_l1(m, &m->l1[1]);
+	if (bad || !m->l2.ways)
+		return bad;
+	for (uint64_t s = 0; s <= m->l2.mask; s++) {
+		uint8_t *block = pg_sets_block(&m->l2, s);
+
+		bad = check_set(&m->l2, s);
+		for (unsigned i = 0; !bad && i < m->l2.ways; i++) {
+			const struct pg_l2_entry *e =
+				pg_l2_slot(&m->l2, block, pg_set_order(block, m->l2.ways)[i]);
+
+			if (e->vpn != UINT64_MAX)
+				bad = check_entry(m, (uint16_t)pg_set_tags(block)[i], e);
+		}
+		if (bad)
+			return bad;
+	}
+	return NULL;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/mmu_private.h: what struct pg_mmu is made of. Private to mmu/mmu.c, tlb.c and mmu_check.c.
+ *
+ * Glossary:
+ *   level     one TLB: first-level data, first-level instruction, second level.
+ *   mirror    the element of the caller's fast_d or fast_i array for a set.
+ *   image     what the mirror of a set should say when this entry is its most recently used.
+ */
+#ifndef PG_MMU_PRIVATE_H
+#define PG_MMU_PRIVATE_H
+
+#include "mmu/sets.h"
+#include "mmu/tlb.h"
+
+/* An entry of a first-level TLB: one host cache line. */
+struct pg_l1_entry {
+	struct pg_tlb_way way;
+	struct pg_tlb_fast image; /* always that of `way` in its set */
+};
+_Static_assert(sizeof(struct pg_l1_entry) == 64, "an entry is a cache line");
+
+/* An entry of the second level; its ASID is in the tag. */
+struct pg_l2_entry {
+	uint64_t vpn; /* UINT64_MAX: invalid */
+	uint32_t pfn;
+	uint8_t prot;
+	uint8_t dirty;
+	uint8_t code;
+	uint8_t unused;
+};
+_Static_assert(sizeof(struct pg_l2_entry) == 16, "four entries in a cache line");
+
+struct pg_level1 {
+	struct pg_sets sets;
+	struct pg_tlb_fast *fast; /* borrowed: one mirror for each set */
+	uint8_t which;            /* enum pg_tlb_which, whose misses it counts */
+	bool data, fetch;         /* what it answers: both when unified */
+};
+
+struct pg_mmu {
+	/* [0] answers data accesses, [1] fetches; when unified they are equal, sharing all arrays.
+	 */
+	struct pg_level1 l1[2];
+	struct pg_sets l2; /* ways 0: none */
+	uint16_t asid;
+	volatile uint8_t poked; /* since the last fetch lookup: data lookups leave code_id 0 */
+	bool unified;
+	struct pg_table *table; /* borrowed; NULL: nothing is mapped */
+	uint8_t *bytes;         /* of frame 0 */
+	const struct pg_frame *rows;
+	struct pg_mmu_stats stats;
+	struct pg_shootdown shootdown;
+	uint32_t frames;
+};
+
+PG_INLINE struct pg_l1_entry *pg_l1_slot(const struct pg_sets *s, uint8_t *block, unsigned slot)
+{
+	return (struct pg_l1_entry *)(void *)(block + s->slots_at) + slot;
+}
+
+PG_INLINE struct pg_l2_entry *pg_l2_slot(const struct pg_sets *s, uint8_t *block, unsigned slot)
+{
+	return (struct pg_l2_entry *)(void *)(block + s->slots_at) + slot;
+}
+
+/* Sets e->image from e->way, an entry of set `set`. */
+void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set);
+/* Makes the mirror of a set say what its most recently used way, for the current ASID, allows. */
+void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set);
+/* Drops the entry of (vpn, asid), if there; true if it was. */
+bool pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid);
+bool pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid);
+/* The position of (vpn, asid) in its set, or `ways`. */
+unsigned pg_l1_position(const struct pg_level1 *l, uint64_t vpn, uint16_t asid);
+unsigned pg_l2_position(const struct pg_mmu *m, uint64_t vpn, uint16_t asid);
+
+#endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/tlb.c: the TLBs of an MMU: made, switched, invalidated and marked on request. What happens
+ * on an access is in mmu.c, the check in mmu_check.c, the command-line form in mmu_config.c.
+ *
+ * Called by cpu/ and, through struct pg_shootdown, by space/. Owns the sets of each level; the
+ * mirrors belong to the caller, the page table to space/.
+ *
+ * Invariants (pg_mmu_check):
+ *   M1 the order bytes of a set are a permutation of its slots; positions in use come before free
+ * ones. M2 a tag says what its entry says, and the entry is in the set of its page number. M3 no
+ * (ASID, page number) is twice in a set. M4 the mirror of a set is the image of its most recently
+ * used way if that belongs to the current ASID, else unusable; only its code_id may be 0 instead,
+ * after pg_mmu_poke(). M5 an entry of the current ASID names the frame that the current table
+ * names, allows no more, and is dirty only if D is set there; A is set there. M6 an entry of a
+ * frame with PG_FRAME_CODE has `code` set.
+ *
+ * Compiled with general registers only, as mmu.c, which calls some of it.
+ */
+#include "mmu/mmu_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
+{
+	const struct pg_tlb_way *w = &e->way;
+	struct pg_tlb_fast *i = &e->image;
+	bool writes = (w->prot & PG_WRITE) && w->dirty && !w->code;
+	/*
+	 * Where loads may go inline but stores may not, `host` is a real address, and NOWHERE would
+	 * let a store to the page of that name through. So in its own set, 0, neg_write names the
+	 * next page, whose set is 1. A single set has no such page: the slow path answers then.
+	 */
+	uint64_t never = set ? PG_TLB_NOWHERE : PG_TLB_NOWHERE - PG_PAGE_SIZE;
+
+	i->code_id = l->fetch && (w->prot & PG_EXEC) ? w->code_id : 0;
+	i->reserved = 0;
+	if (l->data && (w->prot & PG_READ) && (writes || l->sets.mask)) {
+		i->neg_read = -(w->vpn << PG_PAGE_SHIFT);
+		i->neg_write = writes ? i->neg_read : never;
+		i->host = w->host;
+	} else {
+		i->neg_read = i->neg_write = i->host = PG_TLB_NOWHERE;
+	}
+}
+
+void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
+{
+	uint8_t *block = pg_sets_block(&l->sets, set);
+	const struct pg_l1_entry *e =
+		pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[0]);
+	struct pg_tlb_fast *f = &l->fast[set];
+
+	if (e->way.vpn != UINT64_MAX && e->way.asid == m->asid) {
+		f->neg_read = e->image.neg_read;
+		f->neg_write = e->image.neg_write;
+		f->host = e->image.host;
+		f->code_id = e->image.code_id;
+		if (m->poked)
+			f->code_id = 0;
+	} else {
+		f->neg_read = f->neg_write = f->host = PG_TLB_NOWHERE;
+		f->code_id = 0;
+	}
+	f->reserved = 0;
+}
+
+unsigned pg_l1_position(const struct pg_level1 *l, uint64_t vpn, uint16_t asid)
+{
+	uint8_t *block = pg_sets_block(&l->sets, vpn);
+	unsigned ways = l->sets.ways, i;
+
+	for (i = 0; i < ways; i++) {
+		if (pg_set_tags(block)[i] != pg_tag(vpn, asid))
+			continue;
+		if (pg_l1_slot(&l->sets, block, pg_set_order(block, ways)[i])->way.vpn == vpn)
+			break;
+	}
+	return i;
+}
+
+unsigned pg_l2_position(const struct pg_mmu *m, uint64_t vpn, uint16_t asid)
+{
+	uint8_t *block = pg_sets_block(&m->l2, vpn);
+	unsigned ways = m->l2.ways, i;
+
+	for (i = 0; i < ways; i++) {
+		if (pg_set_tags(block)[i] != pg_tag(vpn, asid))
+			continue;
+		if (pg_l2_slot(&m->l2, block, pg_set_order(block, ways)[i])->vpn == vpn)
+			break;
+	}
+	return i;
+}
+
+static void l1_drop_at(const struct pg_level1 *l, uint8_t *block, unsigned at)
+{
+	unsigned ways = l->sets.ways;
+
+	pg_l1_slot(&l->sets, block, pg_set_order(block, ways)[at])->way.vpn = UINT64_MAX;
+	pg_set_drop(block, ways, at);
+}
+
+static void l2_drop_at(struct pg_mmu *m, uint8_t *block, unsigned at)
+{
+	unsigned ways = m->l2.ways;
+
+	pg_l2_slot(&m->l2, block, pg_set_order(block, ways)[at])->vpn = UINT64_MAX;
+	pg_set_drop(block, ways, at);
+}
+
+bool pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid)
+{
+	unsigned at = pg_l1_position(l, vpn, asid);
+
+	if (at == l->sets.ways)
+		return false;
+	l1_drop_at(l, pg_sets_block(&l->sets, vpn), at);
+	if (at == 0)
+		pg_l1_mirror(m, l, vpn & l->sets.mask);
+	return true;
+}
+
+bool pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
+{
+	unsigned at = pg_l2_position(m, vpn, asid);
+
+	if (at == m->l2.ways)
+		return false;
+	l2_drop_at(m, pg_sets_block(&m->l2, vpn), at);
+	return true;
+}
+
+/* How many first levels there are: l1[0 .. n). */
+static unsigned l1_count(const struct pg_mmu *m)
+{
+	return m->unified ? 1 : 2;
+}
+
+static void mirror_all(const struct pg_mmu *m)
+{
+	for (unsigned i = 0; i < l1_count(m); i++)
+		for (uint64_t s = 0; s <= m->l1[i].sets.mask; s++)
+			pg_l1_mirror(m, &m->l1[i], s);
+}
+
+/* Empties all sets of a level. slot_vpn: offset of the page number within a slot is 0. */
+static void sets_clear(struct pg_sets *s)
+{
+	for (uint64_t i = 0; i <= s->mask; i++) {
+		uint8_t *block = s->blocks + i * s->block_bytes;
+
+		for (unsigned w = 0; w < s->ways; w++) {
+			pg_set_tags(block)[w] = PG_TAG_FREE;
+			pg_set_order(block, s->ways)[w] = (uint8_t)w;
+			*(uint64_t *)(void *)(block + s->slots_at + w * s->slot_bytes) = UINT64_MAX;
+		}
+	}
+}
+
+static bool geometry_ok(const struct pg_tlb_geometry *g)
+{
+	uint32_t sets;
+
+	if (!g->entries || g->entries > PG_TLB_MAX_ENTRIES || !g->ways || g->ways > PG_MAX_WAYS ||
+		g->entries % g->ways)
+		return false;
+	sets = g->entries / g->ways;
+	return !(sets & (sets - 1));
+}
+
+static int sets_make(struct pg_sets *s, const struct pg_tlb_geometry *g, uint32_t slot_bytes)
+{
+	void *p;
+
+	s->ways = g->ways;
+	s->mask = g->entries / g->ways - 1;
+	s->slot_bytes = slot_bytes;
+	s->slots_at = (uint32_t)pg_align_up(pg_slots_at(g->ways), slot_bytes);
+	s->block_bytes = (uint32_t)pg_align_up(s->slots_at + g->ways * slot_bytes, 64);
+	if (posix_memalign(&p, 64, (s->mask + 1) * s->block_bytes))
+		return -ENOMEM;
+	s->blocks = p;
+	/* The bytes that nothing uses are read as parts of words: let them have a value. */
+	for (uint64_t i = 0; i < (s->mask + 1) * s->block_bytes / 8; i++)
+		((uint64_t *)p)[i] = 0;
+	sets_clear(s);
+	return 0;
+}
+
+static void shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
+{
+	struct pg_mmu *m =
+		(struct pg_mmu *)(void *)((char *)self - offsetof(struct pg_mmu, shootdown));
+
+	pg_mmu_invalidate(m, m->asid, start, end);
+}
+
+int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg_tlb_fast *fast_d,
+	struct pg_tlb_fast *fast_i, struct pg_mmu **out)
+{
+	struct pg_mmu *m;
+	bool split = c->l1i.entries != 0;
+	int err;
+
+	if (!geometry_ok(&c->l1d) || (split && (!geometry_ok(&c->l1i) || !fast_i)) || !fast_d ||
+		(c->l2.entries && !geometry_ok(&c->l2)))
+		return -EINVAL;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->unified = !split;
+	m->bytes = pg_frames_bytes(fs, (pg_pfn){0});
+	m->rows = pg_frames_row(fs, (pg_pfn){0});
+	m->frames = (uint32_t)pg_frames_total(fs);
+	m->shootdown.invalidate = shootdown;
+
+	m->l1[0] = (struct pg_level1){
+		.fast = fast_d, .which = PG_TLB_L1D, .data = true, .fetch = !split};
+	err = sets_make(&m->l1[0].sets, &c->l1d, sizeof(struct pg_l1_entry));
+	if (!err && split) {
+		m->l1[1] = (struct pg_level1){.fast = fast_i, .which = PG_TLB_L1I, .fetch = true};
+		err = sets_make(&m->l1[1].sets, &c->l1i, sizeof(struct pg_l1_entry));
+	} else {
+		m->l1[1] = m->l1[0];
+	}
+	if (!err && c->l2.entries)
+		err = sets_make(&m->l2, &c->l2, sizeof(struct pg_l2_entry));
+	if (err) {
+		pg_mmu_destroy(m);
+		return err;
+	}
+	mirror_all(m);
+	*out = m;
+	return 0;
+}
+
+void pg_mmu_destroy(struct pg_mmu *m)
+{
+	if (!m)
+		return;
+	free(m->l1[0].sets.blocks);
+	if (!m->unified)
+		free(m->l1[1].sets.blocks);
+	free(m->l2.blocks);
+	free(m);
+}
+
+void pg_mmu_switch(struct pg_mmu *m, struct pg_table *table, uint16_t asid)
+{
+	m->table = table;
+	m->asid = asid;
+	mirror_all(m);
+}
+
+bool pg_mmu_pair_is_stable(const struct pg_mmu *m, pg_va a, pg_va b)
+{
+	const struct pg_sets *s = &m->l1[0].sets;
+	uint64_t p = pg_vpn_of(a).v, q = pg_vpn_of(b).v;
+
+	return s->ways > 1 || p == q || ((p ^ q) & s->mask);
+}
+
+void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
+{
+	const struct pg_level1 *l = &m->l1[1];
+	uint64_t vpn = pg_vpn_of(a).v;
+	unsigned at = pg_l1_position(l, vpn, m->asid);
+	uint8_t *block = pg_sets_block(&l->sets, vpn);
+	struct pg_l1_entry *e;
+
+	if (at == l->sets.ways)
+		return;
+	e = pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[at]);
+	e->way.code_id = code_id;
+	pg_l1_make_image(l, e, vpn & l->sets.mask);
+	if (at == 0)
+		pg_l1_mirror(m, l, vpn & l->sets.mask);
+}
+
+void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
+{
+	for (unsigned n = 0; n < l1_count(m); n++) {
+		const struct pg_level1 *l = &m->l1[n];
+
+		for (uint64_t s = 0; s <= l->sets.mask; s++) {
+			uint8_t *block = pg_sets_block(&l->sets, s);
+
+			for (unsigned i = 0; i < l->sets.ways; i++) {
+				struct pg_l1_entry *e = pg_l1_slot(&l->sets, block, i);
+
+				if (e->way.vpn == UINT64_MAX || e->way.pfn != f.v)
+					continue;
+				e->way.code = code;
+				pg_l1_make_image(l, e, s);
+				if (pg_set_order(block, l->sets.ways)[0] == i)
+					pg_l1_mirror(m, l, s);
+			}
+		}
+	}
+	if (!m->l2.ways)
+		return;
+	for (uint64_t s = 0; s <= m->l2.mask; s++) {
+		struct pg_l2_entry *e = pg_l2_slot(&m->l2, pg_sets_block(&m->l2, s), 0);
+
+		for (unsigned i = 0; i < m->l2.ways; i++)
+			if (e[i].pfn == f.v)
+				e[i].code = code;
+	}
+}
+
+struct pg_shootdown *pg_mmu_shootdown(struct pg_mmu *m)
+{
+	return &m->shootdown;
+}
+
+/* Drops the entries of set s that are pages [start, end) of an ASID. */
+static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t s,
+	uint16_t asid, uint64_t start, uint64_t end)
+{
+	uint8_t *block = pg_sets_block(&l->sets, s);
+	bool first = false;
+
+	for (unsigned i = l->sets.ways; i-- > 0;) {
+		const struct pg_tlb_way *w =
+			&pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[i])->way;
+
+		if (w->vpn == UINT64_MAX || w->asid != asid || w->vpn < start || w->vpn >= end)
+			continue;
+		l1_drop_at(l, block, i);
+		first = i == 0;
+	}
+	if (first)
+		pg_l1_mirror(m, l, s);
+}
+
+static void l2_invalidate_set(
+	struct pg_mmu *m, uint64_t s, uint16_t asid, uint64_t start, uint64_t end)
+{
+	uint8_t *block = pg_sets_block(&m->l2, s);
+
+	for (unsigned i = m->l2.ways; i-- > 0;) {
+		uint64_t vpn = pg_l2_slot(&m->l2, block, pg_set_order(block, m->l2.ways)[i])->vpn;
+
+		if (vpn != UINT64_MAX && (uint16_t)pg_set_tags(block)[i] == asid && vpn >= start &&
+			vpn < end)
+			l2_drop_at(m, block, i);
+	}
+}
+
+void pg_mmu_invalidate(struct pg_mmu *m, uint16_t asid, pg_vpn start, pg_vpn end)
+{
+	uint64_t pages = end.v > start.v ? end.v - start.v : 0;
+
+	m->stats.shootdowns++;
+	for (unsigned n = 0; n < l1_count(m); n++) {
+		const struct pg_level1 *l = &m->l1[n];
+
+		if (pages <= l->sets.mask)
+			for (uint64_t p = start.v; p < end.v; p++)
+				pg_l1_drop(m, l, p, asid);
+		else
+			for (uint64_t s = 0; s <= l->sets.mask; s++)
+				l1_invalidate_set(m, l, s, asid, start.v, end.v);
+	}
+	if (!m->l2.ways)
+		return;
+	if (pages <= m->l2.mask)
+		for (uint64_t p = start.v; p < end.v; p++)
+			pg_l2_drop(m, p, asid);
+	else
+		for (uint64_t s = 0; s <= m->l2.mask; s++)
+			l2_invalidate_set(m, s, asid, start.v, end.v);
+}
+
+void pg_mmu_flush(struct pg_mmu *m)
+{
+	for (unsigned n = 0; n < l1_count(m); n++)
+		sets_clear(&m->l1[n].sets);
+	if (m->l2.ways)
+		sets_clear(&m->l2);
+	mirror_all(m);
+}
+
+void pg_mmu_poke(struct pg_mmu *m)
+{
+	const struct pg_level1 *l = &m->l1[1];
+
+	m->poked = 1;
+	for (uint64_t s = 0; s <= l->sets.mask; s++)
+		*(volatile uint32_t *)&l->fast[s].code_id = 0;
+}
+
+void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out)
+{
+	*out = m->stats;
+}
