@@ -21,7 +21,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/times.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -258,8 +257,7 @@ static void put_stat(struct text *t)
 	struct pg_space_stats st;
 	FILE *host = fopen("/proc/self/stat", "re");
 	unsigned long long f[53] = {0};
-	char line[1024] = "", *p, state = 'R';
-	struct tms tms;
+	char line[1024] = "", *p;
 
 	pg_space_stats(l->space, &st);
 	if (host != NULL) {
@@ -267,7 +265,6 @@ static void put_stat(struct text *t)
 			line[0] = '\0';
 		fclose(host);
 	}
-	times(&tms);
 	/* fields 4 and on, behind the name in brackets and the state */
 	p = strrchr(line, ')');
 	if (p != NULL && p[1] != '\0')
@@ -311,7 +308,7 @@ static void put_stat(struct text *t)
 	f[50] = y->env_start;
 	f[51] = y->env_end;
 	f[52] = 0;
-	fprintf(t->out, "%d (%s) %c", PG_LINUX_PID, l->comm, state);
+	fprintf(t->out, "%d (%s) R", PG_LINUX_PID, l->comm);
 	for (int i = 4; i <= 52; i++) {
 		bool is_signed = i <= 8 || (i >= 16 && i <= 19) || i == 38 || i == 44;
 
@@ -462,7 +459,8 @@ static int make(struct pg_linux *l, const char *name, void (*put)(struct text *t
 	char *buf = NULL;
 	size_t n = 0, done = 0;
 	struct text t = {.l = l, .out = open_memstream(&buf, &n)};
-	int fd;
+	char link[32];
+	int fd, reading;
 
 	if (t.out == NULL)
 		return -ENOMEM;
@@ -485,7 +483,13 @@ static int make(struct pg_linux *l, const char *name, void (*put)(struct text *t
 	}
 	free(buf);
 	fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
-	return fd;
+	/* as the guest opened it: to be read */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	reading = open(link, O_RDONLY | O_CLOEXEC);
+	if (reading < 0)
+		return fd;
+	close(fd);
+	return reading;
 }
 
 /* The name under the guest's own directory of a host path below /proc, or NULL. */

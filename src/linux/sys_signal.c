@@ -187,7 +187,7 @@ int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
 			return -EINVAL;
 		if (mode == SS_DISABLE) {
 			new.sp = new.size = 0;
-		} else if (new.size < MINSIGSTKSZ || new.size < 2048) {
+		} else if (new.size < 2048) {
 			return -ENOMEM;
 		}
 		l->sig.alt_sp = new.sp;
