@@ -771,6 +771,42 @@ static void no_table_nothing_is_present(void **state)
 	world_free(&w);
 }
 
+/* After a poke no data access brings a mark back: the next fetch must come to the slow path. */
+static void poke_data_lookups_leave_marks_away(void **state)
+{
+	static struct world w;
+	struct pg_tlb_way *way;
+	pg_va a = {1024 << 12}, b = {1040 << 12}; /* of one set */
+
+	world_simple(&w, "64x4");
+	assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_EXEC, &way), PG_MMU_OK);
+	pg_mmu_set_code_id(w.mmu, a, 77);
+	assert_int_equal(w.fast_i[0].code_id, 77);
+	assert_int_equal(pg_mmu_lookup(w.mmu, b, PG_READ, &way), PG_MMU_OK);
+	assert_int_equal(w.fast_i[0].code_id, 0);
+	/* A data access that makes the page of the code the most recent again shows the mark ... */
+	assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_READ, &way), PG_MMU_OK);
+	assert_int_equal(w.fast_i[0].code_id, 77);
+	/* ... but not after a poke, nor does a switch or an invalidation. */
+	pg_mmu_poke(w.mmu);
+	assert_int_equal(w.fast_i[0].code_id, 0);
+	assert_int_equal(w.fast_i[0].neg_read, -a.v);
+	assert_int_equal(pg_mmu_lookup(w.mmu, b, PG_READ, &way), PG_MMU_OK);
+	assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_READ, &way), PG_MMU_OK);
+	assert_int_equal(w.fast_i[0].code_id, 0);
+	assert_int_equal(pg_mmu_lookup(w.mmu, b, PG_READ, &way), PG_MMU_OK);
+	pg_mmu_invalidate(w.mmu, asid_of(0), pg_vpn_of(b), (pg_vpn){1041});
+	assert_int_equal(w.fast_i[0].neg_read, -a.v);
+	assert_int_equal(w.fast_i[0].code_id, 0);
+	pg_mmu_switch(w.mmu, w.table[0], asid_of(0));
+	assert_int_equal(w.fast_i[0].code_id, 0);
+	/* A fetch does. */
+	assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_EXEC, &way), PG_MMU_OK);
+	assert_int_equal(way->code_id, 77);
+	assert_int_equal(w.fast_i[0].code_id, 77);
+	world_free(&w);
+}
+
 /* pg_mmu_pair_is_stable beside what really happens. */
 static void pair_is_stable_tells_what_happens(void **state)
 {
@@ -923,6 +959,7 @@ int main(void)
 		cmocka_unit_test(store_after_load_walks_once_more_for_dirty),
 		cmocka_unit_test(store_to_nowhere_never_matches),
 		cmocka_unit_test(no_table_nothing_is_present),
+		cmocka_unit_test(poke_data_lookups_leave_marks_away),
 		cmocka_unit_test(pair_is_stable_tells_what_happens),
 		cmocka_unit_test(check_broken_is_found),
 		cmocka_unit_test(config_parse_good_forms_are_taken),
