@@ -8,6 +8,7 @@ it is first run on a made-up tree that breaks the rule, and must complain there.
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -186,8 +187,7 @@ def clang_compiles_without_warnings(root, build):
         if source in seen or not source.startswith(os.path.join(os.path.abspath(root), "src")):
             continue
         seen.add(source)
-        flags = [w for w in entry["command"].split() if re.match(r"-[DUIW]|-std", w)]
-        flags = [w.replace("\\", "").replace("'", "") for w in flags if w != "-Werror"]
+        flags = [w for w in shlex.split(entry["command"]) if re.match(r"-[DUIW]|-std", w)]
         done = subprocess.run(["clang", "-fsyntax-only", "-Werror"] + flags + [source],
                               cwd=entry["directory"], capture_output=True, text=True)
         if done.returncode != 0:
