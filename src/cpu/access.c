@@ -135,6 +135,36 @@ static void emit_flags_back(struct pg_translator *tr)
 	e_gs_load(m, H_RAX, ST(tmp_rax));
 }
 
+/* Must the operand be aligned to its size? Intel SDM vol. 2, 2.4, and the unaligned moves by name. */
+static bool wants_alignment(const struct pg_insn *in)
+{
+	switch (in->zi.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE1:
+	case ZYDIS_EXCEPTION_CLASS_AVX1:
+		return true;
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE4:
+		break;
+	default:
+		return false;
+	}
+	if (in->size != 16 || in->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return false;
+	switch (in->zi.mnemonic) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM:
+		return false;
+	default:
+		return true;
+	}
+}
+
 struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth, unsigned size,
 	enum pg_access access, bool rmw, const uint64_t *constant)
 {
@@ -152,6 +182,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
 	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
 		(access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH : in->kind == K_POP);
+	s->aligned = in->kind == K_MEM && wants_alignment(in);
 	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
 	if (pg_tr_fast(tr)) {
 		pg_fast_probe(tr, SA);

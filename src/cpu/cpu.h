@@ -164,6 +164,7 @@ struct pg_site {
 	uint8_t access;    /* enum pg_access of the check */
 	uint8_t rmw;
 	uint8_t flags;     /* enum pg_flags_at while the check runs */
+	uint8_t aligned;   /* misaligned is #GP, whatever the page */
 	uint8_t stack;     /* through SS: a non-canonical address is #SS */
 	uint16_t op_len;   /* bytes from resume to the end of the operation, for crossing copies */
 	uint8_t *resume;   /* with SA = offset and SB = frame */

@@ -278,11 +278,13 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + s->row)->guest;
 
 	c->regs.rip = rip;
-	if (!CANONICAL(ea) || !CANONICAL(ea + s->size - 1) || (ea >> 63) != ((ea + s->size - 1) >> 63)) {
+	/* Alignment is checked before the page is looked at. Intel SDM vol. 2, 2.4: exception types 1, 2, 4. */
+	bool misaligned = s->aligned && (ea & (s->size - 1u));
+	if (!CANONICAL(ea) || !CANONICAL(ea + s->size - 1) || misaligned) {
 		recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth;
-		return exit_with(c, s->stack ? PG_EXIT_SS : PG_EXIT_GP);
+		return exit_with(c, s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP);
 	}
 	if (resolve(c, ea, s->size, (enum pg_access)s->access, &fr) != 0) {
 		recover_flags(c, (enum pg_flags_at)s->flags);
