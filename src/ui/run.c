@@ -9,7 +9,7 @@
  * starts and moved out of its way; what is written while it runs goes to a copy of standard error,
  * since the guest may close its own.
  *
- * Owns everything that it makes; one clean-up ladder at the end of pg_run().
+ * Owns everything that it makes; one clean-up ladder at the end of pg_run_command().
  *
  * Not here: what the texts look like (summary.c, json.c, ending.c).
  */
@@ -385,7 +385,7 @@ static bool make_machine(struct run *r)
 	return true;
 }
 
-int pg_run(const struct pg_options *o)
+int pg_run_command(const struct pg_options *o)
 {
 	struct run r = {.o = o};
 	int status = 2;
