@@ -155,8 +155,10 @@ static void unpin_page(struct pg_vm *vm, enum pg_access access, const uint8_t *p
 	PG_ASSERT(row->pins > 0);
 	if (access == PG_WRITE) {
 		tell_code(vm, f);
-		if (row->owner)
+		if (row->owner) {
 			row->flags |= PG_FRAME_DIRTY;
+			pg_cache_sort(vm, f);
+		}
 	}
 	if (--row->pins == 0 && !row->owner)
 		pg_frames_free(vm->frames, f); /* its page went away while the host used it */

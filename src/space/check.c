@@ -9,7 +9,7 @@
  * because frames, anons and objects are shared by all its spaces: S3, A1 to A3 (anon.c), P3, O1 to O3
  * (object.c), and
  *   M1 every frame in state ANON or CACHE is found from its owner; one without owner is pinned.
- *   M2 the order of the page cache holds each CACHE frame with an owner exactly once.
+ *   M2 each CACHE frame with an owner is on exactly one list of the page cache, the right one.
  */
 #include "space/impl.h"
 
@@ -350,24 +350,43 @@ static const char *check_objects(struct pg_vm *vm)
 	return NULL;
 }
 
-/* M2. */
-static const char *check_order(struct census *c)
+/* M2 for one list; adds its length to *linked. */
+static const char *check_list(struct pg_vm *vm, enum pg_cache_list l, uint64_t *linked)
 {
-	uint64_t linked = 0, owned = 0, total = pg_frames_total(c->vm->frames);
+	uint32_t prev = UINT32_MAX;
 
-	for (uint32_t v = c->vm->cache_first; v != UINT32_MAX;
-		v = pg_frames_row(c->vm->frames, (pg_pfn){v})->next) {
-		if (pg_frames_row(c->vm->frames, (pg_pfn){v})->state != PG_FRAME_CACHE ||
-			++linked > total)
-			return "M2: the order of the page cache";
+	for (uint32_t v = vm->cache[l].first; v != UINT32_MAX;) {
+		const struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
+		const struct pg_object *o = row->owner;
+		bool held;
+
+		if (row->state != PG_FRAME_CACHE || !o || row->spare != l || row->prev != prev ||
+			++*linked > pg_frames_total(vm->frames))
+			return "M2: a list of the page cache";
+		held = !o->pager || (row->flags & PG_FRAME_DIRTY);
+		if (held != (l == PG_CACHE_HELD) ||
+			(!held && (row->map_count > 0) != (l == PG_CACHE_MAPPED)))
+			return "M2: a page on the wrong list of the page cache";
+		prev = v;
+		v = row->next;
 	}
-	for (uint32_t v = 0; v < total; v++) {
-		const struct pg_frame *row = pg_frames_row(c->vm->frames, (pg_pfn){v});
+	return vm->cache[l].last == prev ? NULL : "M2: the end of a list of the page cache";
+}
+
+static const char *check_lists(struct pg_vm *vm)
+{
+	uint64_t linked = 0, owned = 0, total = pg_frames_total(vm->frames);
+	const char *bad = NULL;
+
+	for (int l = 0; l < PG_CACHE_LISTS && !bad; l++)
+		bad = check_list(vm, (enum pg_cache_list)l, &linked);
+	for (uint32_t v = 0; v < total && !bad; v++) {
+		const struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
 
 		owned += row->state == PG_FRAME_CACHE && row->owner &&
 			 !(row->flags & PG_FRAME_BUSY);
 	}
-	return linked == owned ? NULL : "M2: a page of the cache is not in its order";
+	return bad || linked == owned ? bad : "M2: a page of the cache is on no list";
 }
 
 static const char *check_machine(struct census *c)
@@ -386,7 +405,7 @@ static const char *check_machine(struct census *c)
 	if (!bad)
 		bad = check_objects(c->vm);
 	if (!bad)
-		bad = check_order(c);
+		bad = check_lists(c->vm);
 	return bad ? bad : pg_frames_check(c->vm->frames);
 }
 

@@ -75,6 +75,13 @@ struct pg_object {
 	char name[];
 };
 
+/* The lists of the page cache, see cache.c; a row's `spare` says which one it is on. */
+enum pg_cache_list { PG_CACHE_UNMAPPED, PG_CACHE_MAPPED, PG_CACHE_HELD, PG_CACHE_LISTS };
+
+struct pg_cache_ends {
+	uint32_t first, last; /* pfn of the oldest and the youngest; UINT32_MAX: empty */
+};
+
 struct pg_vm {
 	struct pg_frames *frames;
 	const struct pg_table_form *form;
@@ -86,7 +93,7 @@ struct pg_vm {
 	struct pg_space *spaces; /* all */
 	uint64_t space_count, object_count;
 	uint64_t last_anon_id;
-	uint32_t cache_first, cache_last; /* pages of objects, oldest first, by the rows' links; UINT32_MAX: none */
+	struct pg_cache_ends cache[PG_CACHE_LISTS];
 	struct pg_object *objects[PG_OBJECT_BUCKETS];
 	struct pg_name *names[PG_NAME_BUCKETS];
 	uint64_t asids[65536 / 64]; /* bit set: in use */
@@ -194,6 +201,8 @@ PG_MUST_CHECK int pg_cache_frame(
 /* Drops one clean page of an object, oldest first, unmapped ones before mapped. False: none. */
 bool pg_cache_drop_one(struct pg_vm *vm);
 void pg_cache_link(struct pg_vm *vm, pg_pfn f);
+/* Puts the page on the list that it belongs on now. Any frame; nothing to do for others than CACHE. */
+void pg_cache_sort(struct pg_vm *vm, pg_pfn f);
 void pg_cache_unlink(struct pg_vm *vm, pg_pfn f);
 
 /* ---- object.c */

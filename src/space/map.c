@@ -87,7 +87,7 @@ static void write_back_last(struct region *r)
 {
 	uint64_t pages = (r->pub.end.v - r->pub.start.v) >> PG_PAGE_SHIFT;
 
-	if (r->pub.object && r->touched && !pg_region_private(r) && (r->pub.max_prot & PG_WRITE))
+	if (r->pub.object && !pg_region_private(r) && (r->pub.max_prot & PG_WRITE))
 		pg_object_write_back(r->pub.object, r->index, r->index + pages - 1, true);
 }
 

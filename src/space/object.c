@@ -214,6 +214,7 @@ static int write_page(struct pg_object *o, uint64_t index, pg_pfn f)
 	}
 	if (err)
 		row->flags |= PG_FRAME_DIRTY;
+	pg_cache_sort(vm, f);
 	return err;
 }
 
