@@ -180,18 +180,21 @@ static int build(struct pg_space *s, const struct request *q, struct region **ou
 /* Maps the checked request: reserve, replace, insert, merge. */
 static int commit(struct pg_space *s, const struct request *q)
 {
-	struct region *r = NULL, *dead;
+	struct region *there = pg_region_above(s, q->start);
+	struct region *r = NULL, *dead = NULL;
 	int err;
 
 	err = build(s, q, &r);
 	if (err)
 		return err;
-	err = pg_map_cut(s, q->start, q->end);
-	if (err) {
-		pg_region_free(s->vm, r);
-		return err;
+	if (there && there->pub.start.v < q->end) {
+		err = pg_map_cut(s, q->start, q->end);
+		if (err) {
+			pg_region_free(s->vm, r);
+			return err;
+		}
+		dead = pg_map_clear(s, q->start, q->end);
 	}
-	dead = pg_map_clear(s, q->start, q->end);
 	if (q->object)
 		pg_region_link_object(r, q->object);
 	pg_region_insert(s, r);
