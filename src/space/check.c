@@ -7,9 +7,10 @@
  *
  * First the one space: G1 to G5 (region.c), S1, S2 (sparse.h), P1, P2, P4 (pages.c). Then the
  * machine, because frames, anons and objects are shared by all its spaces: S3, A1 to A3 (anon.c),
- * P3, O1 to O3 (object.c), and M1 every frame in state ANON or CACHE is found from its owner; one
- * without owner is pinned. M2 each CACHE frame with an owner is on exactly one list of the page
- * cache, the right one.
+ * P3, O1 to O3 (object.c), and these:
+ *
+ *   M1 every frame in state ANON or CACHE is found from its owner; one without owner is pinned.
+ *   M2 each CACHE frame with an owner is on exactly one list of the page cache, the right one.
  */
 #include "space/impl.h"
 

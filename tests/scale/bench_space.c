@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/scale/bench_space.c: what regions and faults cost, as tables. Run by `make bench`, not by the
- * check.
+ * tests/scale/bench_space.c: what regions and faults cost, as tables. Run by `make bench`, not by
+ * the check.
  *
- *   bench_space regions [MOST]    ns per map, unmap, find, place, protect at 10 .. MOST regions (1 000
- * 000) scale faults            ns per fault inside the library, and beside it Linux's own, measured
- * here scale                   both
+ *   bench_space regions [MOST]   ns per map, unmap, find, place, protect at 10 .. MOST regions
+ *   bench_space faults           ns per fault inside the library, beside Linux's own measured here
+ *   bench_space                  both; MOST is 1 000 000
  *
  * Every figure is a best of ROUNDS. Linux's faults are counted by getrusage(2) and the row says so
  * if they are not as many as pages touched (huge pages, fault-around). Linux's time includes the
