@@ -10,9 +10,9 @@
  *   MAPPED    the same, but tables name it (a D bit there may yet make it dirty)
  *   HELD      must stay: DIRTY, or of an object without a pager
  *
- * Whoever changes map_count to or from 0 or the DIRTY flag calls pg_cache_sort(). So finding what to
- * drop is O(1) but for pinned pages, which are skipped. The oldest of UNMAPPED goes first, then the
- * oldest of MAPPED. Nothing is written back here and no anon is touched: that is reclaim/.
+ * Whoever changes map_count to or from 0 or the DIRTY flag calls pg_cache_sort(). So finding what
+ * to drop is O(1) but for pinned pages, which are skipped. The oldest of UNMAPPED goes first, then
+ * the oldest of MAPPED. Nothing is written back here and no anon is touched: that is reclaim/.
  */
 #include "space/impl.h"
 

@@ -2,12 +2,13 @@
 /*
  * space/check.c: pg_space_check(): all numbered invariants of space/, by walking everything.
  *
- * Called by tests and debug builds. Changes nothing. Its own records come from the host's allocator,
- * not from mem.h, so that a test that makes allocations fail can still check.
+ * Called by tests and debug builds. Changes nothing. Its own records come from the host's
+ * allocator, not from mem.h, so that a test that makes allocations fail can still check.
  *
- * First the one space: G1 to G5 (region.c), S1, S2 (sparse.h), P1, P2, P4 (pages.c). Then the machine,
- * because frames, anons and objects are shared by all its spaces: S3, A1 to A3 (anon.c), P3, O1 to O3
- * (object.c), and
+ * First the one space: G1 to G5 (region.c), S1, S2 (sparse.h), P1, P2, P4 (pages.c). Then the
+ * machine, because frames, anons and objects are shared by all its spaces: S3, A1 to A3 (anon.c),
+ * P3, O1 to O3 (object.c), and these:
+ *
  *   M1 every frame in state ANON or CACHE is found from its owner; one without owner is pinned.
  *   M2 each CACHE frame with an owner is on exactly one list of the page cache, the right one.
  */
@@ -26,7 +27,7 @@ struct census {
 	struct pg_vm *vm;
 	struct seen *table; /* owned; size is a power of two */
 	size_t size, used;
-	uint32_t *maps;   /* owned; entries that name each frame */
+	uint32_t *maps; /* owned; entries that name each frame */
 	bool no_memory;
 };
 
@@ -224,8 +225,8 @@ static const char *check_space(struct pg_space *s)
 		vsz += r->pub.end.v - r->pub.start.v;
 		n++;
 	}
-	if (!bad && (vsz != s->st.vsz_bytes || n != s->st.regions ||
-			    s->st.vsz_peak_bytes < vsz || s->st.regions_peak < n))
+	if (!bad && (vsz != s->st.vsz_bytes || n != s->st.regions || s->st.vsz_peak_bytes < vsz ||
+			    s->st.regions_peak < n))
 		bad = "G1: the sums of the regions";
 	return bad ? bad : check_table(s);
 }
@@ -300,8 +301,7 @@ static const char *check_frame(struct census *c, pg_pfn f)
 	if (!row->owner)
 		return row->pins ? NULL : "M1: a frame without owner or pin";
 	if (row->state == PG_FRAME_ANON)
-		return seen_at(c, row->owner)->what &&
-				       ((struct pg_anon *)row->owner)->pfn.v == f.v
+		return seen_at(c, row->owner)->what && ((struct pg_anon *)row->owner)->pfn.v == f.v
 			       ? NULL
 			       : "M1: an anon frame whose owner is not there";
 	if (row->flags & PG_FRAME_BUSY)
@@ -383,8 +383,8 @@ static const char *check_lists(struct pg_vm *vm)
 	for (uint32_t v = 0; v < total && !bad; v++) {
 		const struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
 
-		owned += row->state == PG_FRAME_CACHE && row->owner &&
-			 !(row->flags & PG_FRAME_BUSY);
+		owned +=
+			row->state == PG_FRAME_CACHE && row->owner && !(row->flags & PG_FRAME_BUSY);
 	}
 	return bad || linked == owned ? bad : "M2: a page of the cache is on no list";
 }

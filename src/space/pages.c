@@ -277,7 +277,7 @@ uint64_t pg_pages_count(struct pg_space *s, uint64_t start, uint64_t end)
 uint64_t pg_pages_resident(struct region *r)
 {
 	if (r->pub.resident_pages == PG_RESIDENT_UNKNOWN)
-		r->pub.resident_pages = pg_pages_count(r->space,
-			r->pub.start.v >> PG_PAGE_SHIFT, r->pub.end.v >> PG_PAGE_SHIFT);
+		r->pub.resident_pages = pg_pages_count(
+			r->space, r->pub.start.v >> PG_PAGE_SHIFT, r->pub.end.v >> PG_PAGE_SHIFT);
 	return r->pub.resident_pages;
 }

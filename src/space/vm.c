@@ -8,8 +8,8 @@
 #include "space/impl.h"
 
 #include <errno.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 {

@@ -275,8 +275,7 @@ static bool grow(struct m_space *s, struct m_region *r, int page, bool *overflow
 	*overflow = page >= low - STACK_GAP;
 	if (page < low || r->index < r->start - page)
 		return false;
-	if (prev && prev->prot && !(prev->flags & PG_MAP_GROWSDOWN) &&
-		page - prev->end < STACK_GAP)
+	if (prev && prev->prot && !(prev->flags & PG_MAP_GROWSDOWN) && page - prev->end < STACK_GAP)
 		return false;
 	r->index -= r->start - page;
 	r->start = page;
@@ -298,8 +297,8 @@ static void want_anon_id(struct model *m, struct m_space *s, struct m_region *r)
 		r->anon_id = ++m->last_anon_id;
 }
 
-static void take_anon(struct model *m, struct m_space *s, struct m_region *r, int page,
-	const uint8_t *bytes)
+static void take_anon(
+	struct model *m, struct m_space *s, struct m_region *r, int page, const uint8_t *bytes)
 {
 	struct m_page *p = &s->page[page];
 	struct m_anon *a = anon_new(bytes);
@@ -483,16 +482,20 @@ static struct outcome do_map(struct model *m, struct m_space *s, const struct op
 		if (at < 0)
 			return (struct outcome){-ENOMEM, 0};
 	}
-	r = (struct m_region){.start = at, .end = at + pages, .prot = op->prot,
-		.max_prot = op->max_prot, .object = op->object, .name = "",
-		.flags = op->flags & (PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE |
-					     PG_MAP_LOCKED)};
+	r = (struct m_region){.start = at,
+		.end = at + pages,
+		.prot = op->prot,
+		.max_prot = op->max_prot,
+		.object = op->object,
+		.name = "",
+		.flags = op->flags &
+			 (PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE | PG_MAP_LOCKED)};
 	if (r.object < 0 && (r.flags & PG_MAP_SHARED)) {
 		r.object = free_object(m);
-		m->object[r.object] = (struct m_object){.used = true, .shmem = true,
-			.size = (uint64_t)pages * 4096};
+		m->object[r.object] = (struct m_object){
+			.used = true, .shmem = true, .size = (uint64_t)pages * 4096};
 	}
-	r.kind = r.object >= 0                 ? PG_REGION_FILE
+	r.kind = r.object >= 0                ? PG_REGION_FILE
 		 : r.flags & PG_MAP_GROWSDOWN ? PG_REGION_STACK
 					      : PG_REGION_ANON;
 	if (r.object >= 0)
@@ -575,8 +578,8 @@ static struct outcome do_protect(struct model *m, struct m_space *s, const struc
 			for (int p = at; p < to; p++)
 				s->page[p].writable =
 					s->page[p].entry != NONE && (r->prot & PG_WRITE) &&
-					(!is_private(r) || (s->page[p].anon &&
-								   s->page[p].anon->refs == 1));
+					(!is_private(r) ||
+						(s->page[p].anon && s->page[p].anon->refs == 1));
 			merge_around(s, (int)(r - s->region));
 		}
 		at = to;
@@ -584,8 +587,7 @@ static struct outcome do_protect(struct model *m, struct m_space *s, const struc
 	return (struct outcome){0, 0};
 }
 
-static struct outcome move(
-	struct model *m, struct m_space *s, int old, int olen, int nlen)
+static struct outcome move(struct model *m, struct m_space *s, int old, int olen, int nlen)
 {
 	struct m_region *r = model_region(s, old), d;
 	int to, i;
@@ -706,9 +708,15 @@ static struct outcome do_brk(struct model *m, struct m_space *s, const struct op
 		if (!is_free(s, from, to + 1))
 			return now;
 		i = position(s, from) - 1;
-		r = (struct m_region){.start = from, .end = to, .prot = PG_READ | PG_WRITE,
-			.max_prot = PG_READ | PG_WRITE | PG_EXEC, .kind = PG_REGION_HEAP,
-			.object = -1, .name = "[heap]", .charged = true, .index = from + FIRST};
+		r = (struct m_region){.start = from,
+			.end = to,
+			.prot = PG_READ | PG_WRITE,
+			.max_prot = PG_READ | PG_WRITE | PG_EXEC,
+			.kind = PG_REGION_HEAP,
+			.object = -1,
+			.name = "[heap]",
+			.charged = true,
+			.index = from + FIRST};
 		if (from > s->brk_start && i >= 0 && can_merge(&s->region[i], &r)) {
 			s->region[i].end = to;
 		} else {

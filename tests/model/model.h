@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/model.h: a slow and obvious model of the machine's memory, to run beside the real one.
+ * tests/model/model.h: a slow and obvious model of the machine's memory, to run beside the real
+ * one.
  *
  * Used by tests/model/random.c. Shares no code with src/space: regions are a plain array, pages are
  * an array, every search is a loop. A page's contents are followed at PROBES byte offsets.
@@ -10,13 +11,14 @@
 
 #include "space/space.h"
 
-#define PAGES 160     /* of each space, beginning at page FIRST */
-#define FIRST 16      /* page number of lo */
-#define TOP 130       /* mmap_top, in pages above lo */
+#define PAGES 160 /* of each space, beginning at page FIRST */
+#define FIRST 16  /* page number of lo */
+#define TOP 130   /* mmap_top, in pages above lo */
 #define STACK_LIMIT 24
 #define STACK_GAP 4
 #define SPACES 3
-#define OBJECTS 40    /* the first FILES are files, the next is shared memory, the rest are made by map */
+#define OBJECTS                                                                                    \
+	40 /* the first FILES are files, the next is shared memory, the rest are made by map */
 #define FILES 2
 #define OBJECT_PAGES 24
 #define PROBES 6
@@ -84,8 +86,23 @@ struct model {
 	int events;
 };
 
-enum op_kind { OP_MAP, OP_UNMAP, OP_PROTECT, OP_REMAP, OP_DISCARD, OP_SYNC, OP_BRK, OP_WRITE, OP_READ,
-	OP_FAULT, OP_TRUNCATE, OP_HOST_WRITE, OP_FORK, OP_EXIT, OP_KINDS };
+enum op_kind {
+	OP_MAP,
+	OP_UNMAP,
+	OP_PROTECT,
+	OP_REMAP,
+	OP_DISCARD,
+	OP_SYNC,
+	OP_BRK,
+	OP_WRITE,
+	OP_READ,
+	OP_FAULT,
+	OP_TRUNCATE,
+	OP_HOST_WRITE,
+	OP_FORK,
+	OP_EXIT,
+	OP_KINDS
+};
 
 struct op {
 	enum op_kind kind;

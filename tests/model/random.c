@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/random.c: random operations on the real machine and on the model, compared after each.
+ * tests/model/random.c: random operations on the real machine and on the model, compared after
+ * each.
  *
  *   random [SEQUENCES [FIRST_SEED]]      defaults: see main()
  *   random -v 1 SEED                     prints each operation of one sequence
@@ -8,8 +9,8 @@
  * Compared: results, addresses chosen, the list of regions with all that a region says, each page's
  * entry (none, zero page, file page, anon; writable), its bytes, the files' bytes on disk, every
  * fault's case, kind and end in order, VSZ, RSS by kind, counts. pg_space_check() after every step.
- * The seed of a failing sequence is printed. Guards R4, R11, R13, R14, R16, R17, R20, R21 and all invariants of
- * src/space.
+ * The seed of a failing sequence is printed. Guards R4, R11, R13, R14, R16, R17, R20, R21 and all
+ * invariants of src/space.
  */
 #include "rig.h"
 
@@ -24,8 +25,8 @@
 #define LO ((uint64_t)FIRST * 4096)
 #define STEPS 70
 
-static const char *const op_names[OP_KINDS] = {"map", "unmap", "protect", "remap", "discard", "sync",
-	"brk", "write", "read", "fault", "truncate", "host write", "fork", "exit"};
+static const char *const op_names[OP_KINDS] = {"map", "unmap", "protect", "remap", "discard",
+	"sync", "brk", "write", "read", "fault", "truncate", "host write", "fork", "exit"};
 
 struct run {
 	struct model *m;
@@ -46,7 +47,8 @@ static void differ(struct run *t, const char *fmt, ...)
 	if (t->broken)
 		return;
 	t->broken = true;
-	fprintf(stderr, "seed %llu step %d, %s space %d addr %#llx len %#llx prot %d flags %d object %d: ",
+	fprintf(stderr,
+		"seed %llu step %d, %s space %d addr %#llx len %#llx prot %d flags %d object %d: ",
 		(unsigned long long)t->seed, t->step, op_names[t->op.kind], t->op.space,
 		(unsigned long long)t->op.addr, (unsigned long long)t->op.len, t->op.prot,
 		t->op.flags, t->op.object);
@@ -90,16 +92,17 @@ static int resident_in(struct m_space *s, const struct m_region *r)
 	return n;
 }
 
-static void compare_region(struct run *t, struct m_space *ms, const struct m_region *m,
-	const struct pg_region *r)
+static void compare_region(
+	struct run *t, struct m_space *ms, const struct m_region *m, const struct pg_region *r)
 {
-	if (r->start.v != LO + (uint64_t)m->start * 4096 || r->end.v != LO + (uint64_t)m->end * 4096)
+	if (r->start.v != LO + (uint64_t)m->start * 4096 ||
+		r->end.v != LO + (uint64_t)m->end * 4096)
 		differ(t, "region %d..%d in the model, %lld..%lld", m->start, m->end,
 			(long long)((r->start.v - LO) >> 12), (long long)((r->end.v - LO) >> 12));
 	if (r->prot != m->prot || r->max_prot != m->max_prot || r->flags != m->flags ||
 		r->kind != m->kind || strcmp(r->name, m->name))
-		differ(t, "region at %d: prot %d/%d flags %d/%d kind %d/%d name %s/%s", m->start, m->prot, r->prot,
-			m->flags, r->flags, m->kind, r->kind, m->name, r->name);
+		differ(t, "region at %d: prot %d/%d flags %d/%d kind %d/%d name %s/%s", m->start,
+			m->prot, r->prot, m->flags, r->flags, m->kind, r->kind, m->name, r->name);
 	if (m->object >= 0 && !t->r->object[m->object])
 		t->r->object[m->object] = r->object; /* made by map just now */
 	if (r->object != (m->object >= 0 ? t->r->object[m->object] : NULL) ||
@@ -127,7 +130,8 @@ static void compare_page(struct run *t, int i, int p)
 	pg_pfn f = pg_space_resident(t->r->space[i], (pg_va){LO + (uint64_t)p * 4096}, &e);
 	const uint8_t *want, *got;
 
-	if (entry_kind(t, f) != m->entry || (m->entry != NONE && !!(e & PG_PTE_RW) != m->writable)) {
+	if (entry_kind(t, f) != m->entry ||
+		(m->entry != NONE && !!(e & PG_PTE_RW) != m->writable)) {
 		differ(t, "space %d page %d: entry %d writable %d in the model, %d %d", i, p,
 			m->entry, m->writable, entry_kind(t, f), !!(e & PG_PTE_RW));
 		return;
@@ -195,8 +199,11 @@ static void compare_files(struct run *t)
 				uint64_t at = i * 4096 + probe_at[k];
 
 				if (t->r->file[o].bytes[at] != t->m->object[o].disk[i][k])
-					differ(t, "file %d byte %#llx on disk: %02x in the model, %02x", o,
-						(unsigned long long)at, t->m->object[o].disk[i][k],
+					differ(t,
+						"file %d byte %#llx on disk: %02x in the model, "
+						"%02x",
+						o, (unsigned long long)at,
+						t->m->object[o].disk[i][k],
 						t->r->file[o].bytes[at]);
 			}
 		}
@@ -213,9 +220,11 @@ static void compare_events(struct run *t)
 
 		if (a->page != b->page || a->end != b->end || a->grew != b->grew ||
 			(a->end == PG_FAULT_RESUME && (a->fcase != b->fcase || a->kind != b->kind)))
-			differ(t, "fault %d: page %d end %d case %s kind %d in the model, page %d end %d case %s kind %d",
-				i, a->page, a->end, pg_fault_case_name(a->fcase), a->kind, b->page, b->end,
-				pg_fault_case_name(b->fcase), b->kind);
+			differ(t,
+				"fault %d: page %d end %d case %s kind %d in the model, page %d "
+				"end %d case %s kind %d",
+				i, a->page, a->end, pg_fault_case_name(a->fcase), a->kind, b->page,
+				b->end, pg_fault_case_name(b->fcase), b->kind);
 	}
 	if (m->events != r->events)
 		differ(t, "%d faults in the model, %d", m->events, r->events);
@@ -273,8 +282,8 @@ static void choose_range(struct run *t, struct op *op)
 
 static pg_prot some_prot(struct run *t)
 {
-	static const pg_prot usual[] = {PG_READ | PG_WRITE, PG_READ | PG_WRITE, PG_READ | PG_WRITE, PG_READ,
-		PG_READ | PG_EXEC, 0, PG_READ | PG_WRITE | PG_EXEC, PG_EXEC, PG_WRITE};
+	static const pg_prot usual[] = {PG_READ | PG_WRITE, PG_READ | PG_WRITE, PG_READ | PG_WRITE,
+		PG_READ, PG_READ | PG_EXEC, 0, PG_READ | PG_WRITE | PG_EXEC, PG_EXEC, PG_WRITE};
 
 	return usual[below(t, sizeof usual)];
 }
@@ -321,10 +330,20 @@ static void choose_access(struct run *t, struct op *op)
 
 static int pick_kind(struct run *t)
 {
-	static const unsigned weight[OP_KINDS] = {
-		[OP_MAP] = 22, [OP_UNMAP] = 6, [OP_PROTECT] = 12, [OP_REMAP] = 8, [OP_DISCARD] = 4,
-		[OP_SYNC] = 4, [OP_BRK] = 5, [OP_WRITE] = 14, [OP_READ] = 7, [OP_FAULT] = 24,
-		[OP_TRUNCATE] = 2, [OP_HOST_WRITE] = 3, [OP_FORK] = 4, [OP_EXIT] = 2};
+	static const unsigned weight[OP_KINDS] = {[OP_MAP] = 22,
+		[OP_UNMAP] = 6,
+		[OP_PROTECT] = 12,
+		[OP_REMAP] = 8,
+		[OP_DISCARD] = 4,
+		[OP_SYNC] = 4,
+		[OP_BRK] = 5,
+		[OP_WRITE] = 14,
+		[OP_READ] = 7,
+		[OP_FAULT] = 24,
+		[OP_TRUNCATE] = 2,
+		[OP_HOST_WRITE] = 3,
+		[OP_FORK] = 4,
+		[OP_EXIT] = 2};
 	unsigned sum = 0;
 	uint64_t x;
 	int k;
@@ -405,7 +424,8 @@ static void step(struct run *t)
 	while (!choose(t, &t->op))
 		;
 	if (t->verbose)
-		printf("%d: %s space %d addr %#llx (%lld) len %#llx new %#llx prot %d/%d flags %d object %d offset %#llx access %d\n",
+		printf("%d: %s space %d addr %#llx (%lld) len %#llx new %#llx prot %d/%d flags %d "
+		       "object %d offset %#llx access %d\n",
 			t->step, op_names[t->op.kind], t->op.space, (unsigned long long)t->op.addr,
 			(long long)(t->op.addr - LO) >> 12, (unsigned long long)t->op.len,
 			(unsigned long long)t->op.new_len, t->op.prot, t->op.max_prot, t->op.flags,
@@ -414,8 +434,8 @@ static void step(struct run *t)
 	got = rig_apply(t->r, &t->op);
 	if (got.result != want.result || (want.result == 0 && got.addr != want.addr))
 		differ(t, "result %lld at %#llx in the model, %lld at %#llx",
-			(long long)want.result, (unsigned long long)want.addr, (long long)got.result,
-			(unsigned long long)got.addr);
+			(long long)want.result, (unsigned long long)want.addr,
+			(long long)got.result, (unsigned long long)got.addr);
 	compare_events(t);
 	compare_all(t);
 }

@@ -2,8 +2,9 @@
 /*
  * tests/model/rig.c: see rig.h.
  *
- * Its CPU keeps, for each space, what it last saw in the page table, as a TLB would, and forgets only
- * what it is told to forget (struct pg_shootdown): rig_apply() fails if a page changed without word.
+ * Its CPU keeps, for each space, what it last saw in the page table, as a TLB would, and forgets
+ * only what it is told to forget (struct pg_shootdown): rig_apply() fails if a page changed without
+ * word.
  */
 #include "rig.h"
 
@@ -196,8 +197,7 @@ static void host_write(struct rig *r, const struct op *op)
 
 	for (uint64_t i = 0; i < op->len; i++)
 		f->bytes[op->offset + i] = op_byte(op, op->offset + i);
-	if (pg_object_after_host_write(
-		    r->object[op->object], op->offset, op->offset + op->len))
+	if (pg_object_after_host_write(r->object[op->object], op->offset, op->offset + op->len))
 		abort();
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/rig.h: a real machine for tests: spaces, files on a fake disk, a recorder of faults and
- * a CPU that obeys the page table. Applies the operations of model.h to it.
+ * tests/model/rig.h: a real machine for tests: spaces, files on a fake disk, a recorder of faults
+ * and a CPU that obeys the page table. Applies the operations of model.h to it.
  */
 #ifndef PG_TESTS_RIG_H
 #define PG_TESTS_RIG_H
@@ -28,7 +28,8 @@ struct rig_link {
 struct rig {
 	struct pg_vm *vm;
 	struct pg_space *space[SPACES];
-	struct pg_object *object[OBJECTS]; /* counted up to FILES, else borrowed and learnt by map */
+	struct pg_object
+		*object[OBJECTS]; /* counted up to FILES, else borrowed and learnt by map */
 	struct fake_file file[FILES];
 	struct rig_link link[SPACES];
 	/* What a TLB that is never told would still believe: frame + 1 by page. */

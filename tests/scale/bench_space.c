@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/scale/scale.c: what regions and faults cost, as tables. Run by `make bench`, not by the check.
+ * tests/scale/bench_space.c: what regions and faults cost, as tables. Run by `make bench`, not by
+ * the check.
  *
- *   scale regions [MOST]    ns per map, unmap, find, place, protect at 10 .. MOST regions (1 000 000)
- *   scale faults            ns per fault inside the library, and beside it Linux's own, measured here
- *   scale                   both
+ *   bench_space regions [MOST]   ns per map, unmap, find, place, protect at 10 .. MOST regions
+ *   bench_space faults           ns per fault inside the library, beside Linux's own measured here
+ *   bench_space                  both; MOST is 1 000 000
  *
- * Every figure is a best of ROUNDS. Linux's faults are counted by getrusage(2) and the row says so if
- * they are not as many as pages touched (huge pages, fault-around). Linux's time includes the trap into
- * the kernel and back, and the library's does not include the guest's TLB miss: they are the two costs of
- * handling a fault, not of taking one.
+ * Every figure is a best of ROUNDS. Linux's faults are counted by getrusage(2) and the row says so
+ * if they are not as many as pages touched (huge pages, fault-around). Linux's time includes the
+ * trap into the kernel and back, and the library's does not include the guest's TLB miss: they are
+ * the two costs of handling a fault, not of taking one.
  */
 #include "space/impl.h"
 
@@ -38,7 +39,7 @@ static void must(bool ok, const char *what)
 {
 	if (ok)
 		return;
-	fprintf(stderr, "scale: %s failed\n", what);
+	fprintf(stderr, "bench_space: %s failed\n", what);
 	exit(1);
 }
 
@@ -54,7 +55,8 @@ static struct pg_vm *make_vm(uint64_t bytes)
 
 static struct pg_space *make_space(struct pg_vm *vm)
 {
-	struct pg_space_config c = {.lo = {65536}, .hi = {0x7ffffffff000}, .mmap_top = {0x7ffff7fff000}};
+	struct pg_space_config c = {
+		.lo = {65536}, .hi = {0x7ffffffff000}, .mmap_top = {0x7ffff7fff000}};
 	struct pg_space *s;
 
 	must(pg_space_create(vm, &c, &s) == 0, "making the space");
@@ -129,8 +131,8 @@ static void round_regions(struct pg_space *s, struct pg_random *rnd, uint64_t n,
 
 static void measure_regions(uint64_t most)
 {
-	printf("%10s %9s %9s %9s %9s %9s   ns each; regions of one page with a page between\n", "regions",
-		"map", "unmap", "find", "place", "protect");
+	printf("%10s %9s %9s %9s %9s %9s   ns each; regions of one page with a page between\n",
+		"regions", "map", "unmap", "find", "place", "protect");
 	for (uint64_t n = 10; n <= most; n *= n < 1000 ? 100 : n < 100000 ? 100 : 10) {
 		struct pg_vm *vm = make_vm(16 << 20);
 		struct pg_space *s = make_space(vm);
@@ -141,8 +143,8 @@ static void measure_regions(uint64_t most)
 		for (uint64_t k = 0; k < n; k++) {
 			pg_va a = {BASE + k * 2 * PAGE};
 
-			must(pg_space_map(s, &a, PAGE, PG_READ | PG_WRITE, 7, PG_MAP_FIXED_FREE, NULL,
-				     0, NULL) == 0,
+			must(pg_space_map(s, &a, PAGE, PG_READ | PG_WRITE, 7, PG_MAP_FIXED_FREE,
+				     NULL, 0, NULL) == 0,
 				"map");
 		}
 		for (int i = 0; i < ROUNDS; i++)
@@ -182,10 +184,12 @@ static double touch_ours(struct pg_space *s, struct pg_object *o, unsigned flags
 	pg_va a = {0};
 	double t;
 
-	must(pg_space_map(s, &a, PAGES * PAGE, PG_READ | PG_WRITE, 7, flags, o, 0, NULL) == 0, "map");
+	must(pg_space_map(s, &a, PAGES * PAGE, PG_READ | PG_WRITE, 7, flags, o, 0, NULL) == 0,
+		"map");
 	t = now_ns();
 	for (unsigned i = 0; i < PAGES; i++)
-		must(pg_space_fault(s, (pg_va){a.v + i * PAGE}, PG_WRITE, 0, false) == PG_FAULT_RESUME,
+		must(pg_space_fault(s, (pg_va){a.v + i * PAGE}, PG_WRITE, 0, false) ==
+				PG_FAULT_RESUME,
 			"fault");
 	t = (now_ns() - t) / PAGES;
 	must(pg_space_unmap(s, a, PAGES * PAGE) == 0, "unmap");
@@ -199,7 +203,8 @@ static double pair_ours(struct pg_space *s)
 	for (unsigned i = 0; i < PAGES; i++) {
 		pg_va a = {0};
 
-		must(pg_space_map(s, &a, PAGE, PG_READ | PG_WRITE, 7, 0, NULL, 0, NULL) == 0, "map");
+		must(pg_space_map(s, &a, PAGE, PG_READ | PG_WRITE, 7, 0, NULL, 0, NULL) == 0,
+			"map");
 		must(pg_space_unmap(s, a, PAGE) == 0, "unmap");
 	}
 	return (now_ns() - t) / PAGES;
@@ -238,7 +243,8 @@ static double pair_linux(void)
 	double t = now_ns();
 
 	for (unsigned i = 0; i < PAGES; i++) {
-		void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *p = mmap(
+			NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		must(p != MAP_FAILED && munmap(p, PAGE) == 0, "the host's mmap");
 	}
@@ -274,10 +280,11 @@ static void measure_faults(void)
 	bool existed;
 
 	must(fd >= 0 && ftruncate(fd, PAGES * PAGE) == 0, "the host's memfd");
-	must(pg_object_open(vm, (struct pg_object_key){1, 1}, "bench", &pager, NULL, 0, &o,
-		     &existed) == 0,
+	must(pg_object_open(
+		     vm, (struct pg_object_key){1, 1}, "bench", &pager, NULL, 0, &o, &existed) == 0,
 		"opening the object");
-	for (int i = 0; i <= ROUNDS; i++) { /* the first warms up: memory of the host, page caches */
+	for (int i = 0; i <= ROUNDS;
+		i++) { /* the first warms up: memory of the host, page caches */
 		double t[7] = {clear_frames(vm), touch_ours(s, NULL, 0), touch_linux(-1, &anon),
 			touch_ours(s, o, PG_MAP_SHARED), touch_linux(fd, &file), pair_ours(s),
 			pair_linux()};
@@ -286,7 +293,8 @@ static void measure_faults(void)
 			least(&best[k], t[k], 1);
 	}
 	clear = best[0];
-	printf("%-34s %9s %9s %7s   ns each; %u pages of 4 KiB\n", "", "library", "Linux", "ratio", PAGES);
+	printf("%-34s %9s %9s %7s   ns each; %u pages of 4 KiB\n", "", "library", "Linux", "ratio",
+		PAGES);
 	print_fault_row("anonymous page, first write", best[1], best[2], anon);
 	print_fault_row("shared file page from the cache", best[3], best[4], file);
 	print_fault_row("mmap + munmap of one page", best[5], best[6], -1);
@@ -303,7 +311,7 @@ int main(int argc, char **argv)
 	uint64_t most = argc > 2 ? strtoull(argv[2], NULL, 0) : 1000000;
 
 	if (*what && strcmp(what, "regions") && strcmp(what, "faults")) {
-		fprintf(stderr, "usage: scale [regions [MOST] | faults]\n");
+		fprintf(stderr, "usage: bench_space [regions [MOST] | faults]\n");
 		return 2;
 	}
 	if (strcmp(what, "faults"))
