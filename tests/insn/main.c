@@ -76,7 +76,8 @@ static void falsify(const struct insn_case *c, struct insn_side *b, struct insn_
 {
 	uint64_t n = c->index;
 	uint8_t *page = (uint8_t *)(uintptr_t)b->page(b, 6 + n % 3);
-	switch (n % 10) {
+	/* a byte that is not compared would not be noticed */
+	switch (c->ignores ? 0 : n % 10) {
 	case 0:
 		rb->after.gpr[n / 10 % 16] ^= (uint64_t)1 << n % 64;
 		break;
