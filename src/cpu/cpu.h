@@ -127,6 +127,8 @@ struct pg_insn_row {
 	uint8_t insns, loads, stores, lookups;
 	uint8_t flags;     /* enum pg_flags_at, at the operation itself */
 	uint8_t swap;      /* 1 + register whose low and high bytes are exchanged around the operation */
+	uint8_t stack;     /* its last access is through SS: fast mode's #SS */
+	uint16_t size;     /* bytes of its last access */
 	uint8_t saved;     /* flags are in flags_mem when it begins */
 };
 

@@ -85,7 +85,7 @@ static int look(struct pg_cpu *c, uint64_t va, enum pg_access access, uint8_t *f
 	} else if (e->config.fast) {
 		pg_pte pte = 0;
 		*f = pg_space_resident(c->space, (pg_va){va}, &pte);
-		allowed = (pte & PG_PTE_P) && (access != PG_WRITE || (pte & PG_PTE_RW)) &&
+		allowed = (pte & PG_PTE_P) && (pte & PG_PTE_US) && (access != PG_WRITE || (pte & PG_PTE_RW)) &&
 			(access != PG_EXEC || !(pte & PG_PTE_NX));
 		if (allowed)
 			pg_space_table(c->space)->form->update(pg_space_table(c->space),
@@ -498,7 +498,7 @@ static enum turn leave_complex(struct pg_cpu *c)
 		else
 			r = pg_complex_run(&c->regs, &port, &x->insn, x->ops);
 		c->adj_lookups += e->config.fast ? 0 : (int64_t)c->port_lookups;
-		if (r != PG_COMPLEX_AGAIN || c->interrupt)
+		if (r != PG_COMPLEX_AGAIN || c->interrupt || (c->regs.rflags & 0x100))
 			break;
 	}
 	switch (r) {

@@ -55,6 +55,8 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	r->lookups = tr->segment->lookups;
 	r->flags = FLAGS_EFLAGS;
 	r->swap = 0;
+	r->stack = 0;
+	r->size = 0;
 	r->saved = tr->saved;
 	tr->disp = 0;
 	tr->b->n_rows++;
