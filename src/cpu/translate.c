@@ -55,8 +55,6 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	r->lookups = tr->segment->lookups;
 	r->flags = FLAGS_EFLAGS;
 	r->swap = 0;
-	r->stack = 0;
-	r->size = 0;
 	r->saved = tr->saved;
 	tr->disp = 0;
 	tr->b->n_rows++;
@@ -228,7 +226,9 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		e8(out(tr), 0x65);
 		e8(out(tr), 0xc6);
 		e_mem(out(tr), 0, H_NONE, H_NONE, 1, ST(regs.rflags) + 1);
-		e8(out(tr), in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02);
+		/* With TF an instruction is translated alone, so that TF is known here. */
+		e8(out(tr), (in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02) |
+				(tr->temporary ? tr->cpu->regs.rflags >> 8 & 1 : 0));
 		break;
 	case K_COMPLEX:
 	case K_PUSHF:
