@@ -35,7 +35,6 @@ _Static_assert(sizeof(struct pg_l2_entry) == 16, "four entries in a cache line")
 struct pg_level1 {
 	_Alignas(64) struct pg_sets sets;
 	struct pg_tlb_fast *fast; /* borrowed: one mirror for each set */
-	uint8_t which;            /* enum pg_tlb_which, whose misses it counts */
 	bool data, fetch;         /* what it answers: both when unified */
 };
 
@@ -51,6 +50,9 @@ struct pg_mmu {
 	struct pg_table *table; /* borrowed; NULL: nothing is mapped */
 	uint8_t *bytes;         /* of frame 0 */
 	const struct pg_frame *rows;
+	/* First-level misses: [0] data, [1] fetch. What follows from them is filled in by
+	 * pg_mmu_stats. */
+	uint64_t l1_misses[2];
 	struct pg_mmu_stats stats;
 	struct pg_shootdown shootdown;
 	uint32_t frames;
@@ -103,6 +105,13 @@ PG_INLINE void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e
 	i->host = usable ? w->host : PG_TLB_NOWHERE;
 	i->code_id = l->fetch && (w->prot & PG_EXEC) ? w->code_id : 0;
 	i->reserved = 0;
+}
+
+/* Sets what follows from the rest of e->way, and e->image. */
+PG_INLINE void pg_l1_settle(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
+{
+	e->way.ready = (uint8_t)(e->way.dirty ? e->way.prot : e->way.prot & ~PG_WRITE);
+	pg_l1_make_image(l, e, set);
 }
 
 /* Makes the mirror of a set say what its most recently used way, for the current ASID, allows. */

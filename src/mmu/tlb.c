@@ -98,7 +98,7 @@ static void sets_clear(struct pg_sets *s)
 				UINT64_MAX;
 		}
 		for (unsigned w = s->ways; w % 8; w++)
-			pg_set_ages(block, s->ways)[w] = PG_AGE_PADDING;
+			pg_set_ages(block, s->ways)[w] = pg_age_padding(s->ways);
 	}
 }
 
@@ -160,11 +160,10 @@ int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg
 	m->frames = (uint32_t)pg_frames_total(fs);
 	m->shootdown.invalidate = shootdown;
 
-	m->l1[0] = (struct pg_level1){
-		.fast = fast_d, .which = PG_TLB_L1D, .data = true, .fetch = !split};
+	m->l1[0] = (struct pg_level1){.fast = fast_d, .data = true, .fetch = !split};
 	err = sets_make(&m->l1[0].sets, &c->l1d, sizeof(struct pg_l1_entry));
 	if (!err && split) {
-		m->l1[1] = (struct pg_level1){.fast = fast_i, .which = PG_TLB_L1I, .fetch = true};
+		m->l1[1] = (struct pg_level1){.fast = fast_i, .fetch = true};
 		err = sets_make(&m->l1[1].sets, &c->l1i, sizeof(struct pg_l1_entry));
 	} else {
 		m->l1[1] = m->l1[0];
@@ -335,5 +334,11 @@ void pg_mmu_poke(struct pg_mmu *m)
 
 void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out)
 {
+	const uint64_t *l1 = m->l1_misses;
+
 	*out = m->stats;
+	out->misses[PG_TLB_L1D] = l1[0] + (m->unified ? l1[1] : 0);
+	out->misses[PG_TLB_L1I] = m->unified ? 0 : l1[1];
+	out->fetch_misses = l1[1];
+	out->l2_lookups = m->l2.ways ? l1[0] + l1[1] : 0;
 }

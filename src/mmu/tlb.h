@@ -65,6 +65,7 @@ struct pg_tlb_way {
 	uint8_t prot;     /* OR of enum pg_access that the entry allows */
 	uint8_t dirty;    /* D bit known to be set */
 	uint8_t code;     /* stores must not go inline: the frame has translations */
+	uint8_t ready;    /* of prot, what needs no walk any more: PG_WRITE only if dirty */
 };
 
 /* Which TLB a figure is about. */
@@ -116,7 +117,14 @@ enum pg_mmu_result {
  * The hardware's way for one access to the page of `a`: first level, second level, walk; sets A, and D for
  * PG_WRITE; fills; makes the entry the most recently used of its set. On PG_MMU_OK *way is it.
  */
-enum pg_mmu_result pg_mmu_lookup(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
+enum pg_mmu_result pg_mmu_lookup_data(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
+enum pg_mmu_result pg_mmu_lookup_fetch(struct pg_mmu *m, pg_va a, struct pg_tlb_way **way);
+static inline enum pg_mmu_result pg_mmu_lookup(
+	struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way)
+{
+	return access == PG_EXEC ? pg_mmu_lookup_fetch(m, a, way)
+				 : pg_mmu_lookup_data(m, a, access, way);
+}
 
 /*
  * A lookup is known to hit the first level's most recently used ways n more times without state change, for
