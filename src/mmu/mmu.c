@@ -107,10 +107,10 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 	return &e->way;
 }
 
-static void fill_l2(struct pg_mmu *m, const found *f)
+/* The same for a second level. */
+PG_INLINE void fill_l2(struct pg_mmu *m, unsigned ways, const found *f)
 {
 	uint8_t *block = pg_sets_block(&m->l2, f->vpn);
-	unsigned ways = m->l2.ways;
 	unsigned way = pg_set_replace(block, ways);
 
 	pg_set_marks(block)[way] = pg_mark(f->vpn, m->salt);
@@ -134,9 +134,14 @@ NOINLINE enum pg_mmu_result walk_and_fill(struct pg_mmu *m, const struct pg_leve
 	r = walk(m, vpn, access, &f);
 	if (UNLIKELY(r != PG_MMU_OK))
 		return fault(m, r);
-	if (m->l2.ways)
-		fill_l2(m, &f);
-	*way = fill_l1(m, l, access, l->sets.ways, &f);
+	if (m->l2.ways == 12)
+		fill_l2(m, 12, &f);
+	else if (m->l2.ways)
+		fill_l2(m, m->l2.ways, &f);
+	if (l->sets.ways == 4)
+		*way = fill_l1(m, l, access, 4, &f);
+	else
+		*way = fill_l1(m, l, access, l->sets.ways, &f);
 	return PG_MMU_OK;
 }
 

@@ -163,7 +163,12 @@ PG_INLINE void pg_set_touch(uint8_t *block, unsigned ways, unsigned way)
 			younger = (~x & each) | ((~x | each) & (((x | high) - (each & ~high)) ^
 								       ((x ^ ~each) & high)));
 		x += younger >> 7 & PG_EACH_8;
-		ages[w] = x - (ways <= 8 || way / 8 == w ? own : 0);
+		/* All ones if the way is in this word; in a form that stays free of branches. */
+		if (ways > 8)
+			x -= own & (uint64_t)((int64_t)((uint64_t)(way / 8 ^ w) - 1) >> 63);
+		else
+			x -= own;
+		ages[w] = x;
 	}
 }
 

@@ -25,6 +25,9 @@
  * numbers; then the bytes are at host + (a + neg).
  * An unusable entry has neg = host = PG_TLB_NOWHERE, the first non-canonical address: it matches only
  * addresses that no guest can map, and the host access then traps as the guest's should.
+ * Where loads are allowed but stores are not, neg_write is that of a non-canonical page of another set,
+ * which no address that indexes this one can match. (A TLB of a single set has no other: there such an
+ * entry is unusable for loads too, and they take the slow path.)
  */
 struct pg_tlb_fast {
 	uint64_t neg_read;  /* -(page address) if loads may use it */
@@ -113,12 +116,14 @@ enum pg_mmu_result {
 	PG_MMU_PROTECTION,  /* a valid entry without the right: a page fault */
 };
 
+/* pg_mmu_lookup() by kind: PG_READ or PG_WRITE, and PG_EXEC. */
+enum pg_mmu_result pg_mmu_lookup_data(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
+enum pg_mmu_result pg_mmu_lookup_fetch(struct pg_mmu *m, pg_va a, struct pg_tlb_way **way);
+
 /*
  * The hardware's way for one access to the page of `a`: first level, second level, walk; sets A, and D for
  * PG_WRITE; fills; makes the entry the most recently used of its set. On PG_MMU_OK *way is it.
  */
-enum pg_mmu_result pg_mmu_lookup_data(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
-enum pg_mmu_result pg_mmu_lookup_fetch(struct pg_mmu *m, pg_va a, struct pg_tlb_way **way);
 static inline enum pg_mmu_result pg_mmu_lookup(
 	struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way)
 {
