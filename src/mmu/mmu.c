@@ -185,7 +185,7 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 	e->way.dirty = 1;
 	pg_l1_settle(l, e, set);
 	show(m, l, e, set, access);
-	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn, m->asid,
+	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn,
 				    pg_mark(vpn, m->salt), &at)
 			  : NULL;
 	if (copy)
@@ -199,7 +199,7 @@ PG_INLINE found *find_l2(struct pg_mmu *m, uint64_t vpn, unsigned ways)
 {
 	uint8_t *block = pg_sets_block(&m->l2, vpn);
 	unsigned way;
-	found *f = pg_l2_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &way);
+	found *f = pg_l2_find(block, ways, vpn, pg_mark(vpn, m->salt), &way);
 
 	if (LIKELY(f))
 		pg_set_touch(block, ways, way);
@@ -267,7 +267,7 @@ PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l,
 	uint64_t set = vpn & l->sets.mask;
 	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
 	unsigned at;
-	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &at);
+	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, pg_mark(vpn, m->salt), &at);
 
 	if (UNLIKELY(!e))
 		return miss_w(m, l, vpn, access, way);

@@ -70,19 +70,17 @@ PG_INLINE struct pg_l2_entry *pg_l2_slot(uint8_t *block, unsigned ways, unsigned
 		block, ways, sizeof(struct pg_l2_entry), way);
 }
 
-/* The entry of (vpn, asid), marked `mark`, and its way in *way; NULL: none. */
+/* The entry of page vpn marked `mark`, see pg_mark(), and its way in *way; NULL: none. */
 PG_INLINE struct pg_l1_entry *pg_l1_find(
-	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t mark, unsigned *way)
 {
-	return pg_set_find(block, ways, sizeof(struct pg_l1_entry),
-		offsetof(struct pg_l1_entry, way.asid), vpn, asid, mark, way);
+	return pg_set_find(block, ways, sizeof(struct pg_l1_entry), vpn, mark, way);
 }
 
 PG_INLINE struct pg_l2_entry *pg_l2_find(
-	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t mark, unsigned *way)
 {
-	return pg_set_find(block, ways, sizeof(struct pg_l2_entry),
-		offsetof(struct pg_l2_entry, asid), vpn, asid, mark, way);
+	return pg_set_find(block, ways, sizeof(struct pg_l2_entry), vpn, mark, way);
 }
 
 _Static_assert(PG_READ == 1 && PG_WRITE == 2 && PG_EXEC == 4, "rights are taken apart by shifts");

@@ -43,7 +43,7 @@ PG_INLINE uint8_t pg_age_padding(unsigned ways)
 	return ways <= 64 ? 0x7f : 0xff;
 }
 
-/* What an ASID adds to its marks. */
+/* What an ASID adds to its marks; different for each, because the factor is odd. */
 PG_INLINE uint16_t pg_mark_salt(uint16_t asid)
 {
 	return (uint16_t)(asid * 0x9e37u);
@@ -79,12 +79,10 @@ PG_INLINE uint8_t *pg_set_slot(uint8_t *block, unsigned ways, unsigned slot_byte
 	return block + pg_set_slots_at(ways) + way * (uint64_t)slot_bytes;
 }
 
-/* Is the entry at `slot` that of (vpn, asid)? */
-PG_INLINE bool pg_slot_is(const uint8_t *slot, unsigned asid_at, uint64_t vpn, uint16_t asid)
+/* Is the entry at `slot`, of the right mark, that of page vpn? */
+PG_INLINE bool pg_slot_is(const uint8_t *slot, uint64_t vpn)
 {
-	return __builtin_expect(*(const uint64_t *)(const void *)slot == vpn &&
-					*(const uint16_t *)(const void *)(slot + asid_at) == asid,
-		1);
+	return __builtin_expect(*(const uint64_t *)(const void *)slot == vpn, 1);
 }
 
 /* The top bit of each lane of 16 bits that is 0, and perhaps of some above such a lane. */
@@ -94,11 +92,11 @@ PG_INLINE uint64_t pg_zero_lanes_16(uint64_t x)
 }
 
 /*
- * The entry of (vpn, asid), marked `mark`, and its way in *way; NULL: none. slot_bytes, a multiple
- * of 16, and asid_at (where an entry keeps its ASID) are constants.
+ * The entry of page vpn marked `mark`, which says whose it is, and its way in *way; NULL: none.
+ * slot_bytes is a constant, a multiple of 16.
  */
-PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, unsigned asid_at,
-	uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, uint64_t vpn,
+	uint16_t mark, unsigned *way)
 {
 	const uint64_t *marks = (const uint64_t *)(const void *)block;
 	uint64_t want = mark * PG_EACH_16;
@@ -113,7 +111,7 @@ PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, 
 
 			if (ways < 4 && bit >= 16 * ways)
 				continue;
-			if (pg_slot_is(slot, asid_at, vpn, asid)) {
+			if (pg_slot_is(slot, vpn)) {
 				*way = bit / 16;
 				return slot;
 			}
@@ -134,7 +132,7 @@ PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, 
 
 			if (ways % 4 && i >= ways)
 				continue;
-			if (pg_slot_is(slot, asid_at, vpn, asid)) {
+			if (pg_slot_is(slot, vpn)) {
 				*way = i;
 				return slot;
 			}

@@ -58,7 +58,7 @@ void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 	uint8_t *block = pg_sets_block(&l->sets, vpn);
 	unsigned way;
 
-	if (pg_l1_find(block, l->sets.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
+	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
 		drop_way(&l->sets, block, way))
 		pg_l1_mirror(m, l, vpn & l->sets.mask);
 }
@@ -68,7 +68,7 @@ void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
 	uint8_t *block = pg_sets_block(&m->l2, vpn);
 	unsigned way;
 
-	if (pg_l2_find(block, m->l2.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way))
+	if (pg_l2_find(block, m->l2.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way))
 		drop_way(&m->l2, block, way);
 }
 
@@ -211,8 +211,8 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 	const struct pg_level1 *l = &m->l1[1];
 	uint64_t vpn = pg_vpn_of(a).v;
 	unsigned at;
-	struct pg_l1_entry *e = pg_l1_find(pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, m->asid,
-		pg_mark(vpn, m->salt), &at);
+	struct pg_l1_entry *e = pg_l1_find(
+		pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, pg_mark(vpn, m->salt), &at);
 
 	if (!e)
 		return;
