@@ -35,12 +35,13 @@ enum pg_exit {
 	PG_EXIT_SYSCALL,     /* syscall executed: rip is behind it, rcx and r11 set as by hardware */
 	PG_EXIT_FAULT,       /* a page fault that space/ refused: see fault_va, fault_end, fault_access */
 	PG_EXIT_GP,          /* general protection, non-canonical address: SIGSEGV SI_KERNEL, si_addr 0 */
+	PG_EXIT_SS,          /* #SS, a non-canonical stack access: SIGBUS SI_KERNEL */
 	PG_EXIT_DIVIDE,      /* #DE: SIGFPE FPE_INTDIV */
 	PG_EXIT_FP,          /* unmasked x87 or SSE exception: SIGFPE, code from the status word */
 	PG_EXIT_BREAKPOINT,  /* int3: SIGTRAP, rip is behind it */
 	PG_EXIT_ILLEGAL,     /* ud2 or invalid encoding: SIGILL ILL_ILLOPN */
 	PG_EXIT_UNSUPPORTED, /* valid but not handled by this engine: SIGILL, its bytes to be shown */
-	PG_EXIT_ALIGN,       /* #AC, or misaligned SSE operand is GP: SIGBUS BUS_ADRALN */
+	PG_EXIT_ALIGN,       /* #AC: SIGBUS BUS_ADRALN (a misaligned SSE operand is GP) */
 	PG_EXIT_STEP,        /* TF was set: one instruction done; SIGTRAP TRAP_TRACE, rip is behind it */
 	PG_EXIT_INTERRUPTED, /* pg_engine interrupt(): between instructions */
 	PG_EXIT_BUDGET,      /* the instruction budget of run() is used up (single-step testing) */
@@ -55,7 +56,10 @@ struct pg_exit_info {
 	uint8_t length;    /* how many of them could be read */
 };
 
-/* Exact counts of what completed; zero where a mode does not count (has_tlb false: no TLB or access figures). */
+/*
+ * Exact counts of what completed on all CPUs of the engine. has_tlb false (fast mode): nothing was counted but
+ * translations; instructions, accesses and TLB figures are absent, not zero.
+ */
 struct pg_cpu_stats {
 	uint64_t instructions;   /* completed; a rep string instruction is one */
 	uint64_t loads, stores;  /* data accesses, a read-modify-write is one of each; each element of a rep is one */

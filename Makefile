@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+# The front door. Meson and Ninja do the work; this file only knows their names.
+#
+#   make           build build/pagoda (installs what the build needs first)
+#   make run       a real program of the distribution on 64 MiB of Pagoda's memory, and what it cost
+#   make check     build and run every test; the last line counts them
+#   make bench     tables of ratios to native, some minutes
+#   make install   PREFIX and DESTDIR are honoured
+#   make deps      Debian packages that are missing; nothing to do when all are there
+#   make format    clang-format over the tree
+#   make tidy      clang-tidy over the sources
+#   make fuzz      the ELF loader on random files, FUZZ_SECONDS (600) long
+#   make insn-long the differential instruction tester, INSN_ROUNDS (1000000) long
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+MESON  ?= meson
+NINJA  ?= ninja
+
+FUZZ_SECONDS ?= 600
+INSN_ROUNDS  ?= 1000000
+
+.PHONY: all deps build-deps configure run check bench install format tidy fuzz insn-long clean help
+
+all: build-deps configure
+	@$(NINJA) -C $(BUILD)
+
+deps:
+	@tools/deps.sh build test bench
+
+build-deps:
+	@tools/deps.sh build
+
+configure: $(BUILD)/build.ninja
+
+$(BUILD)/build.ninja:
+	@$(MESON) setup $(BUILD) --prefix $(PREFIX)
+
+run: all
+	@tools/first-run.sh $(BUILD)/pagoda
+
+check:
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory configure
+	@$(NINJA) -C $(BUILD)
+	@python3 tools/check.py $(BUILD)
+
+bench: deps configure
+	@$(NINJA) -C $(BUILD)
+	@python3 bench/bench.py $(BUILD)
+
+install: all
+	@$(MESON) configure $(BUILD) --prefix $(PREFIX)
+	@$(NINJA) -C $(BUILD)
+	@$(MESON) install -C $(BUILD) --no-rebuild
+
+format:
+	@tools/format.sh
+
+tidy: deps configure
+	@tools/tidy.sh $(BUILD)
+
+fuzz: deps configure
+	@$(NINJA) -C $(BUILD)
+	@tools/long.sh fuzz $(BUILD) $(FUZZ_SECONDS)
+
+insn-long: deps configure
+	@$(NINJA) -C $(BUILD)
+	@tools/long.sh insn $(BUILD) $(INSN_ROUNDS)
+
+clean:
+	@rm -rf $(BUILD)
+
+help:
+	@sed -n '4,13s/^#   //p' Makefile

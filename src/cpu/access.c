@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/access.c: emitting data accesses: the address, the inline check, the redirected operation.
+ *
+ * Called by translate.c for each instruction that touches memory by an operand of its own.
+ *
+ * Exact mode. The check of struct pg_tlb_fast (mmu/tlb.h):
+ *
+ *     lea  SA, [operand]
+ *     rorx SB, SA, 7; and SB, (sets - 1) << 5          the set's mirror
+ *     add  SA, gs:[SB + neg]                           offset in the page, if it is that page
+ *     cmp  SA, 4096 - size; ja cold                    another page, or beyond the end of this one
+ *     mov  SB, gs:[SB + host]
+ *     op   [SB + SA]
+ *
+ * Fast mode. The guest's address space is mapped at GS; see fast.c:
+ *
+ *     lea   SA, [operand]
+ *     shrx  SC, SA, SB; movzx SC, byte gs:[SC + probe] a wild address traps here (SB holds the shift)
+ *     op    gs:[SA]
+ */
+#include "cpu/fast.h"
+#include "cpu/rewrite.h"
+#include "cpu/translate.h"
+
+static struct pg_emit *out(struct pg_translator *tr)
+{
+	return &tr->e->emit;
+}
+
+static unsigned host_reg(ZydisRegister r)
+{
+	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
+	return (unsigned)(full - ZYDIS_REGISTER_RAX);
+}
+
+static bool is_gpr(ZydisRegister r)
+{
+	ZydisRegisterClass c = ZydisRegisterGetClass(r);
+	return c == ZYDIS_REGCLASS_GPR8 || c == ZYDIS_REGCLASS_GPR16 ||
+		c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR64;
+}
+
+static bool is_stolen(unsigned r)
+{
+	return r >= 13 && r <= 15;
+}
+
+/* ah, ch, dh, bh: 0 .. 3 for the register they are part of; -1 for all others. */
+static int high_byte_of(ZydisRegister r)
+{
+	return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH ? (int)(r - ZYDIS_REGISTER_AH) : -1;
+}
+
+/*
+ * The linear address of a memory operand into SA (uses SB; in fast mode SC). rsp_adjust: what rsp will have grown by when the address is
+ * computed (pop to memory). True and *constant if it is known now.
+ */
+static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
+	const ZydisDecodedOperand *op, int32_t rsp_adjust, uint64_t *constant)
+{
+	struct pg_emit *m = out(tr);
+	const ZydisDecodedOperandMem *mem = &op->mem;
+	bool narrow = in->zi.address_width == 32;
+	unsigned second = pg_tr_fast(tr) ? SC : SB; /* SB holds a constant in fast mode */
+	bool segment = mem->segment == ZYDIS_REGISTER_FS || mem->segment == ZYDIS_REGISTER_GS;
+	int32_t seg_disp =
+		mem->segment == ZYDIS_REGISTER_FS ? ST(regs.fs_base) : ST(regs.gs_base);
+	int64_t disp = mem->disp.has_displacement ? mem->disp.value : 0;
+
+	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP ||
+		(mem->base == ZYDIS_REGISTER_NONE && mem->index == ZYDIS_REGISTER_NONE)) {
+		uint64_t a = (uint64_t)disp;
+		if (mem->base != ZYDIS_REGISTER_NONE)
+			a += in->rip + in->length;
+		if (narrow)
+			a = (uint32_t)a;
+		if (!segment) {
+			*constant = a;
+			e_mov_imm(m, SA, a);
+			return true;
+		}
+		if ((int64_t)a == (int32_t)a) {
+			e_gs_load(m, SA, seg_disp);
+			if (a)
+				e_lea(m, SA, SA, H_NONE, 1, (int32_t)a);
+		} else {
+			e_mov_imm(m, SA, a);
+			e_gs_load(m, second, seg_disp);
+			e_lea(m, SA, SA, second, 1, 0);
+		}
+		return false;
+	}
+
+	unsigned base = H_NONE, index = H_NONE;
+	if (mem->base != ZYDIS_REGISTER_NONE) {
+		base = host_reg(mem->base);
+		if (base == H_RSP)
+			disp += rsp_adjust;
+		if (is_stolen(base)) {
+			e_gs_load(m, SA, ST_GPR(base));
+			base = SA;
+		}
+	}
+	if (mem->index != ZYDIS_REGISTER_NONE) {
+		index = host_reg(mem->index);
+		if (is_stolen(index)) {
+			e_gs_load(m, second, ST_GPR(index));
+			index = second;
+		}
+	}
+	if (narrow) /* lea r13d: the sum wrapped at 32 bits */
+		e_op_mem32(m, 0x8d, SA, base, index, mem->scale, (int32_t)disp);
+	else if (index == H_NONE && disp == 0 && base != SA)
+		e_mov_rr(m, SA, base);
+	else if (!(index == H_NONE && disp == 0))
+		e_lea(m, SA, base, index, mem->scale, (int32_t)disp);
+	if (segment) {
+		e_gs_load(m, second, seg_disp);
+		e_lea(m, SA, SA, second, 1, 0);
+	}
+	return false;
+}
+
+static void emit_flags_away(struct pg_translator *tr)
+{
+	struct pg_emit *m = out(tr);
+	e_gs_store(m, H_RAX, ST(tmp_rax));
+	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
+}
+
+static void emit_flags_back(struct pg_translator *tr)
+{
+	struct pg_emit *m = out(tr);
+	ebytes(m, (const uint8_t[]){0x04, 0x7f, 0x9e}, 3); /* add al, 127; sahf */
+	e_gs_load(m, H_RAX, ST(tmp_rax));
+}
+
+/* Must the operand be aligned to its size? Intel SDM vol. 2, 2.4, and the unaligned moves by name. */
+static bool wants_alignment(const struct pg_insn *in)
+{
+	switch (in->zi.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE1:
+	case ZYDIS_EXCEPTION_CLASS_AVX1:
+		return true;
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE4:
+		break;
+	default:
+		return false;
+	}
+	if (in->size != 16 || in->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return false;
+	switch (in->zi.mnemonic) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM:
+		return false;
+	default:
+		return true;
+	}
+}
+
+struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth, unsigned size,
+	enum pg_access access, bool rmw, const uint64_t *constant)
+{
+	struct pg_engine *e = tr->e;
+	struct pg_emit *m = out(tr);
+	uint32_t index;
+	struct pg_site *s = pg_vec_add(&e->sites, sizeof(*s), &index);
+	memset(s, 0, sizeof(*s));
+	s->block = tr->block;
+	s->row = (uint8_t)(tr->b->n_rows - 1);
+	s->nth = (uint8_t)nth;
+	s->size = (uint16_t)size;
+	s->access = (uint8_t)access;
+	s->rmw = rmw;
+	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
+	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
+		(access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH : in->kind == K_POP);
+	s->aligned = in->kind == K_MEM && wants_alignment(in);
+	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
+	if (pg_tr_fast(tr)) {
+		pg_fast_probe(tr, SA);
+		s->resume = m->p;
+		return s;
+	}
+
+	if (in->hard)
+		emit_flags_away(tr);
+	else if (in->soft)
+		pg_emit_save_flags(tr);
+	s->flags = (uint8_t)(in->hard ? FLAGS_RAX : in->soft ? FLAGS_MEM : FLAGS_DEAD);
+
+	int32_t tag = e->off_fast_d +
+		(int32_t)(access == PG_WRITE ? offsetof(struct pg_tlb_fast, neg_write) :
+					       offsetof(struct pg_tlb_fast, neg_read));
+	int32_t host = e->off_fast_d + (int32_t)offsetof(struct pg_tlb_fast, host);
+	bool indexed = false;
+	if (constant) {
+		int32_t set = (int32_t)((*constant >> PG_PAGE_SHIFT) & (e->sets_d - 1)) *
+			(int32_t)sizeof(struct pg_tlb_fast);
+		tag += set;
+		host += set;
+	} else if (e->sets_d > 1) {
+		/* SB = set * 32: bits 12.. of the address brought to bit 5. */
+		indexed = true;
+		if (e->bmi2) {
+			ebytes(m, (const uint8_t[]){0xc4, 0x43, 0xfb, 0xf0, 0xf5, 7}, 6); /* rorx */
+		} else {
+			e_mov_rr(m, SB, SA);
+			ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 7}, 4); /* shr r14, 7 */
+		}
+		ebytes(m, (const uint8_t[]){0x41, 0x81, 0xe6}, 3); /* and r14d, imm32 */
+		e32(m, (e->sets_d - 1) << 5);
+	}
+	if (indexed)
+		e_gs_index(m, 0x03, SA, SB, 1, tag);
+	else
+		e_gs_op(m, 0x03, SA, tag);
+	ebytes(m, (const uint8_t[]){0x49, 0x81, 0xfd}, 3); /* cmp r13, imm32 */
+	e32(m, (uint32_t)PG_PAGE_SIZE - size);
+	uint8_t *at = e_jcc(m, CC_A, NULL);
+	pg_cold_access(tr, at, index, indexed, tag);
+	if (indexed)
+		e_gs_index(m, 0x8b, SB, SB, 1, host);
+	else
+		e_gs_load(m, SB, host);
+	s->resume = m->p;
+	if (in->hard)
+		emit_flags_back(tr);
+	return s;
+}
+
+void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s)
+{
+	s->op_len = (uint16_t)(out(tr)->p - s->resume);
+}
+
+/* opcode reg, [checked operand]. wide: REX.W. prefix: 0x66 or 0. */
+void pg_emit_operand(struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix)
+{
+	struct pg_emit *m = out(tr);
+	bool fast = pg_tr_fast(tr);
+	if (fast)
+		e8(m, 0x65);
+	if (prefix)
+		e8(m, prefix);
+	unsigned base = fast ? SA : SB, index = fast ? H_NONE : SA;
+	e8(m, e_rex(wide, reg, index, base));
+	e8(m, opcode);
+	e_mem(m, reg, base, index, 1, 0);
+}
+
+/* Exchanges low and high byte of rax, rcx, rdx or rbx (0 .. 3): flags untouched. */
+static void emit_swap_bytes(struct pg_translator *tr, int r)
+{
+	e8(out(tr), 0x86);
+	e8(out(tr), (unsigned)(0xc0 | r << 3 | (r + 4)));
+}
+
+/* How registers of the copy differ, because its registers are stolen or have no name beside REX. */
+struct operand_plan {
+	struct pg_rewrite w;
+	unsigned from[2], to[2], n; /* stolen guest registers and where they are put */
+	int high;                   /* the register to swap bytes of, or -1 */
+};
+
+static bool plan_registers(struct pg_translator *tr, struct pg_insn *in, struct operand_plan *p)
+{
+	bool fast = pg_tr_fast(tr);
+	memset(p, 0, sizeof(*p));
+	p->high = -1;
+	p->w.reg = p->w.vvvv = REG_KEEP;
+	p->w.base = fast ? SA : SB;
+	p->w.index = fast ? H_NONE : SA;
+	p->w.gs = fast;
+	uint16_t both = in->stolen_in | in->stolen_out;
+	for (unsigned r = 13; r <= 15; r++) {
+		if (!(both & 1u << r))
+			continue;
+		if (p->n == 2)
+			return false;
+		p->from[p->n] = r;
+		p->to[p->n] = p->n == 0 ? SC : SB;
+		p->n++;
+	}
+	if (p->n == 2 && !fast) { /* SB is wanted for data: [SA] is the whole address */
+		p->w.base = SA;
+		p->w.index = H_NONE;
+	}
+	for (unsigned i = 0; i < in->zi.operand_count; i++) {
+		const ZydisDecodedOperand *op = &in->ops[i];
+		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !is_gpr(op->reg.value))
+			continue;
+		unsigned r = host_reg(op->reg.value), to = REG_KEEP;
+		for (unsigned k = 0; k < p->n; k++) {
+			if (p->from[k] == r)
+				to = p->to[k];
+		}
+		int high = high_byte_of(op->reg.value);
+		if (high >= 0 && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+			p->high = high;
+			to = (unsigned)high;
+		}
+		if (op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG && to != REG_KEEP)
+			p->w.reg = to;
+		else if (op->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD && to != REG_KEEP)
+			p->w.vvvv = to;
+	}
+	/* cmpxchg uses al besides: swapping would take it away. */
+	return !(p->high == 0 && in->zi.mnemonic == ZYDIS_MNEMONIC_CMPXCHG);
+}
+
+void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	struct operand_plan p;
+	if (!plan_registers(tr, in, &p)) {
+		in->kind = K_STOP;
+		pg_emit_stop(tr, in->rip, PG_EXIT_UNSUPPORTED, false);
+		return;
+	}
+	uint64_t constant = 0;
+	bool known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+	struct pg_site *s = pg_emit_check(tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ,
+		in->reads && in->writes, known ? &constant : NULL);
+	bool fast = pg_tr_fast(tr);
+	if (p.n == 2 && !fast)
+		e_lea(m, SA, SA, SB, 1, 0);
+	for (unsigned k = 0; k < p.n; k++) {
+		if (in->stolen_in & 1u << p.from[k])
+			e_gs_load(m, p.to[k], ST_GPR(p.from[k]));
+	}
+	if (p.high >= 0) {
+		emit_swap_bytes(tr, p.high);
+		pg_row_at(tr->e, tr->e->rows.n - 1)->swap = (uint8_t)(p.high + 1);
+	}
+	if (!pg_rewrite_emit(m, &in->zi, in->bytes, &p.w)) {
+		in->kind = K_STOP;
+		pg_emit_stop(tr, in->rip, PG_EXIT_UNSUPPORTED, false);
+		return;
+	}
+	if (p.high >= 0)
+		emit_swap_bytes(tr, p.high);
+	pg_emit_check_end(tr, s);
+	for (unsigned k = 0; k < p.n; k++) {
+		if (in->stolen_out & 1u << p.from[k])
+			e_gs_store(m, p.to[k], ST_GPR(p.from[k]));
+	}
+	if (fast && p.n == 2)
+		pg_fast_restore(tr);
+}
+
+static void load_stolen(struct pg_translator *tr, uint16_t set)
+{
+	for (unsigned r = 13; r <= 15; r++) {
+		if (set & 1u << r)
+			e_gs_load(out(tr), r, ST_GPR(r));
+	}
+}
+
+static void store_stolen(struct pg_translator *tr, uint16_t set, bool any_used)
+{
+	for (unsigned r = 13; r <= 15; r++) {
+		if (set & 1u << r)
+			e_gs_store(out(tr), r, ST_GPR(r));
+	}
+	if (any_used && pg_tr_fast(tr))
+		pg_fast_restore(tr);
+}
+
+void pg_emit_copy(struct pg_translator *tr, struct pg_insn *in)
+{
+	/* No memory: stolen registers are brought to the host registers of their own names. */
+	load_stolen(tr, in->stolen_in);
+	ebytes(out(tr), in->bytes, in->length);
+	store_stolen(tr, in->stolen_out, (in->stolen_in | in->stolen_out) & 1u << SB);
+}
+
+void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	const ZydisDecodedOperandMem *mem = &in->ops[1].mem;
+	uint16_t used = in->stolen_in;
+	unsigned dst = host_reg(in->ops[0].reg.value);
+	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP) {
+		uint64_t a = in->rip + in->length + (uint64_t)mem->disp.value;
+		if (in->zi.address_width == 32)
+			a = (uint32_t)a;
+		load_stolen(tr, used);
+		if (in->zi.operand_width == 16) {
+			e8(m, 0x66);
+			if (dst > 7)
+				e8(m, 0x41);
+			e8(m, 0xb8 | (dst & 7));
+			e8(m, a & 255);
+			e8(m, a >> 8 & 255);
+		} else {
+			e_mov_imm(m, dst, in->zi.operand_width == 32 ? (uint32_t)a : a);
+		}
+		store_stolen(tr, in->stolen_out, in->stolen_out & 1u << SB);
+		return;
+	}
+	if (mem->base != ZYDIS_REGISTER_NONE && is_stolen(host_reg(mem->base)))
+		used |= (uint16_t)(1u << host_reg(mem->base));
+	if (mem->index != ZYDIS_REGISTER_NONE && is_stolen(host_reg(mem->index)))
+		used |= (uint16_t)(1u << host_reg(mem->index));
+	load_stolen(tr, used);
+	ebytes(m, in->bytes, in->length);
+	store_stolen(tr, in->stolen_out, (used | in->stolen_out) & 1u << SB);
+}
+
+void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	const ZydisDecodedOperand *op = &in->ops[0];
+	bool narrow = in->zi.operand_width == 16;
+	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0, nth = 0;
+	if (in->mem >= 0) {
+		uint64_t constant = 0;
+		bool known = emit_address(tr, in, op, 0, &constant);
+		struct pg_site *s =
+			pg_emit_check(tr, in, nth++, size, PG_READ, false, known ? &constant : NULL);
+		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
+		pg_emit_check_end(tr, s);
+		if (pg_tr_fast(tr)) /* the second probe wants SC */
+			e_gs_store(m, SC, ST(tmp_rcx));
+	}
+	e_lea(m, SA, H_RSP, H_NONE, 1, -(int32_t)size);
+	struct pg_site *s = pg_emit_check(tr, in, nth, size, PG_WRITE, false, NULL);
+	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		pg_emit_operand(tr, 0xc7, 0, !narrow, prefix);
+		if (narrow) {
+			e8(m, op->imm.value.u & 255);
+			e8(m, op->imm.value.u >> 8 & 255);
+		} else {
+			e32(m, (uint32_t)op->imm.value.s);
+		}
+	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		unsigned r = host_reg(op->reg.value);
+		if (is_stolen(r)) {
+			e_gs_load(m, SC, ST_GPR(r));
+			r = SC;
+		}
+		pg_emit_operand(tr, 0x89, r, !narrow, prefix);
+	} else {
+		if (pg_tr_fast(tr))
+			e_gs_load(m, SC, ST(tmp_rcx));
+		pg_emit_operand(tr, 0x89, SC, !narrow, prefix);
+	}
+	pg_emit_check_end(tr, s);
+	e_lea(m, H_RSP, H_RSP, H_NONE, 1, -(int32_t)size);
+}
+
+void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	const ZydisDecodedOperand *op = &in->ops[0];
+	bool narrow = in->zi.operand_width == 16, fast = pg_tr_fast(tr);
+	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0;
+	e_mov_rr(m, SA, H_RSP);
+	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, false, NULL);
+	if (in->mem >= 0) {
+		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
+		pg_emit_check_end(tr, s);
+		if (fast)
+			e_gs_store(m, SC, ST(tmp_rcx));
+		uint64_t constant = 0;
+		bool known = emit_address(tr, in, op, (int32_t)size, &constant);
+		s = pg_emit_check(tr, in, 1, size, PG_WRITE, false, known ? &constant : NULL);
+		if (fast)
+			e_gs_load(m, SC, ST(tmp_rcx));
+		pg_emit_operand(tr, 0x89, SC, !narrow, prefix);
+		pg_emit_check_end(tr, s);
+		e_lea(m, H_RSP, H_RSP, H_NONE, 1, (int32_t)size);
+		return;
+	}
+	unsigned r = host_reg(op->reg.value);
+	if (r == H_RSP || is_stolen(r)) {
+		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
+		pg_emit_check_end(tr, s);
+		e_lea(m, H_RSP, H_RSP, H_NONE, 1, (int32_t)size);
+		if (narrow && is_stolen(r)) { /* mov word gs:[r], SC */
+			e8(m, 0x65);
+			e8(m, 0x66);
+			e_op_mem32(m, 0x89, SC, H_NONE, H_NONE, 1, ST_GPR(r));
+		} else if (is_stolen(r)) {
+			e_gs_store(m, SC, ST_GPR(r));
+		} else if (narrow) {
+			ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xfc}, 4); /* mov sp, r15w */
+		} else {
+			e_mov_rr(m, H_RSP, SC);
+		}
+		return;
+	}
+	pg_emit_operand(tr, 0x8b, r, !narrow, prefix);
+	pg_emit_check_end(tr, s);
+	e_lea(m, H_RSP, H_RSP, H_NONE, 1, (int32_t)size);
+}
+
+void pg_emit_leave(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	bool narrow = in->zi.operand_width == 16;
+	unsigned size = narrow ? 2 : 8;
+	e_mov_rr(m, SA, H_RBP);
+	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, false, NULL);
+	pg_emit_operand(tr, 0x8b, SC, !narrow, narrow ? 0x66 : 0);
+	pg_emit_check_end(tr, s);
+	e_lea(m, H_RSP, H_RBP, H_NONE, 1, (int32_t)size);
+	if (narrow)
+		ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xfd}, 4); /* mov bp, r15w */
+	else
+		e_mov_rr(m, H_RBP, SC);
+}
+
+void pg_emit_moffs(struct pg_translator *tr, struct pg_insn *in)
+{
+	uint64_t constant = 0;
+	bool known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+	struct pg_site *s = pg_emit_check(tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ,
+		false, known ? &constant : NULL);
+	unsigned opcode = in->writes ? 0x88 : 0x8a;
+	if (in->size > 1)
+		opcode++;
+	pg_emit_operand(tr, opcode, H_RAX, in->size == 8, in->size == 2 ? 0x66 : 0);
+	pg_emit_check_end(tr, s);
+}
+
+/* The address of a memory operand into SA, for control.c. */
+bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant)
+{
+	return emit_address(tr, in, &in->ops[in->mem], 0, constant);
+}
+
+void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r)
+{
+	unsigned h = host_reg(r);
+	if (is_stolen(h))
+		e_gs_load(out(tr), dst, ST_GPR(h));
+	else
+		e_mov_rr(out(tr), dst, h);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/control.c: emitting transfers of control, and the ways out of translated code.
+ *
+ * Called by translate.c. A direct transfer is a jump that run.c points at its target's block once that
+ * exists. An indirect one goes through the CPU's jump table, indexed by the low 16 bits of the guest
+ * address; the slot holds a thunk that compares the whole address (code.c). Before an indirect jump the flags are always in
+ * flags_mem, since the target is not known; a thunk fetches them from there if its block wants them.
+ */
+#include "cpu/translate.h"
+
+static struct pg_emit *out(struct pg_translator *tr)
+{
+	return &tr->e->emit;
+}
+
+static uint64_t direct_target(const struct pg_insn *in)
+{
+	ZyanU64 t = 0;
+	ZydisCalcAbsoluteAddress(&in->zi, &in->ops[0], in->rip, &t);
+	return t;
+}
+
+void pg_emit_exit(struct pg_translator *tr, uint64_t target)
+{
+	uint8_t *at = e_jmp(out(tr), NULL);
+	pg_cold_exit(tr, at, target, tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
+}
+
+/* SA = guest address. */
+static void emit_indirect(struct pg_translator *tr)
+{
+	struct pg_emit *m = out(tr);
+	pg_emit_save_flags(tr);
+	if (tr->temporary) {
+		uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
+		e_gs_store_imm32(m, ST(site), x);
+		e_gs_store_imm32(m, ST(leave), LEAVE_INDIRECT);
+		e_jmp(m, tr->e->stub_leave);
+		return;
+	}
+	ebytes(m, (const uint8_t[]){0x45, 0x0f, 0xb7, 0xf5}, 4); /* movzx r14d, r13w */
+	e8(m, 0x65);
+	e8(m, e_rex(false, 4, SB, H_NONE));
+	e8(m, 0xff);
+	e_mem(m, 4, H_NONE, SB, 8, tr->e->off_jump);
+}
+
+/* The push of a call: the return address below rsp. */
+static void emit_push_return(struct pg_translator *tr, struct pg_insn *in, unsigned nth)
+{
+	struct pg_emit *m = out(tr);
+	uint64_t ret = in->rip + in->length;
+	e_lea(m, SA, H_RSP, H_NONE, 1, -8);
+	struct pg_site *s = pg_emit_check(tr, in, nth, 8, PG_WRITE, false, NULL);
+	if ((int64_t)ret == (int32_t)ret) {
+		pg_emit_operand(tr, 0xc7, 0, true, 0);
+		e32(m, (uint32_t)ret);
+	} else {
+		e_mov_imm(m, SC, ret);
+		pg_emit_operand(tr, 0x89, SC, true, 0);
+	}
+	pg_emit_check_end(tr, s);
+}
+
+static void emit_call_indirect(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	unsigned nth = 0;
+	if (in->mem >= 0) {
+		uint64_t constant = 0;
+		bool known = pg_emit_address(tr, in, &constant);
+		struct pg_site *s =
+			pg_emit_check(tr, in, nth++, 8, PG_READ, false, known ? &constant : NULL);
+		pg_emit_operand(tr, 0x8b, SC, true, 0);
+		pg_emit_check_end(tr, s);
+		e_gs_store(m, SC, ST(tmp_rcx));
+	}
+	emit_push_return(tr, in, nth);
+	if (in->mem >= 0)
+		e_gs_load(m, SA, ST(tmp_rcx));
+	else
+		pg_emit_register_to(tr, SA, in->ops[0].reg.value);
+	e_lea(m, H_RSP, H_RSP, H_NONE, 1, -8);
+	emit_indirect(tr);
+}
+
+/* jrcxz and loop have 8-bit displacements only: around a long jump. */
+static void emit_loop(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	ebytes(m, in->bytes, in->length - 1u);
+	e8(m, 2);
+	ebytes(m, (const uint8_t[]){0xeb, 0x05}, 2);
+	uint8_t *at = e_jmp(m, NULL);
+	pg_cold_exit(tr, at, direct_target(in), tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
+}
+
+void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	uint64_t constant = 0;
+	struct pg_site *s;
+	switch ((enum pg_kind)in->kind) {
+	case K_JMP:
+		pg_emit_exit(tr, direct_target(in));
+		break;
+	case K_JCC:
+		s = NULL;
+		uint8_t *at = e_jcc(m, in->zi.opcode & 15u, NULL);
+		pg_cold_exit(tr, at, direct_target(in), FLAGS_EFLAGS);
+		break;
+	case K_LOOP:
+		emit_loop(tr, in);
+		break;
+	case K_CALL:
+		emit_push_return(tr, in, 0);
+		e_lea(m, H_RSP, H_RSP, H_NONE, 1, -8);
+		pg_emit_exit(tr, direct_target(in));
+		break;
+	case K_CALL_IND:
+		emit_call_indirect(tr, in);
+		break;
+	case K_JMP_IND:
+		if (in->mem >= 0) {
+			bool known = pg_emit_address(tr, in, &constant);
+			s = pg_emit_check(tr, in, 0, 8, PG_READ, false, known ? &constant : NULL);
+			pg_emit_operand(tr, 0x8b, SA, true, 0);
+			pg_emit_check_end(tr, s);
+		} else {
+			pg_emit_register_to(tr, SA, in->ops[0].reg.value);
+		}
+		emit_indirect(tr);
+		break;
+	default: /* K_RET */
+		e_mov_rr(m, SA, H_RSP);
+		s = pg_emit_check(tr, in, 0, 8, PG_READ, false, NULL);
+		pg_emit_operand(tr, 0x8b, SA, true, 0);
+		pg_emit_check_end(tr, s);
+		e_lea(m, H_RSP, H_RSP, H_NONE, 1,
+			8 + (in->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ?
+						(int32_t)(in->ops[0].imm.value.u & 0xffff) :
+						0));
+		emit_indirect(tr);
+		break;
+	}
+}
+
+void pg_emit_stop(struct pg_translator *tr, uint64_t rip, enum pg_exit why, bool syscall)
+{
+	struct pg_emit *m = out(tr);
+	uint32_t index = pg_exit_record(tr, rip, tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
+	pg_exit_at(tr->e, index)->stop = (uint8_t)why;
+	e_gs_store_imm32(m, ST(site), index);
+	e_gs_store_imm32(m, ST(leave), syscall ? LEAVE_SYSCALL : LEAVE_STOP);
+	e_jmp(m, tr->e->stub_leave);
+}
+
+void pg_emit_complex(struct pg_translator *tr, struct pg_insn *in)
+{
+	struct pg_emit *m = out(tr);
+	uint32_t index;
+	struct pg_complex_row *c = pg_vec_add(&tr->e->complexes, sizeof(*c), &index);
+	c->block = tr->block;
+	c->row = (uint8_t)(tr->b->n_rows - 1);
+	c->kind = in->kind;
+	c->rip = in->rip;
+	c->insn = in->zi;
+	memcpy(c->ops, in->ops, sizeof(c->ops));
+	e_gs_store_imm32(m, ST(site), index);
+	e_gs_store_imm32(m, ST(leave), LEAVE_COMPLEX);
+	e_jmp(m, tr->e->stub_leave);
+	c->resume = m->p;
+}

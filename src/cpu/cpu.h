@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/cpu.h: the inside of the translator: state of a CPU, the code cache and its records.
+ *
+ * Used by the files of cpu/ only; others see engine.h.
+ *
+ * Host registers while guest code runs: every guest register is in the host register of the same
+ * name, but r13, r14 and r15, which are scratch (SA, SB, SC) and whose guest values are in
+ * regs.gpr. GS points just behind struct pg_cpu, so all state is at gs:[negative]. FS is the host's.
+ * The host's DF is always clear: the guest's is in regs.rflags.
+ *
+ * Where the guest's arithmetic flags are at each point of translated code is known when it is translated:
+ *   EFLAGS  in the host's flags;
+ *   RAX     at a check inside which they live: SF..CF in ah, OF in al, guest rax in SC;
+ *   MEM     saved in `flags_mem` (same layout), EFLAGS then free, because only a later block may want them;
+ *   DEAD    nobody will read them: the next writer comes before any reader.
+ *
+ * Numbered invariants:
+ *   1. Guest registers change only after the last access of an instruction was translated.
+ *   2. A block is entered past its check only after a fetch lookup of its page by whoever enters.
+ *   3. A block whose code page was retired is never entered past its check again.
+ *   4. No frame with PG_FRAME_CODE is writable through an inline check (mirror or host window).
+ *   5. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
+ */
+#ifndef PG_CPU_CPU_H
+#define PG_CPU_CPU_H
+
+#include "cpu/emit.h"
+#include "cpu/engine.h"
+
+#include <Zydis/Zydis.h>
+#include <setjmp.h>
+#include <stddef.h>
+
+/* The stolen registers. */
+#define SA H_R13 /* effective address, then offset in the page */
+#define SB H_R14 /* index of the set, then host address of the frame */
+#define SC H_R15 /* data of an operand that is itself stolen; guest rax inside a flags-live check */
+
+#define PG_BLOCK_INSNS 32 /* a fetch run, and so a block, is at most this long */
+#define PG_JUMP_ENTRIES 65536
+
+/* The reason why translated code came back to run.c. */
+enum pg_leave {
+	LEAVE_NONE,
+	LEAVE_ACCESS,   /* a data access that slow.c could not finish: site, ea in SA */
+	LEAVE_FETCH,    /* the fetch check of a block failed: site = block */
+	LEAVE_CHAIN,    /* a direct exit without its target yet: site = exit */
+	LEAVE_INDIRECT, /* target in SA, not in any table */
+	LEAVE_SYSCALL,  /* site = exit record holding the next rip */
+	LEAVE_COMPLEX,  /* an instruction executed in C: site = complex record */
+	LEAVE_STOP,     /* an instruction that always stops: site = exit record, why in it */
+	LEAVE_COMMIT,   /* a store to the bounce buffer is to be written to its two frames */
+	LEAVE_TRAP,     /* a host signal in translated code: trap_* */
+};
+
+/* How the guest's flags are found, at a point of translated code. */
+enum pg_flags_at { FLAGS_EFLAGS, FLAGS_RAX, FLAGS_MEM, FLAGS_DEAD };
+
+struct pg_cpu {
+	struct pg_cpu_regs regs;
+	/* Read and written by translated code through GS. */
+	uint64_t host_sp;    /* of run(), while guest code runs */
+	uint64_t host_flags; /* EFLAGS when code was left, or to enter with */
+	uint64_t scratch[3]; /* SA, SB, SC when code was left, or to enter with */
+	uint64_t target;     /* host address to enter at, or to resume at */
+	uint64_t flags_mem;  /* low 16 bits: al = OF, ah = SF ZF AF PF CF as lahf gives */
+	uint64_t tmp_rax, tmp_rcx;
+	uint64_t self;       /* address of this struct */
+	uint64_t x_addr;     /* of regs.x */
+	uint32_t site;       /* which record the code was left at */
+	uint32_t leave;      /* enum pg_leave */
+	uint32_t mxcsr_host;
+	uint32_t spare;
+	/* C only. */
+	struct pg_engine *engine;  /* borrowed */
+	struct pg_space *space;    /* borrowed */
+	struct pg_mmu *mmu;        /* owned; NULL in fast mode */
+	struct pg_cpu *next;       /* engine's list of CPUs */
+	volatile int interrupt;    /* sticky request, see pg_engine_ops.interrupt */
+	uint8_t looked;            /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
+	bool smc;                  /* a store dropped translations while a block was inside */
+	uint64_t extra_lookups;    /* data lookups beyond those of completed accesses */
+	uint64_t crossings;
+	uint64_t fetch_extra;      /* fetch lookups beyond one per run entered inline */
+	/* Adjustments to the counters of segments: what was counted at entry but did not happen. */
+	int64_t adj_insns, adj_loads, adj_stores, adj_lookups;
+	/* A crossing store in flight: fragments to be written by LEAVE_COMMIT. */
+	struct {
+		uint8_t *host[2];
+		unsigned len[2];
+		unsigned n;
+		uint64_t resume;
+		uint32_t site;
+	} cross;
+	/* A host signal caught in translated code. */
+	struct {
+		int signo, code;
+		uint64_t addr, pc, error;
+		int window; /* fast mode: 1 refused, info set; 2 a store into code */
+	} trap;
+	/* The exit that led out, to be pointed at the next block. */
+	uint32_t link; /* exit record, or PG_NIL */
+	bool link_indirect;
+	uint64_t link_generation;
+	uint64_t port_lookups; /* made by an instruction executed in C */
+	uint32_t tmp_marks[4]; /* ends of record arrays before a temporary block */
+	uint64_t window_maps;  /* fast mode */
+	struct pg_exit_info info; /* being built */
+	uint8_t *area;            /* the mapping this struct lies in */
+	size_t area_bytes;
+	struct pg_shootdown window_shootdown; /* fast mode */
+	uint8_t *window;                      /* fast mode: host address of guest address 0 */
+	_Alignas(64) uint8_t bounce[8192];
+	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
+};
+
+/* The displacement of a field from GS. */
+#define ST(field) ((int32_t)offsetof(struct pg_cpu, field) - (int32_t)sizeof(struct pg_cpu))
+#define ST_GPR(r) (ST(regs.gpr) + 8 * (int32_t)(r))
+
+/* One guest instruction of a block, for precise state. Counts are of the segment, before this instruction. */
+struct pg_insn_row {
+	uint16_t guest; /* offset from the block's rip */
+	uint16_t host;  /* offset of its code from the block's body */
+	uint8_t segment;
+	uint8_t insns, loads, stores, lookups;
+	uint8_t flags;     /* enum pg_flags_at, at the operation itself */
+	uint8_t swap;      /* 1 + register whose low and high bytes are exchanged around the operation */
+	uint8_t spare;
+};
+
+struct pg_segment {
+	uint32_t counter; /* index of its execution counter */
+	uint8_t insns, loads, stores, lookups;
+};
+
+struct pg_block {
+	uint64_t rip;
+	uint32_t page;     /* index of its code page */
+	uint32_t page2;    /* of an instruction across pages: the second's; else PG_NIL */
+	uint32_t next;     /* hash chain; UINT32_MAX ends */
+	uint8_t *entry;    /* with the fetch check */
+	uint8_t *fetched;  /* where the slow path of the check rejoins */
+	uint8_t *body;     /* past it, EFLAGS right if entry_live */
+	uint8_t *end;      /* of all its code */
+	uint8_t *thunk;    /* entry for indirect jumps, made on first use */
+	uint8_t *restore;  /* entry for exits with flags in memory, when entry_live */
+	uint32_t rows;     /* index of its first pg_insn_row */
+	uint32_t segments; /* index of its first pg_segment */
+	uint16_t bytes;    /* of guest code */
+	uint8_t n_rows, n_segments;
+	bool entry_live;   /* wants EFLAGS right at entry */
+	bool temporary;    /* single-step block, never found again */
+	uint8_t fetches;   /* fetch lookups that one entry makes: 1, or 2 for an instruction across pages */
+};
+
+/* A data access whose inline check may fail. */
+struct pg_site {
+	uint32_t block;
+	uint8_t row;
+	uint8_t nth;       /* accesses of the same instruction before it */
+	uint16_t size;     /* bytes */
+	uint8_t access;    /* enum pg_access of the check */
+	uint8_t rmw;
+	uint8_t flags;     /* enum pg_flags_at while the check runs */
+	uint8_t aligned;   /* misaligned is #GP, whatever the page */
+	uint8_t stack;     /* through SS: a non-canonical address is #SS */
+	uint16_t op_len;   /* bytes from resume to the end of the operation, for crossing copies */
+	uint8_t *resume;   /* with SA = offset and SB = frame */
+};
+
+/* A direct way out of a block. */
+struct pg_exit_row {
+	uint32_t block;
+	uint8_t flags;   /* enum pg_flags_at */
+	uint8_t stop;    /* LEAVE_STOP: enum pg_exit */
+	uint8_t row;     /* of the instruction that leaves */
+	bool no_chain;
+	uint64_t target; /* guest rip */
+	uint8_t *patch;  /* rel32 to be pointed at the target's entry */
+};
+
+struct pg_complex_row {
+	uint32_t block;
+	uint8_t row;
+	uint8_t kind; /* see translate.h */
+	uint8_t *resume;
+	uint64_t rip;
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+/* The translations of one guest page with one content. */
+struct pg_code_page {
+	uint64_t vpn;
+	uint32_t id;         /* never 0; in the TLB while bound */
+	uint32_t next;       /* hash chain by vpn */
+	bool retired;
+	uint32_t pfn;        /* frame it was last bound to */
+	uint32_t next_frame; /* other code pages bound to the same frame */
+	uint8_t *copy;       /* [4096] the bytes translated from; owned */
+	uint64_t used[64];   /* bitmap of the bytes that translations depend on */
+};
+
+struct pg_vec { /* a growing array of records, never moved while code refers by index */
+	void *p;
+	uint32_t n, cap;
+};
+
+struct pg_engine {
+	struct pg_engine_config config;
+	struct pg_frames *frames;
+	struct pg_cpu *cpus;
+	ZydisDecoder decoder;
+	/* Geometry of a CPU's area, bytes relative to GS. */
+	int32_t off_fast_d, off_fast_i, off_fetch, off_jump;
+	uint32_t sets_d, sets_i, sets_fetch;
+	/* Code cache: one mapping, stubs first, counters behind the code. */
+	uint8_t *code;
+	size_t code_bytes;
+	struct pg_emit emit;
+	uint64_t *counters;
+	uint32_t n_counters, cap_counters;
+	/* Stubs. */
+	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_fetch_live, *stub_indirect,
+		*stub_trap, *stub_chain, *stub_commit, *code_start;
+	struct pg_vec blocks, rows, segments, sites, exits, pages;
+	struct pg_vec complexes;
+	uint32_t *block_hash;
+	uint32_t *page_hash;
+	uint32_t next_id;
+	uint32_t *frame_pages; /* per frame: first code page bound to it; valid while PG_FRAME_CODE */
+	uint8_t *cross_slot;   /* host code of one crossing access, rewritten each time */
+	/* Totals of what was flushed, and of now. */
+	uint64_t generation; /* of flushes: records of an older one are gone */
+	uint64_t t_insns, t_loads, t_stores, t_lookups, t_runs, t_fetches;
+	uint32_t *live; /* fast mode: per code page, its id while it may be entered */
+	uint64_t blocks_translated, code_made, guest_bytes, dropped, flushes;
+	struct pg_translator *tr; /* scratch of the translator */
+	bool bmi2;
+};
+
+#define PG_HASH_SIZE 65536u
+#define PG_NIL UINT32_MAX
+
+static inline uint32_t pg_hash_rip(uint64_t rip)
+{
+	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> 48);
+}
+
+static inline struct pg_block *pg_block_at(struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_block *)e->blocks.p + i;
+}
+static inline struct pg_site *pg_site_at(struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_site *)e->sites.p + i;
+}
+static inline struct pg_exit_row *pg_exit_at(struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_exit_row *)e->exits.p + i;
+}
+static inline struct pg_complex_row *pg_complex_at(struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_complex_row *)e->complexes.p + i;
+}
+static inline struct pg_code_page *pg_page_at(struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_code_page *)e->pages.p + i;
+}
+static inline struct pg_insn_row *pg_row_at(struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_insn_row *)e->rows.p + i;
+}
+static inline struct pg_segment *pg_segment_at(struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_segment *)e->segments.p + i;
+}
+
+/* stubs.c: emits the fixed code at the start of the cache. */
+void pg_stubs_make(struct pg_engine *e);
+
+/* slow.c, called from stubs with only general registers saved: 0 resumes at c->target. */
+int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site);
+int pg_slow_fetch(struct pg_cpu *c, uint32_t block);
+int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
+
+/* code.c */
+int pg_code_create(struct pg_engine *e, const char **why);
+void pg_code_destroy(struct pg_engine *e);
+void *pg_vec_add(struct pg_vec *v, size_t size, uint32_t *index); /* reserved address space; never fails before its cap */
+void pg_code_flush(struct pg_engine *e);
+/* The code page for the frame now at a's page; makes or re-binds it and marks the frame. */
+struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
+void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
+void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
+bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
+struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
+void pg_code_insert(struct pg_engine *e, struct pg_block *b);
+uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
+uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);
+bool pg_code_is_full(const struct pg_engine *e);
+void pg_code_fold(struct pg_engine *e, struct pg_block *b);
+void pg_code_fold_all(struct pg_engine *e);
+void pg_code_clear_jumps(struct pg_engine *e);
+
+/* fast.c: the host window, see fast.h. */
+#define PG_FAST_SHIFT 34
+void pg_fast_protect(struct pg_engine *e, pg_pfn f);
+
+/* traps.c */
+int pg_traps_install(void);
+void pg_traps_enter(struct pg_cpu *c);
+void pg_traps_leave(void);
+/* Is host address pc in this engine's code cache? */
+static inline bool pg_in_code(const struct pg_engine *e, uint64_t pc)
+{
+	return pc - (uint64_t)(uintptr_t)e->code < e->code_bytes;
+}
+
+#endif

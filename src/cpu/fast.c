@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/fast.c: the host window of `--fast`: the host's own MMU stands in for the simulated TLB.
+ *
+ * Called by access.c (probes), traps.c (faults), code.c (write protection of code). The guest's address a is at host address
+ * window + a, mapped from the frames' memfd as it is faulted in; GS points at the window, so a redirected operand is
+ * gs:[SA]. Page faults, residency and rights are exact; TLB figures do not exist in this mode.
+ *
+ *     window - 2 GiB    nothing
+ *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing
+ *     window - area     struct pg_cpu and its tables
+ *     window            2^46 bytes of guest, then 2 GiB of nothing
+ *
+ * A wild address. SA >> 34 indexes the probe: below 2^46 that is its first page, for everything else it is an unmapped byte, so
+ * the host traps before the access is made. No guest address reaches anything but the window.
+ *
+ * Numbered invariants:
+ *   1. A page of the window is mapped only if the page table has a present entry for it, to the same frame.
+ *   2. It is writable only if the entry is writable and dirty and the frame has no translations.
+ */
+#include "cpu/fast.h"
+#include "cpu/run.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define GIB ((size_t)1 << 30)
+#define BELOW (2 * GIB)
+#define PROBE_DISP (-0x70000000)
+#define PROBE_BYTES GIB
+
+void pg_fast_probe(struct pg_translator *tr, unsigned reg)
+{
+	struct pg_emit *m = &tr->e->emit;
+	PG_ASSERT(reg == SA);
+	ebytes(m, (const uint8_t[]){0xc4, 0x42, 0x8b, 0xf7, 0xfd}, 5);   /* shrx r15, r13, r14 */
+	ebytes(m, (const uint8_t[]){0x65, 0x45, 0x0f, 0xb6, 0xbf}, 5); /* movzx r15d, byte gs:[r15 + d] */
+	e32(m, (uint32_t)PROBE_DISP);
+}
+
+void pg_fast_restore(struct pg_translator *tr)
+{
+	e_mov_imm(&tr->e->emit, SB, PG_FAST_SHIFT);
+}
+
+static bool reserve_window(uint8_t *window)
+{
+	return mmap(window, PG_FAST_TOP, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
+{
+	*bytes = PG_FAST_TOP + 2 * BELOW;
+	uint8_t *p = mmap(NULL, *bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	uint8_t *w = p + BELOW;
+	if (mprotect(w - below, below, PROT_READ | PROT_WRITE) != 0 ||
+		mprotect(w + PROBE_DISP, PG_PAGE_SIZE, PROT_READ) != 0) {
+		munmap(p, *bytes);
+		return NULL;
+	}
+	*window = w;
+	return p;
+}
+
+static void unmap_range(struct pg_cpu *c, uint64_t start, uint64_t end)
+{
+	if (end > PG_FAST_TOP)
+		end = PG_FAST_TOP;
+	if (start >= end)
+		return;
+	PG_ASSERT(mmap(c->window + start, end - start, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED);
+}
+
+/* Translations of pages in [start, end) may not be entered without a look at the page table again. */
+static void stop_code(struct pg_engine *e, uint64_t start, uint64_t end)
+{
+	if (end - start > 64) {
+		for (uint32_t i = 0; i < e->pages.n; i++) {
+			if (pg_page_at(e, i)->vpn >= start && pg_page_at(e, i)->vpn < end)
+				e->live[i] = 0;
+		}
+		return;
+	}
+	for (uint64_t v = start; v < end; v++) {
+		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != PG_NIL;
+			i = pg_page_at(e, i)->next) {
+			if (pg_page_at(e, i)->vpn == v)
+				e->live[i] = 0;
+		}
+	}
+}
+
+static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
+{
+	struct pg_cpu *c = (struct pg_cpu *)(void *)((uint8_t *)self -
+		offsetof(struct pg_cpu, window_shootdown));
+	uint64_t top = PG_FAST_TOP >> PG_PAGE_SHIFT;
+	if (end.v > top)
+		end.v = top;
+	if (start.v >= end.v)
+		return;
+	unmap_range(c, start.v << PG_PAGE_SHIFT, end.v << PG_PAGE_SHIFT);
+	stop_code(c->engine, start.v, end.v);
+}
+
+void pg_fast_attach(struct pg_cpu *c)
+{
+	c->window_shootdown.invalidate = on_shootdown;
+	pg_space_attach(c->space, &c->window_shootdown);
+}
+
+void pg_fast_protect(struct pg_engine *e, pg_pfn f)
+{
+	for (struct pg_rmap *r = pg_frames_row(e->frames, f)->rmap; r; r = r->next) {
+		for (struct pg_cpu *c = e->cpus; c; c = c->next) {
+			if (r->space == c->space)
+				unmap_range(c, r->vpn.v << PG_PAGE_SHIFT, (r->vpn.v + 1) << PG_PAGE_SHIFT);
+		}
+	}
+}
+
+static void map_page(struct pg_cpu *c, uint64_t va, pg_pfn f, bool writable)
+{
+	struct pg_engine *e = c->engine;
+	for (int again = 0; again < 2; again++) {
+		void *p = mmap(c->window + va, PG_PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0),
+			MAP_SHARED | MAP_FIXED, pg_frames_fd(e->frames), (off_t)f.v << PG_PAGE_SHIFT);
+		if (p != MAP_FAILED)
+			return;
+		/* The host limits mappings (vm.max_map_count): the window is only a cache, start it again. */
+		PG_ASSERT(errno == ENOMEM && !again && reserve_window(c->window));
+	}
+}
+
+int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
+{
+	struct pg_engine *e = c->engine;
+	uint64_t w = (uint64_t)(uintptr_t)c->window;
+	uint64_t va = addr - w;
+	enum pg_access access = write ? PG_WRITE : PG_READ;
+	unsigned row;
+	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
+	uint64_t rip = b->rip + pg_row_at(e, b->rows + row)->guest;
+	if (addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES) {
+		va = sa; /* a wild address: what it was meant to do does not matter any more */
+		if ((uint64_t)((int64_t)(va << 16) >> 16) != va) {
+			c->info.why = PG_EXIT_GP;
+			return 1;
+		}
+	} else {
+		PG_ASSERT(va < PG_FAST_TOP + 4096);
+	}
+	for (;;) {
+		pg_pte pte = 0;
+		pg_pfn f = PG_PFN_NONE;
+		if (va < PG_FAST_TOP)
+			f = pg_space_resident(c->space, (pg_va){va}, &pte);
+		if ((pte & PG_PTE_P) && (!write || (pte & PG_PTE_RW))) {
+			if (write && (pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE)) {
+				pg_code_drop_frame(e, f);
+				return 2;
+			}
+			const struct pg_table_form *form = pg_space_table(c->space)->form;
+			form->update(pg_space_table(c->space), pg_vpn_of((pg_va){va}),
+				PG_PTE_A | (write ? PG_PTE_D : 0), 0);
+			map_page(c, pg_align_down(va, PG_PAGE_SIZE), f, write);
+			return 0;
+		}
+		enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, rip, false);
+		if (end != PG_FAULT_RESUME) {
+			c->info.why = PG_EXIT_FAULT;
+			c->info.fault_va = (pg_va){va};
+			c->info.fault_access = access;
+			c->info.fault_end = end;
+			return 1;
+		}
+	}
+}

@@ -1,0 +1,754 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/run.c: the run loop: into translated code, out again, and what has to be done in between.
+ *
+ * Called by linux/ and tests through pg_engine_translator (engine.c). Calls translate.c and code.c for code, mmu/ and
+ * space/ for memory, complex.c for instructions executed in C.
+ *
+ * One turn: dispatch() finds or makes the block at regs.rip (its fetch lookup included), enter() runs until code leaves,
+ * the reason is handled, and either the code goes on where it left or the next turn begins.
+ */
+#include "cpu/run.h"
+
+#include "cpu/fast.h"
+
+#include <errno.h>
+
+#define CANONICAL(a) ((uint64_t)((int64_t)((a) << 16) >> 16) == (a))
+#define USER_TOP ((uint64_t)1 << 47)
+
+static enum pg_leave enter(struct pg_cpu *c, const void *target)
+{
+	c->target = (uint64_t)(uintptr_t)target;
+	typedef uint32_t enter_fn(void);
+	uint32_t why = ((enter_fn *)(void *)c->engine->stub_enter)();
+	return (enum pg_leave)why;
+}
+
+/* The guest's flags as of where the code was left, into regs.rflags. */
+static void recover_flags(struct pg_cpu *c, enum pg_flags_at at)
+{
+	uint64_t bits = c->host_flags, packed = c->flags_mem;
+	if (at == FLAGS_RAX) {
+		packed = c->regs.gpr[PG_RAX];
+		c->regs.gpr[PG_RAX] = c->tmp_rax;
+	}
+	if (at == FLAGS_RAX || at == FLAGS_MEM)
+		bits = (packed >> 8 & (FL_ALL & 0xff)) | (packed & 1 ? FL_OF : 0);
+	c->regs.rflags = (c->regs.rflags & ~(uint64_t)FL_ALL) | (bits & FL_ALL);
+}
+
+static void load_flags(struct pg_cpu *c)
+{
+	c->host_flags = (c->regs.rflags & FL_ALL) | 0x202;
+}
+
+/* The instruction of `row` and those behind it in its segment were counted at entry but did not happen. */
+static void uncount(struct pg_cpu *c, const struct pg_block *b, unsigned row)
+{
+	struct pg_engine *e = c->engine;
+	const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
+	const struct pg_segment *s = pg_segment_at(e, b->segments + r->segment);
+	if (e->config.fast)
+		return;
+	c->adj_insns -= s->insns - r->insns;
+	c->adj_loads -= s->loads - r->loads;
+	c->adj_stores -= s->stores - r->stores;
+	c->adj_lookups -= s->lookups - r->lookups;
+}
+
+/* The state is that before the instruction of `row`: it did not happen. */
+static void stop_before(struct pg_cpu *c, const struct pg_block *b, unsigned row)
+{
+	uncount(c, b, row);
+	c->regs.rip = b->rip + pg_row_at(c->engine, b->rows + row)->guest;
+}
+
+static void set_fault(struct pg_cpu *c, uint64_t va, enum pg_access access, enum pg_fault_end end)
+{
+	c->info.why = PG_EXIT_FAULT;
+	c->info.fault_va = (pg_va){va};
+	c->info.fault_access = access;
+	c->info.fault_end = end;
+}
+
+/*
+ * One lookup of the page of va, by MMU or, in fast mode, by the page table. 0: allowed, *f and *code set; 1: a fault was
+ * taken and mended, look again; -1: refused, info set. first: a result that slow.c already has (struct pg_cpu.looked).
+ */
+static int look(struct pg_cpu *c, uint64_t va, enum pg_access access, uint8_t *first, pg_pfn *f, bool *code)
+{
+	struct pg_engine *e = c->engine;
+	bool allowed;
+	if (va >= USER_TOP) {
+		allowed = false;
+	} else if (e->config.fast) {
+		pg_pte pte = 0;
+		*f = pg_space_resident(c->space, (pg_va){va}, &pte);
+		allowed = (pte & PG_PTE_P) && (access != PG_WRITE || (pte & PG_PTE_RW)) &&
+			(access != PG_EXEC || !(pte & PG_PTE_NX));
+		if (allowed)
+			pg_space_table(c->space)->form->update(pg_space_table(c->space),
+				pg_vpn_of((pg_va){va}), PG_PTE_A | (access == PG_WRITE ? PG_PTE_D : 0), 0);
+	} else {
+		struct pg_tlb_way *way = NULL;
+		enum pg_mmu_result r;
+		if (first && *first > 1)
+			r = (enum pg_mmu_result)(*first - 1);
+		else
+			r = pg_mmu_lookup(c->mmu, (pg_va){va}, access, &way);
+		if (first)
+			*first = 0;
+		allowed = r == PG_MMU_OK;
+		if (allowed)
+			*f = (pg_pfn){way->pfn};
+	}
+	if (allowed) {
+		*code = pg_frames_row(e->frames, *f)->flags & PG_FRAME_CODE;
+		return 0;
+	}
+	enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, c->regs.rip, false);
+	if (end == PG_FAULT_RESUME)
+		return 1;
+	set_fault(c, va, access, end);
+	return -1;
+}
+
+/*
+ * Makes [va, va + n), n <= 4096, accessible: up to two fragments. Every attempt's lookups but those of the last are
+ * added to extra_lookups. 0; -1 refused (extra_lookups has all); the info is set.
+ */
+struct fragments {
+	uint8_t *host[2];
+	unsigned len[2];
+	pg_pfn frame[2];
+	bool code[2];
+	unsigned n;
+};
+
+static int resolve(struct pg_cpu *c, uint64_t va, unsigned n, enum pg_access access, struct fragments *fr)
+{
+	uint8_t *first = &c->looked;
+	unsigned head = (unsigned)(PG_PAGE_SIZE - (va & PG_PAGE_MASK));
+	fr->n = n > head ? 2 : 1;
+	fr->len[0] = n > head ? head : n;
+	fr->len[1] = n - fr->len[0];
+	if (fr->n == 2)
+		c->looked = 0;
+	for (unsigned i = 0; i < fr->n;) {
+		uint64_t a = i ? va + head : va;
+		int r = look(c, a, access, i ? NULL : first, &fr->frame[i], &fr->code[i]);
+		if (r == 0) {
+			fr->host[i] = (uint8_t *)pg_frames_bytes(c->engine->frames, fr->frame[i]) +
+				(a & PG_PAGE_MASK);
+			i++;
+			continue;
+		}
+		c->extra_lookups += i + 1;
+		if (r < 0)
+			return -1;
+		i = 0; /* the instruction starts again: the first page may have gone meanwhile */
+	}
+	return 0;
+}
+
+/* The guest store to fr changes translated bytes: drop what depends on them. True if anything did. */
+static bool drop_overwritten(struct pg_cpu *c, const struct fragments *fr)
+{
+	bool any = false;
+	for (unsigned i = 0; i < fr->n; i++) {
+		if (fr->code[i] && pg_code_store_hits(c->engine, fr->frame[i],
+					   (uint32_t)((uintptr_t)fr->host[i] & PG_PAGE_MASK), fr->len[i])) {
+			pg_code_drop_frame(c->engine, fr->frame[i]);
+			any = true;
+		}
+	}
+	return any;
+}
+
+/* --- finding the next block ------------------------------------------------------------------ */
+
+/* Fetch lookup(s) of one page with faults; 0 and *f, or -1 and info. */
+static int fetch_page(struct pg_cpu *c, uint64_t va, uint8_t *first, pg_pfn *f)
+{
+	bool code;
+	for (;;) {
+		int r = look(c, va, PG_EXEC, first, f, &code);
+		if (r == 0)
+			return 0;
+		c->fetch_extra++;
+		if (r < 0)
+			return -1;
+	}
+}
+
+static void refresh(struct pg_engine *e, struct pg_code_page *p)
+{
+	if (p->pfn != PG_NIL)
+		memcpy(p->copy, pg_frames_bytes(e->frames, (pg_pfn){p->pfn}), PG_PAGE_SIZE);
+}
+
+/*
+ * The block at regs.rip, made if need be, its fetch lookups done. NULL: info is set. temporary: for one instruction.
+ */
+static struct pg_block *dispatch(struct pg_cpu *c, bool temporary)
+{
+	struct pg_engine *e = c->engine;
+	uint64_t rip = c->regs.rip;
+	uint8_t *first = &c->looked;
+	pg_pfn f, f2;
+	if (!CANONICAL(rip)) {
+		c->info.why = PG_EXIT_GP;
+		return NULL;
+	}
+again:
+	if (pg_code_is_full(e))
+		pg_code_flush(e);
+	if (fetch_page(c, rip, first, &f) != 0)
+		return NULL;
+	struct pg_code_page *p = pg_code_bind(c, (pg_va){rip}, f);
+	if (!p) {
+		set_fault(c, rip, PG_EXEC, PG_FAULT_OOM);
+		return NULL;
+	}
+	uint32_t page = (uint32_t)(p - (struct pg_code_page *)e->pages.p);
+	struct pg_block *b = temporary ? NULL : pg_code_find(e, rip, page);
+	if (b && b->page2 == PG_NIL)
+		return b;
+	if (!b) {
+		refresh(e, p);
+		b = pg_translate(c, rip, p, NULL, temporary ? 1 : PG_BLOCK_INSNS, temporary);
+		if (b)
+			return b;
+		if (e->emit.full) {
+			pg_code_flush(e);
+			goto again;
+		}
+		b = NULL;
+	}
+	/* The instruction lies across two pages. */
+	uint64_t next = pg_align_down(rip, PG_PAGE_SIZE) + PG_PAGE_SIZE;
+	if (fetch_page(c, next, NULL, &f2) != 0)
+		return NULL;
+	struct pg_code_page *p2 = pg_code_bind(c, (pg_va){next}, f2);
+	p = pg_page_at(e, page);
+	if (!p2 || p->retired) {
+		first = NULL;
+		c->fetch_extra += 2;
+		goto again;
+	}
+	uint32_t page2 = (uint32_t)(p2 - (struct pg_code_page *)e->pages.p);
+	for (; b && !temporary; b = b->next == PG_NIL ? NULL : pg_block_at(e, b->next)) {
+		if (b->rip == rip && b->page == page && b->page2 == page2)
+			return b;
+	}
+	refresh(e, p);
+	refresh(e, p2);
+	b = pg_translate(c, rip, p, p2, 1, temporary);
+	if (!b) {
+		PG_ASSERT(e->emit.full);
+		pg_code_flush(e);
+		goto again;
+	}
+	return b;
+}
+
+/* --- reasons to have left -------------------------------------------------------------------- */
+
+/* What a turn of the loop comes to. */
+enum turn { TURN_NEXT, TURN_GO_ON, TURN_EXIT };
+
+static enum turn exit_with(struct pg_cpu *c, enum pg_exit why)
+{
+	c->info.why = why;
+	return TURN_EXIT;
+}
+
+/*
+ * An access the inline check and slow.c did not answer. TURN_GO_ON: c->target resumes. TURN_NEXT: the instruction is to be
+ * executed alone (step), because it overwrites code.
+ */
+static enum turn leave_access(struct pg_cpu *c, bool *step)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_site *s = pg_site_at(e, c->site);
+	struct pg_block *b = pg_block_at(e, s->block);
+	uint64_t ea = c->scratch[0];
+	struct fragments fr;
+	uint64_t rip = b->rip + pg_row_at(e, b->rows + s->row)->guest;
+
+	c->regs.rip = rip;
+	/* Alignment is checked before the page is looked at. Intel SDM vol. 2, 2.4: exception types 1, 2, 4. */
+	bool misaligned = s->aligned && (ea & (s->size - 1u));
+	if (!CANONICAL(ea) || !CANONICAL(ea + s->size - 1) || misaligned) {
+		recover_flags(c, (enum pg_flags_at)s->flags);
+		stop_before(c, b, s->row);
+		c->extra_lookups += s->nth;
+		return exit_with(c, s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP);
+	}
+	if (resolve(c, ea, s->size, (enum pg_access)s->access, &fr) != 0) {
+		recover_flags(c, (enum pg_flags_at)s->flags);
+		stop_before(c, b, s->row);
+		c->extra_lookups += s->nth;
+		return TURN_EXIT;
+	}
+	if (s->access == PG_WRITE && drop_overwritten(c, &fr)) {
+		recover_flags(c, (enum pg_flags_at)s->flags);
+		stop_before(c, b, s->row);
+		c->extra_lookups += s->nth + fr.n;
+		*step = true;
+		return TURN_NEXT;
+	}
+	if (fr.n == 1) {
+		c->scratch[0] = ea & PG_PAGE_MASK;
+		c->scratch[1] = (uint64_t)(uintptr_t)fr.host[0] & ~PG_PAGE_MASK;
+		c->target = (uint64_t)(uintptr_t)s->resume;
+		return TURN_GO_ON;
+	}
+	/* Across two pages: a copy of the operation works on the bounce buffer. */
+	c->crossings++;
+	unsigned shift = ea & 63;
+	memcpy(c->bounce + shift, fr.host[0], fr.len[0]);
+	memcpy(c->bounce + shift + fr.len[0], fr.host[1], fr.len[1]);
+	struct pg_emit m = {e->cross_slot, e->cross_slot + 4096, false};
+	ebytes(&m, s->resume, s->op_len);
+	c->cross.site = c->site;
+	if (s->access == PG_WRITE) {
+		memcpy(c->cross.host, fr.host, sizeof(fr.host));
+		memcpy(c->cross.len, fr.len, sizeof(fr.len));
+		c->cross.resume = (uint64_t)(uintptr_t)(s->resume + s->op_len);
+		e_jmp(&m, e->stub_commit);
+	} else {
+		e_jmp(&m, s->resume + s->op_len);
+	}
+	c->scratch[0] = shift;
+	c->scratch[1] = (uint64_t)(uintptr_t)c->bounce;
+	c->target = (uint64_t)(uintptr_t)e->cross_slot;
+	return TURN_GO_ON;
+}
+
+static enum turn leave_commit(struct pg_cpu *c)
+{
+	uint8_t *from = c->bounce + c->scratch[0];
+	memcpy(c->cross.host[0], from, c->cross.len[0]);
+	memcpy(c->cross.host[1], from + c->cross.len[0], c->cross.len[1]);
+	c->target = c->cross.resume;
+	return TURN_GO_ON;
+}
+
+/* --- instructions executed in C -------------------------------------------------------------- */
+
+static int port_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write, struct pg_fragment frag[2],
+	unsigned *frags)
+{
+	struct pg_cpu *c = ctx;
+	struct fragments fr;
+	uint64_t before = c->extra_lookups;
+	c->looked = 0;
+	if (resolve(c, a.v, n, write ? PG_WRITE : PG_READ, &fr) != 0)
+		return -1;
+	if (c->extra_lookups != before) {
+		/* Faults were mended on the way; the fragments are right, but earlier ones may not be. */
+		c->extra_lookups += fr.n;
+		return 1;
+	}
+	if (write && drop_overwritten(c, &fr))
+		c->smc = true;
+	c->port_lookups += fr.n;
+	for (unsigned i = 0; i < fr.n; i++)
+		frag[i] = (struct pg_fragment){fr.host[i], fr.len[i]};
+	*frags = fr.n;
+	return 0;
+}
+
+static void port_count(void *ctx, uint64_t loads, uint64_t stores, uint64_t hits)
+{
+	struct pg_cpu *c = ctx;
+	if (c->engine->config.fast)
+		return;
+	c->adj_loads += (int64_t)loads;
+	c->adj_stores += (int64_t)stores;
+	c->adj_lookups += (int64_t)hits;
+}
+
+static bool port_stable(void *ctx, pg_va a, pg_va b)
+{
+	struct pg_cpu *c = ctx;
+	return !c->mmu || pg_mmu_pair_is_stable(c->mmu, a, b);
+}
+
+static bool port_copy(struct pg_cpu *c, uint64_t a, void *data, unsigned n, bool write)
+{
+	struct pg_fragment frag[2];
+	unsigned frags = 0;
+	int r;
+	do
+		r = port_resolve(c, (pg_va){a}, n, !write, write, frag, &frags);
+	while (r > 0);
+	if (r < 0)
+		return false;
+	uint8_t *p = data;
+	for (unsigned i = 0; i < frags; p += frag[i].n, i++) {
+		if (write)
+			memcpy(frag[i].host, p, frag[i].n);
+		else
+			memcpy(p, frag[i].host, frag[i].n);
+	}
+	port_count(c, !write, write, 0);
+	return true;
+}
+
+/* Flags that popf may change in user mode: arithmetic, TF, DF, NT, AC, ID. Intel SDM vol. 2, POPF. */
+#define POPF_MASK ((uint64_t)(FL_ALL | 0x100 | 0x400 | 0x4000 | 0x40000 | 0x200000))
+
+static enum pg_complex_result run_pushf(struct pg_cpu *c, const struct pg_complex_row *x)
+{
+	unsigned n = x->insn.operand_width == 16 ? 2 : 8;
+	uint64_t sp = c->regs.gpr[PG_RSP] - n, v = (c->regs.rflags & (POPF_MASK)) | 0x202;
+	if (!pg_va_is_canonical((pg_va){sp}, n))
+		return PG_COMPLEX_SS;
+	if (!port_copy(c, sp, &v, n, true))
+		return PG_COMPLEX_FAULT;
+	c->regs.gpr[PG_RSP] = sp;
+	c->regs.rip += x->insn.length;
+	return PG_COMPLEX_DONE;
+}
+
+static enum pg_complex_result run_popf(struct pg_cpu *c, const struct pg_complex_row *x)
+{
+	unsigned n = x->insn.operand_width == 16 ? 2 : 8;
+	uint64_t sp = c->regs.gpr[PG_RSP], v = c->regs.rflags;
+	if (!pg_va_is_canonical((pg_va){sp}, n))
+		return PG_COMPLEX_SS;
+	if (!port_copy(c, sp, &v, n, false))
+		return PG_COMPLEX_FAULT;
+	uint64_t mask = n == 2 ? POPF_MASK & 0xffff : POPF_MASK;
+	c->regs.rflags = (c->regs.rflags & ~mask) | (v & mask) | 0x202;
+	c->regs.gpr[PG_RSP] = sp + n;
+	c->regs.rip += x->insn.length;
+	return PG_COMPLEX_DONE;
+}
+
+static enum turn leave_complex(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	const struct pg_complex_row *x = pg_complex_at(e, c->site);
+	struct pg_block *b = pg_block_at(e, x->block);
+	const struct pg_access_port port = {c, port_resolve, port_count, port_stable};
+	uint64_t next = x->rip + x->insn.length;
+
+	recover_flags(c, (enum pg_flags_at)pg_row_at(e, b->rows + x->row)->flags);
+	c->regs.rip = x->rip;
+	c->smc = false;
+	enum pg_complex_result r;
+	for (;;) {
+		c->port_lookups = 0;
+		if (x->kind == K_PUSHF)
+			r = run_pushf(c, x);
+		else if (x->kind == K_POPF)
+			r = run_popf(c, x);
+		else
+			r = pg_complex_run(&c->regs, &port, &x->insn, x->ops);
+		c->adj_lookups += e->config.fast ? 0 : (int64_t)c->port_lookups;
+		if (r != PG_COMPLEX_AGAIN || c->interrupt)
+			break;
+	}
+	switch (r) {
+	case PG_COMPLEX_DONE:
+		c->adj_insns += !e->config.fast;
+		break;
+	case PG_COMPLEX_AGAIN:
+		uncount(c, b, x->row);
+		return TURN_NEXT;
+	case PG_COMPLEX_FAULT:
+		uncount(c, b, x->row);
+		return TURN_EXIT;
+	case PG_COMPLEX_GP:
+		uncount(c, b, x->row);
+		return exit_with(c, PG_EXIT_GP);
+	case PG_COMPLEX_SS:
+		uncount(c, b, x->row);
+		return exit_with(c, PG_EXIT_SS);
+	case PG_COMPLEX_FP:
+		uncount(c, b, x->row);
+		return exit_with(c, PG_EXIT_FP);
+	case PG_COMPLEX_ILLEGAL:
+		uncount(c, b, x->row);
+		return exit_with(c, PG_EXIT_ILLEGAL);
+	case PG_COMPLEX_BREAKPOINT:
+		uncount(c, b, x->row);
+		return exit_with(c, PG_EXIT_BREAKPOINT);
+	case PG_COMPLEX_UNSUPPORTED:
+		uncount(c, b, x->row);
+		return exit_with(c, PG_EXIT_UNSUPPORTED);
+	}
+	if (c->smc || c->regs.rip != next || b->temporary || x->kind == K_POPF) {
+		/* Counts behind this instruction in its segment did not happen here. */
+		if (x->row + 1u < b->n_rows &&
+			pg_row_at(e, b->rows + x->row + 1)->segment == pg_row_at(e, b->rows + x->row)->segment)
+			uncount(c, b, x->row + 1u);
+		return TURN_NEXT;
+	}
+	load_flags(c);
+	c->target = (uint64_t)(uintptr_t)x->resume;
+	return TURN_GO_ON;
+}
+
+/* --- host signals in translated code --------------------------------------------------------- */
+
+static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
+{
+	uint32_t lo = 0, hi = e->blocks.n;
+	while (lo < hi) { /* the last block that begins at or before pc */
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (pg_block_at(e, mid)->entry <= pc)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	PG_ASSERT(lo > 0 && pc < pg_block_at(e, lo - 1)->end);
+	return pg_block_at(e, lo - 1);
+}
+
+struct pg_block *pg_find_host_pc(struct pg_engine *e, struct pg_cpu *c, uint64_t pc, unsigned *row)
+{
+	const uint8_t *p = (const uint8_t *)(uintptr_t)pc;
+	if (p >= e->cross_slot && p < e->cross_slot + 4096) {
+		const struct pg_site *s = pg_site_at(e, c->cross.site);
+		*row = s->row;
+		return pg_block_at(e, s->block);
+	}
+	struct pg_block *b = block_of_pc(e, p);
+	unsigned r = 0;
+	while (r + 1 < b->n_rows && b->body + pg_row_at(e, b->rows + r + 1)->host <= p)
+		r++;
+	*row = r;
+	return b;
+}
+
+static void swap_bytes(uint64_t *r)
+{
+	uint64_t v = *r;
+	*r = (v & ~(uint64_t)0xffff) | (v & 0xff) << 8 | (v >> 8 & 0xff);
+}
+
+static enum turn leave_trap(struct pg_cpu *c, bool *step)
+{
+	struct pg_engine *e = c->engine;
+	unsigned row;
+	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
+	const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
+	recover_flags(c, (enum pg_flags_at)r->flags);
+	if (r->swap)
+		swap_bytes(&c->regs.gpr[r->swap - 1]);
+	stop_before(c, b, row);
+	if (c->trap.window) {
+		if (c->trap.window == 2) {
+			*step = true;
+			return TURN_NEXT;
+		}
+		return TURN_EXIT;
+	}
+	switch (c->trap.signo) {
+	case SIGFPE:
+		return exit_with(c, c->trap.code == FPE_INTDIV || c->trap.code == FPE_INTOVF ?
+				PG_EXIT_DIVIDE :
+				PG_EXIT_FP);
+	case SIGILL:
+		return exit_with(c, PG_EXIT_ILLEGAL);
+	case SIGBUS:
+		return exit_with(c, c->trap.code == BUS_ADRALN ? PG_EXIT_ALIGN : PG_EXIT_SS);
+	case SIGTRAP:
+		return exit_with(c, PG_EXIT_BREAKPOINT);
+	default:
+		/* Only #GP can be the guest's doing: frames are always mapped. */
+		PG_ASSERT(c->trap.code == SI_KERNEL);
+		return exit_with(c, PG_EXIT_GP);
+	}
+}
+
+/* --- the loop -------------------------------------------------------------------------------- */
+
+static void read_bytes(struct pg_cpu *c)
+{
+	/* Through the page table, without faults: the instruction was just fetched. */
+	c->info.length = 0;
+	for (unsigned i = 0; i < sizeof(c->info.bytes); i++) {
+		pg_va a = {c->regs.rip + i};
+		pg_pfn f = a.v < USER_TOP ? pg_space_resident(c->space, a, NULL) : PG_PFN_NONE;
+		if (pg_pfn_is_none(f))
+			break;
+		c->info.bytes[i] = ((uint8_t *)pg_frames_bytes(c->engine->frames, f))[a.v & PG_PAGE_MASK];
+		c->info.length++;
+	}
+}
+
+static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *entered, bool *step)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_exit_row *x;
+	struct pg_block *b;
+	switch (why) {
+	case LEAVE_ACCESS:
+		return leave_access(c, step);
+	case LEAVE_COMMIT:
+		return leave_commit(c);
+	case LEAVE_FETCH:
+		b = pg_block_at(e, c->site);
+		recover_flags(c, b->entry_live ? FLAGS_RAX : FLAGS_DEAD);
+		c->regs.rip = b->rip;
+		return TURN_NEXT;
+	case LEAVE_CHAIN: {
+		x = pg_exit_at(e, c->site);
+		recover_flags(c, (enum pg_flags_at)x->flags);
+		c->regs.rip = x->target;
+		c->link = x->no_chain ? PG_NIL : c->site;
+		c->link_generation = e->generation;
+		return TURN_NEXT;
+	}
+	case LEAVE_INDIRECT:
+		recover_flags(c, FLAGS_MEM);
+		c->regs.rip = c->scratch[0];
+		c->link_indirect = !entered->temporary;
+		return TURN_NEXT;
+	case LEAVE_SYSCALL:
+		x = pg_exit_at(e, c->site);
+		recover_flags(c, (enum pg_flags_at)x->flags);
+		c->regs.rip = x->target;
+		c->regs.gpr[PG_RCX] = x->target;
+		c->regs.gpr[PG_R11] = c->regs.rflags;
+		return exit_with(c, PG_EXIT_SYSCALL);
+	case LEAVE_STOP:
+		x = pg_exit_at(e, c->site);
+		recover_flags(c, (enum pg_flags_at)x->flags);
+		c->regs.rip = x->target;
+		return exit_with(c, (enum pg_exit)x->stop);
+	case LEAVE_COMPLEX:
+		return leave_complex(c);
+	case LEAVE_TRAP:
+		return leave_trap(c, step);
+	case LEAVE_NONE:
+		break;
+	}
+	PG_ASSERT(!"translated code left for no reason");
+}
+
+/* Points the exit that led here at b, and the jump table. */
+static void link_to(struct pg_cpu *c, struct pg_block *b)
+{
+	struct pg_engine *e = c->engine;
+	if (c->link != PG_NIL && c->link_generation == e->generation) {
+		struct pg_exit_row *x = pg_exit_at(e, c->link);
+		e_patch(x->patch, pg_code_link(e, b, (enum pg_flags_at)x->flags));
+	}
+	if (c->link_indirect) {
+		uint64_t *jump = (uint64_t *)(void *)((uint8_t *)(c + 1) + e->off_jump);
+		jump[b->rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)pg_code_thunk(e, b);
+	}
+}
+
+/*
+ * Runs one block, made for it alone if temporary. TURN_NEXT: the next turn is at regs.rip. TURN_EXIT: info is set.
+ */
+static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_block *b = dispatch(c, temporary);
+	if (!b) {
+		c->link = PG_NIL;
+		c->link_indirect = false;
+		return TURN_EXIT;
+	}
+	uint32_t marks[] = {e->blocks.n, e->rows.n, e->segments.n, e->sites.n, e->exits.n, e->complexes.n,
+		e->n_counters};
+	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
+	uint8_t *code = temporary ? b->entry : NULL;
+	if (!temporary)
+		link_to(c, b);
+	c->link = PG_NIL;
+	c->link_indirect = false;
+	load_flags(c);
+	if (e->config.fast)
+		c->scratch[1] = PG_FAST_SHIFT;
+	const void *target = b->body;
+	enum turn t;
+	for (;;) {
+		enum pg_leave why = enter(c, target);
+		t = handle(c, why, pg_block_at(e, index), step);
+		if (t != TURN_GO_ON)
+			break;
+		if (c->interrupt && c->mmu)
+			pg_mmu_poke(c->mmu);
+		target = (const void *)(uintptr_t)c->target;
+		if (e->config.fast && why == LEAVE_COMPLEX)
+			c->scratch[1] = PG_FAST_SHIFT;
+	}
+	if (temporary) {
+		/* The block was the last made: take its records back, keeping what it counted. */
+		b = pg_block_at(e, index);
+		PG_ASSERT(e->blocks.n == marks[0]);
+		if (!e->config.fast)
+			pg_code_fold(e, b);
+		e->rows.n = b->rows;
+		e->segments.n = b->segments;
+		e->sites.n = c->tmp_marks[0];
+		e->exits.n = c->tmp_marks[1];
+		e->complexes.n = c->tmp_marks[2];
+		e->n_counters = c->tmp_marks[3];
+		e->blocks.n = index;
+		e->emit.p = code;
+	}
+	return t;
+}
+
+static void mark(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	c->tmp_marks[0] = e->sites.n;
+	c->tmp_marks[1] = e->exits.n;
+	c->tmp_marks[2] = e->complexes.n;
+	c->tmp_marks[3] = e->n_counters;
+}
+
+enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
+{
+	bool step = false;
+	enum turn t = TURN_NEXT;
+	uint64_t left = max_instructions;
+	memset(&c->info, 0, sizeof(c->info));
+	c->link = PG_NIL;
+	c->link_indirect = false;
+	c->looked = 0;
+	pg_traps_enter(c);
+	for (;;) {
+		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;
+		if (c->interrupt && !step) {
+			c->interrupt = 0;
+			t = exit_with(c, PG_EXIT_INTERRUPTED);
+			break;
+		}
+		step = false;
+		if (alone && pg_code_is_full(c->engine))
+			pg_code_flush(c->engine);
+		mark(c);
+		t = run_block(c, alone, &step);
+		if (t == TURN_EXIT)
+			break;
+		if (step)
+			continue; /* the same instruction again, alone */
+		if (tf) {
+			exit_with(c, PG_EXIT_STEP);
+			break;
+		}
+		if (max_instructions && --left == 0) {
+			exit_with(c, PG_EXIT_BUDGET);
+			break;
+		}
+	}
+	pg_traps_leave();
+	if (c->info.why == PG_EXIT_ILLEGAL || c->info.why == PG_EXIT_UNSUPPORTED)
+		read_bytes(c);
+	if (info)
+		*info = c->info;
+	return c->info.why;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/slow.c: what a failed inline check calls, quickly.
+ *
+ * Called by the stubs with only general registers saved, so this file is compiled without vector
+ * registers (see meson.build) and calls only mmu/, compiled alike. It finishes what the TLBs and the page table can
+ * answer; everything else (faults, crossings, stores into code) returns 1 and goes the long way through run.c.
+ */
+#include "cpu/cpu.h"
+
+int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site_id)
+{
+	struct pg_site *s = pg_site_at(c->engine, site_id);
+	c->looked = 0;
+	if ((ea & PG_PAGE_MASK) + s->size > PG_PAGE_SIZE || ea >> 47 != 0)
+		return 1;
+	struct pg_tlb_way *way;
+	enum pg_mmu_result r =
+		pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->access, &way);
+	if (__builtin_expect(r != PG_MMU_OK || (s->access == PG_WRITE && way->code), 0)) {
+		c->looked = (uint8_t)(1 + r);
+		return 1;
+	}
+	c->scratch[0] = ea & PG_PAGE_MASK;
+	c->scratch[1] = way->host;
+	c->target = (uint64_t)(uintptr_t)s->resume;
+	if (__builtin_expect(c->interrupt, 0))
+		pg_mmu_poke(c->mmu);
+	return 0;
+}
+
+int pg_slow_fetch(struct pg_cpu *c, uint32_t block)
+{
+	struct pg_block *b = pg_block_at(c->engine, block);
+	c->looked = 0;
+	if (c->interrupt || b->fetches != 1)
+		return 1;
+	struct pg_tlb_way *way;
+	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){b->rip}, PG_EXEC, &way);
+	if (r != PG_MMU_OK || way->code_id != pg_page_at(c->engine, b->page)->id) {
+		c->looked = (uint8_t)(1 + r);
+		return 1;
+	}
+	c->target = (uint64_t)(uintptr_t)b->fetched;
+	if (__builtin_expect(c->interrupt, 0))
+		pg_mmu_poke(c->mmu);
+	return 0;
+}
+
+int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
+{
+	struct pg_engine *e = c->engine;
+	uint32_t i = e->block_hash[pg_hash_rip(rip)];
+	while (i != PG_NIL) {
+		struct pg_block *b = pg_block_at(e, i);
+		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired) {
+			uint64_t *jump =
+				(uint64_t *)((uint8_t *)c + sizeof(*c) + e->off_jump);
+			jump[rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)b->thunk;
+			c->target = (uint64_t)(uintptr_t)b->thunk;
+			return 0;
+		}
+		i = b->next;
+	}
+	return 1;
+}

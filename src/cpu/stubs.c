@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/stubs.c: the fixed pieces of host code: in, out, and the quick calls of slow.c.
+ *
+ * Made once per engine at the start of the code cache. Called by run.c (enter) and jumped to by
+ * translated code.
+ *
+ * Two ways out of translated code:
+ *   quick   saves the nine registers that a C function may change, calls a function of slow.c that was
+ *           compiled without vector registers, and goes on at c->target;
+ *   leave   saves all general registers, EFLAGS and the vector state, and returns from `enter` to run.c.
+ */
+#include "cpu/cpu.h"
+
+static const uint8_t caller_saved[] = {H_RAX, H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11};
+static const uint8_t callee_kept[] = {H_RBX, H_RBP, H_R12};
+
+static void emit_leave(struct pg_engine *e, enum pg_leave why)
+{
+	e_gs_store_imm32(&e->emit, ST(leave), why);
+	e_jmp(&e->emit, e->stub_leave);
+}
+
+/* mov reg64, gs:[disp] with reg = rsp */
+static void emit_quick_call(struct pg_engine *e, const void *fn, bool with_sa)
+{
+	struct pg_emit *m = &e->emit;
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		e_gs_store(m, caller_saved[i], ST_GPR(caller_saved[i]));
+	e_gs_store(m, H_RSP, ST_GPR(H_RSP));
+	e_gs_load(m, H_RSP, ST(host_sp));
+	e_gs_load(m, H_RDI, ST(self));
+	if (with_sa) {
+		e_mov_rr(m, H_RSI, SA);
+		e8(m, 0x65); /* mov edx, gs:[site] */
+		e_op_mem32(m, 0x8b, H_RDX, H_NONE, H_NONE, 1, ST(site));
+	} else {
+		e8(m, 0x65); /* mov esi, gs:[site] */
+		e_op_mem32(m, 0x8b, H_RSI, H_NONE, H_NONE, 1, ST(site));
+	}
+	e_mov_imm(m, H_RAX, (uint64_t)(uintptr_t)fn);
+	ebytes(m, (const uint8_t[]){0xff, 0xd0, 0x85, 0xc0}, 4); /* call rax; test eax, eax */
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		e_gs_load(m, caller_saved[i], ST_GPR(caller_saved[i]));
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
+}
+
+/* jmp gs:[target] */
+static void emit_jmp_target(struct pg_emit *m)
+{
+	e8(m, 0x65);
+	e8(m, 0xff);
+	e_mem(m, 4, H_NONE, H_NONE, 1, ST(target));
+}
+
+static void make_leave(struct pg_engine *e)
+{
+	struct pg_emit *m = &e->emit;
+	e->stub_leave = m->p;
+	e_gs_store(m, H_RSP, ST_GPR(H_RSP));
+	e_gs_load(m, H_RSP, ST(host_sp));
+	e8(m, 0x9c); /* pushfq; pop gs:[host_flags] */
+	e8(m, 0x65);
+	e8(m, 0x8f);
+	e_mem(m, 0, H_NONE, H_NONE, 1, ST(host_flags));
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		e_gs_store(m, caller_saved[i], ST_GPR(caller_saved[i]));
+	for (unsigned i = 0; i < sizeof(callee_kept); i++)
+		e_gs_store(m, callee_kept[i], ST_GPR(callee_kept[i]));
+	for (unsigned i = 0; i < 3; i++)
+		e_gs_store(m, H_R13 + i, ST(scratch) + 8 * (int32_t)i);
+	/* xsave64 [rcx] with x87, SSE, AVX; then the host's own floating-point environment. */
+	e_gs_load(m, H_RCX, ST(x_addr));
+	e_mov_imm(m, H_RAX, 7);
+	ebytes(m, (const uint8_t[]){0x31, 0xd2}, 2);             /* xor edx, edx */
+	ebytes(m, (const uint8_t[]){0x48, 0x0f, 0xae, 0x21}, 4); /* xsave64 [rcx] */
+	ebytes(m, (const uint8_t[]){0xdb, 0xe3}, 2);             /* fninit */
+	e8(m, 0x65);                                             /* ldmxcsr gs:[mxcsr_host] */
+	e8(m, 0x0f);
+	e8(m, 0xae);
+	e_mem(m, 2, H_NONE, H_NONE, 1, ST(mxcsr_host));
+	ebytes(m, (const uint8_t[]){0xc5, 0xf8, 0x77}, 3); /* vzeroupper */
+	e8(m, 0xfc);                                       /* cld */
+	e8(m, 0x65);                                       /* mov eax, gs:[leave] */
+	e_op_mem32(m, 0x8b, H_RAX, H_NONE, H_NONE, 1, ST(leave));
+	ebytes(m, (const uint8_t[]){0x48, 0x83, 0xc4, 0x08}, 4); /* add rsp, 8 */
+	ebytes(m, (const uint8_t[]){0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3},
+		11); /* pop r15 r14 r13 r12 rbp rbx; ret */
+}
+
+static void make_enter(struct pg_engine *e)
+{
+	struct pg_emit *m = &e->emit;
+	e->stub_enter = m->p;
+	ebytes(m, (const uint8_t[]){0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57},
+		10);                                             /* push rbx rbp r12 r13 r14 r15 */
+	ebytes(m, (const uint8_t[]){0x48, 0x83, 0xec, 0x08}, 4); /* sub rsp, 8 */
+	e_gs_store(m, H_RSP, ST(host_sp));
+	e_gs_load(m, H_RCX, ST(x_addr));
+	e_mov_imm(m, H_RAX, 7);
+	ebytes(m, (const uint8_t[]){0x31, 0xd2}, 2);
+	ebytes(m, (const uint8_t[]){0x48, 0x0f, 0xae, 0x29}, 4); /* xrstor64 [rcx] */
+	e8(m, 0x65);                                             /* push gs:[host_flags]; popfq */
+	e8(m, 0xff);
+	e_mem(m, 6, H_NONE, H_NONE, 1, ST(host_flags));
+	e8(m, 0x9d);
+	for (unsigned i = 0; i < 3; i++)
+		e_gs_load(m, H_R13 + i, ST(scratch) + 8 * (int32_t)i);
+	for (unsigned i = 0; i < sizeof(callee_kept); i++)
+		e_gs_load(m, callee_kept[i], ST_GPR(callee_kept[i]));
+	for (unsigned i = 0; i < sizeof(caller_saved); i++)
+		e_gs_load(m, caller_saved[i], ST_GPR(caller_saved[i]));
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
+	emit_jmp_target(m);
+}
+
+void pg_stubs_make(struct pg_engine *e)
+{
+	struct pg_emit *m = &e->emit;
+	make_leave(e);
+	make_enter(e);
+
+	/* A failed data check: SA = address, site set. Back at c->target with SA and SB as after a hit. */
+	uint8_t *leave_access = m->p;
+	emit_leave(e, LEAVE_ACCESS);
+	e->stub_access = m->p;
+	emit_quick_call(e, (const void *)pg_slow_access, true);
+	e_jcc(m, CC_NE, leave_access);
+	e_gs_load(m, SA, ST(scratch));
+	e_gs_load(m, SB, ST(scratch) + 8);
+	emit_jmp_target(m);
+
+	/* A failed fetch check: site = block. */
+	uint8_t *leave_fetch = m->p;
+	emit_leave(e, LEAVE_FETCH);
+	e->stub_fetch = m->p;
+	emit_quick_call(e, (const void *)pg_slow_fetch, false);
+	/* slow_fetch takes (c, block): esi is the second argument as set. */
+	e_jcc(m, CC_NE, leave_fetch);
+	emit_jmp_target(m);
+
+	/* An indirect jump whose table slot is empty or another's: SA = guest target, flags in MEM. */
+	uint8_t *leave_indirect = m->p;
+	emit_leave(e, LEAVE_INDIRECT);
+	e->stub_indirect = m->p;
+	emit_quick_call(e, (const void *)pg_slow_indirect, true);
+	e_jcc(m, CC_NE, leave_indirect);
+	emit_jmp_target(m);
+
+	e->stub_chain = m->p;
+	emit_leave(e, LEAVE_CHAIN);
+	e->stub_commit = m->p;
+	emit_leave(e, LEAVE_COMMIT);
+	e->stub_trap = m->p;
+	emit_leave(e, LEAVE_TRAP);
+	e->code_start = m->p;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/translate.c: one block: its check, its instructions, its exits, its cold code.
+ *
+ * Called by run.c. Uses decode.c for the instructions, access.c and control.c to emit them.
+ *
+ *     entry:    is this page the most recently used fetch entry of its set, with this translation?
+ *     body:     count the segment; instructions; after each conditional branch a new segment
+ *     exits:    jumps, patched to the next block's entry once that is known
+ *     cold:     for each check that may fail: address into SA, site number, jump to a stub
+ *
+ * Invariant 1. A row is written for each instruction before its first byte is emitted, so that any host address
+ *    between two rows belongs to the earlier one.
+ */
+#include "cpu/translate.h"
+
+enum { COLD_ACCESS, COLD_EXIT, COLD_FETCH };
+
+static struct pg_emit *out(struct pg_translator *tr)
+{
+	return &tr->e->emit;
+}
+
+enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_insn *in)
+{
+	if (in->hard)
+		return FLAGS_EFLAGS;
+	if (in->soft)
+		return tr->saved ? FLAGS_MEM : FLAGS_EFLAGS;
+	return FLAGS_DEAD;
+}
+
+void pg_emit_save_flags(struct pg_translator *tr)
+{
+	struct pg_emit *m = out(tr);
+	if (tr->saved)
+		return;
+	e_mov_rr(m, SC, H_RAX);
+	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
+	e_gs_store(m, H_RAX, ST(flags_mem));
+	e_mov_rr(m, H_RAX, SC);
+	tr->saved = true;
+}
+
+void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
+{
+	uint32_t index;
+	struct pg_insn_row *r = pg_vec_add(&tr->e->rows, sizeof(*r), &index);
+	r->guest = (uint16_t)(in->rip - tr->b->rip);
+	r->host = (uint16_t)(out(tr)->p - tr->b->body);
+	r->segment = (uint8_t)(tr->n_segments - 1);
+	r->insns = tr->segment->insns;
+	r->loads = tr->segment->loads;
+	r->stores = tr->segment->stores;
+	r->lookups = tr->segment->lookups;
+	r->flags = FLAGS_EFLAGS;
+	r->swap = 0;
+	tr->b->n_rows++;
+}
+
+/* A new segment begins: what follows is executed once for each count of its counter. */
+static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
+{
+	struct pg_engine *e = tr->e;
+	struct pg_emit *m = out(tr);
+	uint32_t index;
+	tr->segment = pg_vec_add(&e->segments, sizeof(*tr->segment), &index);
+	memset(tr->segment, 0, sizeof(*tr->segment));
+	tr->segment->counter = e->n_counters;
+	tr->n_segments++;
+	tr->b->n_segments++;
+	if (pg_tr_fast(tr))
+		return;
+	uint64_t *counter = &e->counters[e->n_counters++];
+	if ((first->hard | first->soft) == 0 || (!first->hard && tr->saved)) {
+		ebytes(m, (const uint8_t[]){0x48, 0x83, 0x05}, 3); /* add qword [rip + d], 1 */
+		e32(m, (uint32_t)((uint8_t *)counter - (m->p + 5)));
+		e8(m, 1);
+		return;
+	}
+	ebytes(m, (const uint8_t[]){0x4c, 0x8b, 0x2d}, 3); /* mov r13, [rip + d] */
+	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
+	e_lea(m, SA, SA, H_NONE, 1, 1);
+	ebytes(m, (const uint8_t[]){0x4c, 0x89, 0x2d}, 3); /* mov [rip + d], r13 */
+	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
+}
+
+static void add_cold(struct pg_translator *tr, uint8_t *from, uint8_t kind, uint32_t site,
+	uint8_t recover, int32_t disp)
+{
+	PG_ASSERT(tr->n_cold < sizeof(tr->cold) / sizeof(tr->cold[0]));
+	struct pg_cold *c = &tr->cold[tr->n_cold++];
+	c->from = from;
+	c->kind = kind;
+	c->site = site;
+	c->recover = recover;
+	c->disp = disp;
+}
+
+void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp)
+{
+	add_cold(tr, from, COLD_ACCESS, site, indexed, disp);
+}
+
+/* The record of a way out; where the jump that leads to it is patched, cold code is emitted later. */
+uint32_t pg_exit_record(struct pg_translator *tr, uint64_t target, enum pg_flags_at flags)
+{
+	uint32_t index;
+	struct pg_exit_row *x = pg_vec_add(&tr->e->exits, sizeof(*x), &index);
+	memset(x, 0, sizeof(*x));
+	x->block = tr->block;
+	x->row = (uint8_t)(tr->b->n_rows ? tr->b->n_rows - 1 : 0);
+	x->flags = (uint8_t)flags;
+	x->target = target;
+	x->no_chain = tr->temporary;
+	return index;
+}
+
+void pg_cold_exit(struct pg_translator *tr, uint8_t *from, uint64_t target, enum pg_flags_at flags)
+{
+	uint32_t x = pg_exit_record(tr, target, flags);
+	pg_exit_at(tr->e, x)->patch = from;
+	add_cold(tr, from, COLD_EXIT, x, 0, 0);
+}
+
+static void emit_cold(struct pg_translator *tr)
+{
+	struct pg_engine *e = tr->e;
+	struct pg_emit *m = out(tr);
+	for (unsigned i = 0; i < tr->n_cold; i++) {
+		struct pg_cold *c = &tr->cold[i];
+		if (!m->full)
+			e_patch(c->from, m->p);
+		if (c->kind == COLD_ACCESS) {
+			/* SA had the tag added: take it away to have the address again. */
+			if (c->recover)
+				e_gs_index(m, 0x2b, SA, SB, 1, c->disp);
+			else
+				e_gs_op(m, 0x2b, SA, c->disp);
+		}
+		e_gs_store_imm32(m, ST(site), c->site);
+		e_jmp(m, c->kind == COLD_ACCESS ? e->stub_access :
+				c->kind == COLD_EXIT    ? e->stub_chain :
+							  e->stub_fetch);
+	}
+}
+
+/* cmp dword gs:[code_id of the page's set], id; jne cold */
+static void emit_page_check(struct pg_translator *tr, const struct pg_code_page *p)
+{
+	struct pg_engine *e = tr->e;
+	struct pg_emit *m = out(tr);
+	if (pg_tr_fast(tr)) {
+		uint32_t *live = &e->live[p - (struct pg_code_page *)e->pages.p];
+		ebytes(m, (const uint8_t[]){0x81, 0x3d}, 2); /* cmp dword [rip + d], imm32 */
+		e32(m, (uint32_t)((uint8_t *)live - (m->p + 8)));
+		e32(m, p->id);
+		add_cold(tr, e_jcc(m, CC_NE, NULL), COLD_FETCH, tr->block, 0, 0);
+		return;
+	}
+	uint32_t set = (uint32_t)p->vpn & (e->sets_fetch - 1);
+	e8(m, 0x65);
+	e8(m, 0x81);
+	e_mem(m, 7, H_NONE, H_NONE, 1,
+		e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
+			(int32_t)offsetof(struct pg_tlb_fast, code_id));
+	e32(m, p->id);
+	uint8_t *at = e_jcc(m, CC_NE, NULL);
+	add_cold(tr, at, COLD_FETCH, tr->block, 0, 0);
+}
+
+static void emit_entry(struct pg_translator *tr)
+{
+	struct pg_emit *m = out(tr);
+	struct pg_block *b = tr->b;
+	b->entry = m->p;
+	if (!tr->temporary) {
+		if (b->entry_live) {
+			e_gs_store(m, H_RAX, ST(tmp_rax));
+			ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4);
+		}
+		emit_page_check(tr, tr->page);
+		if (tr->page2)
+			emit_page_check(tr, tr->page2);
+		b->fetched = m->p;
+		if (b->entry_live) {
+			ebytes(m, (const uint8_t[]){0x04, 0x7f, 0x9e}, 3); /* add al, 127; sahf */
+			e_gs_load(m, H_RAX, ST(tmp_rax));
+		}
+	}
+	b->body = m->p;
+	if (tr->temporary)
+		b->fetched = b->body;
+}
+
+static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
+{
+	switch ((enum pg_kind)in->kind) {
+	case K_COPY:
+		pg_emit_copy(tr, in);
+		break;
+	case K_MEM:
+		pg_emit_memory(tr, in);
+		break;
+	case K_LEA:
+		pg_emit_lea(tr, in);
+		break;
+	case K_NOTHING:
+		break;
+	case K_PUSH:
+		pg_emit_push(tr, in);
+		break;
+	case K_POP:
+		pg_emit_pop(tr, in);
+		break;
+	case K_LEAVE:
+		pg_emit_leave(tr, in);
+		break;
+	case K_MOFFS:
+		pg_emit_moffs(tr, in);
+		break;
+	case K_SET_DF:
+		/* Byte 1 of RFLAGS: IF always, DF as told; OF there is stale by design. */
+		e8(out(tr), 0x65);
+		e8(out(tr), 0xc6);
+		e_mem(out(tr), 0, H_NONE, H_NONE, 1, ST(regs.rflags) + 1);
+		e8(out(tr), in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02);
+		break;
+	case K_COMPLEX:
+	case K_PUSHF:
+	case K_POPF:
+		pg_emit_complex(tr, in);
+		break;
+	case K_SYSCALL:
+		pg_emit_stop(tr, in->rip + in->length, PG_EXIT_SYSCALL, true);
+		break;
+	case K_STOP:
+		/* A breakpoint is a trap: rip is behind it. */
+		pg_emit_stop(tr, in->stop == PG_EXIT_BREAKPOINT ? in->rip + in->length : in->rip,
+			(enum pg_exit)in->stop, false);
+		break;
+	case K_JMP:
+	case K_JCC:
+	case K_LOOP:
+	case K_CALL:
+	case K_JMP_IND:
+	case K_CALL_IND:
+	case K_RET:
+		pg_emit_control(tr, in);
+		break;
+	}
+}
+
+static bool goes_on(const struct pg_insn *last)
+{
+	switch (last->kind) {
+	case K_JMP:
+	case K_CALL:
+	case K_JMP_IND:
+	case K_CALL_IND:
+	case K_RET:
+	case K_SYSCALL:
+	case K_STOP:
+		return false;
+	default:
+		return true;
+	}
+}
+
+struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_page *page,
+	struct pg_code_page *page2, unsigned limit, bool temporary)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_translator *tr = e->tr;
+	memset(tr, 0, offsetof(struct pg_translator, insn));
+	tr->e = e;
+	tr->cpu = c;
+	tr->page = page;
+	tr->page2 = page2;
+	tr->page_index = (uint32_t)(page - (struct pg_code_page *)e->pages.p);
+	tr->temporary = temporary;
+	tr->saved = false;
+	tr->n_cold = tr->n_segments = 0;
+	if (!pg_decode_run(tr, rip, limit))
+		return NULL;
+
+	uint8_t *start = e->emit.p;
+	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
+	memset(b, 0, sizeof(*b));
+	tr->b = b;
+	b->rip = rip;
+	b->page = tr->page_index;
+	b->page2 = page2 ? (uint32_t)(page2 - (struct pg_code_page *)e->pages.p) : PG_NIL;
+	b->next = PG_NIL;
+	b->rows = e->rows.n;
+	b->segments = e->segments.n;
+	b->temporary = temporary;
+	b->fetches = page2 ? 2 : 1;
+	b->entry_live = (tr->insn[0].hard | tr->insn[0].soft) != 0;
+	emit_entry(tr);
+	begin_segment(tr, &tr->insn[0]);
+	for (unsigned i = 0; i < tr->n; i++) {
+		struct pg_insn *in = &tr->insn[i];
+		tr->at = i;
+		if (i > 0 && (tr->insn[i - 1].kind == K_JCC || tr->insn[i - 1].kind == K_LOOP))
+			begin_segment(tr, in);
+		pg_row_begin(tr, in);
+		uint32_t row = e->rows.n - 1;
+		emit_insn(tr, in);
+		if (in->kind != K_COMPLEX && in->kind != K_PUSHF && in->kind != K_POPF && in->kind != K_STOP) {
+			tr->segment->insns++;
+			tr->segment->loads += in->loads;
+			tr->segment->stores += in->stores;
+			tr->segment->lookups += in->lookups;
+		}
+		pg_row_at(e, row)->flags = (uint8_t)pg_flags_now(tr, in);
+		if (in->written)
+			tr->saved = false;
+	}
+	struct pg_insn *last = &tr->insn[tr->n - 1];
+	if (goes_on(last))
+		pg_emit_exit(tr, last->rip + last->length);
+	b->bytes = (uint16_t)(last->rip + last->length - rip);
+	emit_cold(tr);
+	b->end = e->emit.p;
+	if (e->emit.full)
+		return NULL;
+	if (!temporary) {
+		e->blocks_translated++;
+		e->code_made += (uint64_t)(e->emit.p - start);
+		e->guest_bytes += b->bytes;
+		pg_code_insert(e, b);
+	}
+	return b;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/translate.h: from guest instructions to a block of host code.
+ *
+ * Called by run.c. decode.c reads and classifies a run of instructions and finds where flags live;
+ * translate.c emits the block; access.c emits data accesses; control.c emits transfers of control.
+ *
+ * A *fetch run* is what one instruction lookup stands for. A run starts at the first instruction, after
+ * every taken transfer of control, after a system call and after anything else that stops the CPU or drops the
+ * translation of the running page (a store into it). It ends, besides, before an instruction in another page than its first
+ * one, after PG_BLOCK_INSNS instructions, and around an instruction that lies across two pages: that is a run
+ * of its own with two lookups. popf ends a run too. A conditional branch that is not taken does not end it. A block of host code is one run.
+ */
+#ifndef PG_CPU_TRANSLATE_H
+#define PG_CPU_TRANSLATE_H
+
+#include "cpu/complex.h"
+#include "cpu/cpu.h"
+
+/* The six arithmetic flags, in their places in EFLAGS. */
+#define FL_CF 0x001u
+#define FL_PF 0x004u
+#define FL_AF 0x010u
+#define FL_ZF 0x040u
+#define FL_SF 0x080u
+#define FL_OF 0x800u
+#define FL_ALL (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
+
+/* What the translator does with an instruction. */
+enum pg_kind {
+	K_COPY,    /* touches no memory: copied */
+	K_MEM,     /* one explicit memory operand: redirected */
+	K_LEA,     /* address only */
+	K_NOTHING, /* nop, endbr, prefetch: no access, no effect */
+	K_PUSH,    /* register, immediate or memory */
+	K_POP,
+	K_LEAVE,
+	K_MOFFS,   /* mov al/eax/rax, [imm64] and back */
+	K_JMP,     /* direct */
+	K_JCC,
+	K_LOOP,    /* jrcxz, loop, loope, loopne */
+	K_CALL,    /* direct */
+	K_JMP_IND, /* register or memory */
+	K_CALL_IND,
+	K_RET,
+	K_SYSCALL,
+	K_SET_DF, /* std, cld */
+	K_COMPLEX, /* by complex.c */
+	K_PUSHF,   /* in C, in run.c */
+	K_POPF,
+	K_STOP, /* always stops; `stop` says how */
+};
+
+struct pg_insn {
+	uint64_t rip;
+	uint8_t bytes[15];
+	uint8_t length;
+	uint8_t kind;      /* enum pg_kind */
+	uint8_t stop;      /* K_STOP: enum pg_exit */
+	int8_t mem;        /* index of the memory operand that is accessed or computed, -1: none */
+	bool reads, writes; /* memory, for K_MEM */
+	uint16_t size;      /* bytes of the memory operand */
+	uint32_t tested, killed, written; /* arithmetic flags: read; surely overwritten; perhaps changed */
+	uint32_t hard, soft; /* live just before it: for a reader in this block; for whoever comes after */
+	uint16_t stolen_in, stolen_out; /* bits 13..15: read, written (outside of address computation) */
+	uint8_t loads, stores, lookups; /* when it completes, no page crossed */
+	ZydisDecodedInstruction zi;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+struct pg_translator {
+	struct pg_engine *e;
+	struct pg_cpu *cpu;
+	struct pg_code_page *page, *page2; /* page2: of an instruction across pages */
+	uint32_t page_index;
+	struct pg_insn insn[PG_BLOCK_INSNS];
+	unsigned n;
+	struct pg_block *b;
+	uint32_t block; /* its index */
+	unsigned at;    /* instruction being emitted */
+	bool temporary;
+	bool saved;     /* this generation of flags is in flags_mem */
+	/* Cold code, emitted behind the block. */
+	struct pg_cold {
+		uint8_t *from;   /* rel32 to patch */
+		uint32_t site;
+		uint8_t kind;    /* 0 access, 1 exit, 2 fetch */
+		uint8_t recover; /* how to find ea again: 0 sub with index, 1 constant, 2 is in SA */
+		uint64_t constant;
+		int32_t disp;    /* of the tag that was added */
+	} cold[PG_BLOCK_INSNS * 4 + 8];
+	unsigned n_cold;
+	/* Counts of the current segment up to the current instruction. */
+	struct pg_segment *segment;
+	unsigned n_segments;
+	uint32_t used_counters;
+};
+
+/*
+ * Reads a run of at most `limit` instructions that starts at rip in tr->page (bound) into tr->insn, classified, with
+ * the liveness of flags. Returns their number, at least 1.
+ */
+unsigned pg_decode_run(struct pg_translator *tr, uint64_t rip, unsigned limit);
+
+/*
+ * Translates the block at rip. page: of rip's first byte; page2: of its last if it lies across two pages, else NULL.
+ * limit: instructions. temporary: for one execution; not entered in any table. NULL: the code cache is full.
+ */
+struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_page *page,
+	struct pg_code_page *page2, unsigned limit, bool temporary);
+
+/* access.c and control.c: emit one instruction each. */
+void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_copy(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_push(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_leave(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_moffs(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_control(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_complex(struct pg_translator *tr, struct pg_insn *in);
+void pg_emit_stop(struct pg_translator *tr, uint64_t rip, enum pg_exit why, bool syscall);
+/* A way out to a known guest address, at the end of a block. */
+void pg_emit_exit(struct pg_translator *tr, uint64_t target);
+
+/*
+ * One data access. In: the address in SA. Out: the operation may use [SB + SA] (exact) or gs:[SA] (fast). The check goes
+ * cold for everything it cannot answer. nth: accesses of this instruction before it.
+ */
+struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth, unsigned size,
+	enum pg_access access, bool rmw, const uint64_t *constant);
+/* The operation behind the check is complete: what is copied for a crossing access ends here. */
+void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s);
+/* mov [operand], imm or reg etc. through the checked address. */
+void pg_emit_operand(struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix);
+/* Flags into flags_mem if someone may still want them and they are not there yet. */
+void pg_emit_save_flags(struct pg_translator *tr);
+
+void pg_row_begin(struct pg_translator *tr, struct pg_insn *in);
+enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_insn *in);
+
+bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant);
+void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r);
+/* Cold code to be emitted behind the block: of a check (indexed: SB has the set), of an exit. */
+void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp);
+void pg_cold_exit(struct pg_translator *tr, uint8_t *from, uint64_t target, enum pg_flags_at flags);
+uint32_t pg_exit_record(struct pg_translator *tr, uint64_t target, enum pg_flags_at flags);
+
+static inline bool pg_tr_fast(const struct pg_translator *tr)
+{
+	return tr->e->config.fast;
+}
+
+#endif

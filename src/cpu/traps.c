@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/traps.c: host signals that translated code raises: division, alignment, #GP, and in fast mode page faults.
+ *
+ * Called by the host kernel, on an alternate stack since rsp is the guest's. Signal handlers belong to the whole process,
+ * so this file is the one place of cpu/ with state of its own: the handlers that were there before, and which
+ * CPU the host thread is running.
+ *
+ * Invariants:
+ *   1. A signal whose host pc is not in the code cache of the running CPU is not ours: it goes to the earlier handler.
+ *   2. While a guest runs, GS is its CPU's; run.c never relies on GS.
+ */
+#include "cpu/fast.h"
+#include "cpu/run.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+static struct sigaction before[sizeof(signals) / sizeof(signals[0])];
+static bool installed;
+static _Thread_local struct pg_cpu *running;
+static _Thread_local bool has_stack;
+
+static void pass_on(int signo, siginfo_t *si, void *uc)
+{
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (signals[i] != signo)
+			continue;
+		if (before[i].sa_flags & SA_SIGINFO) {
+			before[i].sa_sigaction(signo, si, uc);
+			return;
+		}
+		if (before[i].sa_handler != SIG_DFL && before[i].sa_handler != SIG_IGN) {
+			before[i].sa_handler(signo);
+			return;
+		}
+		/* The default: let the instruction, or the signal, come again and end the process. */
+		signal(signo, SIG_DFL);
+		if (si->si_code <= 0)
+			raise(signo);
+	}
+}
+
+static void on_signal(int signo, siginfo_t *si, void *context)
+{
+	ucontext_t *uc = context;
+	struct pg_cpu *c = running;
+	int saved = errno;
+	uint64_t pc = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
+	/* int3 and icebp leave the pc behind the instruction. */
+	uint64_t at = signo == SIGTRAP ? pc - 1 : pc;
+	if (!c || !pg_in_code(c->engine, at) || si->si_code == SI_USER || si->si_code == SI_TKILL) {
+		pass_on(signo, si, context);
+		errno = saved;
+		return;
+	}
+	c->trap.signo = signo;
+	c->trap.code = si->si_code;
+	c->trap.addr = (uint64_t)(uintptr_t)si->si_addr;
+	c->trap.pc = at;
+	c->trap.error = (uint64_t)uc->uc_mcontext.gregs[REG_ERR];
+	c->trap.window = 0;
+	if (c->engine->config.fast && signo == SIGSEGV && si->si_code != SI_KERNEL) {
+		c->trap.window = pg_fast_fault(c, c->trap.addr, c->trap.error & 2,
+			(uint64_t)uc->uc_mcontext.gregs[REG_R13]);
+		if (c->trap.window == 0) {
+			errno = saved;
+			return;
+		}
+	}
+	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)c->engine->stub_trap;
+	errno = saved;
+}
+
+int pg_traps_install(void)
+{
+	if (installed)
+		return 0;
+	struct sigaction sa;
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_sigaction = on_signal;
+	sa.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	/* Nothing may interrupt the way from a trap to run.c but a trap. */
+	sigfillset(&sa.sa_mask);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigdelset(&sa.sa_mask, signals[i]);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (sigaction(signals[i], &sa, &before[i]) != 0)
+			return -errno;
+	}
+	installed = true;
+	return 0;
+}
+
+static void set_gs(uint64_t base)
+{
+	/* Linux says in AT_HWCAP2 whether user mode may write the base itself. */
+	if (getauxval(AT_HWCAP2) & 2)
+		__asm__ volatile("wrgsbase %0" : : "r"(base));
+	else
+		syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+void pg_traps_enter(struct pg_cpu *c)
+{
+	if (!has_stack) {
+		stack_t old, ss;
+		const size_t bytes = 256u << 10;
+		if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE)) {
+			void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+			PG_ASSERT(p != MAP_FAILED);
+			ss.ss_sp = p;
+			ss.ss_size = bytes;
+			ss.ss_flags = 0;
+			sigaltstack(&ss, NULL);
+		}
+		has_stack = true;
+	}
+	running = c;
+	set_gs((uint64_t)(uintptr_t)(c + 1));
+}
+
+void pg_traps_leave(void)
+{
+	running = NULL;
+}

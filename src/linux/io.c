@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux/io.c: bytes between descriptors and the guest's frames.
+ *
+ * Called by the read and write families. The guest's buffer is pinned piece by piece and the host reads or
+ * writes the frames themselves: nothing is bounced. Before the host reads a file that the guest has mapped, its
+ * dirty pages are written back; after it wrote one, the cached pages are refreshed.
+ *
+ * A transfer larger than one piece goes on only where that is what Linux would do: a read of a regular file, and
+ * any write. A read from a pipe, terminal or socket ends with the first piece, so that it never
+ * blocks with data in hand.
+ */
+#include "linux/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PIECES 256 /* host iovecs at once */
+
+/* The file's object if it is mapped, and where the next byte of a call without an offset comes from. */
+struct target {
+	bool regular, append;
+	struct pg_object *object;
+	int64_t at;
+};
+
+static void look(struct pg_linux *l, int fd, int64_t offset, struct target *t)
+{
+	struct stat st;
+
+	*t = (struct target){.at = offset};
+	if (fstat(fd, &st) != 0)
+		return;
+	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+	t->object = pg_files_find(l, &st);
+	if (t->object == NULL)
+		return;
+	t->append = (fcntl(fd, F_GETFL) & O_APPEND) != 0;
+	if (offset < 0)
+		t->at = lseek(fd, 0, SEEK_CUR);
+}
+
+void pg_io_before_read(struct pg_linux *l, int fd, uint64_t start, uint64_t end)
+{
+	struct stat st;
+	struct pg_object *o;
+
+	if (l->files == NULL || fstat(fd, &st) != 0)
+		return;
+	o = pg_files_find(l, &st);
+	if (o != NULL && pg_object_before_host_read(o, start, end) == -ENOMEM)
+		l->oom = true;
+}
+
+void pg_io_after_write(struct pg_linux *l, int fd, uint64_t start, uint64_t end)
+{
+	struct stat st;
+	struct pg_object *o;
+
+	if (l->files == NULL || fstat(fd, &st) != 0)
+		return;
+	o = pg_files_find(l, &st);
+	if (o != NULL && pg_object_after_host_write(o, start, end) == -ENOMEM)
+		l->oom = true;
+}
+
+void pg_io_truncated(struct pg_linux *l, int fd)
+{
+	struct stat st;
+	struct pg_object *o;
+
+	if (l->files == NULL || fstat(fd, &st) != 0)
+		return;
+	o = pg_files_find(l, &st);
+	if (o != NULL)
+		pg_object_truncated(o, (uint64_t)st.st_size);
+}
+
+/* One host call on pinned frames. Chooses the plain form where the guest used it: some files know no other. */
+static int64_t host_io(struct pg_linux *l, bool in, int fd, const struct iovec *v, unsigned n, int64_t offset, int flags)
+{
+	if (flags != 0)
+		return PG_HOST(l, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
+	if (n == 1 && offset < 0)
+		return PG_HOST(l, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base, v->iov_len, 0, 0, 0);
+	if (n == 1)
+		return PG_HOST(l, in ? SYS_pread64 : SYS_pwrite64, fd, (uintptr_t)v->iov_base, v->iov_len, offset, 0,
+			0);
+	if (offset < 0)
+		return PG_HOST(l, in ? SYS_readv : SYS_writev, fd, (uintptr_t)v, n, 0, 0, 0);
+	return PG_HOST(l, in ? SYS_preadv : SYS_pwritev, fd, (uintptr_t)v, n, offset, 0, 0);
+}
+
+/* A transfer of nothing still has to be tried: it may fail. */
+static int64_t empty_io(struct pg_linux *l, bool in, int fd, int64_t offset, int flags)
+{
+	struct iovec none = {.iov_base = NULL, .iov_len = 0};
+
+	return host_io(l, in, fd, &none, 1, offset, flags);
+}
+
+int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned count, uint64_t total, int64_t offset,
+	int flags)
+{
+	struct iovec host[PIECES];
+	struct target t;
+	uint64_t done = 0;
+
+	if (!pg_fd_ok(fd))
+		return -EBADF;
+	if (total == 0)
+		return empty_io(l, true, fd, offset, flags);
+	look(l, fd, offset, &t);
+	if (t.object != NULL && t.at >= 0 &&
+		pg_object_before_host_read(t.object, (uint64_t)t.at, (uint64_t)t.at + total) == -ENOMEM)
+		l->oom = true;
+	while (done < total && !l->oom) {
+		unsigned n;
+		uint64_t got = pg_guest_pin(l, v, count, done, pg_guest_pin_bytes(l), PG_WRITE, host, &n, PIECES);
+		int64_t r;
+
+		if (got == 0) {
+			/* no buffer: but end of file and errors come first */
+			if (done == 0) {
+				uint8_t probe;
+				struct iovec p = {&probe, 1};
+
+				if (t.regular) {
+					r = PG_QUICK(SYS_pread64, fd, (uintptr_t)&probe, 1,
+						offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR), 0, 0);
+					return r > 0 ? -EFAULT : r;
+				}
+				p.iov_len = 0;
+				r = host_io(l, true, fd, &p, 1, offset, flags);
+				return r < 0 ? r : -EFAULT;
+			}
+			break;
+		}
+		r = host_io(l, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
+		pg_guest_unpin(l, PG_WRITE, host, n);
+		if (r < 0)
+			return done != 0 ? (int64_t)done : r;
+		done += (uint64_t)r;
+		if ((uint64_t)r < got || !t.regular)
+			break;
+	}
+	l->bytes_read += done;
+	return (int64_t)done;
+}
+
+int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned count, uint64_t total, int64_t offset,
+	int flags)
+{
+	struct iovec host[PIECES];
+	struct target t;
+	uint64_t done = 0;
+	int64_t r = 0;
+
+	if (!pg_fd_ok(fd))
+		return -EBADF;
+	if (total == 0)
+		return empty_io(l, false, fd, offset, flags);
+	look(l, fd, offset, &t);
+	while (done < total && !l->oom) {
+		unsigned n;
+		uint64_t got = pg_guest_pin(l, v, count, done, pg_guest_pin_bytes(l), PG_READ, host, &n, PIECES);
+
+		if (got == 0) {
+			r = -EFAULT;
+			break;
+		}
+		r = host_io(l, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
+		pg_guest_unpin(l, PG_READ, host, n);
+		if (r < 0)
+			break;
+		done += (uint64_t)r;
+		if ((uint64_t)r < got)
+			break;
+	}
+	if (done != 0 && t.object != NULL) {
+		int64_t start = t.at;
+
+		if (t.append && offset < 0)
+			start = lseek(fd, 0, SEEK_CUR) - (int64_t)done;
+		if (start >= 0 && pg_object_after_host_write(t.object, (uint64_t)start, (uint64_t)start + done) ==
+					  -ENOMEM)
+			l->oom = true;
+	}
+	l->bytes_written += done;
+	return done != 0 ? (int64_t)done : r;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux/signal.c: the guest's signals: queued, blocked, ignored, delivered.
+ *
+ * Called by linux.c between instructions and after system calls, and by the system calls of sys_signal.c. Calls
+ * sigframe.c to enter a handler and sighost.c to take in what the host brought. Owns the queue.
+ *
+ * Invariants:
+ *   G1 bit n-1 of pending is set exactly if signal n is on the queue.
+ *   G2 a standard signal (1 .. 31) is on the queue at most once; a real-time signal as often as it was sent.
+ *   G3 SIGKILL and SIGSTOP are never blocked, caught or ignored.
+ *   G4 within a signal oldest first; between signals those of faults first, then the lowest number, as Linux.
+ *   G5 a system call that was interrupted ends in exactly one of: restarted, or -EINTR.
+ */
+#include "linux/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define QUEUE_MOST 4096
+#define BIT(n) ((uint64_t)1 << ((n) - 1))
+#define FAULTS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGFPE) | BIT(SIGSYS))
+#define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
+
+bool pg_signal_default_ignores(int signo)
+{
+	return signo == SIGCHLD || signo == SIGCONT || signo == SIGURG || signo == SIGWINCH;
+}
+
+static bool default_stops(int signo)
+{
+	return signo == SIGSTOP || signo == SIGTSTP || signo == SIGTTIN || signo == SIGTTOU;
+}
+
+bool pg_signal_ignored(const struct pg_linux *l, int signo)
+{
+	const struct pg_sigaction *a = &l->sig.act[signo];
+
+	return a->handler == 1 || (a->handler == 0 && pg_signal_default_ignores(signo));
+}
+
+void pg_signal_init(struct pg_linux *l)
+{
+	l->sig.queue_end = &l->sig.queue;
+	l->sig.alt_flags = SS_DISABLE;
+}
+
+void pg_signal_free(struct pg_linux *l)
+{
+	while (l->sig.queue != NULL) {
+		struct pg_queued *q = l->sig.queue;
+
+		l->sig.queue = q->next;
+		free(q);
+	}
+	l->sig.queue_end = &l->sig.queue;
+	l->sig.pending = 0;
+}
+
+void pg_signal_exec(struct pg_linux *l)
+{
+	for (int n = 1; n <= PG_NSIG; n++) {
+		struct pg_sigaction *a = &l->sig.act[n];
+
+		*a = (struct pg_sigaction){.handler = a->handler == 1 ? 1 : 0};
+		pg_sighost_update(l, n);
+	}
+	l->sig.alt_sp = l->sig.alt_size = 0;
+	l->sig.alt_flags = SS_DISABLE;
+	l->sig.restore_mask = false;
+	l->sig.trapno = l->sig.error_code = l->sig.cr2 = 0;
+}
+
+int pg_signal_send(struct pg_linux *l, const union pg_siginfo *info)
+{
+	int n = info->host.si_signo;
+	struct pg_queued *q;
+
+	PG_ASSERT(n >= 1 && n <= PG_NSIG);
+	if (pg_signal_ignored(l, n) && !(l->sig.blocked & BIT(n)))
+		return 0;
+	if (n < 32 && (l->sig.pending & BIT(n)))
+		return 0;
+	if (l->sig.queued >= QUEUE_MOST)
+		return -EAGAIN;
+	q = malloc(sizeof(*q));
+	if (q == NULL)
+		return -EAGAIN;
+	q->next = NULL;
+	q->info = *info;
+	*l->sig.queue_end = q;
+	l->sig.queue_end = &q->next;
+	l->sig.pending |= BIT(n);
+	l->sig.queued++;
+	return 0;
+}
+
+/* Takes the oldest signal n off the queue. */
+static void dequeue(struct pg_linux *l, int n, union pg_siginfo *info)
+{
+	struct pg_queued **at = &l->sig.queue, *q;
+	bool more = false;
+
+	while (*at != NULL && (*at)->info.host.si_signo != n)
+		at = &(*at)->next;
+	PG_ASSERT(*at != NULL);
+	q = *at;
+	*info = q->info;
+	*at = q->next;
+	if (q->next == NULL)
+		l->sig.queue_end = at;
+	free(q);
+	l->sig.queued--;
+	for (q = *at; q != NULL; q = q->next)
+		more = more || q->info.host.si_signo == n;
+	if (!more)
+		l->sig.pending &= ~BIT(n);
+}
+
+int pg_signal_take(struct pg_linux *l, uint64_t set, union pg_siginfo *info)
+{
+	uint64_t can;
+	int n;
+
+	pg_sighost_collect(l);
+	can = l->sig.pending & set;
+	if (can == 0)
+		return 0;
+	n = __builtin_ctzll(can & FAULTS ? can & FAULTS : can) + 1;
+	dequeue(l, n, info);
+	return n;
+}
+
+bool pg_signal_waiting(struct pg_linux *l)
+{
+	uint64_t can;
+
+	if (l->sig.in.poke)
+		pg_sighost_collect(l);
+	can = l->sig.pending & ~l->sig.blocked;
+	for (; can != 0; can &= can - 1)
+		if (!pg_signal_ignored(l, __builtin_ctzll(can) + 1))
+			return true;
+	return false;
+}
+
+void pg_signal_set_mask(struct pg_linux *l, uint64_t mask)
+{
+	l->sig.blocked = mask & ~UNBLOCKABLE;
+	pg_sighost_mask(l);
+}
+
+/* --- faults of the guest's own ------------------------------------------------------------------- */
+
+static void set_addr(union pg_siginfo *info, int signo, int code, uint64_t addr)
+{
+	memset(info, 0, sizeof(*info));
+	info->host.si_signo = signo;
+	info->host.si_code = code;
+	memcpy(info->bytes + 16, &addr, sizeof(addr));
+}
+
+/* Killed by a fault: what to report. The registers are those at the fault. */
+static void note_fault(struct pg_linux *l, int signo, int code, uint64_t addr)
+{
+	if (l->ended)
+		return;
+	l->end.fault = true;
+	l->end.si_code = code;
+	l->end.addr = addr;
+	pg_linux_killed(l, signo);
+}
+
+static void told(struct pg_linux *l, int signo, const union pg_siginfo *info, uint64_t handler)
+{
+	uint64_t addr;
+
+	memcpy(&addr, info->bytes + 16, sizeof(addr));
+	if (l->hooks.signal != NULL)
+		l->hooks.signal(l->hooks.ctx, signo, info->host.si_code, addr, handler);
+}
+
+/*
+ * Enters the handler of signo. A frame that does not fit is a SIGSEGV, whose own handler may have room on the
+ * alternate stack; if that is what failed, the guest is killed.
+ */
+static void enter(struct pg_linux *l, int signo, const union pg_siginfo *info)
+{
+	struct pg_sigaction *a = &l->sig.act[signo], used = *a;
+	uint64_t save = l->sig.restore_mask ? l->sig.saved_mask : l->sig.blocked;
+
+	told(l, signo, info, used.handler);
+	if (used.flags & SA_RESETHAND) {
+		a->handler = 0;
+		pg_sighost_update(l, signo);
+	}
+	if (!pg_sigframe_push(l, signo, &used, info, save)) {
+		l->end.frame_failed = true;
+		if (l->oom)
+			return;
+		if (signo == SIGSEGV)
+			l->sig.act[SIGSEGV].handler = 0;
+		l->sig.restore_mask = false;
+		pg_signal_force(l, SIGSEGV, SI_KERNEL, 0);
+		return;
+	}
+	l->end.frame_failed = false;
+	l->sig.restore_mask = false;
+	l->sig.delivered++;
+	pg_signal_set_mask(
+		l, l->sig.blocked | used.mask | (used.flags & SA_NODEFER ? 0 : BIT(signo)));
+}
+
+void pg_signal_force(struct pg_linux *l, int signo, int code, uint64_t addr)
+{
+	union pg_siginfo info;
+
+	set_addr(&info, signo, code, addr);
+	if (l->sig.act[signo].handler <= 1 || (l->sig.blocked & BIT(signo))) {
+		told(l, signo, &info, 0);
+		note_fault(l, signo, code, addr);
+		return;
+	}
+	enter(l, signo, &info);
+}
+
+/* --- delivery -------------------------------------------------------------------------------------- */
+
+/* The interrupted call begins anew, or fails with EINTR; rip is behind the syscall instruction still. */
+static void settle_call(struct pg_linux *l, bool again)
+{
+	if (l->sig.restart == 0)
+		return;
+	if (again) {
+		l->regs->gpr[PG_RAX] = l->sig.restart_rax;
+		l->regs->rip -= 2;
+	} else {
+		l->regs->gpr[PG_RAX] = (uint64_t)-EINTR;
+	}
+	l->sig.restart = 0;
+}
+
+static bool restarts(const struct pg_linux *l, const struct pg_sigaction *a)
+{
+	return l->sig.restart == PG_ERESTARTNOINTR ||
+	       (l->sig.restart == PG_ERESTARTSYS && (a->flags & SA_RESTART));
+}
+
+/* The default action of a signal that has no handler. */
+static void act_default(struct pg_linux *l, int signo, const union pg_siginfo *info)
+{
+	if (pg_signal_default_ignores(signo))
+		return;
+	if (default_stops(signo)) {
+		/* the whole machine stops, as the program would; whoever continues it continues both */
+		kill(getpid(), SIGSTOP);
+		return;
+	}
+	told(l, signo, info, 0);
+	pg_linux_killed(l, signo);
+}
+
+void pg_signal_deliver(struct pg_linux *l)
+{
+	union pg_siginfo info;
+
+	while (!l->ended && !l->oom) {
+		int n = pg_signal_take(l, ~l->sig.blocked, &info);
+		const struct pg_sigaction *a = &l->sig.act[n];
+
+		if (n == 0)
+			break;
+		if (a->handler == 1)
+			continue;
+		if (a->handler == 0) {
+			act_default(l, n, &info);
+			continue;
+		}
+		settle_call(l, restarts(l, a));
+		enter(l, n, &info);
+	}
+	if (l->ended)
+		return;
+	settle_call(l, true);
+	if (l->sig.restore_mask) {
+		l->sig.restore_mask = false;
+		pg_signal_set_mask(l, l->sig.saved_mask);
+	}
+}

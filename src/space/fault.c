@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* clang-format off: the drawing */
+/*
+ * space/fault.c: the page fault.
+ *
+ * Called by cpu/ when the MMU has no entry or not the right one, and by access.c for system calls.
+ * Calls region.c, sparse.h (anon layer), object.c (page cache), pages.c (tables). Owns nothing.
+ *
+ * What can be at hand, by layer (the drawing is that of NetBSD's uvm_fault.c, the cases are ours).
+ * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one.
+ *
+ *   CASE 1: private, with an anon        CASE 2: an object              CASE 3: neither
+ *
+ *                  +-------+  +------+
+ *   anon layer     | frame |  | slot |     . . . . . . . .              read        written
+ *                  +-+---+-+  +---+--+     .      ^      .               |             |
+ *                    |   |        |        . . . .|. . . .            the zero     a new anon,
+ *                    |   | written|               | private,          page         zeroed
+ *                    |   | and    | read in       | written:             |             |
+ *                    |   | shared:|               | copied               |             |
+ *                    |   | copied |               |                      |             |
+ *                   [1A][1B]     [1C]      +------+------+              [3A]          [3B]
+ *   object layer                           | page cache  | <- pager
+ *                                          +--+-------+--+
+ *                                             |       |
+ *                                            [2A]    [2B]
+ *
+ * The seven steps of the document are the seven functions below, in their order. A page that the
+ * pager must read sends the fault back to the first step, because the pager may have released the
+ * machine lock: what was looked up then is void. A fault brings in the one page that it is about;
+ * there is no fault-around (Linux maps up to 16 pages of a file at once).
+ *
+ * Shared anonymous memory is an object without a pager: its first touch is case 2A, kind zero fill.
+ *
+ * 1C waits for a store: no anon is in a slot in this version.
+ */
+/* clang-format on */
+#include "space/impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Goes back to step 1; not an end that anyone else sees. */
+#define AGAIN ((enum pg_fault_end)100)
+
+struct fault {
+	/* The reference; set by the caller, read-only. */
+	struct pg_space *s;
+	pg_va va;
+	pg_vpn vpn;
+	enum pg_access access;
+	/* Step 1. */
+	struct region *r;
+	/* Step 2. */
+	pg_pte old; /* the entry that is there, or 0 */
+	/* Step 3. */
+	struct pg_anon *anon;
+	bool ours;      /* the anon is held by this region only */
+	uint64_t index; /* in the anon layer and in the object */
+	pg_pfn source;  /* the page to map or to copy; PG_PFN_NONE: to be made */
+	bool want_fill; /* the object's page must be brought in first */
+	bool want_anon; /* a new anon with a frame is wanted: 1B, 2B, 3B */
+	/* Step 4. */
+	struct pg_sparse_place place;
+	struct pg_anon *fresh;
+	/* For the event; fcase by step 3, kind by step 5, the rest where it happens. */
+	struct pg_fault_event e;
+};
+
+/* The rights that an access needs. Any right lets x86 read. */
+static bool allowed(pg_prot prot, enum pg_access access)
+{
+	switch (access) {
+	case PG_WRITE:
+		return prot & PG_WRITE;
+	case PG_EXEC:
+		return prot & PG_EXEC;
+	case PG_READ:
+		break;
+	}
+	return prot != 0;
+}
+
+/* Step 1, reference: the region of the address; a stack grows to reach it. */
+static enum pg_fault_end step_reference(struct fault *f)
+{
+	struct region *r = pg_region_above(f->s, f->va.v);
+	bool overflow = false;
+
+	f->r = NULL;
+	if (!r)
+		return PG_FAULT_MAPERR;
+	if (f->va.v < r->pub.start.v) {
+		if (!(r->pub.flags & PG_MAP_GROWSDOWN))
+			return PG_FAULT_MAPERR;
+		if (!pg_grow_stack(f->s, r, f->va.v, &overflow))
+			return overflow ? PG_FAULT_STACK : PG_FAULT_MAPERR;
+		f->e.stack_grew = true;
+	}
+	f->r = r;
+	return PG_FAULT_RESUME;
+}
+
+/* Step 2, trap: a reference that the region does not allow ends here. */
+static enum pg_fault_end step_trap(struct fault *f)
+{
+	unsigned refs;
+
+	if (!allowed(f->r->pub.prot, f->access))
+		return PG_FAULT_ACCERR;
+	f->old = f->s->form->walk(f->s->table, f->vpn, &refs);
+	f->e.walk_refs = refs;
+	return PG_FAULT_RESUME;
+}
+
+/* The object layer: is the page there, and is it to be copied? */
+static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
+{
+	uint64_t bytes = pg_object_bytes(o);
+
+	if (f->index >= bytes / PG_PAGE_SIZE + (bytes % PG_PAGE_SIZE != 0))
+		return PG_FAULT_BUS;
+	f->source = pg_object_page(o, f->index);
+	f->want_fill = pg_pfn_is_none(f->source);
+	f->want_anon = pg_region_private(f->r) && f->access == PG_WRITE;
+	f->e.fcase = f->want_anon ? PG_CASE_2B : PG_CASE_2A;
+	return PG_FAULT_RESUME;
+}
+
+/* Step 3, find the page: which case is it? */
+static enum pg_fault_end step_find(struct fault *f)
+{
+	bool alone = false;
+
+	f->anon = NULL;
+	f->ours = f->want_fill = f->want_anon = false;
+	f->source = PG_PFN_NONE;
+	f->index = pg_region_index(f->r, f->vpn.v);
+	if (f->r->pub.object)
+		f->e.index = f->index;
+	if (pg_pte_serves(f->old, f->access)) {
+		f->e.fcase = PG_CASE_0;
+		return PG_FAULT_RESUME;
+	}
+	if (pg_region_private(f->r))
+		f->anon = pg_sparse_get(&f->r->anons, f->index, &alone);
+	if (f->anon) {
+		PG_ASSERT(!pg_pfn_is_none(f->anon->pfn)); /* 1C: see above */
+		f->source = f->anon->pfn;
+		f->ours = alone && f->anon->refs == 1;
+		f->want_anon = f->access == PG_WRITE && !f->ours;
+		f->e.fcase = f->want_anon ? PG_CASE_1B : PG_CASE_1A;
+		return PG_FAULT_RESUME;
+	}
+	if (f->r->pub.object)
+		return find_in_object(f, f->r->pub.object);
+	f->want_anon = f->access == PG_WRITE;
+	f->e.fcase = f->want_anon ? PG_CASE_3B : PG_CASE_3A;
+	if (!f->want_anon)
+		f->source = f->s->vm->zero;
+	return PG_FAULT_RESUME;
+}
+
+/*
+ * Step 4, a free frame: for a new anon, with its place in the anon layer. What an object's page
+ * needs is taken in step 5 by the object.
+ */
+static enum pg_fault_end step_frame(struct fault *f)
+{
+	struct pg_vm *vm = f->s->vm;
+	struct pg_frame *row =
+		pg_pfn_is_none(f->source) ? NULL : pg_frames_row(vm->frames, f->source);
+	int err;
+
+	f->fresh = NULL;
+	if (f->want_fill || !f->want_anon)
+		return PG_FAULT_RESUME;
+	if (pg_sparse_reserve(&vm->anon_kind, &f->r->anons, f->index, &f->place))
+		return PG_FAULT_OOM;
+	f->fresh = pg_anon_new(vm);
+	if (!f->fresh)
+		return PG_FAULT_OOM;
+	if (row)
+		row->pins++; /* what is to be copied must not be dropped to make room */
+	err = pg_cache_frame(vm, PG_FRAME_ANON, f->fresh, &f->fresh->pfn);
+	if (row)
+		row->pins--;
+	if (err) {
+		f->fresh->pfn = PG_PFN_NONE;
+		pg_anon_unref(vm, f->fresh);
+		return PG_FAULT_OOM;
+	}
+	f->e.frame_new = true;
+	return PG_FAULT_RESUME;
+}
+
+/* The object's page is brought in, by its pager or by zeroing. */
+static enum pg_fault_end fill_object(struct fault *f)
+{
+	uint32_t brought;
+	int err = pg_object_fill(f->r->pub.object, f->index, &brought);
+
+	if (err)
+		return err == -ENOMEM ? PG_FAULT_OOM : PG_FAULT_BUS;
+	f->e.frame_new = true;
+	f->e.pages_in += brought;
+	return AGAIN;
+}
+
+/* Step 5, fill it: zeroed, copied, or read by the pager. */
+static enum pg_fault_end step_fill(struct fault *f)
+{
+	struct pg_frames *fs = f->s->vm->frames;
+
+	if (f->want_fill)
+		return fill_object(f);
+	if (!f->want_anon)
+		return PG_FAULT_RESUME;
+	if (f->e.fcase == PG_CASE_3B) {
+		memset(pg_frames_bytes(fs, f->fresh->pfn), 0, PG_PAGE_SIZE);
+		return PG_FAULT_RESUME;
+	}
+	memcpy(pg_frames_bytes(fs, f->fresh->pfn), pg_frames_bytes(fs, f->source), PG_PAGE_SIZE);
+	f->e.copied_from = f->source;
+	f->s->st.copies++;
+	return PG_FAULT_RESUME;
+}
+
+/* Step 6, tables: the entry, and for a new anon its place in the anon layer. */
+static enum pg_fault_end step_tables(struct fault *f)
+{
+	struct pg_space *s = f->s;
+	struct pg_table_stats before = {0}, after = {0};
+	pg_pfn to = f->fresh ? f->fresh->pfn : f->source;
+	bool write = f->fresh || f->ours || !pg_region_private(f->r);
+
+	f->e.frame = to;
+	if (f->e.fcase == PG_CASE_0) {
+		f->e.frame = pg_pte_pfn(f->old);
+		pg_pages_invalidate(s, f->vpn.v, f->vpn.v + 1);
+		return PG_FAULT_RESUME;
+	}
+	if (s->vm->hooks.fault)
+		s->form->stats(s->table, &before);
+	if (pg_pages_enter(f->r, f->vpn, to, pg_pages_bits(f->r, write))) {
+		f->e.frame = PG_PFN_NONE;
+		if (f->fresh)
+			pg_anon_unref(s->vm, f->fresh);
+		return PG_FAULT_OOM;
+	}
+	if (f->fresh) {
+		pg_region_want_anon_id(s, f->r);
+		pg_sparse_put(&s->vm->anon_kind, &f->place, f->fresh);
+	}
+	if (s->vm->hooks.fault) {
+		s->form->stats(s->table, &after);
+		if (after.node_frames > before.node_frames)
+			f->e.nodes_made += (uint32_t)(after.node_frames - before.node_frames);
+	}
+	return PG_FAULT_RESUME;
+}
+
+/* What the fault cost, see fault.h. */
+static enum pg_fault_kind kind_of(const struct fault *f)
+{
+	switch (f->e.fcase) {
+	case PG_CASE_1B:
+		return PG_FAULT_COPY;
+	case PG_CASE_1C:
+		return PG_FAULT_SWAP_IN;
+	case PG_CASE_2A:
+	case PG_CASE_2B:
+		if (f->e.pages_in)
+			return PG_FAULT_FILE_DISK;
+		if (f->e.fcase == PG_CASE_2B)
+			return PG_FAULT_COPY;
+		return f->e.frame_new ? PG_FAULT_ZERO_FILL : PG_FAULT_FILE_CACHE;
+	case PG_CASE_3A:
+		return PG_FAULT_ZERO_READ;
+	case PG_CASE_3B:
+		return PG_FAULT_ZERO_FILL;
+	default:
+		return PG_FAULT_SOFT;
+	}
+}
+
+/* Step 7, resume: counts it and tells; the caller repeats the access. */
+static enum pg_fault_end step_resume(struct fault *f, enum pg_fault_end end)
+{
+	struct pg_space_stats *st = &f->s->st;
+
+	f->e.end = end;
+	f->e.region = f->r ? &f->r->pub : NULL;
+	st->pages_in += f->e.pages_in;
+	if (end == PG_FAULT_RESUME) {
+		f->e.kind = kind_of(f);
+		st->faults[f->e.kind]++;
+		st->faults_by_kernel += f->e.by_kernel;
+		if (f->e.kind == PG_FAULT_FILE_DISK || f->e.kind == PG_FAULT_SWAP_IN)
+			st->major++;
+		else
+			st->minor++;
+	} else {
+		st->faults_refused++;
+	}
+	if (f->s->vm->hooks.fault) {
+		if (f->r)
+			pg_pages_resident(f->r);
+		f->s->vm->hooks.fault(f->s->vm->hooks.ctx, &f->e);
+	}
+	return end;
+}
+
+/* Steps 1 to 6, once. */
+static enum pg_fault_end attempt(struct fault *f)
+{
+	enum pg_fault_end end;
+
+	if ((end = step_reference(f)) != PG_FAULT_RESUME ||
+		(end = step_trap(f)) != PG_FAULT_RESUME ||
+		(end = step_find(f)) != PG_FAULT_RESUME ||
+		(end = step_frame(f)) != PG_FAULT_RESUME || (end = step_fill(f)) != PG_FAULT_RESUME)
+		return end;
+	return step_tables(f);
+}
+
+enum pg_fault_end pg_space_fault(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
+{
+	struct fault f = {.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access};
+	enum pg_fault_end end;
+
+	f.e = (struct pg_fault_event){.space = s,
+		.va = va,
+		.access = access,
+		.pc = pc,
+		.by_kernel = by_kernel,
+		.frame = PG_PFN_NONE,
+		.copied_from = PG_PFN_NONE};
+	do {
+		end = attempt(&f);
+	} while (end == AGAIN);
+	return step_resume(&f, end);
+}
+
+const char *pg_fault_case_name(enum pg_fault_case c)
+{
+	static const char *const names[PG_CASES] = {
+		"none", "0", "1A", "1B", "1C", "2A", "2B", "3A", "3B"};
+
+	return (unsigned)c < PG_CASES ? names[c] : "?";
+}
+
+const char *pg_fault_kind_name(enum pg_fault_kind k)
+{
+	static const char *const names[PG_FAULT_KINDS] = {"soft", "zero-page read", "zero fill",
+		"file from cache", "file from disk", "copy-on-write", "swap in"};
+
+	return (unsigned)k < PG_FAULT_KINDS ? names[k] : "?";
+}

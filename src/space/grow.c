@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/grow.c: the two regions that grow: the heap, by brk, and a stack, by a fault below it.
+ *
+ * Called by linux/ (brk) and fault.c (stack). Calls region.c, map.c.
+ * Rules as Linux's mm/mmap.c: brk() and expand_downwards(). Nothing depends on the stack pointer.
+ */
+#include "space/impl.h"
+
+#include <errno.h>
+
+/* The lowest address that the stack r may ever hold. */
+static uint64_t lowest_of(const struct pg_space *s, const struct region *r)
+{
+	uint64_t limit = pg_align_down(s->c.stack_limit_bytes, PG_PAGE_SIZE);
+	uint64_t low = r->pub.end.v > limit ? r->pub.end.v - limit : 0;
+
+	return low > s->c.lo.v ? low : s->c.lo.v;
+}
+
+bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overflow)
+{
+	uint64_t start = pg_align_down(a, PG_PAGE_SIZE);
+	uint64_t low = lowest_of(s, r);
+	struct region *prev = pg_region_prev(r);
+
+	*overflow = low < s->c.stack_gap_bytes || a >= low - s->c.stack_gap_bytes;
+	if (start < low || (r->index < (r->pub.start.v - start) >> PG_PAGE_SHIFT))
+		return false;
+	if (prev && prev->pub.prot && !(prev->pub.flags & PG_MAP_GROWSDOWN) &&
+		start - prev->pub.end.v < s->c.stack_gap_bytes)
+		return false;
+	pg_region_resize(s, r, start, r->pub.end.v);
+	pg_map_count_vsz(s);
+	return true;
+}
+
+void pg_space_set_brk_start(struct pg_space *s, pg_va start)
+{
+	s->brk_start = s->brk = start;
+}
+
+/* True if [from, to + one page) is free, guards of stacks included. */
+static bool room_for_heap(struct pg_space *s, uint64_t from, uint64_t to)
+{
+	struct region *next = pg_region_above(s, from);
+
+	return to <= s->c.hi.v && s->c.hi.v - to >= PG_PAGE_SIZE &&
+	       (!next || to + PG_PAGE_SIZE <= pg_region_guarded_start(s, next));
+}
+
+/* Extends the heap from `from` to `to`, page-aligned; false: no room or memory. */
+static bool heap_up(struct pg_space *s, uint64_t from, uint64_t to)
+{
+	struct region *prev, *r;
+	int err;
+
+	if (!room_for_heap(s, from, to))
+		return false;
+	prev = from > s->brk_start.v ? pg_region_at(s, from - 1) : NULL;
+	if (prev && prev->pub.kind == PG_REGION_HEAP && prev->pub.end.v == from &&
+		prev->pub.prot == (PG_READ | PG_WRITE) && prev->charged && !prev->anon_forked &&
+		pg_region_index(prev, from >> PG_PAGE_SHIFT) == from >> PG_PAGE_SHIFT) {
+		pg_region_resize(s, prev, prev->pub.start.v, to);
+		pg_map_count_vsz(s);
+		return true;
+	}
+	if (s->c.max_regions && s->st.regions > s->c.max_regions)
+		return false;
+	r = pg_region_alloc(s);
+	if (!r)
+		return false;
+	r->name = pg_name_get(s->vm, "[heap]", &err);
+	if (err) {
+		pg_mem_free(&s->vm->mem, r);
+		return false;
+	}
+	r->pub.start.v = from;
+	r->pub.end.v = to;
+	r->pub.prot = PG_READ | PG_WRITE;
+	r->pub.max_prot = PG_READ | PG_WRITE | PG_EXEC;
+	r->pub.kind = PG_REGION_HEAP;
+	r->pub.name = r->name->text;
+	r->index = from >> PG_PAGE_SHIFT;
+	r->charged = true;
+	pg_region_insert(s, r);
+	pg_map_count_vsz(s);
+	return true;
+}
+
+pg_va pg_space_brk(struct pg_space *s, pg_va want, uint64_t data_limit_bytes)
+{
+	uint64_t from = pg_align_up(s->brk.v, PG_PAGE_SIZE);
+	uint64_t to = pg_align_up(want.v, PG_PAGE_SIZE);
+	bool done;
+
+	if (want.v < s->brk_start.v || to < want.v || want.v - s->brk_start.v > data_limit_bytes)
+		return s->brk;
+	if (to == from)
+		done = true;
+	else if (to < from)
+		done = pg_space_unmap(s, (pg_va){to}, from - to) == 0;
+	else
+		done = heap_up(s, from, to);
+	if (done)
+		s->brk = want;
+	return s->brk;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/impl.h: the records of space/, for its own files and for tests that look inside.
+ *
+ * Everything here is guarded by the machine lock. Who owns what:
+ *   pg_vm      frames, the zero page, the table of objects, the list of spaces, the page cache's
+ * order pg_space   its regions (a tree), its page table, its figures region     its anon layer; a
+ * reference on its object and on its name pg_anon    its frame (or, later, slot); held by the
+ * leaves of anon layers, counted pg_object  its pages' frames, its pager's context
+ */
+#ifndef PG_SPACE_IMPL_H
+#define PG_SPACE_IMPL_H
+
+#include "base/tree.h"
+#include "space/mem.h"
+#include "space/space.h"
+#include "space/sparse.h"
+
+/* One private page. In a frame, or in a slot of a store (no store writes slots in this version). */
+struct pg_anon {
+	uint32_t refs; /* leaves of anon layers that hold it */
+	pg_pfn pfn;    /* PG_PFN_NONE: in no frame */
+	pg_slot slot;  /* PG_SLOT_NONE: in no slot */
+};
+
+/* A region's name, shared by all regions of the machine with the same. */
+struct pg_name {
+	struct pg_name *next; /* in its bucket */
+	uint32_t refs;
+	char text[];
+};
+
+#define PG_NAME_BUCKETS 256
+#define PG_OBJECT_BUCKETS 1024
+#define PG_RESIDENT_UNKNOWN UINT64_MAX
+
+struct region {
+	struct pg_region pub; /* what others see; first, so that a pub is its region */
+	struct pg_tree_node link;
+	struct pg_space *space; /* borrowed */
+	uint64_t gap; /* bytes free below: from the end of the one before to start (less a guard) */
+	uint64_t max_gap; /* the largest gap in this node's subtree */
+	/*
+	 * Page index of start: within the object, or for anonymous memory the page number at which
+	 * it was mapped first, which it keeps when moved (Linux's vm_pgoff). The anon layer is
+	 * indexed by it.
+	 */
+	uint64_t index;
+	struct pg_sparse anons;             /* private regions only */
+	struct pg_name *name;               /* counted; NULL: none */
+	struct region *obj_prev, *obj_next; /* the object's list of regions that map it */
+	struct region *dead_next;           /* of those taken out by pg_map_clear() */
+	/*
+	 * Linux's anon_vma as far as merging can be seen in /proc/self/maps: 0 until the first anon
+	 * is made, then a number shared with the neighbour it could have merged with, or a new one.
+	 */
+	uint64_t anon_id;
+	bool anon_forked; /* the number came by fork: no merging with a neighbour that has none */
+	bool charged;     /* Linux's VM_ACCOUNT: private and was writable */
+	bool touched;     /* entries may have been made for it */
+};
+
+struct pg_object {
+	struct pg_vm *vm;
+	struct pg_object *next; /* in its bucket, if it has a key */
+	struct pg_object_key key;
+	const struct pg_pager *pager; /* NULL: anonymous shared memory */
+	void *ctx;                    /* the pager's; owned */
+	uint64_t size_bytes;          /* pager NULL: fixed */
+	struct pg_sparse pages;       /* value: pfn + 1 */
+	uint64_t resident;            /* pages in frames */
+	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
+	uint32_t refs;
+	struct region *regions; /* that map it */
+	char name[];
+};
+
+/* The lists of the page cache, see cache.c; a row's `spare` says which one it is on. */
+enum pg_cache_list { PG_CACHE_UNMAPPED, PG_CACHE_MAPPED, PG_CACHE_HELD, PG_CACHE_LISTS };
+
+struct pg_cache_ends {
+	uint32_t first, last; /* pfn of the oldest and the youngest; UINT32_MAX: empty */
+};
+
+struct pg_vm {
+	struct pg_frames *frames;
+	const struct pg_table_form *form;
+	struct pg_geometry geometry;
+	struct pg_vm_hooks hooks;
+	pg_pfn zero;
+	struct pg_mem mem;
+	struct pg_sparse_kind anon_kind, page_kind;
+	struct pg_space *spaces; /* all */
+	uint64_t space_count, object_count;
+	uint64_t last_anon_id;
+	struct pg_cache_ends cache[PG_CACHE_LISTS];
+	struct pg_object *objects[PG_OBJECT_BUCKETS];
+	struct pg_name *names[PG_NAME_BUCKETS];
+	uint64_t asids[65536 / 64]; /* bit set: in use */
+	uint32_t asid_hint;
+};
+
+struct pg_space {
+	struct pg_vm *vm; /* borrowed */
+	struct pg_space *next, *prev;
+	struct pg_space_config c;
+	struct pg_table *table; /* owned */
+	const struct pg_table_form *form;
+	struct pg_shootdown *shootdowns;
+	struct pg_tree regions;
+	struct region *last; /* found last, or NULL */
+	pg_va brk_start, brk;
+	uint16_t asid;
+	bool no_nx;               /* the table's entries have no NX bit */
+	struct pg_space_stats st; /* table and rss_pages are filled in on request */
+};
+
+/* ---- vm.c */
+struct pg_name *pg_name_get(
+	struct pg_vm *vm, const char *text, int *err); /* counted; NULL for "" */
+void pg_name_put(struct pg_vm *vm, struct pg_name *n);
+
+/* ---- anon.c: one private page */
+struct pg_anon *pg_anon_new(struct pg_vm *vm); /* one reference, no frame; NULL: no memory */
+void pg_anon_ref(void *vm, void *anon);
+void pg_anon_unref(void *vm, void *anon); /* the last one gives the frame back */
+/* A frame of an anon or object that has lost its owner: freed now, or when the last pin goes. */
+void pg_frame_release(struct pg_vm *vm, pg_pfn f);
+
+/* ---- region.c: the tree */
+void pg_region_init(struct pg_space *s);
+struct region *pg_region_at(struct pg_space *s, uint64_t a); /* that holds a, or NULL */
+struct region *pg_region_above(
+	struct pg_space *s, uint64_t a); /* the first with end > a, or NULL */
+struct region *pg_region_first(struct pg_space *s);
+struct region *pg_region_next(const struct region *r);
+struct region *pg_region_prev(const struct region *r);
+struct region *pg_region_alloc(struct pg_space *s);
+void pg_region_insert(struct pg_space *s, struct region *r); /* the range is free */
+/* Out of the tree and off its object's list, keeping its references. */
+void pg_region_unlink(struct pg_space *s, struct region *r);
+/* Its references and its memory go. Its entries must be gone, and it unlinked or never inserted. */
+void pg_region_free(struct pg_vm *vm, struct region *r);
+/* Moves the bounds within what is free around it; index follows start. */
+void pg_region_resize(struct pg_space *s, struct region *r, uint64_t start, uint64_t end);
+/* Cuts r at `at`, inside it; *upper is the new region above. -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_region_split(
+	struct pg_space *s, struct region *r, uint64_t at, struct region **upper);
+/* Undoes a split just made. Cannot fail. */
+void pg_region_unsplit(struct pg_space *s, struct region *r, struct region *upper);
+/* Merges r with its neighbours where Linux would; returns what r is part of now. */
+struct region *pg_region_merge(struct pg_space *s, struct region *r);
+/* Gives r its anon_id when its first anon is about to be made. */
+void pg_region_want_anon_id(struct pg_space *s, struct region *r);
+/* The highest hole of len bytes in [lo, top), or the lowest in [lo, hi). False: none. */
+bool pg_region_place(struct pg_space *s, uint64_t len, uint64_t *out);
+/* The first address that belongs to r counting the guard below a stack. */
+uint64_t pg_region_guarded_start(const struct pg_space *s, const struct region *r);
+void pg_region_link_object(struct region *r, struct pg_object *o); /* takes a reference */
+bool pg_region_augment_ok(const struct pg_tree_node *n);
+
+static inline struct region *pg_region_of(struct pg_tree_node *n)
+{
+	return n ? PG_TREE_ENTRY(n, struct region, link) : NULL;
+}
+
+static inline uint64_t pg_region_index(const struct region *r, uint64_t vpn)
+{
+	return r->index + (vpn - (r->pub.start.v >> PG_PAGE_SHIFT));
+}
+
+static inline bool pg_region_private(const struct region *r)
+{
+	return !(r->pub.flags & PG_MAP_SHARED);
+}
+
+/* ---- pages.c: entries of the page table, with all that hangs on them */
+/* What an entry of region r may allow; write: also stores. */
+pg_pte pg_pages_bits(const struct region *r, bool write);
+/*
+ * Enters or replaces vpn of r. Reverse map, RSS and counts follow; whoever caches the old entry is
+ * told. Drops clean cache pages when a frame for a node is wanted. -ENOMEM: nothing changed.
+ */
+PG_MUST_CHECK int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits);
+/* Removes the entries of [start, end), page numbers inside r, and tells whoever caches them. */
+void pg_pages_remove(struct region *r, uint64_t start, uint64_t end);
+/* Gives the entries of [start, end) the rights that r has now. */
+void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end);
+/* Moves the entries of [start, start + n) of r to page `to` of region d. A page that finds no node
+ * is just forgotten. */
+void pg_pages_move(struct region *r, uint64_t start, uint64_t n, struct region *d, uint64_t to);
+/* Removes every entry of frame f, in all spaces. */
+void pg_pages_remove_frame(struct pg_vm *vm, pg_pfn f);
+/* Moves the D bits of all entries of f to its row; they are clear afterwards. */
+void pg_pages_harvest(struct pg_vm *vm, pg_pfn f);
+void pg_pages_invalidate(struct pg_space *s, uint64_t start, uint64_t end);
+/* Resident pages of [start, end), counted. */
+uint64_t pg_pages_count(struct pg_space *s, uint64_t start, uint64_t end);
+uint64_t pg_pages_resident(struct region *r); /* makes pub.resident_pages known */
+
+/* ---- cache.c: frames, and what is dropped when there are none */
+PG_MUST_CHECK int pg_cache_frame(
+	struct pg_vm *vm, enum pg_frame_state state, void *owner, pg_pfn *out);
+/* Drops one clean page of an object, oldest first, unmapped ones before mapped. False: none. */
+bool pg_cache_drop_one(struct pg_vm *vm);
+void pg_cache_link(struct pg_vm *vm, pg_pfn f);
+/* Puts the page on the list that it belongs on now. Any frame; nothing to do for others than CACHE.
+ */
+void pg_cache_sort(struct pg_vm *vm, pg_pfn f);
+void pg_cache_unlink(struct pg_vm *vm, pg_pfn f);
+
+/* ---- object.c */
+/* The resident page at index, or PG_PFN_NONE. */
+pg_pfn pg_object_page(const struct pg_object *o, uint64_t index);
+/*
+ * Brings page index in. *brought: 1 if the pager read it, 0 if it was zeroed (no pager) or somebody
+ * else was quicker. The pager may have released the machine lock: the caller looks everything up
+ * again. -ENOMEM: no frame or record; -EIO and others: the pager's.
+ */
+PG_MUST_CHECK int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought);
+uint64_t pg_object_bytes(const struct pg_object *o); /* its size now */
+/* Takes a page that is mapped nowhere out of the cache. */
+void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f);
+/* Writes back the dirty pages of [first, last]; unmapped_only: those no table names. First error.
+ */
+int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, bool unmapped_only);
+
+/* ---- map.c */
+/* Cuts regions so that [start, end) begins and ends at region bounds. -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_map_cut(struct pg_space *s, uint64_t start, uint64_t end);
+/*
+ * Takes what is mapped in [start, end), already cut, out of tables and tree. The regions come back
+ * as a list for pg_map_bury(), which drops their references and writes back dirty pages that they
+ * mapped last; that may release the machine lock.
+ */
+PG_MUST_CHECK struct region *pg_map_clear(struct pg_space *s, uint64_t start, uint64_t end);
+void pg_map_bury(struct pg_vm *vm, struct region *dead);
+/* True if all of [start, end) is mapped. */
+bool pg_map_whole(struct pg_space *s, uint64_t start, uint64_t end);
+void pg_map_count_vsz(struct pg_space *s);
+
+/* True if an entry lets the guest make the access. */
+static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
+{
+	if (!(e & PG_PTE_P) || !(e & PG_PTE_US))
+		return false;
+	if (access == PG_WRITE)
+		return e & PG_PTE_RW;
+	return access != PG_EXEC || !(e & PG_PTE_NX);
+}
+
+/* ---- grow.c */
+/* Extends the growing region r down to hold a, if limit and gap allow. */
+bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overflow);
+
+/* ---- fork.c: for the next floor; *child is made empty by the caller */
+/* Gives child, a fresh space, the regions of parent. -ENOMEM: child is empty, parent as before. */
+PG_MUST_CHECK int pg_space_fork(struct pg_space *parent, struct pg_space *child);
+
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/object.c: objects (files and shared memory) and their resident pages, the page cache.
+ *
+ * Called by fault.c, map.c and the upper floor (object.h). Calls the object's pager, frame/, and
+ * pages.c to take pages out of page tables. Owns the frames of the pages.
+ *
+ * Invariants (pg_space_check):
+ *   O1 a page of an object is in a frame in state CACHE whose owner and index say so.
+ *   O2 resident is the number of pages.
+ *   O3 an object with a key is in its bucket, once.
+ *   O4 a page with a pager that is not DIRTY and has no D bit in any entry equals what the pager
+ *      would read (not checked: the test's pager does).
+ *
+ * A page stays in the cache as long as its object lives. The object dies with its last reference:
+ * the host keeps the file's pages in its own cache, so opening it again costs a copy, not a disk
+ * access. (Linux would keep the pages. reclaim/ may want to, later.)
+ *
+ * A pager may release the machine lock. So: a page being read is not yet in the cache, and is put
+ * there only if nobody else brought it meanwhile and no host write passed by (`changes`); a page
+ * being written is pinned.
+ */
+#include "space/impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+static unsigned bucket_of(struct pg_object_key key)
+{
+	uint64_t h = (key.device * 0x9e3779b97f4a7c15u) ^ (key.inode * 0xc2b2ae3d27d4eb4fu);
+
+	return (unsigned)(h >> 40) % PG_OBJECT_BUCKETS;
+}
+
+static bool keyed(struct pg_object_key key)
+{
+	return key.device || key.inode;
+}
+
+struct pg_object *pg_object_find(struct pg_vm *vm, struct pg_object_key key)
+{
+	struct pg_object *o = keyed(key) ? vm->objects[bucket_of(key)] : NULL;
+
+	while (o && (o->key.device != key.device || o->key.inode != key.inode))
+		o = o->next;
+	return o;
+}
+
+int pg_object_open(struct pg_vm *vm, struct pg_object_key key, const char *name,
+	const struct pg_pager *pager, void *ctx, uint64_t size_bytes, struct pg_object **out,
+	bool *existed)
+{
+	struct pg_object *o = pg_object_find(vm, key);
+	size_t n;
+
+	*existed = o != NULL;
+	if (o) {
+		o->refs++;
+		*out = o;
+		return 0;
+	}
+	name = name ? name : "";
+	n = strlen(name) + 1;
+	o = pg_mem_alloc(&vm->mem, sizeof *o + n);
+	if (!o)
+		return -ENOMEM;
+	memcpy(o->name, name, n);
+	o->vm = vm;
+	o->key = key;
+	o->pager = pager;
+	o->ctx = ctx;
+	o->size_bytes = size_bytes;
+	o->refs = 1;
+	if (keyed(key)) {
+		o->next = vm->objects[bucket_of(key)];
+		vm->objects[bucket_of(key)] = o;
+	}
+	vm->object_count++;
+	*out = o;
+	return 0;
+}
+
+void pg_object_ref(struct pg_object *o)
+{
+	o->refs++;
+}
+
+static void leave_bucket(struct pg_object *o)
+{
+	struct pg_object **at = &o->vm->objects[bucket_of(o->key)];
+
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+}
+
+void pg_object_unref(struct pg_object *o)
+{
+	struct pg_vm *vm = o->vm;
+	uint64_t at = 0, index;
+	void *v;
+
+	PG_ASSERT(o->refs > 0);
+	if (o->refs == 1) /* while writing, somebody may find it by its key and revive it */
+		pg_object_write_back(o, 0, UINT64_MAX, false);
+	if (--o->refs > 0)
+		return;
+	if (keyed(o->key))
+		leave_bucket(o);
+	while ((v = pg_sparse_next(&o->pages, at, UINT64_MAX, &index))) {
+		pg_object_forget(o, index, (pg_pfn){(uint32_t)((uintptr_t)v - 1)});
+		at = index + 1;
+	}
+	pg_sparse_drop(&vm->page_kind, &o->pages);
+	if (o->pager && o->pager->close)
+		o->pager->close(o->ctx);
+	vm->object_count--;
+	pg_mem_free(&vm->mem, o);
+}
+
+const char *pg_object_name(const struct pg_object *o)
+{
+	return o->name;
+}
+
+struct pg_object_key pg_object_get_key(const struct pg_object *o)
+{
+	return o->key;
+}
+
+uint64_t pg_object_resident(const struct pg_object *o)
+{
+	return o->resident;
+}
+
+uint64_t pg_object_bytes(const struct pg_object *o)
+{
+	return o->pager ? o->pager->size(o->ctx) : o->size_bytes;
+}
+
+pg_pfn pg_object_page(const struct pg_object *o, uint64_t index)
+{
+	void *v = pg_sparse_get(&o->pages, index, NULL);
+
+	return v ? (pg_pfn){(uint32_t)((uintptr_t)v - 1)} : PG_PFN_NONE;
+}
+
+void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f)
+{
+	PG_ASSERT(pg_frames_row(o->vm->frames, f)->map_count == 0);
+	pg_sparse_erase(&o->vm->page_kind, &o->pages, index, index);
+	o->resident--;
+	pg_cache_unlink(o->vm, f);
+	pg_frame_release(o->vm, f);
+}
+
+int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
+{
+	struct pg_vm *vm = o->vm;
+	struct pg_sparse_place place;
+	uint64_t changes;
+	pg_pfn f;
+	int err;
+
+	*brought = 0;
+	err = pg_cache_frame(vm, PG_FRAME_CACHE, o, &f);
+	if (err)
+		return err;
+	pg_frames_row(vm->frames, f)->flags |= PG_FRAME_BUSY;
+	pg_object_ref(o);
+	do {
+		changes = o->changes;
+		if (o->pager)
+			err = o->pager->read(o->ctx, index, pg_frames_bytes(vm->frames, f));
+		else
+			memset(pg_frames_bytes(vm->frames, f), 0, PG_PAGE_SIZE);
+	} while (!err && changes != o->changes);
+	pg_frames_row(vm->frames, f)->flags &= (uint16_t)~PG_FRAME_BUSY;
+	if (!err && pg_pfn_is_none(pg_object_page(o, index)))
+		err = pg_sparse_reserve(&vm->page_kind, &o->pages, index, &place);
+	else
+		err = err ? err : 1; /* somebody was quicker */
+	if (err) {
+		pg_frame_release(vm, f);
+	} else {
+		pg_sparse_put(&vm->page_kind, &place, (void *)((uintptr_t)f.v + 1));
+		pg_frames_row(vm->frames, f)->index = index;
+		pg_cache_link(vm, f);
+		o->resident++;
+		*brought = o->pager != NULL;
+	}
+	pg_object_unref(o);
+	return err < 0 ? err : 0;
+}
+
+/* Writes one page back if it is dirty. The data of a page that could not be written stays dirty. */
+static int write_page(struct pg_object *o, uint64_t index, pg_pfn f)
+{
+	struct pg_vm *vm = o->vm;
+	struct pg_frame *row = pg_frames_row(vm->frames, f);
+	int err;
+
+	pg_pages_harvest(vm, f);
+	if (!(row->flags & PG_FRAME_DIRTY) || !o->pager)
+		return 0;
+	row->flags &= (uint16_t)~PG_FRAME_DIRTY; /* stores made from now on are new ones */
+	row->pins++;
+	err = o->pager->write(o->ctx, index, pg_frames_bytes(vm->frames, f));
+	row->pins--;
+	if (!row->owner) { /* truncated meanwhile */
+		if (!row->pins)
+			pg_frames_free(vm->frames, f);
+		return 0;
+	}
+	if (err)
+		row->flags |= PG_FRAME_DIRTY;
+	pg_cache_sort(vm, f);
+	return err;
+}
+
+int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, bool unmapped_only)
+{
+	uint64_t at = first, index;
+	int err = 0;
+	void *v;
+
+	if (!o->pager)
+		return 0;
+	while (at <= last && (v = pg_sparse_next(&o->pages, at, last, &index))) {
+		pg_pfn f = {(uint32_t)((uintptr_t)v - 1)};
+		int e = 0;
+
+		if (!unmapped_only || !pg_frames_row(o->vm->frames, f)->map_count)
+			e = write_page(o, index, f);
+		err = err ? err : e;
+		if (index == UINT64_MAX)
+			break;
+		at = index + 1;
+	}
+	return err;
+}
+
+int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end)
+{
+	if (start >= end)
+		return 0;
+	return pg_object_write_back(o, start >> PG_PAGE_SHIFT, (end - 1) >> PG_PAGE_SHIFT, false);
+}
+
+int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end)
+{
+	return pg_object_sync(o, start, end);
+}
+
+/*
+ * Brings one resident page up to date with the file, of which the host wrote [start, end). Bytes
+ * that a guest stored outside that range and that are not yet in the file are kept.
+ */
+static int refresh_page(struct pg_object *o, uint64_t index, pg_pfn f, uint64_t start, uint64_t end)
+{
+	struct pg_vm *vm = o->vm;
+	struct pg_frame *row = pg_frames_row(vm->frames, f);
+	uint64_t base = index << PG_PAGE_SHIFT;
+	uint64_t from = start > base ? start - base : 0;
+	uint64_t to = end - base < PG_PAGE_SIZE ? end - base : PG_PAGE_SIZE;
+	uint8_t *bytes = pg_frames_bytes(vm->frames, f);
+	uint8_t *now = pg_mem_alloc(&vm->mem, PG_PAGE_SIZE);
+	int err;
+
+	if (!now)
+		return -ENOMEM;
+	row->pins++;
+	err = o->pager->read(o->ctx, index, now);
+	row->pins--;
+	if (!row->owner) { /* truncated meanwhile */
+		if (!row->pins)
+			pg_frames_free(vm->frames, f);
+	} else if (!err) {
+		memcpy(bytes + from, now + from, to - from);
+		if ((row->flags & PG_FRAME_CODE) && vm->hooks.code_written)
+			vm->hooks.code_written(vm->hooks.ctx, f);
+	}
+	pg_mem_free(&vm->mem, now);
+	return err;
+}
+
+int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end)
+{
+	uint64_t at = start >> PG_PAGE_SHIFT, last, index;
+	int err = 0;
+	void *v;
+
+	if (start >= end || !o->pager)
+		return 0;
+	o->changes++;
+	last = (end - 1) >> PG_PAGE_SHIFT;
+	while (at <= last && (v = pg_sparse_next(&o->pages, at, last, &index))) {
+		int e = refresh_page(o, index, (pg_pfn){(uint32_t)((uintptr_t)v - 1)}, start, end);
+
+		err = err ? err : e;
+		at = index + 1;
+	}
+	return err;
+}
+
+/* Takes the private copies of pages from `first` on out of r, which maps the object. */
+static void truncate_anons(struct region *r, uint64_t first)
+{
+	struct pg_space *s = r->space;
+	uint64_t pages = (r->pub.end.v - r->pub.start.v) >> PG_PAGE_SHIFT;
+	uint64_t last = r->index + pages - 1;
+	uint64_t from = first > r->index ? first : r->index;
+	uint64_t vpn = r->pub.start.v >> PG_PAGE_SHIFT;
+
+	if (first > last)
+		return;
+	pg_pages_remove(r, vpn + (from - r->index), vpn + pages);
+	/*
+	 * Without memory to unshare, the copies stay: no entry names them, and a fault beyond the
+	 * end is refused before it looks for them.
+	 */
+	if (!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, from) &&
+		!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, last))
+		pg_sparse_erase(&s->vm->anon_kind, &r->anons, from, last);
+}
+
+void pg_object_truncated(struct pg_object *o, uint64_t new_size)
+{
+	uint64_t first = pg_align_up(new_size, PG_PAGE_SIZE) >> PG_PAGE_SHIFT;
+	uint64_t tail = new_size & PG_PAGE_MASK;
+	uint64_t at = first, index;
+	void *v;
+
+	o->changes++;
+	if (!o->pager)
+		o->size_bytes = new_size;
+	for (struct region *r = o->regions; r; r = r->obj_next)
+		truncate_anons(r, first);
+	while ((v = pg_sparse_next(&o->pages, at, UINT64_MAX, &index))) {
+		pg_pfn f = {(uint32_t)((uintptr_t)v - 1)};
+
+		pg_pages_remove_frame(o->vm, f);
+		pg_object_forget(o, index, f);
+		at = index + 1;
+	}
+	if (tail) { /* what follows the end in its page reads as zero */
+		pg_pfn f = pg_object_page(o, new_size >> PG_PAGE_SHIFT);
+
+		if (!pg_pfn_is_none(f)) {
+			uint8_t *bytes = pg_frames_bytes(o->vm->frames, f);
+
+			memset(bytes + tail, 0, PG_PAGE_SIZE - tail);
+			if ((pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_CODE) &&
+				o->vm->hooks.code_written)
+				o->vm->hooks.code_written(o->vm->hooks.ctx, f);
+		}
+	}
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/vm.c: the memory of one machine: frames, the zero page, names.
+ *
+ * Called by the upper floors (space.h). Calls frame/. Owns struct pg_vm.
+ * Not here: address spaces (space.c), objects (object.c).
+ */
+#include "space/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
+{
+	struct pg_vm *vm = calloc(1, sizeof *vm);
+	int err;
+
+	if (!vm)
+		return -ENOMEM;
+	if (!c->form || c->geometry.page_shift != PG_PAGE_SHIFT) {
+		err = -EINVAL;
+		goto fail;
+	}
+	vm->form = c->form;
+	vm->geometry = c->geometry;
+	vm->hooks = c->hooks;
+	vm->anon_kind = (struct pg_sparse_kind){&vm->mem, vm, pg_anon_ref, pg_anon_unref};
+	vm->page_kind = (struct pg_sparse_kind){&vm->mem, vm, NULL, NULL};
+	for (int i = 0; i < PG_CACHE_LISTS; i++)
+		vm->cache[i].first = vm->cache[i].last = UINT32_MAX;
+	vm->asid_hint = 1; /* 0 is left to whoever has no space */
+	err = pg_frames_create(c->memory_bytes, &vm->frames);
+	if (err)
+		goto fail;
+	err = pg_frames_alloc(vm->frames, 0, PG_FRAME_WIRED, vm, &vm->zero);
+	if (err)
+		goto fail_frames;
+	memset(pg_frames_bytes(vm->frames, vm->zero), 0, PG_PAGE_SIZE);
+	*out = vm;
+	return 0;
+fail_frames:
+	pg_frames_destroy(vm->frames);
+fail:
+	free(vm);
+	return err;
+}
+
+void pg_vm_destroy(struct pg_vm *vm)
+{
+	PG_ASSERT(!vm->space_count && !vm->object_count);
+	PG_ASSERT(!vm->mem.live);
+	pg_frames_free(vm->frames, vm->zero);
+	pg_frames_destroy(vm->frames);
+	free(vm);
+}
+
+struct pg_frames *pg_vm_frames(struct pg_vm *vm)
+{
+	return vm->frames;
+}
+
+void pg_vm_set_hooks(struct pg_vm *vm, const struct pg_vm_hooks *h)
+{
+	vm->hooks = *h;
+}
+
+pg_pfn pg_vm_zero_page(const struct pg_vm *vm)
+{
+	return vm->zero;
+}
+
+static struct pg_name **name_bucket(struct pg_vm *vm, const char *text)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 16777619u;
+	return &vm->names[h % PG_NAME_BUCKETS];
+}
+
+struct pg_name *pg_name_get(struct pg_vm *vm, const char *text, int *err)
+{
+	struct pg_name **at, *n;
+	size_t len;
+
+	*err = 0;
+	if (!text || !*text)
+		return NULL;
+	at = name_bucket(vm, text);
+	for (n = *at; n; n = n->next) {
+		if (!strcmp(n->text, text)) {
+			n->refs++;
+			return n;
+		}
+	}
+	len = strlen(text) + 1;
+	n = pg_mem_alloc(&vm->mem, sizeof *n + len);
+	if (!n) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	memcpy(n->text, text, len);
+	n->refs = 1;
+	n->next = *at;
+	*at = n;
+	return n;
+}
+
+void pg_name_put(struct pg_vm *vm, struct pg_name *n)
+{
+	struct pg_name **at;
+
+	if (!n || --n->refs > 0)
+		return;
+	for (at = name_bucket(vm, n->text); *at != n; at = &(*at)->next)
+		;
+	*at = n->next;
+	pg_mem_free(&vm->mem, n);
+}

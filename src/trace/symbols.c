@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace/symbols.c: files to functions and lines, through elfutils.
+ *
+ * A byte of a file is turned into an ELF address by the program headers; libdwfl then searches the
+ * symbol tables (.symtab, .dynsym, separate debug files) and the line table. Distributions strip
+ * their programs, so most functions have no name; their first address is still in .eh_frame_hdr,
+ * the sorted table that unwinding uses (Linux Standard Base, Core, 10.6.2). That is enough to count
+ * faults by function.
+ *
+ * Owns: a list of files, one Dwfl each, kept until destroy; a file that cannot be read is
+ * remembered as such. Its descriptors are moved out of the guest's way (pg_linux_own_fd), because
+ * lines may be wanted while the guest runs.
+ *
+ * Not here: what is counted (faults.c), how it is shown (ui/).
+ */
+#include "trace/symbols.h"
+
+#include <elfutils/libdwfl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "linux/linux.h"
+
+struct file {
+	struct file *next;
+	char *path;           /* owned */
+	Dwfl *dwfl;           /* owned; NULL: not readable as ELF */
+	Dwfl_Module *module;  /* borrowed from dwfl */
+	Elf *elf;             /* borrowed from module */
+	GElf_Addr bias;       /* dwfl address = ELF address + bias */
+	uint64_t hdr_address; /* of .eh_frame_hdr; meaningful when starts is set */
+	const uint8_t
+		*starts; /* its table: pairs of 32-bit numbers relative to hdr_address; or NULL */
+	uint32_t start_count;
+};
+
+struct pg_symbols {
+	struct file *files; /* owned; most recently used first */
+};
+
+static char *debuginfo_path = NULL; /* elfutils' default search path */
+
+/* As elfutils' own, but the descriptor goes where the guest cannot see it. */
+static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dwarf_Addr base,
+	const char *file, const char *link, GElf_Word crc, char **found)
+{
+	int fd = dwfl_standard_find_debuginfo(module, user, name, base, file, link, crc, found);
+	if (fd < 0)
+		return fd;
+	int own = pg_linux_own_fd(fd);
+	return own < 0 ? fd : own;
+}
+
+static const Dwfl_Callbacks callbacks = {
+	.find_elf = dwfl_build_id_find_elf,
+	.find_debuginfo = find_debuginfo,
+	.section_address = dwfl_offline_section_address,
+	.debuginfo_path = &debuginfo_path,
+};
+
+int pg_symbols_create(struct pg_symbols **out)
+{
+	*out = calloc(1, sizeof **out);
+	return *out ? 0 : -ENOMEM;
+}
+
+void pg_symbols_destroy(struct pg_symbols *s)
+{
+	if (!s)
+		return;
+	while (s->files) {
+		struct file *f = s->files;
+		s->files = f->next;
+		if (f->dwfl)
+			dwfl_end(f->dwfl);
+		free(f->path);
+		free(f);
+	}
+	free(s);
+}
+
+static uint32_t load32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+/* Finds the search table of .eh_frame_hdr, in the one encoding that linkers write. */
+static void find_starts(struct file *f)
+{
+	enum { ENC_PCREL_S4 = 0x1b, ENC_U4 = 0x03, ENC_DATAREL_S4 = 0x3b, HEADER = 12 };
+	size_t count, size;
+	const uint8_t *raw = (const uint8_t *)elf_rawfile(f->elf, &size);
+
+	if (!raw || elf_getphdrnum(f->elf, &count) != 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		GElf_Phdr p;
+		if (!gelf_getphdr(f->elf, (int)i, &p) || p.p_type != PT_GNU_EH_FRAME)
+			continue;
+		if (p.p_filesz < HEADER || p.p_offset > size || p.p_filesz > size - p.p_offset)
+			return;
+		const uint8_t *h = raw + p.p_offset;
+		if (h[0] != 1 || h[1] != ENC_PCREL_S4 || h[2] != ENC_U4 || h[3] != ENC_DATAREL_S4)
+			return;
+		uint32_t n = load32(h + 8);
+		if (n > (p.p_filesz - HEADER) / 8)
+			return;
+		f->hdr_address = p.p_vaddr;
+		f->starts = h + HEADER;
+		f->start_count = n;
+		return;
+	}
+}
+
+static struct file *open_file(struct pg_symbols *s, const char *path)
+{
+	struct file **link = &s->files;
+	for (struct file *f; (f = *link) != NULL; link = &f->next) {
+		if (strcmp(f->path, path) != 0)
+			continue;
+		*link = f->next; /* to the front */
+		f->next = s->files;
+		s->files = f;
+		return f;
+	}
+
+	struct file *f = calloc(1, sizeof *f);
+	if (!f)
+		return NULL;
+	f->path = strdup(path);
+	if (!f->path) {
+		free(f);
+		return NULL;
+	}
+	f->next = s->files;
+	s->files = f;
+
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return f;
+	int own = pg_linux_own_fd(fd);
+	Dwfl *dwfl = own >= 0 ? dwfl_begin(&callbacks) : NULL;
+	if (!dwfl) {
+		close(own >= 0 ? own : fd);
+		return f;
+	}
+	dwfl_report_begin(dwfl);
+	f->module = dwfl_report_offline(
+		dwfl, path, path, own); /* takes the descriptor if it succeeds */
+	if (!f->module)
+		close(own);
+	if (dwfl_report_end(dwfl, NULL, NULL) == 0 && f->module)
+		f->elf = dwfl_module_getelf(f->module, &f->bias);
+	if (!f->elf || gelf_getclass(f->elf) != ELFCLASS64) {
+		dwfl_end(dwfl);
+		return f;
+	}
+	f->dwfl = dwfl;
+	find_starts(f);
+	return f;
+}
+
+/* The ELF address of a byte of the file; false if no segment loads it. */
+static bool address_of(const struct file *f, uint64_t offset, uint64_t *address)
+{
+	size_t count;
+	if (elf_getphdrnum(f->elf, &count) != 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		GElf_Phdr p;
+		if (gelf_getphdr(f->elf, (int)i, &p) && p.p_type == PT_LOAD &&
+			offset >= p.p_offset && offset - p.p_offset < p.p_filesz) {
+			*address = p.p_vaddr + (offset - p.p_offset);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The greatest function start at or below address, by the unwind table; address itself if it knows
+ * none. */
+static uint64_t start_of(const struct file *f, uint64_t address)
+{
+	uint32_t low = 0, high = f->start_count;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		uint64_t start = f->hdr_address +
+				 (uint64_t)(int64_t)(int32_t)load32(f->starts + 8 * (size_t)mid);
+		if (start <= address)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == 0)
+		return address;
+	return f->hdr_address +
+	       (uint64_t)(int64_t)(int32_t)load32(f->starts + 8 * (size_t)(low - 1));
+}
+
+bool pg_symbols_find(
+	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
+{
+	uint64_t address;
+
+	*out = (struct pg_symbol){0};
+	struct file *f = open_file(s, path);
+	if (!f || !f->dwfl || !address_of(f, file_offset, &address))
+		return false;
+
+	GElf_Sym symbol;
+	GElf_Off offset = 0;
+	GElf_Word section;
+	const char *name = dwfl_module_addrinfo(
+		f->module, address + f->bias, &offset, &symbol, &section, NULL, NULL);
+	/* A symbol without a size is a guess that may be megabytes off: believe its neighbours less
+	 * than the unwind table. */
+	uint64_t start = f->starts ? start_of(f, address) : address;
+	if (name && name[0] && (symbol.st_size != 0 || !f->starts || address - offset >= start)) {
+		out->function = name;
+		out->address = address - offset;
+		out->offset = offset;
+	} else {
+		out->address = start;
+		out->offset = address - start;
+	}
+
+	Dwfl_Line *line = dwfl_module_getsrc(f->module, address + f->bias);
+	if (line)
+		out->source = dwfl_lineinfo(line, NULL, &out->line, NULL, NULL, NULL);
+	if (!out->source)
+		out->line = 0;
+	return true;
+}
+
+const char *pg_symbols_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+const char *pg_symbols_format(struct pg_symbols *s, const char *path, uint64_t file_offset,
+	uint64_t address, char *text, size_t cap)
+{
+	struct pg_symbol found;
+
+	if (!path || !path[0])
+		snprintf(text, cap, "0x%" PRIx64, address);
+	else if (!pg_symbols_find(s, path, file_offset, &found))
+		snprintf(text, cap, "%s+0x%" PRIx64, pg_symbols_base_name(path), file_offset);
+	else if (found.function)
+		snprintf(text, cap, "%s+0x%" PRIx64, found.function, found.offset);
+	else
+		snprintf(text, cap, "%s+0x%" PRIx64, pg_symbols_base_name(path),
+			found.address + found.offset);
+	return text;
+}

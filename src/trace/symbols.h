@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace/symbols.h: which function and source line the bytes of a mapped file belong to.
+ *
+ * Called by trace/faults.c and trace/faultlog.c (who caused a fault) and ui/ (where a guest died).
+ * Calls elfutils' libdw on the host's copy of the file; never looks at guest memory.
+ */
+#ifndef PG_TRACE_SYMBOLS_H
+#define PG_TRACE_SYMBOLS_H
+
+#include "base/types.h"
+
+struct pg_symbols; /* the files opened so far, each opened once */
+
+struct pg_symbol {
+	const char *function; /* name, or NULL: the file does not say. Valid until destroy */
+	uint64_t address;     /* of the function's first byte, as the ELF file counts addresses */
+	uint64_t offset;      /* bytes from there to the byte asked for */
+	const char *source;   /* source file, or NULL: no debug information. Valid until destroy */
+	int line;             /* in source, from 1; 0: unknown */
+};
+
+/* -ENOMEM. */
+PG_MUST_CHECK int pg_symbols_create(struct pg_symbols **out);
+void pg_symbols_destroy(struct pg_symbols *s); /* NULL allowed */
+
+/*
+ * The function that holds the byte at `file_offset` of the ELF file `path`. A function without a
+ * name (a stripped file) is found by the start that the file's unwind table gives it; failing that,
+ * address is that of the byte itself and offset 0. False, and *out zeroed, if the file cannot be
+ * read as ELF or loads nothing from there.
+ */
+bool pg_symbols_find(
+	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out);
+
+/*
+ * Writes "function+0x12", "libx.so+0x1234" or "path+0x1234" for a byte of a file, or the bare
+ * address when path is NULL or empty, into text[cap]. Always NUL-ended. Returns text.
+ */
+const char *pg_symbols_format(struct pg_symbols *s, const char *path, uint64_t file_offset,
+	uint64_t address, char *text, size_t cap);
+
+/* The part of a path behind its last slash. */
+const char *pg_symbols_base_name(const char *path);
+
+#endif

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/json.c: every figure of a run as one JSON object (RFC 8259); docs/json.md is its schema.
+ *
+ * Called by ui/run.c. Reads struct pg_report. A figure that the mode does not have is null.
+ *
+ * Invariants:
+ *   J1 what is written is well-formed whatever bytes a name holds: bytes that are not UTF-8 become
+ * U+FFFD. J2 the same keys are there in every run.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "trace/faultlog.h"
+#include "ui/format.h"
+#include "ui/report.h"
+
+/* A writer of nested objects and arrays; commas and indentation are its business. */
+struct json {
+	FILE *out;
+	unsigned depth;
+	bool first; /* nothing was written yet on this level */
+};
+
+/* The length of the UTF-8 character at s, or 0 if there is none. Unicode 15, table 3-7. */
+static unsigned utf8_length(const unsigned char *s)
+{
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	unsigned n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	for (unsigned i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+		(s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static void write_text(struct json *j, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	fputc('"', j->out);
+	while (*s) {
+		unsigned n = utf8_length(s);
+		if (n == 0) {
+			fputs("\\ufffd", j->out);
+			s++;
+		} else if (*s == '"' || *s == '\\') {
+			fprintf(j->out, "\\%c", *s++);
+		} else if (*s < 0x20 || *s == 0x7f) {
+			fprintf(j->out, "\\u%04x", *s++);
+		} else {
+			fwrite(s, 1, n, j->out);
+			s += n;
+		}
+	}
+	fputc('"', j->out);
+}
+
+/* Begins an element: comma, line, and the key if there is one. */
+static void begin(struct json *j, const char *key)
+{
+	if (j->depth)
+		fprintf(j->out, "%s\n%*s", j->first ? "" : ",", (int)j->depth * 2, "");
+	j->first = false;
+	if (key) {
+		write_text(j, key);
+		fputs(": ", j->out);
+	}
+}
+
+static void open_(struct json *j, const char *key, char bracket)
+{
+	begin(j, key);
+	fputc(bracket, j->out);
+	j->depth++;
+	j->first = true;
+}
+
+static void close_(struct json *j, char bracket)
+{
+	j->depth--;
+	if (!j->first)
+		fprintf(j->out, "\n%*s", (int)j->depth * 2, "");
+	fputc(bracket, j->out);
+	j->first = false;
+}
+
+static void number(struct json *j, const char *key, uint64_t n)
+{
+	begin(j, key);
+	fprintf(j->out, "%" PRIu64, n);
+}
+
+/* An absent figure is null, never 0. */
+static void number_if(struct json *j, const char *key, uint64_t n, bool known)
+{
+	begin(j, key);
+	if (known)
+		fprintf(j->out, "%" PRIu64, n);
+	else
+		fputs("null", j->out);
+}
+
+static void fraction(struct json *j, const char *key, double v)
+{
+	begin(j, key);
+	fprintf(j->out, "%.6f", v);
+}
+
+static void boolean(struct json *j, const char *key, bool v)
+{
+	begin(j, key);
+	fputs(v ? "true" : "false", j->out);
+}
+
+static void string(struct json *j, const char *key, const char *text)
+{
+	begin(j, key);
+	if (text)
+		write_text(j, text);
+	else
+		fputs("null", j->out);
+}
+
+/* Addresses are strings: most readers of JSON keep 53 bits of a number only. */
+static void address(struct json *j, const char *key, uint64_t a)
+{
+	char text[24];
+	snprintf(text, sizeof text, "0x%" PRIx64, a);
+	string(j, key, text);
+}
+
+static const char *const kind_keys[PG_FAULT_KINDS] = {
+	[PG_FAULT_SOFT] = "soft",
+	[PG_FAULT_ZERO_READ] = "zero_read",
+	[PG_FAULT_ZERO_FILL] = "zero_fill",
+	[PG_FAULT_FILE_CACHE] = "file_cache",
+	[PG_FAULT_FILE_DISK] = "file_disk",
+	[PG_FAULT_COPY] = "copy",
+	[PG_FAULT_SWAP_IN] = "swap_in",
+};
+
+static void write_machine(struct json *j, const struct pg_report *r)
+{
+	const struct pg_options *o = r->options;
+	const struct {
+		const char *key;
+		const struct pg_tlb_geometry *g;
+	} tlbs[] = {{"l1_data", &o->mmu.l1d}, {"l1_fetch", &o->mmu.l1i}, {"l2", &o->mmu.l2}};
+
+	open_(j, "machine", '{');
+	number(j, "memory_bytes", o->memory_bytes);
+	number(j, "page_bytes", PG_PAGE_SIZE);
+	string(j, "mode", o->fast ? "fast" : "exact");
+	string(j, "page_table", o->form->name);
+	number(j, "page_table_levels", o->geometry.levels);
+	open_(j, "tlb", '{');
+	for (int i = 0; i < 3; i++) {
+		bool there = !o->fast && tlbs[i].g->entries > 0;
+		if (!there) {
+			string(j, tlbs[i].key, NULL);
+			continue;
+		}
+		open_(j, tlbs[i].key, '{');
+		number(j, "entries", tlbs[i].g->entries);
+		number(j, "ways", tlbs[i].g->ways);
+		close_(j, '}');
+	}
+	close_(j, '}');
+	boolean(j, "aslr", o->aslr);
+	number_if(j, "seed", o->seed, o->seeded);
+	close_(j, '}');
+}
+
+static void write_end(struct json *j, const struct pg_report *r)
+{
+	const struct pg_linux_end *e = &r->end;
+	char name[PG_FORMAT_BYTES], text[1024];
+
+	open_(j, "end", '{');
+	number(j, "status", (uint64_t)r->status);
+	number_if(j, "exit_code", (uint64_t)e->code, e->exited);
+	string(j, "signal", e->exited ? NULL : pg_signal_name(e->signal, name));
+	boolean(j, "out_of_memory", e->oom);
+	boolean(j, "stack_overflow", !e->exited && e->fault && e->why == PG_FAULT_STACK);
+	string(j, "text", pg_ending_text(r, text, sizeof text) ? text : NULL);
+	if (!e->exited && e->fault) {
+		address(j, "address", e->addr);
+		address(j, "pc", e->pc);
+		string(j, "where", r->where);
+	} else {
+		string(j, "address", NULL);
+		string(j, "pc", NULL);
+		string(j, "where", NULL);
+	}
+	close_(j, '}');
+}
+
+static void write_memory(struct json *j, const struct pg_report *r)
+{
+	const struct pg_space_stats *m = &r->stats.space;
+
+	open_(j, "memory", '{');
+	number(j, "vsz_bytes", m->vsz_bytes);
+	number(j, "vsz_peak_bytes", m->vsz_peak_bytes);
+	number(j, "rss_bytes", m->rss_pages * PG_PAGE_SIZE);
+	number(j, "rss_peak_bytes", m->rss_peak_pages * PG_PAGE_SIZE);
+	number(j, "rss_anon_bytes", m->rss_anon_pages * PG_PAGE_SIZE);
+	number(j, "rss_file_bytes", m->rss_file_pages * PG_PAGE_SIZE);
+	number(j, "rss_shmem_bytes", m->rss_shmem_pages * PG_PAGE_SIZE);
+	number(j, "frames_total", r->frames.total);
+	number(j, "frames_used_peak", r->frames.used_peak);
+	number(j, "page_table_frames", m->table.node_frames);
+	number(j, "page_table_frames_peak", m->table.node_frames_peak);
+	number(j, "page_table_entries", m->table.entries);
+	number(j, "regions", m->regions);
+	number(j, "regions_peak", m->regions_peak);
+	close_(j, '}');
+}
+
+static void write_faults(struct json *j, const struct pg_report *r)
+{
+	const struct pg_space_stats *m = &r->stats.space;
+	uint64_t sum = 0;
+
+	open_(j, "faults", '{');
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		sum += m->faults[k];
+	number(j, "all", sum);
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		number(j, kind_keys[k], m->faults[k]);
+	number(j, "by_kernel", m->faults_by_kernel);
+	number(j, "refused", m->faults_refused);
+	number(j, "pages_copied", m->copies);
+	number(j, "pages_in", m->pages_in);
+	number(j, "minor", m->minor);
+	number(j, "major", m->major);
+	number(j, "not_attributed", r->lost);
+	close_(j, '}');
+}
+
+static void write_translation(struct json *j, const struct pg_report *r)
+{
+	const struct pg_cpu_stats *c = &r->stats.cpu;
+	const struct pg_mmu_stats *m = &c->mmu;
+	const struct pg_mmu_config *g = &r->options->mmu;
+
+	if (!c->has_tlb) {
+		string(j, "translation", NULL);
+		return;
+	}
+	open_(j, "translation", '{');
+	number(j, "data_lookups", c->data_lookups);
+	number(j, "fetch_lookups", c->fetch_lookups);
+	number(j, "l1_data_misses", m->misses[PG_TLB_L1D]);
+	number_if(j, "l1_fetch_misses", m->misses[PG_TLB_L1I], g->l1i.entries > 0);
+	number_if(j, "l2_lookups", m->l2_lookups, g->l2.entries > 0);
+	number_if(j, "l2_misses", m->misses[PG_TLB_L2], g->l2.entries > 0);
+	number(j, "walks", m->walks);
+	number(j, "dirty_walks", m->dirty_walks);
+	number(j, "walk_references", m->walk_refs);
+	number(j, "faulting_lookups", m->faulting_lookups);
+	number(j, "invalidations", m->shootdowns);
+	number(j, "page_crossings", c->page_crossings);
+	close_(j, '}');
+}
+
+static void write_execution(struct json *j, const struct pg_report *r)
+{
+	const struct pg_linux_stats *l = &r->stats;
+	const struct pg_cpu_stats *c = &l->cpu;
+
+	open_(j, "execution", '{');
+	number_if(j, "instructions", c->instructions, c->instructions > 0);
+	number_if(j, "loads", c->loads, c->has_tlb);
+	number_if(j, "stores", c->stores, c->has_tlb);
+	number(j, "system_calls", l->system_calls);
+	number(j, "signals_handled", l->signals);
+	number(j, "programs_loaded", l->execs);
+	number(j, "bytes_read", l->bytes_read);
+	number(j, "bytes_written", l->bytes_written);
+	number(j, "blocks_translated", c->blocks_translated);
+	number(j, "translations_dropped", c->translations_dropped);
+	number(j, "code_bytes", c->code_bytes);
+	number(j, "guest_bytes_translated", c->guest_bytes_translated);
+	fraction(j, "wall_seconds", r->wall_s);
+	fraction(j, "user_seconds", r->user_s);
+	fraction(j, "system_seconds", r->system_s);
+	close_(j, '}');
+}
+
+static void write_tally(struct json *j, const struct pg_tally *t)
+{
+	number(j, "faults", t->faults);
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		number(j, kind_keys[k], t->by_kind[k]);
+	number(j, "refused", t->refused);
+	number(j, "by_kernel", t->by_kernel);
+	number(j, "pages_in", t->pages_in);
+	number(j, "frames", t->frames);
+}
+
+static void write_functions(struct json *j, const struct pg_report *r)
+{
+	open_(j, "functions", '[');
+	for (size_t i = 0; i < r->function_count; i++) {
+		const struct pg_function_row *f = &r->functions[i];
+		open_(j, NULL, '{');
+		string(j, "function", f->function);
+		string(j, "module", f->module);
+		address(j, "address", f->address);
+		string(j, "source", f->source);
+		number_if(j, "line", (uint64_t)f->line, f->source && f->line > 0);
+		write_tally(j, &f->tally);
+		close_(j, '}');
+	}
+	close_(j, ']');
+}
+
+static void write_places(struct json *j, const struct pg_report *r)
+{
+	open_(j, "places", '[');
+	for (size_t i = 0; i < r->place_count; i++) {
+		const struct pg_place_row *p = &r->places[i];
+		open_(j, NULL, '{');
+		string(j, "name", p->name);
+		boolean(j, "file", p->file);
+		write_tally(j, &p->tally);
+		close_(j, '}');
+	}
+	close_(j, ']');
+}
+
+static void write_regions(struct json *j, const struct pg_report *r)
+{
+	open_(j, "regions", '[');
+	for (size_t i = 0; i < r->region_count; i++) {
+		const struct pg_region_row *g = &r->regions[i];
+		char rights[5];
+		open_(j, NULL, '{');
+		address(j, "start", g->start);
+		address(j, "end", g->end);
+		string(j, "rights", pg_rights_text(g->prot, g->shared, rights));
+		number(j, "offset", g->offset);
+		number(j, "resident_bytes", g->resident_pages * PG_PAGE_SIZE);
+		string(j, "name", g->name);
+		close_(j, '}');
+	}
+	close_(j, ']');
+}
+
+void pg_json_write(const struct pg_report *r, FILE *out)
+{
+	struct json j = {.out = out, .first = true};
+
+	open_(&j, NULL, '{');
+	number(&j, "format", 1);
+	string(&j, "pagoda", PG_VERSION);
+	string(&j, "program", r->program);
+	open_(&j, "arguments", '[');
+	for (char **word = r->options->command; *word; word++)
+		string(&j, NULL, *word);
+	close_(&j, ']');
+	write_machine(&j, r);
+	write_end(&j, r);
+	write_memory(&j, r);
+	write_faults(&j, r);
+	write_translation(&j, r);
+	write_execution(&j, r);
+	write_functions(&j, r);
+	write_places(&j, r);
+	write_regions(&j, r);
+	close_(&j, '}');
+	fputc('\n', out);
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/options.c: the options of `pagoda run`: one table for the parser, the help and the
+ * suggestions.
+ *
+ * ui/main.c hands the words behind "run" in; struct pg_options comes out, every value checked. To
+ * add an option, add a row and a function.
+ *
+ * Owns nothing; the strings in struct pg_options are those of argv.
+ */
+#include "ui/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ui/format.h"
+
+#define MEMORY_DEFAULT ((uint64_t)256 << 20)
+#define STACK_DEFAULT ((uint64_t)8 << 20)
+
+/* What an option's function may fill in and complain into. */
+struct parse {
+	struct pg_options *o;
+	FILE *listing;
+	bool listed; /* an answer was printed instead of a value taken */
+	char *why;
+	size_t cap;
+};
+
+enum argument { NONE, NEEDED, OPTIONAL };
+
+struct row {
+	const char *name;
+	enum argument argument;
+	const char *argument_name;
+	/* false: p->why is filled in. value: NULL when there is none. */
+	bool (*take)(struct parse *p, const char *value);
+	const char *help; /* lines, each at most 56 characters */
+};
+
+static bool complain(struct parse *p, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static bool complain(struct parse *p, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(p->why, p->cap, format, args);
+	va_end(args);
+	return false;
+}
+
+static bool take_memory(struct parse *p, const char *value)
+{
+	uint64_t bytes, host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	char text[PG_FORMAT_BYTES];
+
+	if (pg_parse_size(value, &bytes) != 0)
+		return complain(
+			p, "--memory: '%s' is not a size; write for example 64M or 2G", value);
+	if (bytes < (uint64_t)1 << 20)
+		return complain(p, "--memory: %s is too small; a machine needs at least 1M", value);
+	if (bytes % ((uint64_t)64 << 10) != 0)
+		return complain(p, "--memory: %s is not a multiple of 64K", value);
+	if (bytes > host)
+		return complain(p, "--memory: %s is more than this host has (%s)", value,
+			pg_format_size(host, text));
+	p->o->memory_bytes = bytes;
+	return true;
+}
+
+static bool take_tlb(struct parse *p, const char *value)
+{
+	const char *why = NULL;
+
+	if (pg_mmu_config_parse(value, &p->o->mmu, &why) != 0)
+		return complain(p, "--tlb: '%s': %s; write for example 64x4,1536x12", value, why);
+	p->o->tlb_text = value;
+	return true;
+}
+
+static bool take_fast(struct parse *p, const char *value)
+{
+	p->o->fast = true;
+	return true;
+}
+
+static void list_forms(FILE *out)
+{
+	for (int i = 0; pg_table_forms[i]; i++)
+		fprintf(out, "%-10s %s\n", pg_table_forms[i]->name, pg_table_forms[i]->summary);
+	fprintf(out,
+		"\nradix:4 is the table of x86-64, 48 bits (the default); radix:5 has five levels, "
+		"57 bits.\n");
+}
+
+/* FORM or FORM:LEVELS. */
+static bool take_page_table(struct parse *p, const char *value)
+{
+	size_t length = strcspn(value, ":");
+	const char *levels = value[length] ? value + length + 1 : NULL;
+	const struct pg_table_form *form = NULL;
+
+	if (strcmp(value, "help") == 0) {
+		list_forms(p->listing);
+		p->listed = true;
+		return true;
+	}
+	for (int i = 0; pg_table_forms[i]; i++)
+		if (strlen(pg_table_forms[i]->name) == length &&
+			strncmp(pg_table_forms[i]->name, value, length) == 0)
+			form = pg_table_forms[i];
+	if (!form)
+		return complain(p,
+			"--page-table: there is no form '%s'; --page-table help lists them", value);
+	if (!levels || strcmp(levels, "4") == 0)
+		p->o->geometry = pg_geometry_x86_64;
+	else if (strcmp(levels, "5") == 0)
+		p->o->geometry = pg_geometry_x86_64_5;
+	else
+		return complain(p,
+			"--page-table: '%s' levels cannot hold this machine's addresses; use 4 or "
+			"5",
+			levels);
+	p->o->form = form;
+	return true;
+}
+
+static bool take_aslr(struct parse *p, const char *value)
+{
+	p->o->aslr = true;
+	return true;
+}
+
+static bool take_seed(struct parse *p, const char *value)
+{
+	if (pg_parse_number(value, &p->o->seed) != 0)
+		return complain(p, "--seed: '%s' is not a whole number of at most 64 bits", value);
+	p->o->seeded = true;
+	return true;
+}
+
+static bool take_stack_limit(struct parse *p, const char *value)
+{
+	uint64_t bytes;
+
+	if (strcmp(value, "unlimited") == 0) {
+		p->o->stack_limit_bytes = UINT64_MAX;
+		return true;
+	}
+	if (pg_parse_size(value, &bytes) != 0)
+		return complain(p,
+			"--stack-limit: '%s' is not a size; write for example 8M, or unlimited",
+			value);
+	if (bytes < (uint64_t)64 << 10)
+		return complain(
+			p, "--stack-limit: %s is too small; a program needs at least 64K", value);
+	p->o->stack_limit_bytes = bytes;
+	return true;
+}
+
+static bool take_quiet(struct parse *p, const char *value)
+{
+	p->o->quiet = true;
+	return true;
+}
+
+static bool take_verbose(struct parse *p, const char *value)
+{
+	p->o->verbose = true;
+	return true;
+}
+
+/* A file name must not be empty: "--json=" is a slip. */
+static bool take_path(struct parse *p, const char *option, const char *value, const char **path)
+{
+	if (!value[0])
+		return complain(p, "%s: the file name is empty", option);
+	*path = value;
+	return true;
+}
+
+static bool take_json(struct parse *p, const char *value)
+{
+	return take_path(p, "--json", value, &p->o->json_path);
+}
+
+static bool take_output(struct parse *p, const char *value)
+{
+	return take_path(p, "--output", value, &p->o->output_path);
+}
+
+static bool take_trace_faults(struct parse *p, const char *value)
+{
+	p->o->faults.wanted = true;
+	return !value || take_path(p, "--trace-faults", value, &p->o->faults.path);
+}
+
+static bool take_explain(struct parse *p, const char *value)
+{
+	p->o->explain.wanted = true;
+	return !value || take_path(p, "--explain", value, &p->o->explain.path);
+}
+
+static bool take_trace_calls(struct parse *p, const char *value)
+{
+	p->o->calls.wanted = true;
+	return !value || take_path(p, "--trace-calls", value, &p->o->calls.path);
+}
+
+static bool take_top(struct parse *p, const char *value)
+{
+	uint64_t n;
+
+	if (pg_parse_number(value, &n) != 0 || n > 1000000)
+		return complain(p, "--top: '%s' is not a number of rows (0: all)", value);
+	p->o->top = (unsigned)n;
+	return true;
+}
+
+static const struct row rows[] = {
+	{"--memory", NEEDED, "SIZE", take_memory,
+		"physical memory of the machine, 1M or more in steps\nof 64K (default 256M)"},
+	{"--tlb", NEEDED, "SPEC", take_tlb,
+		"ENTRIESxWAYS of the first and second level, as\n64x4,1536x12, or split: "
+		"d64x4,i64x8,1536x12\n(the default)"},
+	{"--fast", NONE, NULL, take_fast,
+		"map frames into the host: faults and residency stay\nexact, TLB figures are "
+		"absent"},
+	{"--page-table", NEEDED, "FORM", take_page_table,
+		"radix, radix:4 or radix:5; help lists the forms"},
+	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
+		"how far the stack may grow, or unlimited (default 8M)"},
+	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random"},
+	{"--seed", NEEDED, "N", take_seed,
+		"of all randomness that the program sees (default 1;\nwith --aslr: the host's)"},
+	{"--quiet", NONE, NULL, take_quiet, "no summary"},
+	{"--output", NEEDED, "FILE", take_output,
+		"the summary goes to FILE, not to standard error"},
+	{"--json", NEEDED, "FILE", take_json, "every figure, as JSON, to FILE"},
+	{"--top", NEEDED, "N", take_top, "rows of each table of the summary (default 10; 0: all)"},
+	{"--trace-faults", OPTIONAL, "FILE", take_trace_faults, "one line for each page fault"},
+	{"--explain", OPTIONAL, "FILE", take_explain, "the seven steps of each page fault"},
+	{"--trace-calls", OPTIONAL, "FILE", take_trace_calls, "one line for each system call"},
+	{"--verbose", NONE, NULL, take_verbose,
+		"name what the program asked for that is not there"},
+	{"--help", NONE, NULL, NULL, "this text"},
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+/* Edits (insert, delete, replace) that make one word of the other. Wagner and Fischer, 1974. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned above[32];
+	size_t n = strlen(b);
+
+	if (n + 1 > sizeof above / sizeof above[0])
+		return UINT32_MAX;
+	for (size_t j = 0; j <= n; j++)
+		above[j] = (unsigned)j;
+	for (size_t i = 0; a[i]; i++) {
+		unsigned diagonal = above[0];
+		above[0] = (unsigned)i + 1;
+		for (size_t j = 0; j < n; j++) {
+			unsigned best = diagonal + (a[i] != b[j]);
+			diagonal = above[j + 1];
+			if (above[j] + 1 < best)
+				best = above[j] + 1;
+			if (diagonal + 1 < best)
+				best = diagonal + 1;
+			above[j + 1] = best;
+		}
+	}
+	return above[n];
+}
+
+static bool complain_unknown(struct parse *p, const char *word, size_t length)
+{
+	char name[64];
+	const char *nearest = NULL;
+	unsigned best = 4; /* further away than this is no slip of the finger */
+
+	snprintf(name, sizeof name, "%.*s", (int)length, word);
+	for (size_t i = 0; i < ROWS; i++) {
+		unsigned d = distance(name, rows[i].name);
+		if (d < best) {
+			best = d;
+			nearest = rows[i].name;
+		}
+	}
+	if (nearest)
+		return complain(p, "run: no option '%s'; did you mean %s?", name, nearest);
+	return complain(p, "run: no option '%s'; pagoda run --help lists them", name);
+}
+
+/* Takes the option at argv[*at], moving *at to the next word. */
+static bool take_option(struct parse *p, int argc, char **argv, int *at, bool *help)
+{
+	const char *word = argv[(*at)++];
+	size_t length = strcspn(word, "=");
+	const char *value = word[length] ? word + length + 1 : NULL;
+	const struct row *row = NULL;
+
+	for (size_t i = 0; i < ROWS; i++)
+		if (strlen(rows[i].name) == length && strncmp(rows[i].name, word, length) == 0)
+			row = &rows[i];
+	if (!row && strcmp(word, "-h") == 0)
+		row = &rows[ROWS - 1];
+	if (!row)
+		return complain_unknown(p, word, length);
+	if (row->argument == NONE && value)
+		return complain(p, "%s takes no value", row->name);
+	if (row->argument == NEEDED && !value) {
+		if (*at >= argc)
+			return complain(p, "%s needs a value: %s %s", row->name, row->name,
+				row->argument_name);
+		value = argv[(*at)++];
+	}
+	if (!row->take) {
+		*help = true;
+		return true;
+	}
+	return row->take(p, value);
+}
+
+enum pg_options_result pg_options_parse(
+	int argc, char **argv, struct pg_options *out, FILE *listing, char *why, size_t cap)
+{
+	struct parse p = {.o = out, .listing = listing, .why = why, .cap = cap};
+	int at = 0;
+
+	*out = (struct pg_options){
+		.memory_bytes = MEMORY_DEFAULT,
+		.mmu = pg_mmu_config_default,
+		.form = &pg_table_radix,
+		.geometry = pg_geometry_x86_64,
+		.seed = 1,
+		.stack_limit_bytes = STACK_DEFAULT,
+		.top = 10,
+	};
+	while (at < argc && argv[at][0] == '-' && argv[at][1]) {
+		bool help = false;
+		if (strcmp(argv[at], "--") == 0) {
+			at++;
+			break;
+		}
+		if (!take_option(&p, argc, argv, &at, &help))
+			return PG_OPTIONS_BAD;
+		if (help)
+			return PG_OPTIONS_HELP;
+		if (p.listed)
+			return PG_OPTIONS_LIST;
+	}
+	if (at >= argc || !argv[at][0]) {
+		complain(&p,
+			"run: no program given; write pagoda run [OPTIONS] -- PROGRAM [ARGUMENTS]");
+		return PG_OPTIONS_BAD;
+	}
+	if (out->fast && out->tlb_text) {
+		complain(&p, "--fast has no TLB to shape: leave out --tlb or --fast");
+		return PG_OPTIONS_BAD;
+	}
+	/* without --aslr all runs are alike; with it only those of one seed */
+	if (!out->aslr)
+		out->seeded = true;
+	out->command = argv + at;
+	return PG_OPTIONS_RUN;
+}
+
+void pg_options_help(FILE *out)
+{
+	fputs("usage: pagoda run [OPTIONS] [--] PROGRAM [ARGUMENTS...]\n"
+	      "\n"
+	      "Runs an unmodified Linux program on memory, page tables and a TLB of Pagoda's own,\n"
+	      "then says on standard error what that cost. The exit status is the program's, or "
+	      "128\n"
+	      "and the number of the signal that ended it; 2 if Pagoda could not run it.\n"
+	      "\n",
+		out);
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct row *r = &rows[i];
+		char left[40];
+		snprintf(left, sizeof left, "%s%s%s%s", r->name,
+			r->argument == NEEDED     ? " "
+			: r->argument == OPTIONAL ? "[="
+						  : "",
+			r->argument_name ? r->argument_name : "",
+			r->argument == OPTIONAL ? "]" : "");
+		for (const char *line = r->help; line; line = strchr(line, '\n')) {
+			line += *line == '\n';
+			fprintf(out, "  %-22s %.*s\n", line == r->help ? left : "",
+				(int)strcspn(line, "\n"), line);
+		}
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/options.h: what the user asked for.
+ *
+ * Called by ui/main.c; read by ui/run.c. One table in options.c feeds the parser and the help text.
+ */
+#ifndef PG_UI_OPTIONS_H
+#define PG_UI_OPTIONS_H
+
+#include <stdio.h>
+
+#include "base/types.h"
+#include "mmu/table.h"
+#include "mmu/tlb.h"
+
+/* One output: wanted or not, and to which file. */
+struct pg_output {
+	bool wanted;
+	const char *path; /* NULL: standard error */
+};
+
+struct pg_options {
+	uint64_t memory_bytes; /* of the machine; a multiple of 64 KiB */
+	struct pg_mmu_config mmu;
+	const char *tlb_text; /* as given; NULL: the default */
+	bool fast;
+	const struct pg_table_form *form;
+	struct pg_geometry geometry;
+	bool aslr, seeded;
+	uint64_t seed;
+	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
+	bool quiet, verbose;
+	const char *json_path;                   /* NULL: none */
+	const char *output_path;                 /* of the summary; NULL: standard error */
+	struct pg_output faults, explain, calls; /* --trace-faults, --explain, --trace-calls */
+	unsigned top;                            /* rows of each table of the summary; 0: all */
+	char **command;                          /* the program and its arguments, NULL-ended */
+};
+
+/* What pg_options_parse() found. */
+enum pg_options_result {
+	PG_OPTIONS_RUN,  /* all is in *out */
+	PG_OPTIONS_HELP, /* --help: print the help */
+	PG_OPTIONS_LIST, /* "help" as the value of an option: the answer was printed to `out` */
+	PG_OPTIONS_BAD,  /* why[cap] is one sentence that says what to do */
+};
+
+/* argv[0] is the first word behind "run". Lists asked for go to `listing`. */
+enum pg_options_result pg_options_parse(
+	int argc, char **argv, struct pg_options *out, FILE *listing, char *why, size_t cap);
+
+/* `pagoda run --help`. */
+void pg_options_help(FILE *out);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/report.h: all that is known of a run when it is over, for the summary and the JSON file.
+ *
+ * Filled in by ui/run.c from counters of the floors below; read by ui/summary.c, ui/json.c and
+ * ui/ending.c. A figure that a mode does not have is marked absent here and never made up there.
+ */
+#ifndef PG_UI_REPORT_H
+#define PG_UI_REPORT_H
+
+#include <stdio.h>
+
+#include "frame/frame.h"
+#include "linux/linux.h"
+#include "trace/faults.h"
+#include "ui/options.h"
+
+/* A region as it was when the program ended. */
+struct pg_region_row {
+	uint64_t start, end; /* bytes, [start, end) */
+	pg_prot prot;
+	bool shared;
+	enum pg_region_kind kind;
+	uint64_t offset;         /* in the file, bytes */
+	uint64_t resident_pages; /* zero page excluded */
+	char *name;              /* owned */
+};
+
+struct pg_report {
+	const struct pg_options *options; /* borrowed */
+	const char *program;              /* its absolute path; borrowed */
+	struct pg_linux_end end;
+	int status;  /* the exit status of `pagoda run` */
+	char *where; /* owned; of end.pc: "main+0x12 (a.out, demo.c:7)", or NULL */
+	char *what;  /* owned; the region that end.addr is in or near, or NULL */
+
+	struct pg_linux_stats stats;
+	struct pg_frames_stats frames;
+
+	double wall_s, user_s, system_s; /* from the guest's first instruction to its end */
+
+	struct pg_function_row *functions; /* owned; by falling faults */
+	size_t function_count;
+	struct pg_place_row *places; /* owned; by falling faults */
+	size_t place_count;
+	struct pg_tally total; /* all faults of the run */
+	uint64_t lost;         /* faults that could not be attributed */
+
+	struct pg_region_row *regions; /* owned; low to high */
+	size_t region_count;
+};
+
+/*
+ * One sentence about a guest that did not end by itself ("killed by SIGSEGV: ..."), into text[cap].
+ * False: it exited, there is nothing to say.
+ */
+bool pg_ending_text(const struct pg_report *r, char *text, size_t cap);
+/* "SIGSEGV", or "signal 40". text[PG_FORMAT_BYTES]. */
+const char *pg_signal_name(int signo, char *text);
+
+/* The summary, as text. colour: bold headings by terminal escapes. */
+void pg_summary_write(const struct pg_report *r, FILE *out, bool colour);
+
+/* Every figure, as one JSON object; docs/json.md is its schema. */
+void pg_json_write(const struct pg_report *r, FILE *out);
+
+#endif

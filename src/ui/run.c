@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/run.c: `pagoda run`: makes a machine, runs a program on it, says what that cost.
+ *
+ *   options -> outputs opened -> pg_vm -> pg_linux (and its engine) -> load -> run -> report ->
+ * texts
+ *
+ * Called by ui/main.c. Everything that Pagoda keeps open while the guest runs is opened before it
+ * starts and moved out of its way; what is written while it runs goes to a copy of standard error,
+ * since the guest may close its own.
+ *
+ * Owns everything that it makes; one clean-up ladder at the end of pg_run_command().
+ *
+ * Not here: what the texts look like (summary.c, json.c, ending.c).
+ */
+#include "ui/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "trace/faultlog.h"
+#include "ui/format.h"
+#include "ui/report.h"
+
+struct run {
+	const struct pg_options *o;
+	struct pg_vm *vm;
+	struct pg_linux *linux;
+	struct pg_symbols *symbols;
+	struct pg_fault_trace *faults;
+	struct pg_report report;
+	struct pg_faultlog lines, steps; /* --trace-faults, --explain; used when out is set */
+	FILE *err;                       /* our own standard error */
+	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
+	FILE *json_file, *summary_file;           /* NULL, or err */
+	char *program;                            /* owned; the path of the last program loaded */
+};
+
+/* Says why Pagoda itself cannot go on: one line. */
+static void say(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(struct run *r, const char *format, ...)
+{
+	va_list args;
+
+	fflush(NULL);
+	fputs("pagoda: ", r->err);
+	va_start(args, format);
+	vfprintf(r->err, format, args);
+	va_end(args);
+	fputc('\n', r->err);
+	fflush(r->err);
+}
+
+/* A FILE on a descriptor that the guest cannot see; takes fd. NULL with errno set. */
+static FILE *own_file(int fd)
+{
+	int own = pg_linux_own_fd(fd);
+
+	if (own < 0) {
+		close(fd);
+		errno = -own;
+		return NULL;
+	}
+	FILE *f = fdopen(own, "w");
+	if (!f)
+		close(own);
+	return f;
+}
+
+/* Opens path for writing, or gives standard error for NULL. */
+static bool open_output(struct run *r, const char *path, FILE **out)
+{
+	if (!path) {
+		*out = r->err;
+		return true;
+	}
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	*out = fd < 0 ? NULL : own_file(fd);
+	if (*out)
+		return true;
+	say(r, "cannot write %s: %s", path, strerror(errno));
+	return false;
+}
+
+static bool open_outputs(struct run *r)
+{
+	const struct pg_options *o = r->o;
+
+	if (o->json_path && !open_output(r, o->json_path, &r->json_file))
+		return false;
+	if ((!o->quiet || o->output_path) && !open_output(r, o->output_path, &r->summary_file))
+		return false;
+	if (o->faults.wanted && !open_output(r, o->faults.path, &r->fault_file))
+		return false;
+	if (o->explain.wanted && !open_output(r, o->explain.path, &r->step_file))
+		return false;
+	if (o->calls.wanted && !open_output(r, o->calls.path, &r->call_file))
+		return false;
+	r->lines = (struct pg_faultlog){.out = r->fault_file, .symbols = r->symbols};
+	r->steps =
+		(struct pg_faultlog){.out = r->step_file, .symbols = r->symbols, .explain = true};
+	return true;
+}
+
+/* Closes a file of open_output(); false if not all of it could be written. */
+static bool close_output(struct run *r, FILE *f)
+{
+	if (!f)
+		return true;
+	bool fine = !ferror(f);
+	if (f == r->err)
+		return fflush(f) == 0 && fine;
+	return fclose(f) == 0 && fine;
+}
+
+/* --- hooks: called while the guest runs; they look and never change anything ------------------ */
+
+static void on_fault(void *ctx, const struct pg_fault_event *e)
+{
+	struct run *r = ctx;
+
+	pg_fault_trace_add(r->faults, e);
+	if (r->lines.out)
+		pg_faultlog_write(&r->lines, e);
+	if (r->steps.out)
+		pg_faultlog_write(&r->steps, e);
+}
+
+static void on_unknown(void *ctx, unsigned number, const char *name, const char *what)
+{
+	struct run *r = ctx;
+
+	if (r->o->verbose)
+		say(r, "%s", what);
+}
+
+static void on_call(void *ctx, const struct pg_linux_call *c)
+{
+	struct run *r = ctx;
+
+	fprintf(r->call_file, "%s\n", c->text);
+}
+
+static void on_exec(void *ctx, const char *path)
+{
+	struct run *r = ctx;
+
+	free(r->program);
+	r->program = strdup(path);
+}
+
+static void forget_regions(struct pg_report *p)
+{
+	for (size_t i = 0; i < p->region_count; i++)
+		free(p->regions[i].name);
+	free(p->regions);
+	p->regions = NULL;
+	p->region_count = 0;
+}
+
+static bool keep_region(void *ctx, const struct pg_region *region)
+{
+	struct pg_report *p = ctx;
+	size_t n = p->region_count;
+
+	if ((n & (n - 1)) == 0) { /* room doubles at each power of two */
+		void *bigger = realloc(p->regions, (n ? 2 * n : 1) * sizeof *p->regions);
+		if (!bigger)
+			return false;
+		p->regions = bigger;
+	}
+	char *name = strdup(pg_region_label(region));
+	if (!name)
+		return false;
+	p->regions[p->region_count++] = (struct pg_region_row){
+		.start = region->start.v,
+		.end = region->end.v,
+		.prot = region->prot,
+		.shared = region->flags & PG_MAP_SHARED,
+		.kind = region->kind,
+		.offset = region->offset,
+		.resident_pages = region->resident_pages,
+		.name = name,
+	};
+	return true;
+}
+
+static void on_leave(void *ctx)
+{
+	struct run *r = ctx;
+
+	forget_regions(&r->report);
+	pg_space_each_region(pg_linux_space(r->linux), keep_region, &r->report);
+}
+
+/* --- the report ------------------------------------------------------------------------------- */
+
+/* "main+0x12 (a.out, demo.c:7)" for a guest address; malloc'd, or NULL. */
+static char *describe_code(struct run *r, uint64_t address)
+{
+	struct pg_space *space = pg_linux_space(r->linux);
+	const char *path = NULL;
+	uint64_t offset = 0;
+	char name[256], *text = NULL;
+	struct pg_symbol found = {0};
+
+	if (!space)
+		return NULL;
+	bool file = pg_trace_file_of(space, address, &path, &offset);
+	pg_symbols_format(r->symbols, file ? path : NULL, offset, address, name, sizeof name);
+	if (file && pg_symbols_find(r->symbols, path, offset, &found) && found.function) {
+		int n = found.source ? asprintf(&text, "%s (%s, %s:%d)", name,
+					       pg_symbols_base_name(path),
+					       pg_symbols_base_name(found.source), found.line)
+				     : asprintf(&text, "%s (%s)", name, pg_symbols_base_name(path));
+		return n < 0 ? NULL : text;
+	}
+	return strdup(name);
+}
+
+/* The region of a guest address as "the region r--p of /bin/x"; malloc'd, or NULL. */
+static char *describe_data(struct run *r, uint64_t address)
+{
+	struct pg_space *space = pg_linux_space(r->linux);
+	struct pg_region region;
+	char rights[5], *text = NULL;
+
+	if (!space || !pg_space_find(space, (pg_va){address}, false, &region))
+		return NULL;
+	pg_rights_text(region.prot, region.flags & PG_MAP_SHARED, rights);
+	if (asprintf(&text, "the %s region of %s", rights, pg_region_label(&region)) < 0)
+		return NULL;
+	return text;
+}
+
+static double seconds(const struct timespec *from, const struct timespec *to)
+{
+	return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_nsec - from->tv_nsec) / 1e9;
+}
+
+static double seconds_of(const struct timeval *from, const struct timeval *to)
+{
+	return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_usec - from->tv_usec) / 1e6;
+}
+
+static bool run_guest(struct run *r)
+{
+	struct timespec before, after;
+	struct rusage usage_before, usage_after;
+
+	getrusage(RUSAGE_SELF, &usage_before);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	int error = pg_linux_run(r->linux, &r->report.end);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	getrusage(RUSAGE_SELF, &usage_after);
+	if (error) {
+		say(r, "%s: cannot run: %s", r->o->command[0], strerror(-error));
+		return false;
+	}
+	r->report.wall_s = seconds(&before, &after);
+	r->report.user_s = seconds_of(&usage_before.ru_utime, &usage_after.ru_utime);
+	r->report.system_s = seconds_of(&usage_before.ru_stime, &usage_after.ru_stime);
+	return true;
+}
+
+static bool make_report(struct run *r)
+{
+	struct pg_report *p = &r->report;
+
+	p->options = r->o;
+	p->program = r->program ? r->program : r->o->command[0];
+	p->status = pg_linux_status(&p->end);
+	pg_linux_stats(r->linux, &p->stats);
+	pg_frames_stats(pg_vm_frames(r->vm), &p->frames);
+	pg_fault_trace_total(r->faults, &p->total);
+	p->lost = pg_fault_trace_lost(r->faults);
+	if (!p->end.exited) {
+		p->where = describe_code(r, p->end.pc);
+		p->what = describe_data(r, p->end.addr);
+	}
+	if (!r->json_file && !r->summary_file)
+		return true;
+	if (pg_fault_trace_functions(r->faults, r->symbols, &p->functions, &p->function_count) ==
+			0 &&
+		pg_fault_trace_places(r->faults, &p->places, &p->place_count) == 0)
+		return true;
+	say(r, "the report: %s", strerror(ENOMEM));
+	return false;
+}
+
+/* Writes what was asked for; false if a file could not be written in full. */
+static bool write_report(struct run *r)
+{
+	const struct pg_report *p = &r->report;
+	bool fine = true;
+
+	char text[1024];
+	if (pg_ending_text(p, text, sizeof text))
+		say(r, "%s: %s", r->o->command[0], text);
+	if (r->summary_file) {
+		const char *term = getenv("TERM");
+		bool colour = isatty(fileno(r->summary_file)) && !getenv("NO_COLOR") && term &&
+			      strcmp(term, "dumb") != 0;
+		pg_summary_write(p, r->summary_file, colour);
+	}
+	if (r->json_file) {
+		pg_json_write(p, r->json_file);
+		if (!close_output(r, r->json_file)) {
+			say(r, "cannot write all of %s", r->o->json_path);
+			fine = false;
+		}
+		r->json_file = NULL;
+	}
+	if (r->summary_file && r->summary_file != r->err) {
+		if (!close_output(r, r->summary_file)) {
+			say(r, "cannot write all of %s", r->o->output_path);
+			fine = false;
+		}
+		r->summary_file = NULL;
+	}
+	return fine;
+}
+
+static bool make_machine(struct run *r)
+{
+	const struct pg_options *o = r->o;
+	const struct pg_vm_config config = {
+		.memory_bytes = o->memory_bytes,
+		.form = o->form,
+		.geometry = o->geometry,
+	};
+	char size[PG_FORMAT_BYTES];
+
+	int error = pg_vm_create(&config, &r->vm);
+	if (error) {
+		say(r, "cannot make a machine of %s: %s", pg_format_size(o->memory_bytes, size),
+			strerror(-error));
+		return false;
+	}
+	const struct pg_linux_config linux_config = {
+		.vm = r->vm,
+		.engine = &pg_engine_translator,
+		.mmu = o->mmu,
+		.fast = o->fast,
+		.path = o->command[0],
+		.argv = (const char *const *)o->command,
+		.envp = (const char *const *)environ,
+		.stack_limit_bytes = o->stack_limit_bytes,
+		.aslr = o->aslr,
+		.seeded = o->seeded,
+		.seed = o->seed,
+		.hooks = {.ctx = r,
+			.fault = on_fault,
+			.unknown = on_unknown,
+			.call = r->call_file ? on_call : NULL,
+			.exec = on_exec,
+			.leave = on_leave},
+	};
+	const char *why = NULL;
+	error = pg_linux_create(&linux_config, &r->linux, &why);
+	if (error) {
+		say(r, "cannot make the machine: %s", why ? why : strerror(-error));
+		return false;
+	}
+	/* The guest has its copy of the environment. elfutils would ask a server if this named one. */
+	unsetenv("DEBUGINFOD_URLS");
+	error = pg_linux_load(r->linux);
+	if (error) {
+		const char *text = pg_linux_error(r->linux);
+		if (text && text[0])
+			say(r, "%s", text);
+		else
+			say(r, "%s: %s", o->command[0], strerror(-error));
+		return false;
+	}
+	return true;
+}
+
+int pg_run_command(const struct pg_options *o)
+{
+	struct run r = {.o = o};
+	int status = 2;
+	int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	r.err = copy >= 0 ? own_file(copy) : fopen("/dev/null", "we");
+	if (!r.err)
+		return status;
+	setvbuf(r.err, NULL, _IOLBF, 0);
+	if (pg_symbols_create(&r.symbols) != 0 || pg_fault_trace_create(&r.faults) != 0) {
+		say(&r, "%s", strerror(ENOMEM));
+		goto out;
+	}
+	if (!open_outputs(&r) || !make_machine(&r) || !run_guest(&r) || !make_report(&r))
+		goto out;
+	status = write_report(&r) ? r.report.status : 2;
+
+out:
+	if (r.fault_file && r.fault_file != r.err && !close_output(&r, r.fault_file)) {
+		say(&r, "cannot write all of %s", o->faults.path);
+		status = 2;
+	}
+	if (r.step_file && r.step_file != r.err && !close_output(&r, r.step_file)) {
+		say(&r, "cannot write all of %s", o->explain.path);
+		status = 2;
+	}
+	if (r.call_file && r.call_file != r.err && !close_output(&r, r.call_file)) {
+		say(&r, "cannot write all of %s", o->calls.path);
+		status = 2;
+	}
+	if (r.json_file)
+		fclose(r.json_file);
+	if (r.summary_file && r.summary_file != r.err)
+		fclose(r.summary_file);
+	free(r.report.functions);
+	free(r.report.places);
+	forget_regions(&r.report);
+	free(r.report.where);
+	free(r.report.what);
+	if (r.linux)
+		pg_linux_destroy(r.linux);
+	if (r.vm)
+		pg_vm_destroy(r.vm);
+	pg_fault_trace_destroy(r.faults);
+	pg_symbols_destroy(r.symbols);
+	free(r.program);
+	fclose(r.err);
+	return status;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/summary.c: what a run cost, as text for people.
+ *
+ * Called by ui/run.c after the guest's end. Reads struct pg_report; every figure in it was counted.
+ * What a mode does not count is said in words.
+ *
+ *   head, memory, page faults, address translation, execution, who caused the faults, what was
+ * touched
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "trace/symbols.h"
+#include "ui/format.h"
+#include "ui/report.h"
+#include "ui/table.h"
+
+#define WIDE 100 /* characters a line */
+#define LABEL 22
+#define VALUE 16
+
+struct summary {
+	const struct pg_report *r;
+	FILE *out;
+	bool colour;
+};
+
+static void heading(const struct summary *s, const char *text, const char *note)
+{
+	fprintf(s->out, "\n%s%s%s%s%s\n", s->colour ? "\033[1m" : "", text,
+		s->colour ? "\033[0m" : "", note[0] ? "  " : "", note);
+}
+
+static void row(const struct summary *s, const char *label, const char *value, const char *note)
+{
+	fprintf(s->out, "  %-*s%*s%s%s\n", LABEL, label, VALUE, value, note[0] ? "  " : "", note);
+}
+
+static void count_row(const struct summary *s, const char *label, uint64_t n, const char *note)
+{
+	char text[PG_FORMAT_BYTES];
+
+	row(s, label, pg_format_count(n, text), note);
+}
+
+static void write_head(const struct summary *s)
+{
+	const struct pg_report *r = s->r;
+	const struct pg_linux_end *e = &r->end;
+	char size[PG_FORMAT_BYTES], name[PG_FORMAT_BYTES];
+
+	fprintf(s->out, "\n%spagoda: %s%s ", s->colour ? "\033[1m" : "", r->program,
+		s->colour ? "\033[0m" : "");
+	if (e->exited)
+		fprintf(s->out, "ended with status %d", e->code);
+	else
+		fprintf(s->out, "was killed by %s (status %d)", pg_signal_name(e->signal, name),
+			r->status);
+	fprintf(s->out, " on a machine of %s%s\n", pg_format_size(r->options->memory_bytes, size),
+		r->options->fast ? ", fast mode" : "");
+}
+
+static void write_memory(const struct summary *s)
+{
+	const struct pg_report *r = s->r;
+	const struct pg_space_stats *m = &r->stats.space;
+	uint64_t memory = r->options->memory_bytes;
+	uint64_t rss = m->rss_peak_pages * PG_PAGE_SIZE, used = r->frames.used_peak;
+	char value[PG_FORMAT_BYTES], share[PG_FORMAT_BYTES], size[PG_FORMAT_BYTES];
+	char note[4 * PG_FORMAT_BYTES];
+
+	heading(s, "memory", "at its peak");
+	row(s, "virtual (VSZ)", pg_format_size(m->vsz_peak_bytes, value), "");
+	snprintf(note, sizeof note, "%s of the memory", pg_format_share(rss, memory, share));
+	row(s, "resident (RSS)", pg_format_size(rss, value), note);
+	snprintf(note, sizeof note, "%s; pages, file cache and page table: %s",
+		pg_format_share(used, r->frames.total, share),
+		pg_format_size(used * PG_PAGE_SIZE, size));
+	count_row(s, "frames in use", used, note);
+	snprintf(note, sizeof note, "%" PRIu64 " node%s, a frame each", m->table.node_frames_peak,
+		m->table.node_frames_peak == 1 ? "" : "s");
+	row(s, "page table", pg_format_size(m->table.node_frames_peak * PG_PAGE_SIZE, value), note);
+}
+
+static void write_faults(const struct summary *s)
+{
+	static const struct {
+		enum pg_fault_kind kind;
+		const char *label;
+		const char *note;
+	} kinds[] = {
+		{PG_FAULT_ZERO_READ, "zero page, read", "no frame of their own"},
+		{PG_FAULT_ZERO_FILL, "zero fill", "first write: a frame of zeros"},
+		{PG_FAULT_FILE_CACHE, "file, from cache", "the page was in a frame already"},
+		{PG_FAULT_FILE_DISK, "file, from disk", "the page had to be read"},
+		{PG_FAULT_COPY, "copy-on-write", ""},
+		{PG_FAULT_SWAP_IN, "swapped in", ""},
+		{PG_FAULT_SOFT, "soft", "only the page table had to learn"},
+	};
+	const struct pg_space_stats *m = &s->r->stats.space;
+	uint64_t sum = 0;
+	char text[PG_FORMAT_BYTES], note[4 * PG_FORMAT_BYTES];
+
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		sum += m->faults[k];
+	heading(s, "page faults", "");
+	snprintf(note, sizeof note, "%s of them by system calls",
+		pg_format_count(m->faults_by_kernel, text));
+	count_row(s, "all", sum, m->faults_by_kernel ? note : "");
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		uint64_t n = m->faults[kinds[i].kind];
+		if (n == 0 && kinds[i].kind == PG_FAULT_SWAP_IN)
+			continue; /* a machine without swap need not say so */
+		snprintf(note, sizeof note, "%s", kinds[i].note);
+		if (kinds[i].kind == PG_FAULT_COPY && m->copies != n)
+			snprintf(note, sizeof note,
+				"%s pages were copied; the others' pages were read first",
+				pg_format_count(m->copies, text));
+		count_row(s, kinds[i].label, n, note);
+	}
+	if (m->faults_refused)
+		count_row(s, "refused", m->faults_refused, "they became signals");
+	count_row(s, "pages read in", m->pages_in, "");
+}
+
+/* "64 entries, 4 ways" */
+static const char *tlb_text(const struct pg_tlb_geometry *g, char *text)
+{
+	snprintf(text, PG_FORMAT_BYTES, "%" PRIu32 " entries, %" PRIu32 " way%s", g->entries,
+		g->ways, g->ways == 1 ? "" : "s");
+	return text;
+}
+
+static void tlb_row(struct pg_text_table *t, uint64_t lookups, uint64_t misses, const char *label)
+{
+	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], c[PG_FORMAT_BYTES], d[PG_FORMAT_BYTES];
+	uint64_t hits = lookups - misses;
+	const char *cells[] = {pg_format_count(lookups, a), pg_format_count(hits, b),
+		pg_format_count(misses, c), pg_format_share(hits, lookups, d), label};
+
+	pg_table_add(t, cells);
+}
+
+static void write_translation(const struct summary *s)
+{
+	const struct pg_cpu_stats *c = &s->r->stats.cpu;
+	const struct pg_mmu_config *g = &s->r->options->mmu;
+	char text[PG_FORMAT_BYTES], note[4 * PG_FORMAT_BYTES];
+	struct pg_text_table t;
+
+	heading(s, "address translation", "");
+	if (!c->has_tlb) {
+		fputs("  fast mode has no TLB and makes no walks: these figures are absent\n",
+			s->out);
+		return;
+	}
+	static const char *const head[] = {"lookups", "hits", "misses", "hit rate", "TLB"};
+	pg_table_init(&t, 5, WIDE);
+	pg_table_add(&t, head);
+	const struct pg_mmu_stats *m = &c->mmu;
+	if (g->l1i.entries) {
+		snprintf(note, sizeof note, "first level, data (%s)", tlb_text(&g->l1d, text));
+		tlb_row(&t, c->data_lookups, m->misses[PG_TLB_L1D], note);
+		snprintf(note, sizeof note, "first level, fetch (%s)", tlb_text(&g->l1i, text));
+		tlb_row(&t, c->fetch_lookups, m->misses[PG_TLB_L1I], note);
+	} else {
+		snprintf(note, sizeof note, "first level (%s)", tlb_text(&g->l1d, text));
+		tlb_row(&t, c->data_lookups + c->fetch_lookups, m->misses[PG_TLB_L1D], note);
+	}
+	if (g->l2.entries) {
+		snprintf(note, sizeof note, "second level (%s)", tlb_text(&g->l2, text));
+		tlb_row(&t, m->l2_lookups, m->misses[PG_TLB_L2], note);
+	}
+	pg_table_write(&t, s->out);
+
+	uint64_t walks = m->walks + m->dirty_walks;
+	if (walks)
+		snprintf(note, sizeof note, "%s references to page-table entries, %.2f a walk",
+			pg_format_count(m->walk_refs, text), (double)m->walk_refs / (double)walks);
+	else
+		note[0] = '\0';
+	count_row(s, "walks", walks, note);
+	if (m->dirty_walks)
+		count_row(s, "  for a dirty bit", m->dirty_walks,
+			"of these: the first write through an entry");
+	if (m->faulting_lookups)
+		count_row(
+			s, "  in vain", m->faulting_lookups, "lookups that ended in a page fault");
+	if (m->shootdowns)
+		count_row(s, "invalidations", m->shootdowns, "");
+	if (c->page_crossings)
+		count_row(
+			s, "page crossings", c->page_crossings, "accesses that needed two lookups");
+}
+
+static void write_execution(const struct summary *s)
+{
+	const struct pg_report *r = s->r;
+	const struct pg_cpu_stats *c = &r->stats.cpu;
+	char text[PG_FORMAT_BYTES], note[4 * PG_FORMAT_BYTES] = "";
+
+	heading(s, "execution", "");
+	if (c->instructions) {
+		if (r->wall_s > 0)
+			snprintf(note, sizeof note, "%.1f million a second",
+				(double)c->instructions / r->wall_s / 1e6);
+		count_row(s, "instructions", c->instructions, note);
+	} else {
+		fputs("  instructions are not counted in fast mode\n", s->out);
+	}
+	if (c->has_tlb) {
+		count_row(s, "loads", c->loads, "");
+		count_row(s, "stores", c->stores, "");
+	} else {
+		fputs("  loads and stores are not counted in fast mode\n", s->out);
+	}
+	count_row(s, "system calls", r->stats.system_calls, "");
+	snprintf(text, sizeof text, "%.3f s", r->wall_s);
+	snprintf(
+		note, sizeof note, "processor: %.3f s user, %.3f s system", r->user_s, r->system_s);
+	row(s, "time", text, note);
+}
+
+/* "3 of 120", when not all are shown. */
+static const char *shown(size_t rows, size_t all, const char *what, char *text)
+{
+	if (rows < all)
+		snprintf(text, PG_FORMAT_BYTES, "%zu of %zu %s", rows, all, what);
+	else
+		text[0] = '\0';
+	return text;
+}
+
+static size_t row_limit(const struct summary *s, size_t all)
+{
+	unsigned top = s->r->options->top;
+	return top && top < all ? top : all;
+}
+
+static void write_functions(const struct summary *s)
+{
+	static const char *const head[] = {"faults", "share", "read in", "frames", "function"};
+	const struct pg_report *r = s->r;
+	size_t limit = row_limit(s, r->function_count);
+	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], c[PG_FORMAT_BYTES], d[PG_FORMAT_BYTES];
+	struct pg_text_table t;
+
+	heading(s, "who caused the faults", shown(limit, r->function_count, "functions", a));
+	pg_table_init(&t, 5, WIDE);
+	pg_table_add(&t, head);
+	for (size_t i = 0; i < limit; i++) {
+		const struct pg_function_row *f = &r->functions[i];
+		const char *module = pg_symbols_base_name(f->module);
+		char label[512];
+		if (f->function && f->source)
+			snprintf(label, sizeof label, "%s (%s, %s:%d)", f->function, module,
+				pg_symbols_base_name(f->source), f->line);
+		else if (f->function)
+			snprintf(label, sizeof label, "%s (%s)", f->function, module);
+		else
+			snprintf(label, sizeof label, "%s+0x%" PRIx64, module, f->address);
+		const char *cells[] = {pg_format_count(f->tally.faults, a),
+			pg_format_share(f->tally.faults, r->total.faults, b),
+			pg_format_count(f->tally.pages_in, c), pg_format_count(f->tally.frames, d),
+			label};
+		pg_table_add(&t, cells);
+	}
+	pg_table_write(&t, s->out);
+}
+
+static void write_places(const struct summary *s)
+{
+	static const char *const head[] = {"faults", "zero", "fill", "cache", "disk", "copy",
+		"soft", "read in", "what was touched"};
+	static const enum pg_fault_kind kinds[] = {PG_FAULT_ZERO_READ, PG_FAULT_ZERO_FILL,
+		PG_FAULT_FILE_CACHE, PG_FAULT_FILE_DISK, PG_FAULT_COPY, PG_FAULT_SOFT};
+	const struct pg_report *r = s->r;
+	size_t limit = row_limit(s, r->place_count);
+	char text[9][PG_FORMAT_BYTES];
+	struct pg_text_table t;
+
+	heading(s, "where", shown(limit, r->place_count, "mappings", text[0]));
+	pg_table_init(&t, 9, WIDE);
+	pg_table_add(&t, head);
+	for (size_t i = 0; i < limit; i++) {
+		const struct pg_place_row *p = &r->places[i];
+		const char *cells[9];
+		cells[0] = pg_format_count(p->tally.faults, text[0]);
+		for (int k = 0; k < 6; k++)
+			cells[k + 1] = pg_format_count(p->tally.by_kind[kinds[k]], text[k + 1]);
+		cells[7] = pg_format_count(p->tally.pages_in, text[7]);
+		cells[8] = p->name;
+		pg_table_add(&t, cells);
+	}
+	pg_table_write(&t, s->out);
+	if (r->lost)
+		fprintf(s->out,
+			"  %" PRIu64 " faults could not be attributed: the host is out of memory\n",
+			r->lost);
+}
+
+void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
+{
+	const struct summary s = {.r = r, .out = out, .colour = colour};
+
+	write_head(&s);
+	write_memory(&s);
+	write_faults(&s);
+	write_translation(&s);
+	write_execution(&s);
+	if (r->function_count)
+		write_functions(&s);
+	if (r->place_count)
+		write_places(&s);
+}

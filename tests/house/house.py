@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The house rules that a compiler does not check, as TAP. house.py SOURCE_ROOT BUILD
+
+Each rule is a function that returns a list of complaints; an empty list passes. Each has a self-check:
+it is first run on a made-up tree that breaks the rule, and must complain there.
+"""
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.abspath(__file__)
+
+# Low to high. A file may include its own floor and those before it; the library's floors end at reclaim.
+FLOORS = ["base", "frame", "store", "mmu", "space", "reclaim", "cpu", "linux", "trace", "ui"]
+LIBRARY = FLOORS[: FLOORS.index("reclaim") + 1]
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+SKIP_FOLDERS = re.compile(r"^(build.*|\.git|corpus|seeds|__pycache__|subprojects)$")
+C_FILE = re.compile(r"\.[ch]$")
+SCRIPT = re.compile(r"(\.(py|sh)|/Makefile|/run)$")
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def files(root, pattern, under=("",)):
+    """Paths relative to root that match, sorted; build folders and binary corpora left out."""
+    found = set()
+    for start in under:
+        for folder, names, entries in os.walk(os.path.join(root, start)):
+            names[:] = [n for n in names if not SKIP_FOLDERS.match(n)]
+            for entry in entries:
+                path = os.path.relpath(os.path.join(folder, entry), root)
+                if path == ".git":  # a file, in a worktree
+                    continue
+                if pattern.search("/" + path) and not os.path.islink(os.path.join(root, path)):
+                    found.add(path)
+    return sorted(found)
+
+
+def includes_point_down(root):
+    wrong = []
+    for path in files(root, C_FILE, ["src"]):
+        floor = path.split("/")[1]
+        if floor not in FLOORS:
+            wrong.append("%s: no floor '%s'" % (path, floor))
+            continue
+        for target in INCLUDE.findall(read(os.path.join(root, path))):
+            to = target.split("/")[0]
+            if "/" not in target or to == "..":
+                wrong.append('%s: "%s": write includes as FLOOR/FILE' % (path, target))
+            elif to == "pagoda":
+                continue  # the public header, which includes nothing of ours
+            elif to not in FLOORS:
+                wrong.append('%s: "%s" is not on a floor' % (path, target))
+            elif FLOORS.index(to) > FLOORS.index(floor):
+                wrong.append('%s: "%s" points up' % (path, target))
+    return wrong
+
+
+def public_header_stands_alone(root):
+    return [
+        '%s: "%s": the public header may include system headers and its own folder only' % (path, t)
+        for path in files(root, C_FILE, ["include"])
+        for t in INCLUDE.findall(read(os.path.join(root, path)))
+        if not t.startswith("pagoda/")
+    ]
+
+
+def library_makes_no_output(root):
+    """No exit, print or abort below ui/; base/assert.c, for our own bugs, is the exception."""
+    call = re.compile(r"(?<![\w>.\"])(exit|_exit|abort|printf|fprintf|puts|perror|putchar)\s*\(")
+    wrong = []
+    for path in files(root, C_FILE, ["src"]):
+        floor = path.split("/")[1]
+        if floor == "ui" or path == "src/base/assert.c":
+            continue
+        text = re.sub(r"/\*.*?\*/|//[^\n]*", lambda m: "\n" * m.group().count("\n"),
+                      read(os.path.join(root, path)), flags=re.S)
+        text = re.sub(r'"(?:\\.|[^"\\\n])*"', '""', text)
+        for number, line in enumerate(text.split("\n"), 1):
+            found = call.search(line)
+            # printing into a FILE that ui/ handed down is what trace/ is for
+            if found and not (floor == "trace" and found.group(1) == "fprintf"):
+                wrong.append("%s:%d: %s() below ui/" % (path, number, found.group(1)))
+    return wrong
+
+
+def every_file_has_a_licence_line(root):
+    return [
+        "%s: no SPDX-License-Identifier in the first three lines" % path
+        for path in files(root, re.compile(C_FILE.pattern + "|" + SCRIPT.pattern))
+        if "SPDX-License-Identifier: MIT" not in "\n".join(
+            read(os.path.join(root, path)).split("\n")[:3])
+    ]
+
+
+def every_source_says_what_it_is(root):
+    """src/FLOOR/FILE opens with a comment that begins 'FLOOR/FILE:'."""
+    wrong = []
+    for path in files(root, C_FILE, ["src"]):
+        head = "\n".join(read(os.path.join(root, path)).split("\n")[:6])
+        name = path[len("src/"):]
+        if not re.search(r"/\*\s*(\*\s*)?%s: " % re.escape(name), head):
+            wrong.append("%s: no header comment that begins '%s: '" % (path, name))
+    return wrong
+
+
+def no_file_is_an_attic(root):
+    return ["%s: %d lines; think again at 800" % (path, n)
+            for path in files(root, C_FILE, ["src"])
+            for n in [read(os.path.join(root, path)).count("\n")] if n > 1000]
+
+
+def nothing_names_this_machine(root):
+    paths = ["/" + p + "/" for p in ("work", "root", "home/[a-z]+")]
+    hosts = [".".join(h) for h in (
+        ("deb", "debian", "org"), ("registry", "npmjs", "org"), ("pypi", "org"),
+        ("proxy", "golang", "org"), ("crates", "io"), ("archive", "ubuntu", "com"))]
+    pattern = re.compile("(?<![\\w.$}/-])(" + "|".join(paths) + ")|(" +
+                         "|".join(h.replace(".", r"\.") for h in hosts) + ")")
+    wrong = []
+    for path in files(root, re.compile(r".")):
+        full = os.path.join(root, path)
+        with open(full, "rb") as f:
+            data = f.read()
+        if b"\0" in data or path == "tests/house/house.py":
+            continue
+        for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
+            found = pattern.search(line)
+            if found:
+                wrong.append("%s:%d: names '%s'" % (path, number, found.group(0)))
+    return wrong
+
+
+def man_pages_are_well_formed(root):
+    wrong = []
+    for path in files(root, re.compile(r"\.[1-8]$"), ["man"]):
+        done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", os.path.join(root, path)],
+                              capture_output=True, text=True)
+        wrong += done.stdout.splitlines() + done.stderr.splitlines()
+    return wrong
+
+
+def sources_are_clang_formatted(root):
+    paths = files(root, C_FILE, ["include", "src", "tests", "bench", "docs"])
+    if not paths:
+        return []
+    done = subprocess.run(["clang-format", "--dry-run"] + paths, cwd=root,
+                          capture_output=True, text=True)
+    wrong = sorted({line.split(":")[0] for line in done.stderr.splitlines()
+                    if "Wclang-format-violations" in line})
+    return ["%s: not as clang-format would have it (make format)" % path for path in wrong]
+
+
+def index_of_invariants_is_current(root):
+    tool = os.path.join(os.path.dirname(HERE), "..", "tools", "invariants.py")
+    done = subprocess.run([sys.executable, tool, root, "--check"], capture_output=True, text=True)
+    return [] if done.returncode == 0 else ["docs/invariants.md: not what the sources say (make format)"]
+
+
+def documents_link_to_what_exists(root):
+    wrong = []
+    for path in files(root, re.compile(r"\.md$")):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", read(os.path.join(root, path))):
+            if re.match(r"[a-z]+:", target):
+                continue
+            if not os.path.exists(os.path.join(root, os.path.dirname(path), target)):
+                wrong.append("%s: links to %s, which is not there" % (path, target))
+    return wrong
+
+
+def clang_compiles_without_warnings(root, build):
+    """The compiler that the build did not use has nothing to say either."""
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
+        commands = json.load(f)
+    wrong, seen = [], set()
+    for entry in commands:
+        source = os.path.normpath(os.path.join(entry["directory"], entry["file"]))
+        if source in seen or not source.startswith(os.path.join(os.path.abspath(root), "src")):
+            continue
+        seen.add(source)
+        flags = [w for w in shlex.split(entry["command"]) if re.match(r"-[DUIW]|-std", w)]
+        done = subprocess.run(["clang", "-fsyntax-only", "-Werror"] + flags + [source],
+                              cwd=entry["directory"], capture_output=True, text=True)
+        if done.returncode != 0:
+            wrong += (done.stderr.splitlines() or ["%s: clang failed" % source])[:4]
+    return wrong
+
+
+# Rule, the program it needs (or None), and a tree that breaks it: {path: text}.
+HEAD = "/* SPDX-License-Identifier: MIT */\n/*\n * %s: a file.\n */\n"
+RULES = [
+    (includes_point_down, None, {"src/mmu/a.c": '#include "space/space.h"\n'}),
+    (public_header_stands_alone, None, {"include/pagoda/p.h": '#include "mmu/tlb.h"\n'}),
+    (library_makes_no_output, None, {"src/space/a.c": 'void f(void)\n{\n\tprintf("x");\n}\n'}),
+    (every_file_has_a_licence_line, None, {"src/mmu/a.c": "int a;\n"}),
+    (every_source_says_what_it_is, None, {"src/mmu/a.c": HEAD % "mmu/b.c"}),
+    (no_file_is_an_attic, None, {"src/mmu/a.c": "\n" * 2000}),
+    (nothing_names_this_machine, None, {"docs/a.md": "cd " + "/work" + "/here\n"}),
+    (man_pages_are_well_formed, "mandoc", {"man/a.1": ".Dd nonsense\n.Zz\n"}),
+    (sources_are_clang_formatted, "clang-format", {"src/mmu/a.c": "int  a ( void ) ;\n"}),
+    (index_of_invariants_is_current, None, {
+        "docs/invariants.md": "<!-- index: begin -->\n<!-- index: end -->\n",
+        "src/mmu/a.c": "/* x */\n/*\n * mmu/a.c: a file.\n *   M1 holds.\n */\n"}),
+    (documents_link_to_what_exists, None, {"docs/a.md": "[b](b.md)\n"}),
+]
+
+
+def main():
+    root, build = sys.argv[1], sys.argv[2]
+    results = []
+    for rule, needs, broken in RULES:
+        name = rule.__name__
+        if needs and not shutil.which(needs):
+            results.append((True, name + " # SKIP no " + needs, []))
+            continue
+        with tempfile.TemporaryDirectory() as tree:
+            for path, text in broken.items():
+                os.makedirs(os.path.join(tree, os.path.dirname(path)), exist_ok=True)
+                with open(os.path.join(tree, path), "w", encoding="utf-8") as f:
+                    f.write(text)
+            if os.path.exists(os.path.join(root, ".clang-format")):
+                shutil.copy(os.path.join(root, ".clang-format"), tree)
+            notices = bool(rule(tree))
+        wrong = rule(root)
+        if not notices:
+            wrong.append("the rule does not notice a tree that breaks it")
+        results.append((not wrong, name, wrong))
+    if shutil.which("clang") and os.path.exists(os.path.join(build, "compile_commands.json")):
+        wrong = clang_compiles_without_warnings(root, build)
+        results.append((not wrong, "clang_compiles_without_warnings", wrong))
+    else:
+        results.append((True, "clang_compiles_without_warnings # SKIP no clang", []))
+
+    print("1..%d" % len(results))
+    for number, (fine, name, wrong) in enumerate(results, 1):
+        print("%s %d - %s" % ("ok" if fine else "not ok", number, name))
+        for complaint in wrong[:40]:
+            print("#   " + complaint)
+    return 0 if all(fine for fine, _, _ in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

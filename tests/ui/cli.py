@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The pagoda program from outside: what goes where, what the exit status is, and that its figures add up.
+
+cli.py PAGODA SCRATCH_FOLDER EXAMPLES_FOLDER
+
+Prints TAP. Each case is a function; what it returns are complaints.
+"""
+import json
+import os
+import subprocess
+import sys
+
+PAGODA, SCRATCH, EXAMPLES = (os.path.abspath(word) for word in sys.argv[1:4])
+
+
+def pagoda(*words, **more):
+    return subprocess.run([PAGODA, *words], stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=120, **more)
+
+
+def scratch(name):
+    return os.path.join(SCRATCH, name)
+
+
+def figures(*words, status=0):
+    """The JSON of a run, read strictly."""
+    path = scratch("figures.json")
+    if os.path.exists(path):
+        os.unlink(path)
+    done = pagoda("run", "--quiet", "--json", path, *words)
+    assert done.returncode == status, (words, done.returncode, done.stderr)
+    with open(path, encoding="utf-8", errors="strict") as f:
+        return json.load(f)
+
+
+def compiled(name):
+    out = scratch(name)
+    subprocess.run(["cc", "-g", "-w", "-o", out, os.path.join(EXAMPLES, name + ".c")], check=True)
+    return out
+
+
+def one_line(done, *parts):
+    """Status 2, nothing on standard output, one line that begins with pagoda: and holds the parts."""
+    text = done.stderr.decode()
+    wrong = []
+    if done.returncode != 2:
+        wrong.append("status %d" % done.returncode)
+    if done.stdout:
+        wrong.append("standard output: %r" % done.stdout)
+    if text.count("\n") != 1 or not text.startswith("pagoda: "):
+        wrong.append("not one line: %r" % text)
+    wrong += ["does not say %r: %r" % (part, text) for part in parts if part not in text]
+    return wrong
+
+
+def help_goes_to_standard_output():
+    wrong = []
+    for words, part in ((["--help"], b"run"), (["help"], b"run"), (["run", "--help"], b"--memory"),
+                        (["help", "run"], b"--memory"), (["version"], b"pagoda "),
+                        (["run", "--page-table", "help"], b"radix")):
+        done = pagoda(*words)
+        if done.returncode != 0 or part not in done.stdout or done.stderr:
+            wrong.append("%r: %r" % (words, done))
+    return wrong
+
+
+def mistakes_are_one_line_and_status_2():
+    return (one_line(pagoda(), "pagoda help") +
+            one_line(pagoda("fly"), "no command 'fly'") +
+            one_line(pagoda("--fly"), "pagoda help") +
+            one_line(pagoda("help", "fly"), "no command 'fly'") +
+            one_line(pagoda("run"), "no program given") +
+            one_line(pagoda("run", "--memroy", "1M", "true"), "--memory?") +
+            one_line(pagoda("run", "--memory", "1", "true"), "too small"))
+
+
+def programs_that_cannot_run_are_one_line_and_status_2():
+    with open(scratch("text"), "w", encoding="ascii") as f:
+        f.write("neither ELF nor script\n")
+    os.chmod(scratch("text"), 0o755)
+    with open(scratch("locked"), "w", encoding="ascii") as f:
+        f.write("x")
+    os.chmod(scratch("locked"), 0o644)
+    return (one_line(pagoda("run", "--", "/no/such/program"), "/no/such/program") +
+            one_line(pagoda("run", "--", "no-such-program-in-path"), "no-such-program-in-path") +
+            one_line(pagoda("run", "--", scratch("text")), "text") +
+            one_line(pagoda("run", "--", scratch("locked")), "locked") +
+            one_line(pagoda("run", "--", SCRATCH), os.path.basename(SCRATCH)))
+
+
+def outputs_that_cannot_be_written_are_one_line_and_status_2():
+    return (one_line(pagoda("run", "--quiet", "--json", "/no/such/folder/x", "true"), "/no/such/folder/x") +
+            one_line(pagoda("run", "--output", "/no/such/folder/x", "true"), "/no/such/folder/x") +
+            one_line(pagoda("run", "--quiet", "--json", "/dev/full", "true"), "/dev/full"))
+
+
+def streams_of_the_program_are_untouched():
+    done = pagoda("run", "--quiet", "--", "sh", "-c", "echo out; echo err >&2")
+    if (done.stdout, done.stderr, done.returncode) != (b"out\n", b"err\n", 0):
+        return ["%r" % done]
+    return []
+
+
+def status_is_the_programs():
+    wrong = []
+    for n in (0, 1, 2, 77, 255):
+        done = pagoda("run", "--quiet", "--", "sh", "-c", "exit %d" % n)
+        if done.returncode != n:
+            wrong.append("exit %d: %d" % (n, done.returncode))
+    done = pagoda("run", "--quiet", "--", "sh", "-c", "kill -TERM $$")
+    if done.returncode != 128 + 15 or b"SIGTERM" not in done.stderr:
+        wrong.append("SIGTERM: %r" % done)
+    return wrong
+
+
+def summary_goes_where_it_is_asked_to():
+    to_stderr = pagoda("run", "--", "true")
+    to_file = pagoda("run", "--output", scratch("summary"), "--", "true")
+    quiet = pagoda("run", "--quiet", "--", "true")
+    with open(scratch("summary"), encoding="utf-8") as f:
+        text = f.read()
+    wrong = []
+    for part in ("virtual (VSZ)", "resident (RSS)", "page table", "zero fill", "hit rate",
+                 "instructions", "who caused the faults"):
+        if part not in to_stderr.stderr.decode() or part not in text:
+            wrong.append("no %r in the summary" % part)
+    if to_stderr.stdout or to_file.stdout or to_file.stderr or quiet.stdout or quiet.stderr:
+        wrong.append("something went elsewhere: %r %r %r" % (to_stderr.stdout, to_file, quiet))
+    wide = [line for line in text.split("\n") if len(line) > 100]
+    return wrong + ["wider than 100: %r" % line for line in wide]
+
+
+def summary_survives_a_program_that_closes_its_streams():
+    done = pagoda("run", "--", "sh", "-c", "exec 2>&- 1>&- 0>&-; exit 3")
+    return [] if done.returncode == 3 and b"page faults" in done.stderr else ["%r" % done]
+
+
+def deaths_are_one_line_with_a_cause():
+    crash, wrong = compiled("crash"), []
+    for kind, status, parts in (
+            ("null", 139, ("SIGSEGV", "write of 0x0", "nothing is mapped", "write_null", "crash.c")),
+            ("readonly", 139, ("SIGSEGV", "does not allow", "r-x", "write_text")),
+            ("stack", 139, ("SIGSEGV", "stack overflow", "recurse")),
+            ("memory", 137, ("out of memory",))):
+        done = pagoda("run", "--quiet", "--memory", "16M", "--", crash, kind)
+        text = done.stderr.decode()
+        if done.returncode != status or text.count("\n") != 1:
+            wrong.append("%s: %r" % (kind, done))
+        wrong += ["%s: no %r in %r" % (kind, p, text) for p in parts if p not in text]
+    return wrong
+
+
+def instruction_illegal_is_shown_with_its_bytes():
+    with open(scratch("ill.c"), "w", encoding="ascii") as f:
+        f.write("int main(void) { __asm__ volatile(\"ud2\"); return 0; }\n")
+    subprocess.run(["cc", "-o", scratch("ill"), scratch("ill.c")], check=True)
+    done = pagoda("run", "--quiet", "--", scratch("ill"))
+    fine = done.returncode == 132 and b"SIGILL" in done.stderr and b"0f 0b" in done.stderr
+    return [] if fine else ["%r" % done]
+
+
+def json_any_name_is_well_formed():
+    nasty = ['"', "\\", "\n", "\x01\x7f", "\u00e9\u20ac\U0001f600", b"\xff\xfe\xc0\x80\xed\xa0\x80", b"\xe2\x82"]
+    f = figures("--", "true", *nasty)
+    want = ["true"] + nasty[:5] + ["\ufffd" * 7, "\ufffd" * 2]
+    return [] if f["arguments"] == want else ["%r" % f["arguments"]]
+
+
+def figures_add_up():
+    wrong = []
+    kinds = ("soft", "zero_read", "zero_fill", "file_cache", "file_disk", "copy", "swap_in")
+    for words in (["--", "true"], ["--", "ls", "-l", "/"], ["--memory", "32M", "--", "sort", "/etc/passwd"]):
+        f = figures(*words)
+        faults = f["faults"]
+        for name, ok in (
+                ("kinds", sum(faults[k] for k in kinds) == faults["all"]),
+                ("minor and major", faults["minor"] + faults["major"] == faults["all"]),
+                ("functions", sum(r["faults"] for r in f["functions"]) == faults["all"]),
+                ("places", sum(r["faults"] for r in f["places"]) == faults["all"]),
+                ("places by kind", all(sum(r[k] for r in f["places"]) == faults[k] for k in kinds)),
+                ("pages in", sum(r["pages_in"] for r in f["places"]) == faults["pages_in"]),
+                ("RSS", f["memory"]["rss_bytes"] == sum(
+                    f["memory"]["rss_%s_bytes" % k] for k in ("anon", "file", "shmem"))),
+                ("RSS by region", f["memory"]["rss_bytes"] == sum(
+                    r["resident_bytes"] for r in f["regions"])),
+                ("VSZ by region", f["memory"]["vsz_bytes"] == sum(
+                    int(r["end"], 16) - int(r["start"], 16) for r in f["regions"])),
+                ("RSS below VSZ", f["memory"]["rss_peak_bytes"] <= f["memory"]["vsz_peak_bytes"]),
+                ("RSS in frames", f["memory"]["rss_peak_bytes"] <=
+                    f["memory"]["frames_used_peak"] * 4096),
+                ("frames", f["memory"]["frames_used_peak"] <= f["memory"]["frames_total"]),
+                ("misses", f["translation"]["l1_data_misses"] <= f["translation"]["data_lookups"]),
+                ("second level", f["translation"]["l2_lookups"] == f["translation"]["l1_data_misses"] +
+                    f["translation"]["l1_fetch_misses"]),
+                ("walks", f["translation"]["walk_references"] <=
+                    4 * (f["translation"]["walks"] + f["translation"]["dirty_walks"]))):
+            if not ok:
+                wrong.append("%r: %s: %r %r %r" % (words, name, faults, f["memory"], f["translation"]))
+    return wrong
+
+
+def timeless(f):
+    for key in ("wall_seconds", "user_seconds", "system_seconds"):
+        del f["execution"][key]
+    return f
+
+
+def figures_of_two_runs_are_the_same():
+    words = ["--", compiled("stride"), "300", "20"]
+    first, second = timeless(figures(*words)), timeless(figures(*words))
+    return [] if first == second else ["%r\n%r" % (first, second)]
+
+
+def fast_mode_has_the_same_faults_and_no_tlb():
+    words = ["--", compiled("touch"), "1000", "100", "50"]
+    exact, fast = figures(*words), figures("--fast", *words)
+    summary = pagoda("run", "--fast", *words).stderr.decode()
+    wrong = []
+    if fast["translation"] is not None or fast["execution"]["loads"] is not None:
+        wrong.append("fast mode has figures that it cannot have")
+    if "absent" not in summary or "hit rate" in summary:
+        wrong.append("the summary of fast mode does not say that TLB figures are absent")
+    for key in ("zero_read", "zero_fill", "file_cache", "file_disk", "copy", "pages_in"):
+        if exact["faults"][key] != fast["faults"][key]:
+            wrong.append("%s: %d exactly, %d fast" % (key, exact["faults"][key], fast["faults"][key]))
+    if exact["memory"]["rss_peak_bytes"] != fast["memory"]["rss_peak_bytes"]:
+        wrong.append("RSS: %r %r" % (exact["memory"], fast["memory"]))
+    return wrong
+
+
+def tlb_smaller_misses_more():
+    words = ["--", compiled("stride"), "300", "20"]
+    small, large = figures("--tlb", "16x4", *words), figures("--tlb", "512x8", *words)
+    wrong = []
+    # 300 pages in turn: 16 entries hold none of them until its next turn, 512 hold all
+    if small["translation"]["l1_data_misses"] < 300 * 20:
+        wrong.append("a TLB of 16 entries: %r" % small["translation"])
+    if large["translation"]["l1_data_misses"] > 300 * 10:
+        wrong.append("a TLB of 512 entries: %r" % large["translation"])
+    if small["machine"]["tlb"]["l2"] is not None or small["translation"]["l2_misses"] is not None:
+        wrong.append("a second level that is not there")
+    return wrong
+
+
+def page_table_of_five_levels_walks_five():
+    words = ["--tlb", "16x4", "--page-table"]
+    command = ["--", compiled("stride"), "64", "4"]
+    four, five = figures(*words, "radix:4", *command), figures(*words, "radix:5", *command)
+    wrong = []
+    if five["faults"] != four["faults"]:
+        wrong.append("faults differ: %r %r" % (four["faults"], five["faults"]))
+    if five["memory"]["page_table_frames_peak"] != four["memory"]["page_table_frames_peak"] + 1:
+        wrong.append("nodes: %r %r" % (four["memory"], five["memory"]))
+    if not five["translation"]["walk_references"] > four["translation"]["walk_references"]:
+        wrong.append("references: %r %r" % (four["translation"], five["translation"]))
+    return wrong
+
+
+def traces_have_each_fault_once():
+    f = figures("--trace-faults=" + scratch("lines"), "--explain=" + scratch("steps"), "--", "true")
+    with open(scratch("lines"), encoding="utf-8") as lines:
+        rows = [line for line in lines if not line.startswith("#")]
+    with open(scratch("steps"), encoding="utf-8") as steps:
+        text = steps.read()
+    wrong = []
+    if len(rows) != f["faults"]["all"]:
+        wrong.append("%d lines, %d faults" % (len(rows), f["faults"]["all"]))
+    if text.count("\nfault ") + text.startswith("fault ") != f["faults"]["all"]:
+        wrong.append("%d explained" % text.count("fault "))
+    for step in ("1 reference", "2 trap", "3 find", "4 frame", "5 fill", "6 tables", "7 resume"):
+        if text.count("  " + step) != f["faults"]["all"]:
+            wrong.append("step %r is there %d times" % (step, text.count("  " + step)))
+    if sum("zero fill" in row for row in rows) != f["faults"]["zero_fill"]:
+        wrong.append("zero fills: %d" % sum("zero fill" in row for row in rows))
+    return wrong
+
+
+def traces_do_not_alter_what_they_watch():
+    plain = timeless(figures("--", "ls", "/"))
+    traced = timeless(figures("--trace-faults=" + scratch("lines"), "--explain=" + scratch("steps"),
+                              "--trace-calls=" + scratch("calls"), "--", "ls", "/"))
+    return [] if plain == traced else ["%r\n%r" % (plain, traced)]
+
+
+def calls_unknown_are_named_when_verbose():
+    with open(scratch("call.c"), "w", encoding="ascii") as f:
+        f.write("#include <unistd.h>\n#include <sys/syscall.h>\n#include <errno.h>\n"
+                "int main(void) { return syscall(999) == -1 && errno == ENOSYS ? 0 : 1; }\n")
+    subprocess.run(["cc", "-o", scratch("call"), scratch("call.c")], check=True)
+    quiet = pagoda("run", "--quiet", "--", scratch("call"))
+    verbose = pagoda("run", "--quiet", "--verbose", "--", scratch("call"))
+    wrong = []
+    if quiet.returncode != 0 or quiet.stderr:
+        wrong.append("%r" % quiet)
+    if verbose.returncode != 0 or b"999" not in verbose.stderr:
+        wrong.append("%r" % verbose)
+    return wrong
+
+
+CASES = [
+    help_goes_to_standard_output,
+    mistakes_are_one_line_and_status_2,
+    programs_that_cannot_run_are_one_line_and_status_2,
+    outputs_that_cannot_be_written_are_one_line_and_status_2,
+    streams_of_the_program_are_untouched,
+    status_is_the_programs,
+    summary_goes_where_it_is_asked_to,
+    summary_survives_a_program_that_closes_its_streams,
+    deaths_are_one_line_with_a_cause,
+    instruction_illegal_is_shown_with_its_bytes,
+    json_any_name_is_well_formed,
+    figures_add_up,
+    figures_of_two_runs_are_the_same,
+    fast_mode_has_the_same_faults_and_no_tlb,
+    tlb_smaller_misses_more,
+    page_table_of_five_levels_walks_five,
+    traces_have_each_fault_once,
+    traces_do_not_alter_what_they_watch,
+    calls_unknown_are_named_when_verbose,
+]
+
+
+def main():
+    os.makedirs(SCRATCH, exist_ok=True)
+    failed = 0
+    print("1..%d" % len(CASES), flush=True)
+    for number, case in enumerate(CASES, 1):
+        try:
+            wrong = case()
+        except (AssertionError, subprocess.SubprocessError, OSError, ValueError, KeyError) as problem:
+            wrong = ["%s: %s" % (type(problem).__name__, problem)]
+        failed += bool(wrong)
+        print("%s %d - %s" % ("not ok" if wrong else "ok", number, case.__name__), flush=True)
+        for complaint in wrong:
+            for line in str(complaint).split("\n"):
+                print("#   " + line[:2000], flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

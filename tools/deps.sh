@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Installs the Debian 12 packages that are missing, by set: build, test, bench (default: all).
+# When all are there it only asks dpkg and is done in some milliseconds.
+set -euo pipefail
+
+build="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libdw-dev libelf-dev libcmocka-dev python3"
+test="clang clang-format clang-tidy mandoc sqlite3 lua5.4 busybox-static musl-tools golang-go
+	bc xz-utils gawk perl openssl"
+bench="qemu-user valgrind sqlite3 gzip"
+
+wanted=""
+for set in "${@:-build test bench}"; do
+	for name in $set; do
+		case $name in
+		build) wanted+=" $build" ;;
+		test) wanted+=" $test" ;;
+		bench) wanted+=" $bench" ;;
+		*)
+			echo "deps.sh: no set '$name'; sets are build, test, bench" >&2
+			exit 2
+			;;
+		esac
+	done
+done
+
+if ! command -v dpkg-query > /dev/null; then
+	echo "deps.sh: this is not a Debian system; needed are:" $wanted >&2
+	exit 0
+fi
+
+there=" $({ dpkg-query -W -f='${db:Status-Status} ${binary:Package}\n' $wanted 2> /dev/null || true; } |
+	sed -n 's/^installed \([^:]*\).*/\1/p' | tr '\n' ' ')"
+missing=""
+for package in $wanted; do
+	case $there in
+	*" $package "*) ;;
+	*) missing+=" $package" ;;
+	esac
+done
+[ -z "$missing" ] && exit 0
+
+sudo=""
+if [ "$(id -u)" != 0 ]; then
+	if ! command -v sudo > /dev/null; then
+		echo "deps.sh: as root, install:$missing" >&2
+		exit 1
+	fi
+	sudo="sudo"
+fi
+
+echo "deps.sh: installing$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq < /dev/null
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
+	< /dev/null > /dev/null
