@@ -75,8 +75,9 @@ def blocks_of(path, root, pagoda, update):
             wrong, out = [], []
             for command, expected in commands(found.group(1)):
                 got = run(command, folder, environment)
-                out += ["$ " + command] + got
-                if not matches(expected, got):
+                fine = matches(expected, got)  # what is right stays as it is written
+                out += ["$ " + command] + (expected if fine else got)
+                if not fine:
                     wrong += ["$ " + command] + ["- " + line for line in expected] + \
                         ["+ " + line for line in got]
             results.append((name, wrong))
