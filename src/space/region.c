@@ -8,9 +8,10 @@
  *
  * Invariants (pg_space_check):
  *   G1 regions are page-aligned, not empty, within [lo, hi), in order and do not overlap.
- *   G2 gap is what lies free between the region before (or lo) and start, less the guard of a
- * stack. G3 max_gap is the greatest gap in the subtree. G4 only private regions have anons, with
- * indices inside the region. G5 a region is on the list of its object, and only there.
+ *   G2 gap is what lies free between the region before (or lo) and start, less a stack's guard.
+ *   G3 max_gap is the greatest gap in the subtree.
+ *   G4 only private regions have anons, with indices inside the region.
+ *   G5 a region is on the list of its object, and only there.
  *
  * Merging follows Linux 6.16 (mm/vma.c) as far as /proc/self/maps shows it. One thing cannot be
  * followed: Linux does not merge mappings of one file made through two opens of it; here an object
