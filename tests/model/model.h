@@ -79,6 +79,7 @@ struct m_event {
 };
 
 struct model {
+	int top; /* mmap_top, in pages above lo */
 	struct m_space space[SPACES];
 	struct m_object object[OBJECTS];
 	int last_anon_id;
@@ -121,7 +122,7 @@ struct outcome {
 	uint64_t addr;
 };
 
-void model_init(struct model *m, int max_regions);
+void model_init(struct model *m, int max_regions, int top);
 void model_free(struct model *m);
 struct outcome model_apply(struct model *m, const struct op *op);
 /* The region of a page, or NULL. */

@@ -83,7 +83,7 @@ static void space_begin(struct rig *r, int i)
 {
 	struct pg_space_config c = {.lo = {LO},
 		.hi = {LO + PAGES * 4096},
-		.mmap_top = {LO + TOP * 4096},
+		.mmap_top = {LO + (uint64_t)r->top * 4096},
 		.stack_limit_bytes = STACK_LIMIT * 4096 + 100,
 		.stack_gap_bytes = STACK_GAP * 4096,
 		.max_regions = (uint64_t)r->max_regions};
@@ -95,7 +95,8 @@ static void space_begin(struct rig *r, int i)
 	pg_space_attach(r->space[i], &r->link[i].link);
 }
 
-void rig_init(struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions)
+void rig_init(
+	struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions, int top)
 {
 	struct pg_vm_config c = {.memory_bytes = memory,
 		.form = form,
@@ -118,6 +119,7 @@ void rig_init(struct rig *r, uint64_t memory, const struct pg_table_form *form, 
 		    &r->object[FILES], &existed))
 		abort();
 	r->max_regions = max_regions;
+	r->top = top;
 	space_begin(r, 0);
 	pg_space_set_brk_start(r->space[0], (pg_va){LO + 8 * 4096});
 }
