@@ -313,12 +313,14 @@ static void truncate_anons(struct region *r, uint64_t first)
 		return;
 	pg_pages_remove(r, vpn + (from - r->index), vpn + pages);
 	/*
-	 * Without memory to unshare, the copies stay: no entry names them, and a fault beyond the
-	 * end is refused before it looks for them.
+	 * When the host has no memory to unshare the layer, the copies stay. No entry names them,
+	 * and fault.c looks at the size first; only if the file grows again could they be seen.
 	 */
 	if (!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, from) &&
 		!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, last))
 		pg_sparse_erase(&s->vm->anon_kind, &r->anons, from, last);
+	else
+		r->overhang = true;
 }
 
 void pg_object_truncated(struct pg_object *o, uint64_t new_size)

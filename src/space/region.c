@@ -263,6 +263,7 @@ int pg_region_split(struct pg_space *s, struct region *r, uint64_t at, struct re
 	up->anon_forked = r->anon_forked;
 	up->charged = r->charged;
 	up->touched = r->touched;
+	up->overhang = r->overhang;
 	if (r->pub.object) {
 		pg_region_link_object(up, r->pub.object);
 		up->pub.offset = index << PG_PAGE_SHIFT;
@@ -285,6 +286,7 @@ static void absorb(struct pg_space *s, struct region *r, struct region *next)
 	else
 		r->pub.resident_pages += next->pub.resident_pages;
 	r->touched = r->touched || next->touched;
+	r->overhang = r->overhang || next->overhang;
 	if (!r->anon_id) {
 		r->anon_id = next->anon_id;
 		r->anon_forked = next->anon_forked;

@@ -422,6 +422,37 @@ static enum pg_fault_end fault(
 	return e.end;
 }
 
+bool model_peek(struct model *m, struct m_space *s, int page, uint8_t *bytes)
+{
+	struct m_region *r = model_region(s, page);
+	struct m_object *o;
+	long index;
+
+	memset(bytes, 0, PROBES);
+	if (!r || !r->prot)
+		return false;
+	if (is_private(r) && s->page[page].anon) {
+		memcpy(bytes, s->page[page].anon->byte, PROBES);
+		return true;
+	}
+	if (r->object < 0)
+		return true;
+	o = &m->object[r->object];
+	index = index_of(r, page);
+	if ((uint64_t)index >= (o->size + 4095) / 4096 || (o->broken[index] && !o->cached[index]))
+		return false;
+	memcpy(bytes, o->byte[index], PROBES);
+	return true;
+}
+
+void model_grow(struct model *m, struct m_space *s, int page)
+{
+	bool overflow;
+
+	if (!grow(s, &s->region[position(s, page)], page, &overflow))
+		abort();
+}
+
 /* ---- the operations */
 
 static int page_of(uint64_t a)

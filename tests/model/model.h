@@ -129,6 +129,10 @@ struct outcome model_apply(struct model *m, const struct op *op);
 struct m_region *model_region(struct m_space *s, int page);
 /* The probed bytes of a page that has an entry. */
 const uint8_t *model_bytes(struct model *m, struct m_space *s, int page);
+/* What a read of a page finds: its probed bytes, or false: it is refused. */
+bool model_peek(struct model *m, struct m_space *s, int page, uint8_t *bytes);
+/* The stack above `page` grows down to it. */
+void model_grow(struct model *m, struct m_space *s, int page);
 /* What op writes at byte `at` of the space. */
 uint8_t op_byte(const struct op *op, uint64_t at);
 

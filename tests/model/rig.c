@@ -220,6 +220,8 @@ static int fork_space(struct rig *r, const struct op *op)
 	int err;
 
 	space_begin(r, op->other);
+	if (r->arm)
+		r->arm();
 	err = pg_space_fork(r->space[op->space], r->space[op->other]);
 	if (err)
 		space_end(r, op->other);
@@ -233,6 +235,8 @@ static struct outcome apply(struct rig *r, const struct op *op)
 	struct outcome out = {0, 0};
 	pg_va a = {op->addr};
 
+	if (r->arm && op->kind != OP_FORK)
+		r->arm();
 	switch (op->kind) {
 	case OP_MAP:
 		out.result = pg_space_map(

@@ -35,6 +35,7 @@ struct rig {
 	/* What a TLB that is never told would still believe: frame + 1 by page. */
 	uint32_t stale[SPACES][PAGES];
 	int max_regions, top;
+	void (*arm)(void); /* called right before the call under test; NULL: nothing */
 	struct m_event event[EVENTS];
 	int events;
 };
