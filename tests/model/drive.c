@@ -438,3 +438,106 @@ void run_end(struct run *t)
 		rig_free(t->r);
 	model_free(t->m);
 }
+
+/* ---- when memory is short */
+
+bool op_is_access(const struct op *op)
+{
+	return op->kind == OP_READ || op->kind == OP_WRITE || op->kind == OP_FAULT;
+}
+
+/* Makes the model forget what a machine short of memory may drop, or may have brought in before. */
+static void forgive_space(struct run *t, int i)
+{
+	struct m_space *m = &t->m->space[i];
+	struct pg_space_stats st;
+
+	for (int p = 0; p < PAGES; p++) {
+		pg_pte e;
+		pg_pfn f = pg_space_resident(t->r->space[i], (pg_va){LO + (uint64_t)p * 4096}, &e);
+
+		if ((m->page[p].entry == FILE_PAGE || t->op.kind == OP_REMAP) && pg_pfn_is_none(f))
+			m->page[p].entry = NONE;
+		if (m->page[p].writable && !(e & PG_PTE_RW))
+			m->page[p].writable = false; /* a fork that failed protects pages first */
+	}
+	pg_space_stats(t->r->space[i], &st);
+	memcpy(m->faults, st.faults, sizeof m->faults);
+	m->refused = st.faults_refused;
+	m->copies = st.copies;
+	m->pages_in = st.pages_in;
+	m->minor = st.minor;
+	m->major = st.major;
+	m->by_kernel = st.faults_by_kernel;
+}
+
+/* Dirty pages that no table names may have been written back when a child that failed went. */
+static void forgive_file(struct run *t, int o)
+{
+	struct m_object *m = &t->m->object[o];
+
+	for (int i = 0; i < OBJECT_PAGES; i++) {
+		for (int k = 0; m->dirty[i] && k < PROBES; k++) {
+			uint8_t now = t->r->file[o].bytes[i * 4096 + (int)probe_at[k]];
+
+			if (now == m->byte[i][k])
+				m->disk[i][k] = now;
+		}
+	}
+}
+
+void run_forgive(struct run *t)
+{
+	for (int o = 0; o < FILES && t->op.kind == OP_FORK; o++)
+		forgive_file(t, o);
+	for (int i = 0; i < SPACES; i++) {
+		if (t->r->space[i])
+			forgive_space(t, i);
+	}
+	for (int o = 0; o < OBJECTS; o++) {
+		for (int i = 0; t->m->object[o].used && t->r->object[o] && i < OBJECT_PAGES; i++)
+			t->m->object[o].cached[i] =
+				!pg_pfn_is_none(pg_object_page(t->r->object[o], (uint64_t)i));
+	}
+}
+
+/* Rights and contents of every page, by reading them. */
+static void compare_contents(struct run *t, int i)
+{
+	for (int p = 0; p < PAGES; p++) {
+		struct m_region *m = model_region(&t->m->space[i], p);
+		pg_va a = {LO + (uint64_t)p * 4096};
+		uint8_t want[PROBES], got[4096];
+		struct pg_region r;
+		bool there = pg_space_find(t->r->space[i], a, false, &r), readable;
+
+		if (there != (m != NULL) || (m && (r.prot != m->prot || r.max_prot != m->max_prot ||
+							  r.flags != m->flags))) {
+			run_differ(t, "space %d page %d: region or rights after a failure", i, p);
+			return;
+		}
+		if (!m)
+			continue; /* not to be touched: a stack above would grow */
+		readable = model_peek(t->m, &t->m->space[i], p, want);
+		if (readable != (pg_space_read(t->r->space[i], got, a, 4096, 0) == 4096)) {
+			run_differ(t, "space %d page %d: readable or not after a failure", i, p);
+			return;
+		}
+		for (int k = 0; readable && k < PROBES; k++) {
+			if (got[probe_at[k]] != want[k])
+				run_differ(t, "space %d page %d: contents after a failure", i, p);
+		}
+	}
+}
+
+void run_compare_contents(struct run *t)
+{
+	for (int i = 0; i < SPACES && !t->broken; i++) {
+		const char *bad = t->r->space[i] ? pg_space_check(t->r->space[i]) : NULL;
+
+		if (bad)
+			run_differ(t, "space %d after a failure: %s", i, bad);
+		else if (t->r->space[i])
+			compare_contents(t, i);
+	}
+}

@@ -32,6 +32,16 @@ void run_choose(struct run *t);
 /* Every fault's case, kind and end in order, of the operation applied last. */
 void run_compare_events(struct run *t);
 void run_compare(struct run *t);
+/*
+ * Makes the model agree where a machine short of memory may differ: clean file pages have left the
+ * cache or were brought in before the operation failed, entries were forgotten by a move, a fork
+ * that failed has protected pages and written files back. Counts of faults are taken over.
+ */
+void run_forgive(struct run *t);
+/* Rights and contents of every page, by reading them, and pg_space_check(); not counts and bounds.
+ */
+void run_compare_contents(struct run *t);
+bool op_is_access(const struct op *op);
 /* Prints what differs, once. */
 void run_differ(struct run *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 uint64_t run_below(struct run *t, uint64_t n);

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LO ((uint64_t)FIRST * 4096)
 #define STEPS 40
 #define SEQUENCES 120
 
@@ -68,108 +67,12 @@ static void arm(void)
 	countdown = wanted;
 }
 
-/* Makes the model forget what a machine short of memory may drop, or may have brought in before. */
-static void forgive_space(struct run *t, int i)
-{
-	struct m_space *m = &t->m->space[i];
-	struct pg_space_stats st;
-
-	for (int p = 0; p < PAGES; p++) {
-		pg_pte e;
-		pg_pfn f = pg_space_resident(t->r->space[i], (pg_va){LO + (uint64_t)p * 4096}, &e);
-
-		if (m->page[p].entry == FILE_PAGE && pg_pfn_is_none(f))
-			m->page[p].entry = NONE;
-		if (m->page[p].writable && !(e & PG_PTE_RW))
-			m->page[p].writable = false; /* a fork that failed protects pages first */
-	}
-	pg_space_stats(t->r->space[i], &st);
-	m->refused = st.faults_refused;
-	m->pages_in = st.pages_in;
-}
-
-/* Dirty pages that no table names may have been written back when a child that failed went. */
-static void forgive_file(struct run *t, int o)
-{
-	struct m_object *m = &t->m->object[o];
-
-	for (int i = 0; i < OBJECT_PAGES; i++) {
-		for (int k = 0; m->dirty[i] && k < PROBES; k++) {
-			uint8_t now = t->r->file[o].bytes[i * 4096 + (int)probe_at[k]];
-
-			if (now == m->byte[i][k])
-				m->disk[i][k] = now;
-		}
-	}
-}
-
-static void forgive(struct run *t)
-{
-	for (int o = 0; o < FILES && t->op.kind == OP_FORK; o++)
-		forgive_file(t, o);
-	for (int i = 0; i < SPACES; i++) {
-		if (t->r->space[i])
-			forgive_space(t, i);
-	}
-	for (int o = 0; o < OBJECTS; o++) {
-		for (int i = 0; t->m->object[o].used && t->r->object[o] && i < OBJECT_PAGES; i++)
-			t->m->object[o].cached[i] =
-				!pg_pfn_is_none(pg_object_page(t->r->object[o], (uint64_t)i));
-	}
-}
-
-/* Rights and contents of every page, by reading them. */
-static void compare_contents(struct run *t, int i)
-{
-	for (int p = 0; p < PAGES; p++) {
-		struct m_region *m = model_region(&t->m->space[i], p);
-		pg_va a = {LO + (uint64_t)p * 4096};
-		uint8_t want[PROBES], got[4096];
-		struct pg_region r;
-		bool there = pg_space_find(t->r->space[i], a, false, &r), readable;
-
-		if (there != (m != NULL) || (m && (r.prot != m->prot || r.max_prot != m->max_prot ||
-							  r.flags != m->flags))) {
-			run_differ(t, "space %d page %d: region or rights after a failure", i, p);
-			return;
-		}
-		if (!m)
-			continue; /* not to be touched: a stack above would grow */
-		readable = model_peek(t->m, &t->m->space[i], p, want);
-		if (readable != (pg_space_read(t->r->space[i], got, a, 4096, 0) == 4096)) {
-			run_differ(t, "space %d page %d: readable or not after a failure", i, p);
-			return;
-		}
-		for (int k = 0; readable && k < PROBES; k++) {
-			if (got[probe_at[k]] != want[k])
-				run_differ(t, "space %d page %d: contents after a failure", i, p);
-		}
-	}
-}
-
-static void compare_loosely(struct run *t)
-{
-	for (int i = 0; i < SPACES && !t->broken; i++) {
-		const char *bad = t->r->space[i] ? pg_space_check(t->r->space[i]) : NULL;
-
-		if (bad)
-			run_differ(t, "space %d after a failure: %s", i, bad);
-		else if (t->r->space[i])
-			compare_contents(t, i);
-	}
-}
-
-static bool is_access(const struct op *op)
-{
-	return op->kind == OP_READ || op->kind == OP_WRITE || op->kind == OP_FAULT;
-}
-
 /* Done, or refused for another reason than memory. */
 static bool succeeded(const struct run *t, const struct op *op, struct outcome got)
 {
 	if (op->kind == OP_BRK)
 		return got.addr == op->addr;
-	if (is_access(op))
+	if (op_is_access(op))
 		return got.result == (int64_t)op->len ||
 		       (t->r->events && t->r->event[t->r->events - 1].end != PG_FAULT_OOM);
 	return got.result == 0;
@@ -177,7 +80,7 @@ static bool succeeded(const struct run *t, const struct op *op, struct outcome g
 
 static void expect_failure(struct run *t, struct outcome got)
 {
-	if (is_access(&t->op)) {
+	if (op_is_access(&t->op)) {
 		if (got.result != 0 || !t->r->events ||
 			t->r->event[t->r->events - 1].end != PG_FAULT_OOM)
 			run_differ(t, "an access failed otherwise than for want of memory");
@@ -194,7 +97,7 @@ static bool step(struct run *t)
 	struct outcome got, want;
 
 	run_choose(t);
-	if (is_access(&t->op) && (t->op.addr & 4095) + t->op.len > 4096)
+	if (op_is_access(&t->op) && (t->op.addr & 4095) + t->op.len > 4096)
 		t->op.len = 4096 - (t->op.addr & 4095); /* one page: it is done or not */
 	keep_failing = run_chance(t, 50);
 	t->r->arm = arm;
@@ -206,7 +109,7 @@ static bool step(struct run *t)
 			break;
 		fired = false;
 		expect_failure(t, got);
-		forgive(t);
+		run_forgive(t);
 		run_compare(t);
 		if (t->broken)
 			return false;
@@ -220,7 +123,7 @@ static bool step(struct run *t)
 	if (!fired)
 		run_compare(t);
 	else
-		compare_loosely(t);
+		run_compare_contents(t);
 	return !fired && !t->broken;
 }
 

@@ -79,7 +79,7 @@ static void forget(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 	}
 }
 
-static void space_begin(struct rig *r, int i)
+static int space_begin(struct rig *r, int i)
 {
 	struct pg_space_config c = {.lo = {LO},
 		.hi = {LO + PAGES * 4096},
@@ -88,11 +88,16 @@ static void space_begin(struct rig *r, int i)
 		.stack_gap_bytes = STACK_GAP * 4096,
 		.max_regions = (uint64_t)r->max_regions};
 
-	if (pg_space_create(r->vm, &c, &r->space[i]))
-		abort();
+	int err = pg_space_create(r->vm, &c, &r->space[i]);
+
+	if (err) {
+		r->space[i] = NULL;
+		return err;
+	}
 	r->link[i] = (struct rig_link){.link = {.invalidate = forget}, .rig = r, .space = i};
 	memset(r->stale[i], 0, sizeof r->stale[i]);
 	pg_space_attach(r->space[i], &r->link[i].link);
+	return 0;
 }
 
 void rig_init(
@@ -120,7 +125,8 @@ void rig_init(
 		abort();
 	r->max_regions = max_regions;
 	r->top = top;
-	space_begin(r, 0);
+	if (space_begin(r, 0))
+		abort();
 	pg_space_set_brk_start(r->space[0], (pg_va){LO + 8 * 4096});
 }
 
@@ -217,9 +223,10 @@ static void truncate_file(struct rig *r, const struct op *op)
 
 static int fork_space(struct rig *r, const struct op *op)
 {
-	int err;
+	int err = space_begin(r, op->other);
 
-	space_begin(r, op->other);
+	if (err)
+		return err;
 	if (r->arm)
 		r->arm();
 	err = pg_space_fork(r->space[op->space], r->space[op->other]);
