@@ -2,8 +2,8 @@
 /*
  * cpu/complex.c: which instruction is executed in C, and by whom; operands and registers.
  *
- * Called by the translator (complex.h) and by the handlers in complex_*.c (complex_internal.h). The table below is the
- * one place that names the instructions. Built with general registers only.
+ * Called by the translator (complex.h) and by the handlers in complex_*.c (complex_internal.h). The
+ * table below is the one place that names the instructions. Built with general registers only.
  */
 #include "cpu/complex_internal.h"
 
@@ -16,19 +16,22 @@ struct row {
 /* Strings, by opcode: Zydis gives movsd and cmpsd of SSE the same names. */
 static bool is_string(const ZydisDecodedInstruction *insn)
 {
-	if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || insn->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+	if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+		insn->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return false;
-	return (insn->opcode >= 0xa4 && insn->opcode <= 0xa7) || (insn->opcode >= 0xaa && insn->opcode <= 0xaf);
+	return (insn->opcode >= 0xa4 && insn->opcode <= 0xa7) ||
+	       (insn->opcode >= 0xaa && insn->opcode <= 0xaf);
 }
 
 static bool is_segment_register(const ZydisDecodedOperand *o)
 {
 	return o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_ES &&
-		o->reg.value <= ZYDIS_REGISTER_GS;
+	       o->reg.value <= ZYDIS_REGISTER_GS;
 }
 
 /* Instructions that are ours only with some operands. */
-static struct row classify_by_operands(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
+static struct row classify_by_operands(
+	const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	const struct row none = {NULL, false};
 	switch (insn->mnemonic) {
@@ -36,9 +39,10 @@ static struct row classify_by_operands(const ZydisDecodedInstruction *insn, cons
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTC:
-		return ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY && ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER ?
-			(struct row){complex_bit_string, false} :
-			none;
+		return ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+				       ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER
+			       ? (struct row){complex_bit_string, false}
+			       : none;
 	case ZYDIS_MNEMONIC_MOV:
 		if (is_segment_register(&ops[0]) || is_segment_register(&ops[1]))
 			return (struct row){complex_segment_move, false};
@@ -54,14 +58,20 @@ static struct row classify_by_operands(const ZydisDecodedInstruction *insn, cons
 		}
 		return none;
 	case ZYDIS_MNEMONIC_PUSH:
-		return is_segment_register(&ops[0]) ? (struct row){complex_segment_push, false} : none;
+		return is_segment_register(&ops[0]) ? (struct row){complex_segment_push, false}
+						    : none;
 	case ZYDIS_MNEMONIC_POP:
-		return is_segment_register(&ops[0]) ? (struct row){complex_segment_pop, false} : none;
+		return is_segment_register(&ops[0]) ? (struct row){complex_segment_pop, false}
+						    : none;
 	case ZYDIS_MNEMONIC_CALL:
 	case ZYDIS_MNEMONIC_JMP:
-		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? (struct row){complex_far_branch, false} : none;
+		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR
+			       ? (struct row){complex_far_branch, false}
+			       : none;
 	case ZYDIS_MNEMONIC_RET:
-		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? (struct row){complex_far_return, false} : none;
+		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR
+			       ? (struct row){complex_far_return, false}
+			       : none;
 	default:
 		return none;
 	}
@@ -467,8 +477,8 @@ pg_va complex_address(const struct complex_op *op, const ZydisDecodedOperand *me
 
 /* Access. */
 
-enum pg_complex_result complex_resolve(struct complex_op *op, pg_va a, unsigned n, bool read, bool write,
-	struct complex_access *out)
+enum pg_complex_result complex_resolve(struct complex_op *op, pg_va a, unsigned n, bool read,
+	bool write, struct complex_access *out)
 {
 	if (!pg_va_is_canonical(a, n))
 		return PG_COMPLEX_GP;

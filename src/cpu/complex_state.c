@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/complex_state.c: the xsave and fxsave families, and the x87 environment (fnsave, fnstenv, frstor, fldenv).
+ * cpu/complex_state.c: the xsave and fxsave families, and the x87 environment (fnsave, fnstenv,
+ * frstor, fldenv).
  *
- * Called by complex.c. The host's own instruction does the work, on a copy: the host's state is set aside, the guest's loaded
- * from regs->x, the guest's instruction executed on a buffer that holds the bytes of the guest's memory, and all
- * put back, within one assembly block, so that no C code runs on the guest's state. What the processor leaves
- * unwritten, how it tracks components in use, and each format are therefore the processor's. What it would refuse is
- * checked before in C, since the host must not take the guest's #GP.
+ * Called by complex.c. The host's own instruction does the work, on a copy: the host's state is set
+ * aside, the guest's loaded from regs->x, the guest's instruction executed on a buffer that holds
+ * the bytes of the guest's memory, and all put back, within one assembly block, so that no C code
+ * runs on the guest's state. What the processor leaves unwritten, how it tracks components in use,
+ * and each format are therefore the processor's. What it would refuse is checked before in C, since
+ * the host must not take the guest's #GP.
  *
- * The x87 instruction and data pointers hold host addresses while copied code runs; the guest sees zeros, whatever it
- * loaded before.
+ * The x87 instruction and data pointers hold host addresses while copied code runs; the guest sees
+ * zeros, whatever it loaded before.
  *
- * Accesses: a save or a restore of n bytes is one access; xsave and xsaveopt read the header too and count as
- * read-modify-write.
+ * Accesses: a save or a restore of n bytes is one access; xsave and xsaveopt read the header too
+ * and count as read-modify-write.
  *
  * Source: Intel SDM vol. 1, 13.7 - 13.10 and 8.1.10; vol. 2, the instructions' pages.
  */
@@ -37,8 +39,8 @@ static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDe
 }
 
 /*
- * Executes `instruction` on buf with the guest's state loaded, eax = rfbm & all. The state it leaves goes to
- * x if `keep`, by XSAVE: XSTATE_BV is then what the processor says is in use.
+ * Executes `instruction` on buf with the guest's state loaded, eax = rfbm & all. The state it
+ * leaves goes to x if `keep`, by XSAVE: XSTATE_BV is then what the processor says is in use.
  */
 #define WITH_GUEST_STATE(instruction, keep)                                                        \
 	__asm__ volatile("xsave64 (%[host])\n\t"                                                   \
@@ -52,8 +54,10 @@ static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDe
 #define KEEP "xsave64 (%[guest])\n\t"
 #define LEAVE ""
 
-/* Executes the instruction of that name on buf; word: its 16-bit form (x87). x is normalised before and after. */
-static void host_execute(ZydisMnemonic mnemonic, bool word, struct pg_xsave *x, struct state_buffer *buf, uint32_t rfbm)
+/* Executes the instruction of that name on buf; word: its 16-bit form (x87). x is normalised before
+ * and after. */
+static void host_execute(ZydisMnemonic mnemonic, bool word, struct pg_xsave *x,
+	struct state_buffer *buf, uint32_t rfbm)
 {
 	uint32_t all = (uint32_t)pg_cpu_guest_xcr0(), eax = all;
 	struct state_buffer host;
@@ -145,8 +149,8 @@ static bool mxcsr_is_valid(const struct state_buffer *buf)
 
 static bool is_fx(ZydisMnemonic m)
 {
-	return m == ZYDIS_MNEMONIC_FXSAVE || m == ZYDIS_MNEMONIC_FXSAVE64 || m == ZYDIS_MNEMONIC_FXRSTOR ||
-		m == ZYDIS_MNEMONIC_FXRSTOR64;
+	return m == ZYDIS_MNEMONIC_FXSAVE || m == ZYDIS_MNEMONIC_FXSAVE64 ||
+	       m == ZYDIS_MNEMONIC_FXRSTOR || m == ZYDIS_MNEMONIC_FXRSTOR64;
 }
 
 static bool is_xsavec(ZydisMnemonic m)
@@ -176,7 +180,8 @@ static uint64_t requested(const struct complex_op *op)
 }
 
 /* #GP for an operand that is not canonical or not aligned. */
-static enum pg_complex_result check_operand(const ZydisDecodedOperand *mem, pg_va a, unsigned n, unsigned align)
+static enum pg_complex_result check_operand(
+	const ZydisDecodedOperand *mem, pg_va a, unsigned n, unsigned align)
 {
 	if (!pg_va_is_canonical(a, n))
 		return pg_operand_fault(mem);
@@ -184,8 +189,9 @@ static enum pg_complex_result check_operand(const ZydisDecodedOperand *mem, pg_v
 }
 
 /*
- * What is accessed of an area, [start, end): all that the requested components may take, whether they are in their
- * initial state or not (the processor may leave out such parts); only the header when none is requested.
+ * What is accessed of an area, [start, end): all that the requested components may take, whether
+ * they are in their initial state or not (the processor may leave out such parts); only the header
+ * when none is requested.
  */
 struct area {
 	unsigned start, end;
@@ -195,7 +201,8 @@ static struct area area_of(ZydisMnemonic m, uint64_t rfbm)
 {
 	if (is_fx(m))
 		return (struct area){0, FXSAVE_BYTES};
-	return (struct area){rfbm ? 0 : IMAGE_XSTATE_BV, rfbm & IMAGE_YMM ? IMAGE_END : XSAVE_HEADER_END};
+	return (struct area){
+		rfbm ? 0 : IMAGE_XSTATE_BV, rfbm & IMAGE_YMM ? IMAGE_END : XSAVE_HEADER_END};
 }
 
 enum pg_complex_result complex_state_save(struct complex_op *op)
@@ -215,7 +222,8 @@ enum pg_complex_result complex_state_save(struct complex_op *op)
 	if (r != PG_COMPLEX_DONE)
 		return r;
 	do
-		r = complex_resolve(op, (pg_va){a.v + area.start}, area.end - area.start, reads, true, &acc);
+		r = complex_resolve(
+			op, (pg_va){a.v + area.start}, area.end - area.start, reads, true, &acc);
 	while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
 		return as_operand(r, mem);
@@ -260,7 +268,8 @@ enum pg_complex_result complex_state_restore(struct complex_op *op)
 	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
 	if (r != PG_COMPLEX_DONE)
 		return r;
-	r = complex_load(op, (pg_va){a.v + area.start}, buf.bytes + area.start, area.end - area.start);
+	r = complex_load(
+		op, (pg_va){a.v + area.start}, buf.bytes + area.start, area.end - area.start);
 	if (r != PG_COMPLEX_DONE)
 		return as_operand(r, mem);
 	if (is_fx(m) ? !mxcsr_is_valid(&buf) : !header_is_valid(&buf, rfbm))

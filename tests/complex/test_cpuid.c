@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/complex/test_cpuid.c: what the guest's processor says of itself, and the instructions whose answer is ours
- * rather than the host's; long repetitions.
+ * tests/complex/test_cpuid.c: what the guest's processor says of itself, and the instructions whose
+ * answer is ours rather than the host's; long repetitions.
  *
- * Guards: the guest is never offered what the engine does not run (an instruction that CPUID denies is illegal); answers do
- * not depend on the host's processor number; C1 and C3 of cpu/complex.h for a rep that takes several calls.
+ * Guards: the guest is never offered what the engine does not run (an instruction that CPUID denies
+ * is illegal); answers do not depend on the host's processor number; C1 and C3 of cpu/complex.h for
+ * a rep that takes several calls.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +31,8 @@ struct flat {
 	uint64_t resolved, hits, loads, stores;
 };
 
-static int flat_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write, struct pg_fragment frag[2], unsigned *frags)
+static int flat_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write,
+	struct pg_fragment frag[2], unsigned *frags)
 {
 	struct flat *f = ctx;
 	uint64_t at = a.v - FLAT_BASE, end = at + n;
@@ -41,7 +43,8 @@ static int flat_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write, s
 		return -1;
 	while (at < end) {
 		uint64_t room = PG_PAGE_SIZE - (at & PG_PAGE_MASK);
-		frag[*frags] = (struct pg_fragment){f->bytes + at, (unsigned)(room < end - at ? room : end - at)};
+		frag[*frags] = (struct pg_fragment){
+			f->bytes + at, (unsigned)(room < end - at ? room : end - at)};
 		at += frag[(*frags)++].n;
 		f->resolved++;
 	}
@@ -110,8 +113,8 @@ static void cpuid_features_are_the_hosts(void **state)
 	static const struct {
 		uint32_t leaf, sub;
 		unsigned words; /* bit i: out[i] holds features */
-	} words[] = {{1, 0, 0xc}, {7, 0, 0xe}, {7, 1, 0xf}, {0xd, 0, 1}, {0xd, 1, 1}, {0x80000001, 0, 0xc},
-		{0x80000008, 0, 2}};
+	} words[] = {{1, 0, 0xc}, {7, 0, 0xe}, {7, 1, 0xf}, {0xd, 0, 1}, {0xd, 1, 1},
+		{0x80000001, 0, 0xc}, {0x80000008, 0, 2}};
 	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		uint32_t guest[4], real[4];
 		pg_cpu_guest_cpuid(words[i].leaf, words[i].sub, guest);
@@ -128,26 +131,32 @@ static void cpuid_what_is_not_run_is_not_offered(void **state)
 	static const struct {
 		uint32_t leaf, sub, word, bits;
 	} masked[] = {
-		{1, 0, ECX, 1u << 3 | 1u << 5 | 1u << 6},                             /* MONITOR, VMX, SMX */
-		{7, 0, EBX, 1u << 2 | 1u << 4 | 1u << 11 | 1u << 14 | 1u << 25},      /* SGX, HLE, RTM, MPX, PT */
-		{7, 0, EBX, 1u << 16 | 1u << 17 | 1u << 21 | 3u << 26 | 1u << 28 | 3u << 30}, /* AVX-512 */
-		{7, 0, ECX, 1u << 1 | 3u << 3 | 1u << 5 | 1u << 6 | 1u << 7},         /* VBMI, PKU, OSPKE, WAITPKG, VBMI2, SHSTK */
-		{7, 0, ECX, 3u << 11 | 1u << 14 | 1u << 16 | 1u << 23 | 1u << 29},    /* VNNI, BITALG, POPCNTDQ, LA57, KL, ENQCMD */
-		{7, 0, EDX, 3u << 2 | 1u << 5 | 1u << 8 | 1u << 16 | 1u << 20},       /* 4VNNIW, 4FMAPS, UINTR, VP2INTERSECT, TSXLDTRK, IBT */
-		{7, 0, EDX, 1u << 22 | 1u << 23 | 3u << 24},                          /* AMX-BF16, AVX512-FP16, AMX */
-		{7, 1, EAX, 1u << 5 | 1u << 17 | 1u << 21},                           /* AVX512-BF16, FRED, AMX-FP16 */
-		{7, 1, EDX, 0xffffffff},                                              /* AVX10, APX and others */
-		{0xd, 0, EAX, ~7u},
-		{0xd, 0, EDX, ~0u},
-		{0xd, 1, EAX, 3u << 3},                                               /* XSAVES, XFD */
-		{0xd, 1, ECX, ~0u},
-		{0xd, 5, EAX, ~0u},
-		{0xd, 17, EAX, ~0u},
-		{0x14, 0, EBX, ~0u},
-		{0x1d, 0, EAX, ~0u},
-		{0x12, 0, EAX, ~0u},
-		{0x80000001, 0, ECX, 1u << 2 | 1u << 11 | 1u << 15 | 1u << 21 | 1u << 29}, /* SVM, XOP, LWP, TBM, MONITORX */
-		{0x80000008, 0, EBX, 1u << 0 | 1u << 4},                              /* CLZERO, RDPRU */
+		{1, 0, ECX, 1u << 3 | 1u << 5 | 1u << 6}, /* MONITOR, VMX, SMX */
+		{7, 0, EBX,
+			1u << 2 | 1u << 4 | 1u << 11 | 1u << 14 |
+				1u << 25}, /* SGX, HLE, RTM, MPX, PT */
+		{7, 0, EBX,
+			1u << 16 | 1u << 17 | 1u << 21 | 3u << 26 | 1u << 28 |
+				3u << 30}, /* AVX-512 */
+		{7, 0, ECX,
+			1u << 1 | 3u << 3 | 1u << 5 | 1u << 6 |
+				1u << 7}, /* VBMI, PKU, OSPKE, WAITPKG, VBMI2, SHSTK */
+		{7, 0, ECX,
+			3u << 11 | 1u << 14 | 1u << 16 | 1u << 23 |
+				1u << 29}, /* VNNI, BITALG, POPCNTDQ, LA57, KL, ENQCMD */
+		{7, 0, EDX,
+			3u << 2 | 1u << 5 | 1u << 8 | 1u << 16 |
+				1u << 20}, /* 4VNNIW, 4FMAPS, UINTR, VP2INTERSECT, TSXLDTRK, IBT */
+		{7, 0, EDX, 1u << 22 | 1u << 23 | 3u << 24}, /* AMX-BF16, AVX512-FP16, AMX */
+		{7, 1, EAX, 1u << 5 | 1u << 17 | 1u << 21},  /* AVX512-BF16, FRED, AMX-FP16 */
+		{7, 1, EDX, 0xffffffff},                     /* AVX10, APX and others */
+		{0xd, 0, EAX, ~7u}, {0xd, 0, EDX, ~0u}, {0xd, 1, EAX, 3u << 3}, /* XSAVES, XFD */
+		{0xd, 1, ECX, ~0u}, {0xd, 5, EAX, ~0u}, {0xd, 17, EAX, ~0u}, {0x14, 0, EBX, ~0u},
+		{0x1d, 0, EAX, ~0u}, {0x12, 0, EAX, ~0u},
+		{0x80000001, 0, ECX,
+			1u << 2 | 1u << 11 | 1u << 15 | 1u << 21 |
+				1u << 29},               /* SVM, XOP, LWP, TBM, MONITORX */
+		{0x80000008, 0, EBX, 1u << 0 | 1u << 4}, /* CLZERO, RDPRU */
 	};
 	for (unsigned i = 0; i < sizeof(masked) / sizeof(masked[0]); i++) {
 		uint32_t guest[4];
@@ -163,13 +172,15 @@ static void cpuid_what_is_run_is_kept(void **state)
 	uint32_t guest[4], real[4];
 	pg_cpu_guest_cpuid(1, 0, guest);
 	host(1, 0, real);
-	uint32_t ecx = 1u << 0 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23 | 1u << 25 | 1u << 26 |
-		1u << 27 | 1u << 28; /* SSE3 .. AVX, FMA, CX16, OSXSAVE */
+	uint32_t ecx = 1u << 0 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23 |
+		       1u << 25 | 1u << 26 | 1u << 27 |
+		       1u << 28; /* SSE3 .. AVX, FMA, CX16, OSXSAVE */
 	assert_int_equal(guest[ECX] & ecx, real[ECX] & ecx);
 	assert_int_equal(guest[EDX] & 0x07808111, real[EDX] & 0x07808111);
 	pg_cpu_guest_cpuid(7, 0, guest);
 	host(7, 0, real);
-	uint32_t ebx = 1u << 0 | 1u << 3 | 1u << 5 | 1u << 8 | 1u << 9; /* FSGSBASE, BMI1, AVX2, BMI2, ERMS */
+	uint32_t ebx = 1u << 0 | 1u << 3 | 1u << 5 | 1u << 8 |
+		       1u << 9; /* FSGSBASE, BMI1, AVX2, BMI2, ERMS */
 	assert_int_equal(guest[EBX] & ebx, real[EBX] & ebx);
 }
 
@@ -200,8 +211,8 @@ static void cpuid_xsave_leaf_agrees_with_xgetbv(void **state)
 static void cpuid_answer_does_not_depend_on_the_processor(void **state)
 {
 	(void)state;
-	static const uint32_t leaves[][2] = {{0, 0}, {1, 0}, {4, 0}, {7, 0}, {0xb, 0}, {0xb, 1}, {0xd, 0}, {0x1f, 0}, {0x1a, 0},
-		{0x80000001, 0}, {0x80000008, 0}, {0x8000001e, 0}};
+	static const uint32_t leaves[][2] = {{0, 0}, {1, 0}, {4, 0}, {7, 0}, {0xb, 0}, {0xb, 1},
+		{0xd, 0}, {0x1f, 0}, {0x1a, 0}, {0x80000001, 0}, {0x80000008, 0}, {0x8000001e, 0}};
 	enum { LEAVES = sizeof(leaves) / sizeof(leaves[0]) };
 	uint32_t first[LEAVES][4];
 	cpu_set_t before, one;
@@ -265,16 +276,16 @@ static void processor_number_is_zero(void **state)
 static void instruction_not_offered_is_illegal(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(RUN(f, 0xc7, 0xf8, 0, 0, 0, 0), PG_COMPLEX_ILLEGAL);   /* xbegin */
-	assert_int_equal(RUN(f, 0x0f, 0x01, 0xd6), PG_COMPLEX_ILLEGAL);         /* xtest */
-	assert_int_equal(RUN(f, 0x0f, 0x01, 0xd5), PG_COMPLEX_ILLEGAL);         /* xend */
-	assert_int_equal(RUN(f, 0xc6, 0xf8, 0), PG_COMPLEX_ILLEGAL);            /* xabort */
-	assert_int_equal(RUN(f, 0x0f, 0xc7, 0x28), PG_COMPLEX_ILLEGAL);         /* xsaves */
-	assert_int_equal(RUN(f, 0x0f, 0x01, 0xee), PG_COMPLEX_ILLEGAL);         /* rdpkru */
-	assert_int_equal(RUN(f, 0xf2, 0x0f, 0x01, 0xe8), PG_COMPLEX_ILLEGAL);   /* xsusldtrk */
-	assert_int_equal(RUN(f, 0x0f, 0x01, 0xfc), PG_COMPLEX_ILLEGAL);         /* clzero */
-	assert_int_equal(RUN(f, 0x0f, 0x01, 0xc1), PG_COMPLEX_ILLEGAL);         /* vmcall */
-	assert_int_equal(RUN(f, 0xf2, 0x0f, 0xae, 0xf0), PG_COMPLEX_ILLEGAL);   /* umwait */
+	assert_int_equal(RUN(f, 0xc7, 0xf8, 0, 0, 0, 0), PG_COMPLEX_ILLEGAL); /* xbegin */
+	assert_int_equal(RUN(f, 0x0f, 0x01, 0xd6), PG_COMPLEX_ILLEGAL);       /* xtest */
+	assert_int_equal(RUN(f, 0x0f, 0x01, 0xd5), PG_COMPLEX_ILLEGAL);       /* xend */
+	assert_int_equal(RUN(f, 0xc6, 0xf8, 0), PG_COMPLEX_ILLEGAL);          /* xabort */
+	assert_int_equal(RUN(f, 0x0f, 0xc7, 0x28), PG_COMPLEX_ILLEGAL);       /* xsaves */
+	assert_int_equal(RUN(f, 0x0f, 0x01, 0xee), PG_COMPLEX_ILLEGAL);       /* rdpkru */
+	assert_int_equal(RUN(f, 0xf2, 0x0f, 0x01, 0xe8), PG_COMPLEX_ILLEGAL); /* xsusldtrk */
+	assert_int_equal(RUN(f, 0x0f, 0x01, 0xfc), PG_COMPLEX_ILLEGAL);       /* clzero */
+	assert_int_equal(RUN(f, 0x0f, 0x01, 0xc1), PG_COMPLEX_ILLEGAL);       /* vmcall */
+	assert_int_equal(RUN(f, 0xf2, 0x0f, 0xae, 0xf0), PG_COMPLEX_ILLEGAL); /* umwait */
 	assert_int_equal(f->regs.rip, 0x400000);
 }
 
@@ -311,7 +322,8 @@ static void segment_other_than_null_is_refused(void **state)
 	assert_int_equal(f->regs.fs_base, 0);
 }
 
-/* A long rep comes back between pages, with rip still on it; in the end every element was counted once. */
+/* A long rep comes back between pages, with rip still on it; in the end every element was counted
+ * once. */
 static void rep_longer_than_its_share_comes_back(void **state)
 {
 	struct fixture *f = *state;
@@ -358,7 +370,8 @@ static void xsave_of_everything_stays_within_xcr0(void **state)
 	assert_int_equal(RUN(f, 0x0f, 0xae, 0x23), PG_COMPLEX_DONE); /* xsave [rbx] */
 	memcpy(&bv, f->flat.bytes + 512, 8);
 	assert_int_equal(bv & ~pg_cpu_guest_xcr0(), 0);
-	assert_int_equal(f->flat.bytes[pg_cpu_guest_xsave_bytes() - 1], pg_cpu_guest_xcr0() & 4 ? 0x22 : 0);
+	assert_int_equal(
+		f->flat.bytes[pg_cpu_guest_xsave_bytes() - 1], pg_cpu_guest_xcr0() & 4 ? 0x22 : 0);
 	assert_int_equal(f->flat.bytes[pg_cpu_guest_xsave_bytes()], 0xee);
 	assert_int_equal(f->flat.loads, 1);
 	assert_int_equal(f->flat.stores, 1);
