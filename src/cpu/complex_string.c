@@ -324,10 +324,12 @@ static enum pg_complex_result one_run(struct string_run *s, uint64_t max, uint64
 	uint64_t si = op->regs->gpr[PG_RSI] & s->address_mask,
 		 di = op->regs->gpr[PG_RDI] & s->address_mask;
 	pg_va sa = {si + s->source_base}, da = {di};
-	struct complex_access src = {.frags = 0}, dst = {.frags = 0};
+	struct complex_access src, dst;
 	enum pg_complex_result r;
 	uint64_t n = max;
 
+	src.frags = dst.frags = 0; /* a side that there is not */
+	src.frag[0].host = dst.frag[0].host = NULL;
 	n = source ? run_length(s, si, s->source_base, n) : n;
 	n = destination ? run_length(s, di, 0, n) : n;
 	if (compares(s->kind)) { /* the destination first, as on hardware */
