@@ -53,7 +53,7 @@ static int high_byte_of(ZydisRegister r)
 }
 
 /*
- * The linear address of a memory operand into SA (uses SB). rsp_adjust: what rsp will have grown by when the address is
+ * The linear address of a memory operand into SA (uses SB; in fast mode SC). rsp_adjust: what rsp will have grown by when the address is
  * computed (pop to memory). True and *constant if it is known now.
  */
 static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
@@ -62,6 +62,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	struct pg_emit *m = out(tr);
 	const ZydisDecodedOperandMem *mem = &op->mem;
 	bool narrow = in->zi.address_width == 32;
+	unsigned second = pg_tr_fast(tr) ? SC : SB; /* SB holds a constant in fast mode */
 	bool segment = mem->segment == ZYDIS_REGISTER_FS || mem->segment == ZYDIS_REGISTER_GS;
 	int32_t seg_disp =
 		mem->segment == ZYDIS_REGISTER_FS ? ST(regs.fs_base) : ST(regs.gs_base);
@@ -85,8 +86,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 				e_lea(m, SA, SA, H_NONE, 1, (int32_t)a);
 		} else {
 			e_mov_imm(m, SA, a);
-			e_gs_load(m, SB, seg_disp);
-			e_lea(m, SA, SA, SB, 1, 0);
+			e_gs_load(m, second, seg_disp);
+			e_lea(m, SA, SA, second, 1, 0);
 		}
 		return false;
 	}
@@ -104,8 +105,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	if (mem->index != ZYDIS_REGISTER_NONE) {
 		index = host_reg(mem->index);
 		if (is_stolen(index)) {
-			e_gs_load(m, SB, ST_GPR(index));
-			index = SB;
+			e_gs_load(m, second, ST_GPR(index));
+			index = second;
 		}
 	}
 	if (narrow) /* lea r13d: the sum wrapped at 32 bits */
@@ -115,8 +116,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	else if (!(index == H_NONE && disp == 0))
 		e_lea(m, SA, base, index, mem->scale, (int32_t)disp);
 	if (segment) {
-		e_gs_load(m, SB, seg_disp);
-		e_lea(m, SA, SA, SB, 1, 0);
+		e_gs_load(m, second, seg_disp);
+		e_lea(m, SA, SA, second, 1, 0);
 	}
 	return false;
 }

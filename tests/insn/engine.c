@@ -239,3 +239,21 @@ struct insn_side *insn_engine_create(const struct pg_engine_ops *ops, bool fast,
 	}
 	return &e->side;
 }
+
+uint64_t insn_engine_top(const struct pg_engine_ops *ops, bool fast)
+{
+	struct pg_vm_config vc = {
+		.memory_bytes = 8u << 20, .form = &pg_table_radix, .geometry = pg_geometry_x86_64};
+	struct pg_engine_config ec = {.mmu = pg_mmu_config_default, .fast = fast};
+	struct pg_engine *engine;
+	const char *why;
+	uint64_t top = 0;
+	if (pg_vm_create(&vc, &ec.vm))
+		return 0;
+	if (ops->create(&ec, &engine, &why) == 0) {
+		top = ops->address_top(engine);
+		ops->destroy(engine);
+	}
+	pg_vm_destroy(ec.vm);
+	return top;
+}

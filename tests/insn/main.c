@@ -3,10 +3,11 @@
  * tests/insn/main.c: the differential instruction tester's command line and loop.
  *
  *   insn [--seed N] [--count N] [--class NAME[,NAME]] [--mode exact|fast|native] [--index N] [--tlb SPEC]
- *        [--verbose] [--limit N]
+ *        [--verbose] [--limit N] [--break]
  *
  * For each class it runs `count` cases on the real CPU and on the engine and compares. --mode native compares the real
- * CPU with itself (two traced children): the tester's own test. The loop runs in a worker process, so that a
+ * CPU with itself (two traced children): the tester's own test. With --break each result of the second side is
+ * falsified in one place, and every case must be found to differ: the test of the comparison. The loop runs in a worker process, so that a
  * crash of the engine is one failed case with its code shown, and the next case goes on.
  * Exit status: 0 all agree, 1 some do not, 2 usage or no start.
  */
@@ -42,7 +43,7 @@ struct progress {
 
 struct options {
 	uint64_t seed, count, index;
-	bool one, verbose;
+	bool one, verbose, falsify;
 	enum mode mode;
 	const char *tlb;
 	uint32_t limit; /* reports per mnemonic */
@@ -70,6 +71,48 @@ static uint32_t tally_add(struct progress *p, uint16_t mnemonic, bool unsupporte
 	return 0;
 }
 
+/* Changes one thing that must be noticed; which one, the case's number says. */
+static void falsify(const struct insn_case *c, struct insn_side *b, struct insn_result *rb)
+{
+	uint64_t n = c->index;
+	uint8_t *page = (uint8_t *)(uintptr_t)b->page(b, 6 + n % 3);
+	/* a byte that is not compared would not be noticed */
+	switch (c->ignores ? 0 : n % 10) {
+	case 0:
+		rb->after.gpr[n / 10 % 16] ^= (uint64_t)1 << n % 64;
+		break;
+	case 1:
+		rb->after.rip++;
+		break;
+	case 2:
+		rb->after.rflags ^= n & 16 ? 1 : 0x800;
+		break;
+	case 3:
+		rb->after.x[160 + n % 256] ^= 1;
+		break;
+	case 4:
+		rb->after.x[576 + n % 256] ^= 0x80;
+		break;
+	case 5:
+		rb->after.x[32 + 16 * (n / 10 % 8) + n / 100 % 10] ^= 1;
+		break;
+	case 6:
+		rb->after.x[n & 16 ? 2 : 25] ^= 1;
+		break;
+	case 7:
+		rb->end = rb->end == END_BREAK ? END_GP : END_BREAK;
+		break;
+	case 8:
+		rb->addr ^= 4096;
+		break;
+	default:
+		page[n % 4096] ^= 1;
+		break;
+	}
+}
+
+static bool falsifying;
+
 static bool run_both(const struct insn_case *c, struct insn_side *a, struct insn_side *b,
 	struct insn_result *ra, struct insn_result *rb, FILE *f)
 {
@@ -77,6 +120,8 @@ static bool run_both(const struct insn_case *c, struct insn_side *a, struct insn
 	b->load(b, c);
 	a->run(a, c, ra);
 	b->run(b, c, rb);
+	if (falsifying)
+		falsify(c, b, rb);
 	/* what the CPU refuses, the engine may refuse in either way */
 	if (ra->end == END_ILLEGAL && rb->end == END_UNSUPPORTED)
 		rb->end = END_ILLEGAL;
@@ -149,6 +194,10 @@ static void one_case(struct progress *p, struct insn_case *c, enum insn_class k,
 		insn_print_code(c, stdout);
 		insn_print_state(c, stdout);
 		printf("  native ends with %s at %lx\n", insn_end_name(ra.end), ra.addr);
+	}
+	if (o->falsify) { /* agreement is the failure */
+		p->failures += same;
+		return;
 	}
 	if (same)
 		return;
@@ -268,7 +317,7 @@ static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {{"seed", 1, 0, 's'}, {"count", 1, 0, 'c'},
 		{"class", 1, 0, 'k'}, {"mode", 1, 0, 'm'}, {"index", 1, 0, 'i'}, {"tlb", 1, 0, 't'},
-		{"verbose", 0, 0, 'v'}, {"limit", 1, 0, 'l'}, {0}};
+		{"verbose", 0, 0, 'v'}, {"limit", 1, 0, 'l'}, {"break", 0, 0, 'b'}, {0}};
 	bool any = false;
 	int opt;
 	*o = (struct options){.seed = 1, .count = 1000, .limit = 3};
@@ -289,6 +338,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 't':
 			o->tlb = optarg;
+			break;
+		case 'b':
+			o->falsify = falsifying = true;
 			break;
 		case 'v':
 			o->verbose = true;
@@ -320,7 +372,7 @@ int main(int argc, char **argv)
 	if (parse(argc, argv, &o)) {
 		fprintf(stderr, "usage: insn [--seed N] [--count N] [--class NAME,...] "
 				"[--mode exact|fast|native] [--index N] [--tlb SPEC] [--limit N] "
-				"[--verbose]\n");
+				"[--verbose] [--break]\n");
 		return 2;
 	}
 	struct progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
