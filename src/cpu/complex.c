@@ -393,11 +393,31 @@ uint64_t complex_segment_base(const struct pg_cpu_regs *regs, ZydisRegister segm
 	return segment == ZYDIS_REGISTER_GS ? regs->gs_base : 0;
 }
 
+/* See pg_operands_repair(). */
+static bool is_misread_sib(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM &&
+		insn->raw.sib.offset != 0 && insn->raw.modrm.mod == 0 && insn->raw.sib.base == 5;
+}
+
+void pg_operands_repair(const ZydisDecodedInstruction *insn, ZydisDecodedOperand *ops)
+{
+	for (unsigned i = 0; i < insn->operand_count; i++) {
+		if (!is_misread_sib(insn, &ops[i]))
+			continue;
+		ops[i].mem.base = ZYDIS_REGISTER_NONE;
+		ops[i].mem.disp.has_displacement = true;
+		ops[i].mem.disp.value = insn->raw.disp.value;
+	}
+}
+
 pg_va pg_operand_address(const struct pg_cpu_regs *regs, const ZydisDecodedInstruction *insn,
 	const ZydisDecodedOperand *op, uint64_t next_rip)
 {
 	uint64_t a = (uint64_t)op->mem.disp.value;
-	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
+	if (is_misread_sib(insn, op))
+		a = (uint64_t)insn->raw.disp.value;
+	else if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
 		a += next_rip;
 	else if (op->mem.base != ZYDIS_REGISTER_NONE)
 		a += pg_gpr_get(regs, op->mem.base);

@@ -111,6 +111,13 @@ PG_MUST_CHECK enum pg_complex_result pg_complex_run(struct pg_cpu_regs *regs,
 pg_va pg_operand_address(const struct pg_cpu_regs *regs, const ZydisDecodedInstruction *insn,
 	const ZydisDecodedOperand *op, uint64_t next_rip);
 
+/*
+ * Zydis 4.0 gives an operand of the form "SIB, mod 0, base field 5" with an address-size prefix and REX.B the base r13d and
+ * no displacement; it has no base and a displacement (Intel SDM vol. 2, table 2-3, note 1). Puts that right; to
+ * be called once, after decoding, by whoever looks at mem.base or mem.disp. pg_operand_address() does not rely on it.
+ */
+void pg_operands_repair(const ZydisDecodedInstruction *insn, ZydisDecodedOperand *ops);
+
 /* True if the first and the last byte of [a, a + n), n > 0, are canonical: bits 63 .. 47 equal. */
 static inline bool pg_va_is_canonical(pg_va a, uint64_t n)
 {

@@ -129,11 +129,15 @@ static enum pg_complex_result load_far_pointer(
 	struct complex_op *op, const ZydisDecodedOperand *mem, uint64_t *offset, uint16_t *selector)
 {
 	unsigned size = op->insn->operand_width / 8u;
-	pg_va a = complex_address(op, mem);
+	uint64_t base = complex_segment_base(op->regs, mem->mem.segment);
+	uint64_t ea = complex_address(op, mem).v - base;
 	*offset = 0;
-	enum pg_complex_result r = complex_load(op, a, offset, size);
+	enum pg_complex_result r = complex_load(op, (pg_va){base + ea}, offset, size);
+	ea += size;
+	if (op->insn->address_width == 32)
+		ea = (uint32_t)ea;
 	if (r == PG_COMPLEX_DONE)
-		r = complex_load(op, (pg_va){a.v + size}, selector, 2);
+		r = complex_load(op, (pg_va){base + ea}, selector, 2);
 	return as_operand(r, mem);
 }
 

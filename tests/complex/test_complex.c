@@ -254,10 +254,53 @@ static void class_equals_hardware(void **state)
 		results[PG_COMPLEX_UNSUPPORTED]);
 }
 
+/* Every form of ModRM and SIB, with and without an address-size prefix, as the hardware's lea has it. */
+static void operand_address_equals_lea(void **state)
+{
+	static struct pg_xsave x;
+	struct world w;
+	(void)state;
+	world_open(&w, SEED);
+	case_random_image(&w, &x);
+	for (unsigned i = 0; i < 5000; i++) {
+		struct test_case c = {.regs.x = &x};
+		struct decoded d;
+		uint8_t modrm = (uint8_t)((world_pick(&w, 3) << 6) | PG_RDX << 3 | world_pick(&w, 8));
+		if (i % 4 == 0)
+			modrm = (uint8_t)((modrm & 0xf8) | 4);
+		if (world_pick(&w, 3) == 0)
+			c.bytes[c.n++] = 0x67;
+		c.bytes[c.n++] = (uint8_t)(0x48 | world_pick(&w, 4)); /* REX.W, any X and B */
+		c.bytes[c.n++] = 0x8d;
+		c.bytes[c.n++] = modrm;
+		for (unsigned j = 0; j < 5; j++) /* SIB and displacement, as far as the form has them */
+			c.bytes[c.n++] = (uint8_t)world_random(&w);
+		for (unsigned j = 0; j < PG_GPRS; j++)
+			c.regs.gpr[j] = world_random(&w);
+		c.regs.rip = WORLD_CODE + world_pick(&w, 64);
+		c.regs.rflags = 0x202;
+		assert_true(decode(&c, &d));
+		c.n = d.insn.length;
+		struct pg_cpu_regs native = c.regs;
+		struct outcome o = world_run_native(&w, c.bytes, c.n, &native);
+		assert_int_equal(o.result, PG_COMPLEX_DONE);
+		uint64_t lea = native.gpr[PG_RDX], next = c.regs.rip + c.n;
+		if (pg_operand_address(&c.regs, &d.insn, &d.ops[1], next).v != lea) {
+			show(&c, i, "address");
+			fail();
+		}
+		/* and once more from repaired operands, by their fields alone */
+		pg_operands_repair(&d.insn, d.ops);
+		d.insn.raw.sib.offset = 0;
+		assert_int_equal(pg_operand_address(&c.regs, &d.insn, &d.ops[1], next).v, lea);
+	}
+	world_close(&w);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[32];
-	PG_ASSERT(case_class_count <= 32);
+	PG_ASSERT(case_class_count < 32);
 	if (argc > 1) {
 		unsigned results[16] = {0}, n = (unsigned)atoi(argv[1]) % case_class_count;
 		struct run run = {&case_classes[n],
@@ -268,5 +311,6 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < case_class_count; i++)
 		tests[i] = (struct CMUnitTest){case_classes[i].name, class_equals_hardware, NULL,
 			NULL, (void *)&case_classes[i]};
-	return _cmocka_run_group_tests("complex", tests, case_class_count, NULL, NULL);
+	tests[case_class_count] = (struct CMUnitTest)cmocka_unit_test(operand_address_equals_lea);
+	return _cmocka_run_group_tests("complex", tests, case_class_count + 1, NULL, NULL);
 }
