@@ -348,6 +348,71 @@ static complex_handler classify_scalar(const ZydisDecodedInstruction *insn)
 	}
 }
 
+/* The bit of CPUID that offers an instruction; leaf 0: part of every x86-64. */
+struct offer {
+	uint32_t leaf, sub;
+	unsigned word, bit; /* of eax, ebx, ecx, edx */
+};
+
+static struct offer offer_of(ZydisMnemonic m)
+{
+	enum { EAX, EBX, ECX, EDX };
+	switch (m) {
+	case ZYDIS_MNEMONIC_CMPXCHG16B:
+		return (struct offer){1, 0, ECX, 13};
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		return (struct offer){1, 0, ECX, 28};
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+		return (struct offer){7, 0, EBX, 0};
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+	case ZYDIS_MNEMONIC_VGATHERDPS:
+	case ZYDIS_MNEMONIC_VGATHERDPD:
+	case ZYDIS_MNEMONIC_VGATHERQPS:
+	case ZYDIS_MNEMONIC_VGATHERQPD:
+	case ZYDIS_MNEMONIC_VPGATHERDD:
+	case ZYDIS_MNEMONIC_VPGATHERDQ:
+	case ZYDIS_MNEMONIC_VPGATHERQD:
+	case ZYDIS_MNEMONIC_VPGATHERQQ:
+		return (struct offer){7, 0, EBX, 5};
+	case ZYDIS_MNEMONIC_CLFLUSHOPT:
+		return (struct offer){7, 0, EBX, 23};
+	case ZYDIS_MNEMONIC_CLWB:
+		return (struct offer){7, 0, EBX, 24};
+	case ZYDIS_MNEMONIC_RDPID:
+		return (struct offer){7, 0, ECX, 22};
+	case ZYDIS_MNEMONIC_MOVDIR64B:
+		return (struct offer){7, 0, ECX, 28};
+	case ZYDIS_MNEMONIC_SERIALIZE:
+		return (struct offer){7, 0, EDX, 14};
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+	case ZYDIS_MNEMONIC_XSAVEOPT64:
+		return (struct offer){0xd, 1, EAX, 0};
+	case ZYDIS_MNEMONIC_XSAVEC:
+	case ZYDIS_MNEMONIC_XSAVEC64:
+		return (struct offer){0xd, 1, EAX, 1};
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return (struct offer){0x80000001, 0, EDX, 27};
+	default:
+		return (struct offer){0, 0, 0, 0};
+	}
+}
+
+bool complex_is_offered(ZydisMnemonic m)
+{
+	struct offer o = offer_of(m);
+	uint32_t out[4];
+	if (o.leaf == 0)
+		return true;
+	pg_cpu_guest_cpuid(o.leaf, o.sub, out);
+	return out[o.word] >> o.bit & 1;
+}
+
 static struct row classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	if (is_string(insn))
@@ -378,6 +443,8 @@ enum pg_complex_result pg_complex_run(struct pg_cpu_regs *regs, const struct pg_
 	struct complex_op op = {regs, port, insn, ops, regs->rip + insn->length, false};
 	struct row r = classify(insn, ops);
 	PG_ASSERT(r.run);
+	if (!complex_is_offered(insn->mnemonic))
+		return PG_COMPLEX_ILLEGAL;
 	enum pg_complex_result result = r.run(&op);
 	if (result == PG_COMPLEX_DONE && !op.jumped)
 		regs->rip = op.next_rip;
@@ -396,8 +463,9 @@ uint64_t complex_segment_base(const struct pg_cpu_regs *regs, ZydisRegister segm
 /* See pg_operands_repair(). */
 static bool is_misread_sib(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op)
 {
-	return op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM &&
-		insn->raw.sib.offset != 0 && insn->raw.modrm.mod == 0 && insn->raw.sib.base == 5;
+	return op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && insn->raw.sib.offset != 0 &&
+	       insn->raw.modrm.mod == 0 && insn->raw.sib.base == 5;
 }
 
 void pg_operands_repair(const ZydisDecodedInstruction *insn, ZydisDecodedOperand *ops)

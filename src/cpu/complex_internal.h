@@ -70,6 +70,9 @@ uint64_t complex_segment_base(const struct pg_cpu_regs *regs, ZydisRegister segm
 /* Writes a register's own bits and keeps the others, of 32-bit registers too. */
 void complex_gpr_merge(struct pg_cpu_regs *regs, ZydisRegister r, uint64_t v);
 
+/* Does our CPUID offer this instruction? */
+bool complex_is_offered(ZydisMnemonic m);
+
 enum pg_complex_result complex_string(struct complex_op *op);
 enum pg_complex_result complex_bit_string(struct complex_op *op);
 enum pg_complex_result complex_cmpxchg8b(struct complex_op *op);

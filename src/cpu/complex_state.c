@@ -158,21 +158,6 @@ static bool is_xsavec(ZydisMnemonic m)
 	return m == ZYDIS_MNEMONIC_XSAVEC || m == ZYDIS_MNEMONIC_XSAVEC64;
 }
 
-static bool is_xsaveopt(ZydisMnemonic m)
-{
-	return m == ZYDIS_MNEMONIC_XSAVEOPT || m == ZYDIS_MNEMONIC_XSAVEOPT64;
-}
-
-/* Does our CPUID offer this instruction? xsave, xrstor and the fx forms are always there. */
-static bool is_offered(ZydisMnemonic m)
-{
-	if (!is_xsavec(m) && !is_xsaveopt(m))
-		return true;
-	uint32_t out[4];
-	pg_cpu_guest_cpuid(0xd, 1, out);
-	return out[0] & (is_xsavec(m) ? 2 : 1);
-}
-
 static uint64_t requested(const struct complex_op *op)
 {
 	uint64_t edx_eax = (uint32_t)op->regs->gpr[PG_RAX] | op->regs->gpr[PG_RDX] << 32;
@@ -216,8 +201,6 @@ enum pg_complex_result complex_state_save(struct complex_op *op)
 	struct complex_access acc;
 	struct state_buffer buf;
 
-	if (!is_offered(m))
-		return PG_COMPLEX_ILLEGAL;
 	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
 	if (r != PG_COMPLEX_DONE)
 		return r;

@@ -15,6 +15,7 @@
  * Source: Intel SDM vol. 2, CPUID; vol. 1, 13.2; AMD APM vol. 3, appendix E.
  */
 #include <cpuid.h>
+#include <stdatomic.h>
 
 #include "cpu/engine.h"
 
@@ -235,9 +236,8 @@ static void extended_leaf(uint32_t leaf, uint32_t sub, uint32_t out[4])
 	}
 }
 
-/* Leaves of a hypervisor under the host (0x40000000 and up) pass through; those of other vendors
- * are absent. */
-void pg_cpu_guest_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4])
+/* Leaves of a hypervisor under the host (0x40000000 and up) pass through; those of other vendors are absent. */
+static void answer(uint32_t leaf, uint32_t sub, uint32_t out[4])
 {
 	if (leaf < 0x40000000)
 		basic_leaf(leaf, sub, out);
@@ -247,4 +247,36 @@ void pg_cpu_guest_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4])
 		extended_leaf(leaf, sub, out);
 	else
 		zero(out);
+}
+
+/*
+ * Answers once given. They are facts of the host, the same for the life of the process and for every machine in it, and
+ * asking again is dear: where the host is itself virtual, CPUID takes tens of microseconds. An entry is written once, by
+ * whoever takes it from EMPTY; a question that finds its entry taken by another is answered without.
+ */
+enum { MEMO_EMPTY, MEMO_TAKEN, MEMO_READY };
+#define MEMO_ENTRIES 128u
+static struct memo {
+	_Atomic uint32_t state;
+	uint32_t leaf, sub, out[4];
+} memos[MEMO_ENTRIES];
+
+void pg_cpu_guest_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4])
+{
+	struct memo *m = &memos[(leaf ^ leaf >> 26 ^ sub * 37) % MEMO_ENTRIES];
+	uint32_t state = atomic_load_explicit(&m->state, memory_order_acquire);
+	if (state == MEMO_READY && m->leaf == leaf && m->sub == sub) {
+		for (unsigned i = 0; i < 4; i++)
+			out[i] = m->out[i];
+		return;
+	}
+	answer(leaf, sub, out);
+	if (state != MEMO_EMPTY ||
+		!atomic_compare_exchange_strong(&m->state, &(uint32_t){MEMO_EMPTY}, MEMO_TAKEN))
+		return;
+	m->leaf = leaf;
+	m->sub = sub;
+	for (unsigned i = 0; i < 4; i++)
+		m->out[i] = out[i];
+	atomic_store_explicit(&m->state, MEMO_READY, memory_order_release);
 }

@@ -21,6 +21,7 @@ struct case_class {
 	const char *name;
 	case_maker make;
 	unsigned rounds;
+	bool (*comparable)(void); /* NULL: on every host */
 	bool fault_page; /* microcode probes some byte of the page that faults: compare the page */
 	bool unsteady;   /* the processor's idea of what is in use changes when Linux switches: try
 			    again */
