@@ -51,6 +51,7 @@ bench: deps configure
 
 install: all
 	@$(MESON) configure $(BUILD) --prefix $(PREFIX)
+	@$(NINJA) -C $(BUILD)
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 format:

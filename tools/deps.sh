@@ -29,11 +29,14 @@ if ! command -v dpkg-query > /dev/null; then
 	exit 0
 fi
 
+there=" $({ dpkg-query -W -f='${db:Status-Status} ${binary:Package}\n' $wanted 2> /dev/null || true; } |
+	sed -n 's/^installed \([^:]*\).*/\1/p' | tr '\n' ' ')"
 missing=""
 for package in $wanted; do
-	if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2> /dev/null)" != installed ]; then
-		missing+=" $package"
-	fi
+	case $there in
+	*" $package "*) ;;
+	*) missing+=" $package" ;;
+	esac
 done
 [ -z "$missing" ] && exit 0
 

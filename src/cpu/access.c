@@ -53,7 +53,7 @@ static int high_byte_of(ZydisRegister r)
 }
 
 /*
- * The linear address of a memory operand into SA (uses SB). rsp_adjust: what rsp will have grown by when the address is
+ * The linear address of a memory operand into SA (uses SB; in fast mode SC). rsp_adjust: what rsp will have grown by when the address is
  * computed (pop to memory). True and *constant if it is known now.
  */
 static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
@@ -62,6 +62,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	struct pg_emit *m = out(tr);
 	const ZydisDecodedOperandMem *mem = &op->mem;
 	bool narrow = in->zi.address_width == 32;
+	unsigned second = pg_tr_fast(tr) ? SC : SB; /* SB holds a constant in fast mode */
 	bool segment = mem->segment == ZYDIS_REGISTER_FS || mem->segment == ZYDIS_REGISTER_GS;
 	int32_t seg_disp =
 		mem->segment == ZYDIS_REGISTER_FS ? ST(regs.fs_base) : ST(regs.gs_base);
@@ -85,8 +86,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 				e_lea(m, SA, SA, H_NONE, 1, (int32_t)a);
 		} else {
 			e_mov_imm(m, SA, a);
-			e_gs_load(m, SB, seg_disp);
-			e_lea(m, SA, SA, SB, 1, 0);
+			e_gs_load(m, second, seg_disp);
+			e_lea(m, SA, SA, second, 1, 0);
 		}
 		return false;
 	}
@@ -104,8 +105,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	if (mem->index != ZYDIS_REGISTER_NONE) {
 		index = host_reg(mem->index);
 		if (is_stolen(index)) {
-			e_gs_load(m, SB, ST_GPR(index));
-			index = SB;
+			e_gs_load(m, second, ST_GPR(index));
+			index = second;
 		}
 	}
 	if (narrow) /* lea r13d: the sum wrapped at 32 bits */
@@ -115,8 +116,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	else if (!(index == H_NONE && disp == 0))
 		e_lea(m, SA, base, index, mem->scale, (int32_t)disp);
 	if (segment) {
-		e_gs_load(m, SB, seg_disp);
-		e_lea(m, SA, SA, SB, 1, 0);
+		e_gs_load(m, second, seg_disp);
+		e_lea(m, SA, SA, second, 1, 0);
 	}
 	return false;
 }
@@ -133,6 +134,36 @@ static void emit_flags_back(struct pg_translator *tr)
 	struct pg_emit *m = out(tr);
 	ebytes(m, (const uint8_t[]){0x04, 0x7f, 0x9e}, 3); /* add al, 127; sahf */
 	e_gs_load(m, H_RAX, ST(tmp_rax));
+}
+
+/* Must the operand be aligned to its size? Intel SDM vol. 2, 2.4, and the unaligned moves by name. */
+static bool wants_alignment(const struct pg_insn *in)
+{
+	switch (in->zi.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE1:
+	case ZYDIS_EXCEPTION_CLASS_AVX1:
+		return true;
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE4:
+		break;
+	default:
+		return false;
+	}
+	if (in->size != 16 || in->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return false;
+	switch (in->zi.mnemonic) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM:
+		return false;
+	default:
+		return true;
+	}
 }
 
 struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth, unsigned size,
@@ -152,6 +183,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
 	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
 		(access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH : in->kind == K_POP);
+	s->aligned = in->kind == K_MEM && wants_alignment(in);
 	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
 	if (pg_tr_fast(tr)) {
 		pg_fast_probe(tr, SA);

@@ -472,6 +472,8 @@ enum pg_complex_result complex_resolve(struct complex_op *op, pg_va a, unsigned 
 {
 	if (!pg_va_is_canonical(a, n))
 		return PG_COMPLEX_GP;
+	if (a.v + n - 1 < a.v) /* from the kernel's half to page 0: its first byte is refused */
+		n = (unsigned)-a.v;
 	int r = op->port->resolve(op->port->ctx, a, n, read, write, out->frag, &out->frags);
 	if (r != 0)
 		return r > 0 ? PG_COMPLEX_AGAIN : PG_COMPLEX_FAULT;

@@ -47,7 +47,7 @@ struct pg_access_port {
 	 *        of a string instruction, starts again, as on hardware.
 	 *   < 0: the guest may not; the port has recorded the fault. The result is PG_COMPLEX_FAULT.
 	 * Fragments are valid until a call that does not return 0, or until the machine lock is released.
-	 * [a, a + n) is canonical.
+	 * [a, a + n) is canonical and does not wrap; it may be in the kernel's half, which is always refused.
 	 */
 	int (*resolve)(void *ctx, pg_va a, unsigned n, bool read, bool write, struct pg_fragment frag[2],
 		unsigned *frags);
@@ -101,12 +101,11 @@ PG_MUST_CHECK enum pg_complex_result pg_complex_run(struct pg_cpu_regs *regs, co
 pg_va pg_operand_address(const struct pg_cpu_regs *regs, const ZydisDecodedInstruction *insn,
 	const ZydisDecodedOperand *op, uint64_t next_rip);
 
-/* True if [a, a + n), n > 0, is canonical: bits 63 .. 47 equal in its first and last byte, and no wrap between. */
+/* True if the first and the last byte of [a, a + n), n > 0, are canonical: bits 63 .. 47 equal. */
 static inline bool pg_va_is_canonical(pg_va a, uint64_t n)
 {
 	uint64_t last = a.v + n - 1;
-	return (uint64_t)((int64_t)(a.v << 16) >> 16) == a.v &&
-		(uint64_t)((int64_t)(last << 16) >> 16) == last && (a.v >> 63) == (last >> 63) && last >= a.v;
+	return (uint64_t)((int64_t)(a.v << 16) >> 16) == a.v && (uint64_t)((int64_t)(last << 16) >> 16) == last;
 }
 
 /*

@@ -22,6 +22,7 @@
 #define FLAG_TF ((uint64_t)1 << 8)
 #define FLAG_DF ((uint64_t)1 << 10)
 #define FLAG_OF ((uint64_t)1 << 11)
+#define FLAG_NT ((uint64_t)1 << 14)
 #define FLAGS_STATUS (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 /* One instruction being executed. All borrowed for the call. */

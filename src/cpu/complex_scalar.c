@@ -295,14 +295,10 @@ enum pg_complex_result complex_movdir64b(struct complex_op *op)
 	struct complex_access src, dst;
 	uint8_t line[64];
 	enum pg_complex_result r;
-	if (to.v & 63)
-		return PG_COMPLEX_GP;
 	do {
-		r = complex_resolve(op, complex_address(op, mem), 64, true, false, &src);
+		r = as_operand(complex_resolve(op, complex_address(op, mem), 64, true, false, &src), mem);
 		if (r == PG_COMPLEX_DONE)
-			r = complex_resolve(op, to, 64, false, true, &dst);
-		else
-			r = as_operand(r, mem);
+			r = to.v & 63 ? PG_COMPLEX_GP : complex_resolve(op, to, 64, false, true, &dst);
 	} while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
 		return r;

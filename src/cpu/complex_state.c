@@ -11,8 +11,8 @@
  * The x87 instruction and data pointers hold host addresses while copied code runs; the guest sees zeros, whatever it
  * loaded before.
  *
- * Accesses: a save or a restore of n bytes is one access; xrstor makes a second one for the AVX component, which it reads
- * only if the header says that it is there; xsave and xsaveopt read the header too and count as read-modify-write.
+ * Accesses: a save or a restore of n bytes is one access; xsave and xsaveopt read the header too and count as
+ * read-modify-write.
  *
  * Source: Intel SDM vol. 1, 13.7 - 13.10 and 8.1.10; vol. 2, the instructions' pages.
  */
@@ -45,17 +45,17 @@ static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDe
 			 "xrstor64 (%[guest])\n\t"                                                 \
 			 "movl %[rfbm], %%eax\n\t" instruction " (%[buf])\n\t"                     \
 			 "movl %[all], %%eax\n\t" keep "xrstor64 (%[host])"                        \
-			 :                                                                         \
+			 : "+&a"(eax)                                                              \
 			 : [host] "r"(host.bytes), [guest] "r"(x->bytes), [buf] "r"(buf->bytes),   \
-			 [rfbm] "r"(rfbm), [all] "r"(all), "a"(all), "d"(0)                        \
+			 [rfbm] "r"(rfbm), [all] "r"(all), "d"(0)                                  \
 			 : "memory", "cc")
 #define KEEP "xsave64 (%[guest])\n\t"
 #define LEAVE ""
 
-/* `eax` is an input that the block changes and leaves at its value: `all`. */
+/* Executes the instruction of that name on buf; word: its 16-bit form (x87). x is normalised before and after. */
 static void host_execute(ZydisMnemonic mnemonic, bool word, struct pg_xsave *x, struct state_buffer *buf, uint32_t rfbm)
 {
-	uint32_t all = (uint32_t)pg_cpu_guest_xcr0();
+	uint32_t all = (uint32_t)pg_cpu_guest_xcr0(), eax = all;
 	struct state_buffer host;
 	memset(host.bytes + IMAGE_XSTATE_BV, 0, XSAVE_HEADER_END - IMAGE_XSTATE_BV);
 	rfbm &= all;
@@ -183,31 +183,46 @@ static enum pg_complex_result check_operand(const ZydisDecodedOperand *mem, pg_v
 	return a.v & (align - 1) ? PG_COMPLEX_GP : PG_COMPLEX_DONE;
 }
 
+/*
+ * What is accessed of an area, [start, end): all that the requested components may take, whether they are in their
+ * initial state or not (the processor may leave out such parts); only the header when none is requested.
+ */
+struct area {
+	unsigned start, end;
+};
+
+static struct area area_of(ZydisMnemonic m, uint64_t rfbm)
+{
+	if (is_fx(m))
+		return (struct area){0, FXSAVE_BYTES};
+	return (struct area){rfbm ? 0 : IMAGE_XSTATE_BV, rfbm & IMAGE_YMM ? IMAGE_END : XSAVE_HEADER_END};
+}
+
 enum pg_complex_result complex_state_save(struct complex_op *op)
 {
 	ZydisMnemonic m = op->insn->mnemonic;
 	const ZydisDecodedOperand *mem = &op->ops[0];
 	pg_va a = complex_address(op, mem);
 	uint64_t rfbm = is_fx(m) ? 0 : requested(op);
-	unsigned n = is_fx(m) ? FXSAVE_BYTES : rfbm & IMAGE_YMM ? IMAGE_END : XSAVE_HEADER_END;
+	struct area area = area_of(m, rfbm);
 	bool reads = !is_fx(m) && !is_xsavec(m);
 	struct complex_access acc;
 	struct state_buffer buf;
 
 	if (!is_offered(m))
 		return PG_COMPLEX_ILLEGAL;
-	enum pg_complex_result r = check_operand(mem, a, n, is_fx(m) ? 16 : 64);
+	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
 	if (r != PG_COMPLEX_DONE)
 		return r;
 	do
-		r = complex_resolve(op, a, n, reads, true, &acc);
+		r = complex_resolve(op, (pg_va){a.v + area.start}, area.end - area.start, reads, true, &acc);
 	while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
 		return as_operand(r, mem);
-	complex_copy_out(&acc, buf.bytes);
+	complex_copy_out(&acc, buf.bytes + area.start);
 	image_normalise(op->regs->x);
 	host_execute(m, false, op->regs->x, &buf, (uint32_t)rfbm);
-	complex_copy_in(&acc, buf.bytes);
+	complex_copy_in(&acc, buf.bytes + area.start);
 	op->port->count(op->port->ctx, reads, 1, 0);
 	return PG_COMPLEX_DONE;
 }
@@ -238,24 +253,18 @@ enum pg_complex_result complex_state_restore(struct complex_op *op)
 	ZydisMnemonic m = op->insn->mnemonic;
 	const ZydisDecodedOperand *mem = &op->ops[0];
 	pg_va a = complex_address(op, mem);
-	uint64_t rfbm = is_fx(m) ? 0 : requested(op), bv;
+	uint64_t rfbm = is_fx(m) ? 0 : requested(op);
+	struct area area = area_of(m, rfbm);
 	struct state_buffer buf;
 
-	unsigned n = is_fx(m) ? FXSAVE_BYTES : XSAVE_HEADER_END;
-	enum pg_complex_result r = check_operand(mem, a, n, is_fx(m) ? 16 : 64);
+	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
 	if (r != PG_COMPLEX_DONE)
 		return r;
-	r = complex_load(op, a, buf.bytes, n);
+	r = complex_load(op, (pg_va){a.v + area.start}, buf.bytes + area.start, area.end - area.start);
 	if (r != PG_COMPLEX_DONE)
 		return as_operand(r, mem);
 	if (is_fx(m) ? !mxcsr_is_valid(&buf) : !header_is_valid(&buf, rfbm))
 		return PG_COMPLEX_GP;
-	memcpy(&bv, buf.bytes + IMAGE_XSTATE_BV, 8);
-	if (!is_fx(m) && (rfbm & bv & IMAGE_YMM)) {
-		r = complex_load(op, (pg_va){a.v + n}, buf.bytes + n, IMAGE_END - n);
-		if (r != PG_COMPLEX_DONE)
-			return as_operand(r, mem);
-	}
 	image_normalise(op->regs->x);
 	host_execute(m, false, op->regs->x, &buf, (uint32_t)rfbm);
 	return PG_COMPLEX_DONE;

@@ -11,6 +11,8 @@
  * Invariants:
  *   S1  Registers change after a run is complete, never within it; a fault therefore finds rcx, rsi and rdi
  *       at the element that faulted.
+ *       Under rep and an address-size prefix a fault, or a count of 0, leaves the upper half of rcx 0, and with movs
+ *       and stos that of rsi and rdi, even before the first element, as on hardware.
  *   S2  The flags of scas and cmps change only when the instruction is complete (Intel SDM vol. 2, REP: a fault
  *       finds the flags from before the instruction).
  *
@@ -312,18 +314,19 @@ static enum pg_complex_result one_run(struct string_run *s, uint64_t max, uint64
 	enum pg_complex_result r;
 	uint64_t n = max;
 
-	if (source) {
-		n = run_length(s, si, s->source_base, n);
-		r = complex_resolve(op, sa, s->size, true, false, &src);
-		if (r != PG_COMPLEX_DONE)
-			return r;
+	n = source ? run_length(s, si, s->source_base, n) : n;
+	n = destination ? run_length(s, di, 0, n) : n;
+	if (compares(s->kind)) { /* the destination first, as on hardware */
+		r = complex_resolve(op, da, s->size, true, false, &dst);
+		if (r == PG_COMPLEX_DONE && source)
+			r = complex_resolve(op, sa, s->size, true, false, &src);
+	} else {
+		r = source ? complex_resolve(op, sa, s->size, true, false, &src) : PG_COMPLEX_DONE;
+		if (r == PG_COMPLEX_DONE && destination)
+			r = complex_resolve(op, da, s->size, false, true, &dst);
 	}
-	if (destination) {
-		n = run_length(s, di, 0, n);
-		r = complex_resolve(op, da, s->size, compares(s->kind), !compares(s->kind), &dst);
-		if (r != PG_COMPLEX_DONE)
-			return r;
-	}
+	if (r != PG_COMPLEX_DONE)
+		return r;
 	if (src.frags == 2 || dst.frags == 2) {
 		bounce(s, &src, &dst);
 		*done = 1;
@@ -356,6 +359,14 @@ static void step_registers(const struct string_run *s, uint64_t n)
 		advance(s, PG_RDI, n);
 }
 
+/* What is left in the registers when nothing, or nothing more, could be done: see S1. */
+static void settle(const struct string_run *s, uint64_t left)
+{
+	s->op->regs->gpr[PG_RCX] = left;
+	if (s->kind == STRING_MOVS || s->kind == STRING_STOS)
+		step_registers(s, 0);
+}
+
 enum pg_complex_result complex_string(struct complex_op *op)
 {
 	struct string_run s;
@@ -377,8 +388,10 @@ enum pg_complex_result complex_string(struct complex_op *op)
 	uint64_t *rcx = &op->regs->gpr[PG_RCX];
 	uint64_t left = *rcx & s.address_mask;
 	uint64_t budget = op->regs->rflags & FLAG_TF ? 1 : PG_COMPLEX_REP_BYTES / s.size;
-	if (left == 0)
+	if (left == 0) {
+		settle(&s, left);
 		return PG_COMPLEX_DONE;
+	}
 	for (;;) {
 		r = one_run(&s, left < budget ? left : budget, &done);
 		if (r == PG_COMPLEX_AGAIN)
@@ -387,6 +400,7 @@ enum pg_complex_result complex_string(struct complex_op *op)
 			/* lods: the elements before the fault have been loaded */
 			if (s.kind == STRING_LODS)
 				finish(&s);
+			settle(&s, left);
 			return r;
 		}
 		step_registers(&s, done);

@@ -105,7 +105,8 @@ enum pg_complex_result complex_segment_pop(struct complex_op *op)
 {
 	unsigned size = op->insn->operand_width / 8u;
 	uint64_t v = 0;
-	enum pg_complex_result r = complex_load(op, (pg_va){op->regs->gpr[PG_RSP]}, &v, size);
+	/* of the word on the stack only the selector is read */
+	enum pg_complex_result r = complex_load(op, (pg_va){op->regs->gpr[PG_RSP]}, &v, 2);
 	if (r != PG_COMPLEX_DONE)
 		return r == PG_COMPLEX_GP ? PG_COMPLEX_SS : r;
 	r = load_segment(op, op->ops[0].reg.value, (uint16_t)v);
@@ -114,23 +115,31 @@ enum pg_complex_result complex_segment_pop(struct complex_op *op)
 	return r;
 }
 
+/* A far pointer in memory: the offset, then the selector, two loads as on hardware. */
+static enum pg_complex_result load_far_pointer(struct complex_op *op, const ZydisDecodedOperand *mem, uint64_t *offset,
+	uint16_t *selector)
+{
+	unsigned size = op->insn->operand_width / 8u;
+	pg_va a = complex_address(op, mem);
+	*offset = 0;
+	enum pg_complex_result r = complex_load(op, a, offset, size);
+	if (r == PG_COMPLEX_DONE)
+		r = complex_load(op, (pg_va){a.v + size}, selector, 2);
+	return as_operand(r, mem);
+}
+
 /* lss, lfs, lgs: a pointer and its selector from memory. */
 enum pg_complex_result complex_segment_load_far(struct complex_op *op)
 {
 	const ZydisDecodedOperand *mem = complex_memory_operand(op);
-	unsigned size = op->insn->operand_width / 8u;
-	uint8_t raw[10] = {0};
-	uint64_t offset = 0;
+	uint64_t offset;
 	uint16_t selector;
 	ZydisRegister segment = op->insn->mnemonic == ZYDIS_MNEMONIC_LSS ? ZYDIS_REGISTER_SS :
 		op->insn->mnemonic == ZYDIS_MNEMONIC_LFS                 ? ZYDIS_REGISTER_FS :
 									   ZYDIS_REGISTER_GS;
-	enum pg_complex_result r = complex_load(op, complex_address(op, mem), raw, size + 2);
+	enum pg_complex_result r = load_far_pointer(op, mem, &offset, &selector);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
-	for (unsigned i = 0; i < size; i++)
-		offset |= (uint64_t)raw[i] << (8 * i);
-	selector = (uint16_t)(raw[size] | raw[size + 1] << 8);
+		return r;
 	r = load_segment(op, segment, selector);
 	if (r == PG_COMPLEX_DONE)
 		pg_gpr_set(op->regs, op->ops[0].reg.value, offset);
@@ -221,57 +230,57 @@ static enum pg_complex_result check_far_target(uint16_t cs, uint64_t rip)
 	return pg_va_is_canonical((pg_va){rip}, 1) ? PG_COMPLEX_DONE : PG_COMPLEX_GP;
 }
 
-/* Loads `words` values of operand size from the stack, as one load each. */
-static enum pg_complex_result load_stack(struct complex_op *op, unsigned words, uint64_t *out)
+/* Loads word number i of operand size from the stack; of a selector's word only the selector is read. */
+static enum pg_complex_result load_stack(struct complex_op *op, unsigned i, bool selector, uint64_t *out)
 {
 	unsigned size = op->insn->operand_width / 8u;
-	for (unsigned i = 0; i < words; i++) {
-		out[i] = 0;
-		enum pg_complex_result r =
-			complex_load(op, (pg_va){op->regs->gpr[PG_RSP] + i * size}, &out[i], size);
-		if (r != PG_COMPLEX_DONE)
-			return r == PG_COMPLEX_GP ? PG_COMPLEX_SS : r;
-	}
-	return PG_COMPLEX_DONE;
+	*out = 0;
+	enum pg_complex_result r =
+		complex_load(op, (pg_va){op->regs->gpr[PG_RSP] + (uint64_t)i * size}, out, selector ? 2 : size);
+	return r == PG_COMPLEX_GP ? PG_COMPLEX_SS : r;
 }
 
-/* The flags that iret may change at privilege 3: not IF, IOPL, VM, VIF, VIP. */
+/* The flags that iret changes for good at privilege 3: not IF, IOPL, VM, VIF, VIP; RF lasts for one instruction only. */
 #define IRET_FLAGS                                                                                 \
-	(FLAGS_STATUS | FLAG_TF | FLAG_DF | (uint64_t)1 << 14 | (uint64_t)1 << 16 | (uint64_t)1 << 18 | (uint64_t)1 << 21)
+	(FLAGS_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | (uint64_t)1 << 18 | (uint64_t)1 << 21)
 
+/* The frame is rip, cs, flags, rsp, ss; the processor reads its parts, and checks cs, in the order below. */
 enum pg_complex_result complex_iret(struct complex_op *op)
 {
-	uint64_t frame[5]; /* rip, cs, rflags, rsp, ss */
-	enum pg_complex_result r = load_stack(op, 5, frame);
-	if (r != PG_COMPLEX_DONE)
-		return r;
-	if (op->regs->rflags & (uint64_t)1 << 14) /* NT: a task return, invalid in 64-bit mode */
+	uint64_t rip, cs, flags, rsp, ss;
+	enum pg_complex_result r;
+	if (op->regs->rflags & FLAG_NT) /* a task return, which 64-bit mode does not have */
 		return PG_COMPLEX_GP;
-	r = check_far_target((uint16_t)frame[1], frame[0]);
-	if (r == PG_COMPLEX_DONE && (uint16_t)frame[4] != SELECTOR_SS)
-		r = selector_exists((uint16_t)frame[4]) ? PG_COMPLEX_UNSUPPORTED : PG_COMPLEX_GP;
-	if (r != PG_COMPLEX_DONE)
+	if ((r = load_stack(op, 2, false, &flags)) != PG_COMPLEX_DONE || (r = load_stack(op, 1, true, &cs)) != PG_COMPLEX_DONE ||
+		(r = load_stack(op, 0, false, &rip)) != PG_COMPLEX_DONE)
 		return r;
-	uint64_t flags = op->insn->operand_width == 16 ? IRET_FLAGS & 0xffff : IRET_FLAGS;
-	op->regs->rflags = (op->regs->rflags & ~flags) | (frame[2] & flags);
-	op->regs->gpr[PG_RSP] = frame[3];
-	op->regs->rip = frame[0];
+	if ((r = check_far_target((uint16_t)cs, rip)) != PG_COMPLEX_DONE)
+		return r;
+	if ((r = load_stack(op, 4, true, &ss)) != PG_COMPLEX_DONE || (r = load_stack(op, 3, false, &rsp)) != PG_COMPLEX_DONE)
+		return r;
+	if ((uint16_t)ss != SELECTOR_SS)
+		return selector_exists((uint16_t)ss) ? PG_COMPLEX_UNSUPPORTED : PG_COMPLEX_GP;
+	uint64_t changed = op->insn->operand_width == 16 ? IRET_FLAGS & 0xffff : IRET_FLAGS;
+	op->regs->rflags = (op->regs->rflags & ~changed) | (flags & changed);
+	op->regs->gpr[PG_RSP] = rsp;
+	op->regs->rip = rip;
 	op->jumped = true;
 	return PG_COMPLEX_DONE;
 }
 
+/* The frame is rip, cs; cs is read first. */
 enum pg_complex_result complex_far_return(struct complex_op *op)
 {
 	unsigned size = op->insn->operand_width / 8u;
-	uint64_t frame[2]; /* rip, cs */
+	uint64_t rip, cs;
 	uint64_t extra = op->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->ops[0].imm.value.u & 0xffff : 0;
-	enum pg_complex_result r = load_stack(op, 2, frame);
-	if (r == PG_COMPLEX_DONE)
-		r = check_far_target((uint16_t)frame[1], frame[0]);
-	if (r != PG_COMPLEX_DONE)
+	enum pg_complex_result r;
+	if ((r = load_stack(op, 1, true, &cs)) != PG_COMPLEX_DONE || (r = load_stack(op, 0, false, &rip)) != PG_COMPLEX_DONE)
+		return r;
+	if ((r = check_far_target((uint16_t)cs, rip)) != PG_COMPLEX_DONE)
 		return r;
 	op->regs->gpr[PG_RSP] += 2 * size + extra;
-	op->regs->rip = frame[0];
+	op->regs->rip = rip;
 	op->jumped = true;
 	return PG_COMPLEX_DONE;
 }
@@ -281,19 +290,17 @@ enum pg_complex_result complex_far_branch(struct complex_op *op)
 {
 	const ZydisDecodedOperand *mem = &op->ops[0];
 	unsigned size = op->insn->operand_width / 8u;
-	uint8_t raw[10] = {0};
-	uint64_t rip = 0;
-	enum pg_complex_result r = complex_load(op, complex_address(op, mem), raw, size + 2);
+	uint64_t rip;
+	uint16_t cs;
+	enum pg_complex_result r = load_far_pointer(op, mem, &rip, &cs);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
-	for (unsigned i = 0; i < size; i++)
-		rip |= (uint64_t)raw[i] << (8 * i);
-	r = check_far_target((uint16_t)(raw[size] | raw[size + 1] << 8), rip);
+		return r;
+	r = check_far_target(cs, rip);
 	if (r != PG_COMPLEX_DONE)
 		return r;
 	if (op->insn->mnemonic == ZYDIS_MNEMONIC_CALL) {
-		uint64_t rsp = op->regs->gpr[PG_RSP], cs = SELECTOR_CS;
-		r = complex_store(op, (pg_va){rsp - size}, &cs, size);
+		uint64_t rsp = op->regs->gpr[PG_RSP], own_cs = SELECTOR_CS;
+		r = complex_store(op, (pg_va){rsp - size}, &own_cs, size);
 		if (r == PG_COMPLEX_DONE)
 			r = complex_store(op, (pg_va){rsp - 2 * (uint64_t)size}, &op->next_rip, size);
 		if (r != PG_COMPLEX_DONE)

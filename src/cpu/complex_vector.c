@@ -90,21 +90,28 @@ enum pg_complex_result complex_gather(struct complex_op *op)
 	image_get_ymm(op->regs->x, to, result);
 	image_get_ymm(op->regs->x, index_reg, index);
 	image_get_ymm(op->regs->x, mask_reg, mask);
-	for (unsigned i = 0; i < elements; i++) /* each mask element is its sign */
+
+	for (unsigned i = 0; i < vector / size; i++) /* each mask element is its sign, unused ones too */
 		memset(mask + i * size, mask[(i + 1) * size - 1] & 0x80 ? 0xff : 0, size);
-	memset(mask + covered, 0, sizeof(mask) - covered);
 
 	enum pg_complex_result r = PG_COMPLEX_DONE;
+	bool progress = false;
 	for (unsigned i = 0; i < elements && r == PG_COMPLEX_DONE; i++) {
 		if (!mask[i * size])
 			continue;
 		pg_va a = element_address(op, mem, index + i * index_size, index_size);
 		r = as_operand(complex_load(op, a, result + i * size, size), mem);
-		if (r == PG_COMPLEX_DONE)
+		if (r == PG_COMPLEX_DONE) {
 			memset(mask + i * size, 0, size);
+			progress = true;
+		}
 	}
+	/* a fault finds above the elements what the processor leaves there: zeros only above the vector length */
+	unsigned end = r == PG_COMPLEX_DONE ? covered : progress ? vector : sizeof(result);
+	memset(result + end, 0, sizeof(result) - end);
+	memset(mask + vector, 0, sizeof(mask) - vector);
 	if (r == PG_COMPLEX_DONE)
-		memset(result + covered, 0, sizeof(result) - covered);
+		memset(mask, 0, sizeof(mask));
 	image_set_ymm(op->regs->x, to, result);
 	image_set_ymm(op->regs->x, mask_reg, mask);
 	return r;
@@ -127,12 +134,12 @@ static bool enabled_span(const uint8_t *enabled, unsigned n, unsigned *low, unsi
 
 /* Stores the enabled bytes of data[n] at a, as one store; none if none is enabled. */
 static enum pg_complex_result store_enabled(struct complex_op *op, pg_va a, const uint8_t *data,
-	const uint8_t *enabled, unsigned n)
+	const uint8_t *enabled, unsigned n, bool whole)
 {
 	struct complex_access acc;
 	enum pg_complex_result r;
-	unsigned low, high;
-	if (!enabled_span(enabled, n, &low, &high))
+	unsigned low = 0, high = n;
+	if (!whole && !enabled_span(enabled, n, &low, &high))
 		return PG_COMPLEX_DONE;
 	do
 		r = complex_resolve(op, (pg_va){a.v + low}, high - low, false, true, &acc);
@@ -166,7 +173,7 @@ enum pg_complex_result complex_masked_move(struct complex_op *op)
 	pg_va a = complex_address(op, mem);
 	if (stores) {
 		image_get_ymm(op->regs->x, vector_number(op->ops[2].reg.value), data);
-		return as_operand(store_enabled(op, a, data, enabled, vector), mem);
+		return as_operand(store_enabled(op, a, data, enabled, vector, false), mem);
 	}
 	unsigned low, high;
 	if (enabled_span(enabled, vector, &low, &high)) {
@@ -191,7 +198,7 @@ enum pg_complex_result complex_maskmovdqu(struct complex_op *op)
 	image_get_ymm(op->regs->x, vector_number(op->ops[1].reg.value), mask);
 	for (unsigned i = 0; i < 16; i++)
 		mask[i] >>= 7;
-	return as_operand(store_enabled(op, complex_address(op, mem), data, mask, 16), mem);
+	return as_operand(store_enabled(op, complex_address(op, mem), data, mask, 16, true), mem);
 }
 
 enum pg_complex_result complex_maskmovq(struct complex_op *op)
@@ -205,8 +212,6 @@ enum pg_complex_result complex_maskmovq(struct complex_op *op)
 	image_get_mmx(op->regs->x, (unsigned)(op->ops[1].reg.value - ZYDIS_REGISTER_MM0), mask);
 	for (unsigned i = 0; i < 8; i++)
 		mask[i] >>= 7;
-	enum pg_complex_result r = as_operand(store_enabled(op, complex_address(op, mem), data, mask, 8), mem);
-	if (r == PG_COMPLEX_DONE)
-		image_enter_mmx(op->regs->x);
-	return r;
+	image_enter_mmx(op->regs->x); /* before a fault, too */
+	return as_operand(store_enabled(op, complex_address(op, mem), data, mask, 8, true), mem);
 }

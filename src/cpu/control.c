@@ -4,7 +4,7 @@
  *
  * Called by translate.c. A direct transfer is a jump that run.c points at its target's block once that
  * exists. An indirect one goes through the CPU's jump table, indexed by the low 16 bits of the guest
- * address; the slot holds a thunk that compares the whole address (cache.c). Before an indirect jump the flags are always in
+ * address; the slot holds a thunk that compares the whole address (code.c). Before an indirect jump the flags are always in
  * flags_mem, since the target is not known; a thunk fetches them from there if its block wants them.
  */
 #include "cpu/translate.h"

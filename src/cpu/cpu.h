@@ -164,6 +164,7 @@ struct pg_site {
 	uint8_t access;    /* enum pg_access of the check */
 	uint8_t rmw;
 	uint8_t flags;     /* enum pg_flags_at while the check runs */
+	uint8_t aligned;   /* misaligned is #GP, whatever the page */
 	uint8_t stack;     /* through SS: a non-canonical address is #SS */
 	uint16_t op_len;   /* bytes from resume to the end of the operation, for crossing copies */
 	uint8_t *resume;   /* with SA = offset and SB = frame */
@@ -285,24 +286,24 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site);
 int pg_slow_fetch(struct pg_cpu *c, uint32_t block);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
 
-/* cache.c */
-int pg_cache_create(struct pg_engine *e, const char **why);
-void pg_cache_destroy(struct pg_engine *e);
+/* code.c */
+int pg_code_create(struct pg_engine *e, const char **why);
+void pg_code_destroy(struct pg_engine *e);
 void *pg_vec_add(struct pg_vec *v, size_t size, uint32_t *index); /* reserved address space; never fails before its cap */
-void pg_cache_flush(struct pg_engine *e);
+void pg_code_flush(struct pg_engine *e);
 /* The code page for the frame now at a's page; makes or re-binds it and marks the frame. */
-struct pg_code_page *pg_cache_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
-void pg_cache_retire(struct pg_engine *e, struct pg_code_page *p);
-void pg_cache_drop_frame(struct pg_engine *e, pg_pfn f);
-bool pg_cache_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
-struct pg_block *pg_cache_find(struct pg_engine *e, uint64_t rip, uint32_t page);
-void pg_cache_insert(struct pg_engine *e, struct pg_block *b);
-uint8_t *pg_cache_thunk(struct pg_engine *e, struct pg_block *b);
-uint8_t *pg_cache_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);
-bool pg_cache_is_full(const struct pg_engine *e);
-void pg_cache_fold(struct pg_engine *e, struct pg_block *b);
-void pg_cache_fold_all(struct pg_engine *e);
-void pg_cache_clear_jumps(struct pg_engine *e);
+struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
+void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
+void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
+bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
+struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
+void pg_code_insert(struct pg_engine *e, struct pg_block *b);
+uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
+uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);
+bool pg_code_is_full(const struct pg_engine *e);
+void pg_code_fold(struct pg_engine *e, struct pg_block *b);
+void pg_code_fold_all(struct pg_engine *e);
+void pg_code_clear_jumps(struct pg_engine *e);
 
 /* fast.c: the host window, see fast.h. */
 #define PG_FAST_SHIFT 34

@@ -96,6 +96,13 @@ static void find_flags(struct pg_insn *in)
 	in->killed = arithmetic(f->modified) | arithmetic(f->set_0) | arithmetic(f->set_1);
 	in->written = in->killed | undefined;
 	in->killed &= ~undefined;
+	/* What user mode may not do traps with the flags as they were. */
+	if (in->zi.meta.category == ZYDIS_CATEGORY_SYSTEM || in->zi.meta.category == ZYDIS_CATEGORY_SYSRET ||
+		(in->zi.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)) {
+		in->tested = FL_ALL;
+		in->killed = 0;
+		return;
+	}
 	bool rotate;
 	if (shift_by_nothing_known(in, &rotate)) {
 		/* The count is the last explicit operand: an immediate that is not zero, or anything. */

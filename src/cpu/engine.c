@@ -35,7 +35,7 @@ static size_t lay_out(struct pg_engine *e)
 static void destroy(struct pg_engine *e)
 {
 	PG_ASSERT(!e->cpus);
-	pg_cache_destroy(e);
+	pg_code_destroy(e);
 	free(e->tr);
 	free(e);
 }
@@ -67,7 +67,7 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 	}
 	lay_out(e);
 	e->tr = calloc(1, sizeof(*e->tr));
-	int r = e->tr ? pg_cache_create(e, why) : -ENOMEM;
+	int r = e->tr ? pg_code_create(e, why) : -ENOMEM;
 	if (r == 0)
 		r = pg_traps_install();
 	if (r != 0) {
@@ -161,7 +161,7 @@ static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **o
 	}
 	c->next = e->cpus;
 	e->cpus = c;
-	pg_cache_clear_jumps(e);
+	pg_code_clear_jumps(e);
 	c->space = s;
 	cpu_attach(c);
 	*out = c;
@@ -201,7 +201,7 @@ static void interrupt(struct pg_cpu *c)
 
 static void code_written(struct pg_engine *e, pg_pfn f)
 {
-	pg_cache_drop_frame(e, f);
+	pg_code_drop_frame(e, f);
 }
 
 static void stats(struct pg_cpu *c, struct pg_cpu_stats *out)
@@ -215,7 +215,7 @@ static void stats(struct pg_cpu *c, struct pg_cpu_stats *out)
 	out->has_tlb = !e->config.fast;
 	if (e->config.fast)
 		return;
-	pg_cache_fold_all(e);
+	pg_code_fold_all(e);
 	out->instructions = e->t_insns;
 	out->loads = e->t_loads;
 	out->stores = e->t_stores;
@@ -235,7 +235,7 @@ static void stats(struct pg_cpu *c, struct pg_cpu_stats *out)
 
 static const char *check(struct pg_engine *e)
 {
-	/* Invariants 1 to 3 of cache.c. */
+	/* Invariants 1 to 3 of code.c. */
 	for (uint32_t i = 0; i < e->pages.n; i++) {
 		const struct pg_code_page *p = pg_page_at(e, i);
 		if (p->retired && p->pfn != PG_NIL)

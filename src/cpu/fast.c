@@ -2,7 +2,7 @@
 /*
  * cpu/fast.c: the host window of `--fast`: the host's own MMU stands in for the simulated TLB.
  *
- * Called by access.c (probes), traps.c (faults), cache.c (write protection of code). The guest's address a is at host address
+ * Called by access.c (probes), traps.c (faults), code.c (write protection of code). The guest's address a is at host address
  * window + a, mapped from the frames' memfd as it is faulted in; GS points at the window, so a redirected operand is
  * gs:[SA]. Page faults, residency and rights are exact; TLB figures do not exist in this mode.
  *
@@ -161,7 +161,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 			f = pg_space_resident(c->space, (pg_va){va}, &pte);
 		if ((pte & PG_PTE_P) && (!write || (pte & PG_PTE_RW))) {
 			if (write && (pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE)) {
-				pg_cache_drop_frame(e, f);
+				pg_code_drop_frame(e, f);
 				return 2;
 			}
 			const struct pg_table_form *form = pg_space_table(c->space)->form;

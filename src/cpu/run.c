@@ -2,7 +2,7 @@
 /*
  * cpu/run.c: the run loop: into translated code, out again, and what has to be done in between.
  *
- * Called by linux/ and tests through pg_engine_translator (engine.c). Calls translate.c and cache.c for code, mmu/ and
+ * Called by linux/ and tests through pg_engine_translator (engine.c). Calls translate.c and code.c for code, mmu/ and
  * space/ for memory, complex.c for instructions executed in C.
  *
  * One turn: dispatch() finds or makes the block at regs.rip (its fetch lookup included), enter() runs until code leaves,
@@ -157,9 +157,9 @@ static bool drop_overwritten(struct pg_cpu *c, const struct fragments *fr)
 {
 	bool any = false;
 	for (unsigned i = 0; i < fr->n; i++) {
-		if (fr->code[i] && pg_cache_store_hits(c->engine, fr->frame[i],
+		if (fr->code[i] && pg_code_store_hits(c->engine, fr->frame[i],
 					   (uint32_t)((uintptr_t)fr->host[i] & PG_PAGE_MASK), fr->len[i])) {
-			pg_cache_drop_frame(c->engine, fr->frame[i]);
+			pg_code_drop_frame(c->engine, fr->frame[i]);
 			any = true;
 		}
 	}
@@ -202,17 +202,17 @@ static struct pg_block *dispatch(struct pg_cpu *c, bool temporary)
 		return NULL;
 	}
 again:
-	if (pg_cache_is_full(e))
-		pg_cache_flush(e);
+	if (pg_code_is_full(e))
+		pg_code_flush(e);
 	if (fetch_page(c, rip, first, &f) != 0)
 		return NULL;
-	struct pg_code_page *p = pg_cache_bind(c, (pg_va){rip}, f);
+	struct pg_code_page *p = pg_code_bind(c, (pg_va){rip}, f);
 	if (!p) {
 		set_fault(c, rip, PG_EXEC, PG_FAULT_OOM);
 		return NULL;
 	}
 	uint32_t page = (uint32_t)(p - (struct pg_code_page *)e->pages.p);
-	struct pg_block *b = temporary ? NULL : pg_cache_find(e, rip, page);
+	struct pg_block *b = temporary ? NULL : pg_code_find(e, rip, page);
 	if (b && b->page2 == PG_NIL)
 		return b;
 	if (!b) {
@@ -221,7 +221,7 @@ again:
 		if (b)
 			return b;
 		if (e->emit.full) {
-			pg_cache_flush(e);
+			pg_code_flush(e);
 			goto again;
 		}
 		b = NULL;
@@ -230,7 +230,7 @@ again:
 	uint64_t next = pg_align_down(rip, PG_PAGE_SIZE) + PG_PAGE_SIZE;
 	if (fetch_page(c, next, NULL, &f2) != 0)
 		return NULL;
-	struct pg_code_page *p2 = pg_cache_bind(c, (pg_va){next}, f2);
+	struct pg_code_page *p2 = pg_code_bind(c, (pg_va){next}, f2);
 	p = pg_page_at(e, page);
 	if (!p2 || p->retired) {
 		first = NULL;
@@ -247,7 +247,7 @@ again:
 	b = pg_translate(c, rip, p, p2, 1, temporary);
 	if (!b) {
 		PG_ASSERT(e->emit.full);
-		pg_cache_flush(e);
+		pg_code_flush(e);
 		goto again;
 	}
 	return b;
@@ -278,11 +278,13 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + s->row)->guest;
 
 	c->regs.rip = rip;
-	if (!CANONICAL(ea) || !CANONICAL(ea + s->size - 1) || (ea >> 63) != ((ea + s->size - 1) >> 63)) {
+	/* Alignment is checked before the page is looked at. Intel SDM vol. 2, 2.4: exception types 1, 2, 4. */
+	bool misaligned = s->aligned && (ea & (s->size - 1u));
+	if (!CANONICAL(ea) || !CANONICAL(ea + s->size - 1) || misaligned) {
 		recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth;
-		return exit_with(c, s->stack ? PG_EXIT_SS : PG_EXIT_GP);
+		return exit_with(c, s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP);
 	}
 	if (resolve(c, ea, s->size, (enum pg_access)s->access, &fr) != 0) {
 		recover_flags(c, (enum pg_flags_at)s->flags);
@@ -637,11 +639,11 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 	struct pg_engine *e = c->engine;
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
-		e_patch(x->patch, pg_cache_link(e, b, (enum pg_flags_at)x->flags));
+		e_patch(x->patch, pg_code_link(e, b, (enum pg_flags_at)x->flags));
 	}
 	if (c->link_indirect) {
 		uint64_t *jump = (uint64_t *)(void *)((uint8_t *)(c + 1) + e->off_jump);
-		jump[b->rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)pg_cache_thunk(e, b);
+		jump[b->rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)pg_code_thunk(e, b);
 	}
 }
 
@@ -686,7 +688,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		b = pg_block_at(e, index);
 		PG_ASSERT(e->blocks.n == marks[0]);
 		if (!e->config.fast)
-			pg_cache_fold(e, b);
+			pg_code_fold(e, b);
 		e->rows.n = b->rows;
 		e->segments.n = b->segments;
 		e->sites.n = c->tmp_marks[0];
@@ -726,8 +728,8 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 			break;
 		}
 		step = false;
-		if (alone && pg_cache_is_full(c->engine))
-			pg_cache_flush(c->engine);
+		if (alone && pg_code_is_full(c->engine))
+			pg_code_flush(c->engine);
 		mark(c);
 		t = run_block(c, alone, &step);
 		if (t == TURN_EXIT)

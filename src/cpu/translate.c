@@ -329,7 +329,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 		e->blocks_translated++;
 		e->code_made += (uint64_t)(e->emit.p - start);
 		e->guest_bytes += b->bytes;
-		pg_cache_insert(e, b);
+		pg_code_insert(e, b);
 	}
 	return b;
 }

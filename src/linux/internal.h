@@ -130,6 +130,7 @@ struct pg_linux {
 	uint64_t personality;
 	uint64_t clear_tid, robust_list, robust_len;
 	bool dumpable;
+	bool lock_future; /* mlockall(MCL_FUTURE) */
 
 	struct rlimit64 limits[RLIM_NLIMITS];
 	struct pg_signals sig;

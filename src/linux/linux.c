@@ -33,6 +33,7 @@ void pg_linux_fail(struct pg_linux *l, const char *format, ...)
 
 void pg_linux_unknown(struct pg_linux *l, const char *format, ...)
 {
+	const struct pg_syscall *s = pg_syscall_get(l->number);
 	char line[256], **more;
 	va_list ap;
 
@@ -51,7 +52,7 @@ void pg_linux_unknown(struct pg_linux *l, const char *format, ...)
 		if (more[l->told_count] != NULL)
 			l->told_count++;
 	}
-	l->hooks.unknown(l->hooks.ctx, l->number, NULL, line);
+	l->hooks.unknown(l->hooks.ctx, l->number, s != NULL ? s->name : "", line);
 }
 
 static void end_place(struct pg_linux *l)
@@ -478,6 +479,9 @@ static void handle(struct pg_linux *l, enum pg_exit why, const struct pg_exit_in
 	case PG_EXIT_ILLEGAL:
 		note_bytes(l, i);
 		trap(l, 6, SIGILL, ILL_ILLOPN, rip);
+		break;
+	case PG_EXIT_SS:
+		trap(l, 12, SIGBUS, SI_KERNEL, 0);
 		break;
 	case PG_EXIT_ALIGN:
 		trap(l, 17, SIGBUS, BUS_ADRALN, 0);

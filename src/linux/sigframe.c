@@ -269,7 +269,7 @@ static void restore_stack(struct pg_linux *l, const struct frame_stack *st)
 	if (flags & SS_DISABLE) {
 		l->sig.alt_sp = l->sig.alt_size = 0;
 		l->sig.alt_flags = SS_DISABLE;
-	} else if ((flags & ~(SS_AUTODISARM_FLAG | SS_ONSTACK)) == 0 && st->size >= pg_sigframe_min_stack()) {
+	} else if ((flags & ~(SS_AUTODISARM_FLAG | SS_ONSTACK)) == 0 && st->size >= 2048) {
 		l->sig.alt_sp = st->sp;
 		l->sig.alt_size = st->size;
 		l->sig.alt_flags = flags & SS_AUTODISARM_FLAG;

@@ -33,26 +33,19 @@
 #define COLD static __attribute__((noinline, cold))
 #define NOINLINE static __attribute__((noinline))
 
-/* One lookup on its way. */
-struct lookup {
-	uint64_t vpn, tag, set;
-	uint8_t *block; /* of the first level */
-	enum pg_access access;
-};
-
 /* Shows entry e as the mirror of its set. */
 PG_INLINE void show(struct pg_mmu *m, const struct pg_level1 *l, const struct pg_l1_entry *e,
-	uint64_t set, bool fetch)
+	uint64_t set, enum pg_access access)
 {
 	struct pg_tlb_fast *f = &l->fast[set];
 
 	f->neg_read = e->image.neg_read;
 	f->neg_write = e->image.neg_write;
 	f->host = e->image.host;
-	if (fetch)
-		m->poked = 0;
 	f->code_id = e->image.code_id;
-	if (!fetch && UNLIKELY(m->poked))
+	if (access == PG_EXEC)
+		m->poked = 0;
+	else if (UNLIKELY(m->poked))
 		f->code_id = 0;
 }
 
@@ -67,57 +60,61 @@ static uint8_t prot_of(pg_pte e)
 typedef struct pg_l2_entry found;
 
 /* Walks for an access; sets A, and D for a store. On PG_MMU_OK *out is the entry. */
-static enum pg_mmu_result walk(struct pg_mmu *m, const struct lookup *k, found *out)
+static enum pg_mmu_result walk(struct pg_mmu *m, uint64_t vpn, enum pg_access access, found *out)
 {
-	pg_pte set = PG_PTE_A | (k->access == PG_WRITE ? PG_PTE_D : 0), e;
+	pg_pte set = PG_PTE_A | (access == PG_WRITE ? PG_PTE_D : 0), e;
 	unsigned refs = 0;
 
 	if (!m->table)
 		return PG_MMU_NOT_PRESENT;
-	e = m->table->form->walk(m->table, (pg_vpn){k->vpn}, &refs);
+	e = m->table->form->walk(m->table, (pg_vpn){vpn}, &refs);
 	m->stats.walk_refs += refs;
 	if (!e)
 		return PG_MMU_NOT_PRESENT;
 	out->prot = prot_of(e);
-	if (!(out->prot & k->access))
+	if (!(out->prot & access))
 		return PG_MMU_PROTECTION;
 	if ((e & set) != set)
-		m->table->form->update(m->table, (pg_vpn){k->vpn}, set, 0);
-	out->vpn = k->vpn;
+		m->table->form->update(m->table, (pg_vpn){vpn}, set, 0);
+	out->vpn = vpn;
 	out->pfn = pg_pte_pfn(e).v;
-	out->dirty = ((e | set) & PG_PTE_D) != 0;
-	out->code = (m->rows[out->pfn].flags & PG_FRAME_CODE) != 0;
-	out->unused = 0;
+	out->asid = m->asid;
+	out->bits = ((e | set) & PG_PTE_D ? PG_L2_DIRTY : 0) |
+		    (m->rows[out->pfn].flags & PG_FRAME_CODE ? PG_L2_CODE : 0);
 	return PG_MMU_OK;
 }
 
-/* Replaces the least recently used way of the lookup's set in the first level. */
-static struct pg_tlb_way *fill_l1(
-	struct pg_mmu *m, const struct pg_level1 *l, const struct lookup *k, const found *f)
+/* Fills a first level of `ways` ways: *f takes the place of the least recently used of its set. */
+PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l,
+	enum pg_access access, unsigned ways, const found *f)
 {
-	unsigned ways = l->sets.ways;
-	unsigned slot = pg_set_to_front(k->block, ways, ways - 1, k->tag);
-	struct pg_l1_entry *e = pg_l1_slot(&l->sets, k->block, slot);
+	uint64_t set = f->vpn & l->sets.mask;
+	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
+	unsigned way = pg_set_replace(block, ways);
+	struct pg_l1_entry *e = pg_l1_slot(block, ways, way);
 
+	pg_set_marks(block)[way] = pg_mark(f->vpn, m->salt);
 	e->way.vpn = f->vpn;
 	e->way.host = (uint64_t)(uintptr_t)m->bytes + ((uint64_t)f->pfn << PG_PAGE_SHIFT);
 	e->way.pfn = f->pfn;
 	e->way.code_id = 0;
-	e->way.asid = m->asid;
+	e->way.asid = f->asid;
 	e->way.prot = f->prot;
-	e->way.dirty = f->dirty;
-	e->way.code = f->code;
-	pg_l1_make_image(l, e, k->set);
-	show(m, l, e, k->set, k->access == PG_EXEC);
+	e->way.dirty = (f->bits & PG_L2_DIRTY) != 0;
+	e->way.code = (f->bits & PG_L2_CODE) != 0;
+	pg_l1_make_image(l, e, set);
+	show(m, l, e, set, access);
 	return &e->way;
 }
 
-static void fill_l2(struct pg_mmu *m, const struct lookup *k, const found *f)
+static void fill_l2(struct pg_mmu *m, const found *f)
 {
-	uint8_t *block = pg_sets_block(&m->l2, k->vpn);
-	unsigned slot = pg_set_to_front(block, m->l2.ways, m->l2.ways - 1, k->tag);
+	uint8_t *block = pg_sets_block(&m->l2, f->vpn);
+	unsigned ways = m->l2.ways;
+	unsigned way = pg_set_replace(block, ways);
 
-	*pg_l2_slot(&m->l2, block, slot) = *f;
+	pg_set_marks(block)[way] = pg_mark(f->vpn, m->salt);
+	*pg_l2_slot(block, ways, way) = *f;
 }
 
 COLD enum pg_mmu_result fault(struct pg_mmu *m, enum pg_mmu_result r)
@@ -127,148 +124,168 @@ COLD enum pg_mmu_result fault(struct pg_mmu *m, enum pg_mmu_result r)
 }
 
 /* The end of a lookup that no level answers: walks and fills both. */
-static enum pg_mmu_result walk_and_fill(struct pg_mmu *m, const struct pg_level1 *l,
-	const struct lookup *k, struct pg_tlb_way **way)
+NOINLINE enum pg_mmu_result walk_and_fill(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
 {
 	enum pg_mmu_result r;
 	found f;
 
 	m->stats.walks++;
-	r = walk(m, k, &f);
-	if (r != PG_MMU_OK)
+	r = walk(m, vpn, access, &f);
+	if (UNLIKELY(r != PG_MMU_OK))
 		return fault(m, r);
 	if (m->l2.ways)
-		fill_l2(m, k, &f);
-	*way = fill_l1(m, l, k, &f);
+		fill_l2(m, &f);
+	*way = fill_l1(m, l, access, l->sets.ways, &f);
 	return PG_MMU_OK;
 }
 
-/* A hit in either level without the right: the entry goes, the table decides. */
-COLD enum pg_mmu_result walk_again(struct pg_mmu *m, const struct pg_level1 *l,
-	const struct lookup *k, struct pg_tlb_way **way)
+static void drop_both(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn)
 {
-	pg_l1_drop(m, l, k->vpn, m->asid);
+	pg_l1_drop(m, l, vpn, m->asid);
 	if (m->l2.ways)
-		pg_l2_drop(m, k->vpn, m->asid);
-	return walk_and_fill(m, l, k, way);
+		pg_l2_drop(m, vpn, m->asid);
 }
 
 /* A store by an entry not known to be dirty: the extra walk that sets D. */
-static enum pg_mmu_result walk_for_dirty(struct pg_mmu *m, const struct lookup *k)
+NOINLINE enum pg_mmu_result walk_for_dirty(struct pg_mmu *m, uint64_t vpn)
 {
 	found f;
 
 	m->stats.dirty_walks++;
-	return walk(m, k, &f);
+	return walk(m, vpn, PG_WRITE, &f);
 }
 
 /*
- * Sets D for an entry of the first level, at the front of its set, and in the second level's copy.
- * If the table no longer has the right, the entry goes and the lookup ends in a fault.
+ * A hit in the first level, e, at the front of its set, that does not do: without the right the
+ * entry goes and the table decides; a first store sets D, in the second level's copy too.
  */
-NOINLINE enum pg_mmu_result make_dirty(struct pg_mmu *m, const struct pg_level1 *l,
-	const struct lookup *k, struct pg_l1_entry *e, struct pg_tlb_way **way)
+COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_l1_entry *e, struct pg_tlb_way **way)
 {
-	enum pg_mmu_result r = walk_for_dirty(m, k);
+	uint64_t set = vpn & l->sets.mask;
+	struct pg_l2_entry *copy;
+	enum pg_mmu_result r;
 	unsigned at;
 
-	if (UNLIKELY(r != PG_MMU_OK)) {
-		pg_l1_drop(m, l, k->vpn, m->asid);
-		if (m->l2.ways)
-			pg_l2_drop(m, k->vpn, m->asid);
+	if (!(e->way.prot & access)) {
+		drop_both(m, l, vpn);
+		return walk_and_fill(m, l, vpn, access, way);
+	}
+	r = walk_for_dirty(m, vpn);
+	if (r != PG_MMU_OK) {
+		drop_both(m, l, vpn);
 		return fault(m, r);
 	}
 	e->way.dirty = 1;
-	pg_l1_make_image(l, e, k->set);
-	show(m, l, e, k->set, false);
-	if (m->l2.ways) {
-		at = pg_l2_position(m, k->vpn, m->asid);
-		if (at < m->l2.ways) {
-			uint8_t *block = pg_sets_block(&m->l2, k->vpn);
-			unsigned slot = pg_set_order(block, m->l2.ways)[at];
-
-			pg_l2_slot(&m->l2, block, slot)->dirty = 1;
-		}
-	}
+	pg_l1_make_image(l, e, set);
+	show(m, l, e, set, access);
+	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn, m->asid,
+				    pg_mark(vpn, m->salt), &at)
+			  : NULL;
+	if (copy)
+		copy->bits |= PG_L2_DIRTY;
 	*way = &e->way;
 	return PG_MMU_OK;
 }
 
 /* The lookup in the second level, of `ways` ways: NULL if it misses. */
-PG_INLINE found *find_l2(struct pg_mmu *m, const struct lookup *k, unsigned ways)
+PG_INLINE found *find_l2(struct pg_mmu *m, uint64_t vpn, unsigned ways)
 {
-	uint8_t *block = pg_sets_block(&m->l2, k->vpn);
-	unsigned at = pg_set_find(block, ways, k->tag);
-	found *f;
+	uint8_t *block = pg_sets_block(&m->l2, vpn);
+	unsigned way;
+	found *f = pg_l2_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &way);
 
-	if (at == ways)
-		return NULL;
-	f = pg_l2_slot(&m->l2, block, pg_set_order(block, ways)[at]);
-	if (UNLIKELY(f->vpn != k->vpn)) {
-		at = pg_l2_position(m, k->vpn, m->asid);
-		if (at == ways)
-			return NULL;
-		f = pg_l2_slot(&m->l2, block, pg_set_order(block, ways)[at]);
-	}
-	pg_set_to_front(block, ways, at, k->tag);
+	if (LIKELY(f))
+		pg_set_touch(block, ways, way);
 	return f;
 }
 
-/* A first-level miss. */
-NOINLINE enum pg_mmu_result miss(struct pg_mmu *m, const struct pg_level1 *l,
-	const struct lookup *k, struct pg_tlb_way **way)
+NOINLINE found *find_l2_n(struct pg_mmu *m, uint64_t vpn)
 {
+	return find_l2(m, vpn, m->l2.ways);
+}
+
+/* A miss in a first level of `ways` ways. */
+PG_INLINE enum pg_mmu_result miss(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, unsigned ways, struct pg_tlb_way **way)
+{
+	enum pg_mmu_result r;
 	found *f;
 
 	m->stats.misses[l->which]++;
-	m->stats.fetch_misses += k->access == PG_EXEC;
+	m->stats.fetch_misses += access == PG_EXEC;
 	if (!m->l2.ways)
-		return walk_and_fill(m, l, k, way);
+		return walk_and_fill(m, l, vpn, access, way);
 	m->stats.l2_lookups++;
-	f = m->l2.ways == 12 ? find_l2(m, k, 12) : find_l2(m, k, m->l2.ways);
-	if (!f) {
+	f = LIKELY(m->l2.ways == 12) ? find_l2(m, vpn, 12) : find_l2_n(m, vpn);
+	if (UNLIKELY(!f)) {
 		m->stats.misses[PG_TLB_L2]++;
-		return walk_and_fill(m, l, k, way);
+		return walk_and_fill(m, l, vpn, access, way);
 	}
-	if (UNLIKELY(!(f->prot & k->access)))
-		return walk_again(m, l, k, way);
-	if (k->access == PG_WRITE && !f->dirty) {
-		enum pg_mmu_result r = walk_for_dirty(m, k);
-
+	if (UNLIKELY(!(f->prot & access))) {
+		pg_l2_drop(m, vpn, m->asid);
+		return walk_and_fill(m, l, vpn, access, way);
+	}
+	if (UNLIKELY(access == PG_WRITE && !(f->bits & PG_L2_DIRTY))) {
+		r = walk_for_dirty(m, vpn);
 		if (UNLIKELY(r != PG_MMU_OK)) {
-			pg_l2_drop(m, k->vpn, m->asid);
+			pg_l2_drop(m, vpn, m->asid);
 			return fault(m, r);
 		}
-		f->dirty = 1;
+		f->bits |= PG_L2_DIRTY;
 	}
-	*way = fill_l1(m, l, k, f);
+	*way = fill_l1(m, l, access, ways, f);
 	return PG_MMU_OK;
 }
 
-/* pg_mmu_lookup for a first level of `ways` ways. */
-PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l, struct lookup *k,
-	unsigned ways, struct pg_tlb_way **way)
+NOINLINE enum pg_mmu_result miss_4(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
 {
-	unsigned at = pg_set_find(k->block, ways, k->tag);
-	struct pg_l1_entry *e;
+	return miss(m, l, vpn, access, 4, way);
+}
 
-	if (at == ways)
-		return miss(m, l, k, way);
-	e = pg_l1_slot(&l->sets, k->block, pg_set_order(k->block, ways)[at]);
-	if (UNLIKELY(e->way.vpn != k->vpn)) {
-		at = pg_l1_position(l, k->vpn, m->asid);
-		if (at == ways)
-			return miss(m, l, k, way);
-		e = pg_l1_slot(&l->sets, k->block, pg_set_order(k->block, ways)[at]);
-	}
-	pg_set_to_front(k->block, ways, at, k->tag);
-	if (UNLIKELY(!(e->way.prot & k->access)))
-		return walk_again(m, l, k, way);
-	if (UNLIKELY(k->access == PG_WRITE && !e->way.dirty))
-		return make_dirty(m, l, k, e, way);
-	show(m, l, e, k->set, k->access == PG_EXEC);
+NOINLINE enum pg_mmu_result miss_8(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
+{
+	return miss(m, l, vpn, access, 8, way);
+}
+
+NOINLINE enum pg_mmu_result miss_n(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
+{
+	return miss(m, l, vpn, access, l->sets.ways, way);
+}
+
+/* pg_mmu_lookup for a first level of `ways` ways; miss_w is the function above for these. */
+PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, unsigned ways, __typeof__(miss_n) miss_w, struct pg_tlb_way **way)
+{
+	uint64_t set = vpn & l->sets.mask;
+	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
+	unsigned at;
+	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &at);
+
+	if (UNLIKELY(!e))
+		return miss_w(m, l, vpn, access, way);
+	pg_set_touch(block, ways, at);
+	if (UNLIKELY(!(e->way.prot & access) || (access == PG_WRITE && !e->way.dirty)))
+		return hit_not_enough(m, l, vpn, access, e, way);
+	show(m, l, e, set, access);
 	*way = &e->way;
 	return PG_MMU_OK;
+}
+
+NOINLINE enum pg_mmu_result lookup_8(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
+{
+	return lookup(m, l, vpn, access, 8, miss_8, way);
+}
+
+NOINLINE enum pg_mmu_result lookup_n(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
+	enum pg_access access, struct pg_tlb_way **way)
+{
+	return lookup(m, l, vpn, access, l->sets.ways, miss_n, way);
 }
 
 enum pg_mmu_result pg_mmu_lookup(
@@ -276,20 +293,12 @@ enum pg_mmu_result pg_mmu_lookup(
 {
 	unsigned fetch = access == PG_EXEC;
 	const struct pg_level1 *l = &m->l1[fetch];
-	struct lookup k;
+	uint64_t vpn = pg_vpn_of(a).v;
 
-	k.vpn = pg_vpn_of(a).v;
-	k.tag = pg_tag(k.vpn, m->asid);
-	k.set = k.vpn & l->sets.mask;
-	k.block = l->sets.blocks + k.set * l->sets.block_bytes;
-	k.access = access;
 	m->stats.slow_lookups[fetch]++;
-	switch (l->sets.ways) {
-	case 4:
-		return lookup(m, l, &k, 4, way);
-	case 8:
-		return lookup(m, l, &k, 8, way);
-	default:
-		return lookup(m, l, &k, l->sets.ways, way);
-	}
+	if (LIKELY(l->sets.ways == 4))
+		return lookup(m, l, vpn, access, 4, miss_4, way);
+	if (l->sets.ways == 8)
+		return lookup_8(m, l, vpn, access, way);
+	return lookup_n(m, l, vpn, access, way);
 }

@@ -4,51 +4,56 @@
  */
 #include "mmu/mmu_private.h"
 
-/* M1 and the part of M2 that every level has; vpn_of(slot) is the first word of a slot. */
-static const char *check_set(const struct pg_sets *s, uint64_t set)
+/* M1 to M3 for one set; asid_at: where an entry keeps its ASID. */
+static const char *check_set(const struct pg_sets *s, uint64_t set, size_t asid_at)
 {
 	uint8_t *block = pg_sets_block(s, set);
-	const uint8_t *order = pg_set_order(block, s->ways);
-	bool seen[PG_MAX_WAYS] = {false}, ended = false;
+	const uint8_t *ages = pg_set_ages(block, s->ways);
+	bool seen[PG_MAX_WAYS] = {false};
+	unsigned used = 0;
 
 	for (unsigned i = 0; i < s->ways; i++) {
-		uint64_t tag = pg_set_tags(block)[i], vpn;
+		const uint8_t *e = pg_set_slot(block, s->ways, s->slot_bytes, i);
+		uint64_t vpn = *(const uint64_t *)(const void *)e;
+		uint16_t asid = *(const uint16_t *)(const void *)(e + asid_at);
 
-		if (order[i] >= s->ways || seen[order[i]])
-			return "M1: the order of a set is no permutation";
-		seen[order[i]] = true;
-		vpn = *(const uint64_t *)(const void *)(block + s->slots_at +
-							order[i] * s->slot_bytes);
-		if (vpn == UINT64_MAX) {
-			ended = true;
-			if (tag != PG_TAG_FREE)
-				return "M2: a tag without an entry";
+		if (ages[i] >= s->ways || seen[ages[i]])
+			return "M1: the ages of a set are no permutation";
+		seen[ages[i]] = true;
+		if (vpn == UINT64_MAX)
 			continue;
-		}
-		if (ended)
-			return "M1: an entry behind a free position";
-		if (tag >> 16 != (vpn & (UINT64_MAX >> 16)) || (vpn & s->mask) != set)
-			return "M2: an entry under the wrong tag or in the wrong set";
-		for (unsigned j = 0; j < i; j++)
-			if (pg_set_tags(block)[j] == tag &&
-				*(const uint64_t *)(const void *)(block + s->slots_at +
-								  order[j] * s->slot_bytes) == vpn)
+		used++;
+		if (pg_set_marks(block)[i] != pg_mark(vpn, pg_mark_salt(asid)) ||
+			(vpn & s->mask) != set)
+			return "M2: an entry under the wrong mark or in the wrong set";
+		for (unsigned j = 0; j < i; j++) {
+			const uint8_t *o = pg_set_slot(block, s->ways, s->slot_bytes, j);
+
+			if (*(const uint64_t *)(const void *)o == vpn &&
+				*(const uint16_t *)(const void *)(o + asid_at) == asid)
 				return "M3: a page is twice in a set";
+		}
+	}
+	for (unsigned i = 0; i < s->ways; i++) {
+		const uint8_t *e = pg_set_slot(block, s->ways, s->slot_bytes, i);
+
+		if ((*(const uint64_t *)(const void *)e == UINT64_MAX) != (ages[i] >= used))
+			return "M1: a free way is younger than one in use";
 	}
 	return NULL;
 }
 
 /* M5 and M6 for one entry of any level. */
-static const char *check_entry(const struct pg_mmu *m, uint16_t asid, const struct pg_l2_entry *e)
+static const char *check_entry(const struct pg_mmu *m, const struct pg_l2_entry *e)
 {
 	unsigned refs;
 	pg_pte p;
 
 	if (e->pfn >= m->frames)
 		return "M5: an entry names no frame";
-	if ((m->rows[e->pfn].flags & PG_FRAME_CODE) && !e->code)
+	if ((m->rows[e->pfn].flags & PG_FRAME_CODE) && !(e->bits & PG_L2_CODE))
 		return "M6: an entry of a frame with translations lets stores go inline";
-	if (asid != m->asid)
+	if (e->asid != m->asid)
 		return NULL;
 	p = m->table ? m->table->form->walk(m->table, (pg_vpn){e->vpn}, &refs) : 0;
 	if (!p)
@@ -60,7 +65,7 @@ static const char *check_entry(const struct pg_mmu *m, uint16_t asid, const stru
 		return "M5: an entry allows more than the table";
 	if (!(p & PG_PTE_A))
 		return "M5: an entry whose page is not marked accessed";
-	if (e->dirty && !(p & PG_PTE_D))
+	if ((e->bits & PG_L2_DIRTY) && !(p & PG_PTE_D))
 		return "M5: a dirty entry whose page is not marked dirty";
 	return NULL;
 }
@@ -70,7 +75,7 @@ static const char *check_mirror(const struct pg_mmu *m, const struct pg_level1 *
 {
 	uint8_t *block = pg_sets_block(&l->sets, set);
 	const struct pg_tlb_fast *f = &l->fast[set];
-	struct pg_l1_entry e = *pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[0]);
+	struct pg_l1_entry e = *pg_l1_slot(block, l->sets.ways, pg_set_newest(block, l->sets.ways));
 
 	if (e.way.vpn == UINT64_MAX || e.way.asid != m->asid)
 		return f->neg_read == PG_TLB_NOWHERE && f->neg_write == PG_TLB_NOWHERE &&
@@ -90,25 +95,23 @@ static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
 {
 	for (uint64_t s = 0; s <= l->sets.mask; s++) {
 		uint8_t *block = pg_sets_block(&l->sets, s);
-		const char *bad = check_set(&l->sets, s);
+		const char *bad = check_set(&l->sets, s, offsetof(struct pg_l1_entry, way.asid));
 
 		for (unsigned i = 0; !bad && i < l->sets.ways; i++) {
-			const struct pg_l1_entry *e =
-				pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[i]);
+			const struct pg_l1_entry *e = pg_l1_slot(block, l->sets.ways, i);
 			struct pg_l2_entry as_l2 = {.vpn = e->way.vpn,
 				.pfn = e->way.pfn,
+				.asid = e->way.asid,
 				.prot = e->way.prot,
-				.dirty = e->way.dirty,
-				.code = e->way.code};
+				.bits = (uint8_t)((e->way.dirty ? PG_L2_DIRTY : 0) |
+						  (e->way.code ? PG_L2_CODE : 0))};
 
 			if (e->way.vpn == UINT64_MAX)
 				continue;
-			if ((uint16_t)pg_set_tags(block)[i] != e->way.asid)
-				return "M2: an entry under another ASID";
 			if (e->way.host != (uint64_t)(uintptr_t)m->bytes +
 						   ((uint64_t)e->way.pfn << PG_PAGE_SHIFT))
 				return "M5: an entry has another host address than its frame";
-			bad = check_entry(m, e->way.asid, &as_l2);
+			bad = check_entry(m, &as_l2);
 		}
 		if (!bad)
 			bad = check_mirror(m, l, s);
@@ -129,13 +132,12 @@ const char *pg_mmu_check(const struct pg_mmu *m)
 	for (uint64_t s = 0; s <= m->l2.mask; s++) {
 		uint8_t *block = pg_sets_block(&m->l2, s);
 
-		bad = check_set(&m->l2, s);
+		bad = check_set(&m->l2, s, offsetof(struct pg_l2_entry, asid));
 		for (unsigned i = 0; !bad && i < m->l2.ways; i++) {
-			const struct pg_l2_entry *e =
-				pg_l2_slot(&m->l2, block, pg_set_order(block, m->l2.ways)[i]);
+			const struct pg_l2_entry *e = pg_l2_slot(block, m->l2.ways, i);
 
 			if (e->vpn != UINT64_MAX)
-				bad = check_entry(m, (uint16_t)pg_set_tags(block)[i], e);
+				bad = check_entry(m, e);
 		}
 		if (bad)
 			return bad;

@@ -20,19 +20,20 @@ struct pg_l1_entry {
 };
 _Static_assert(sizeof(struct pg_l1_entry) == 64, "an entry is a cache line");
 
-/* An entry of the second level; its ASID is in the tag. */
+/* An entry of the second level. */
 struct pg_l2_entry {
-	uint64_t vpn; /* UINT64_MAX: invalid */
+	uint64_t vpn; /* UINT64_MAX: free */
 	uint32_t pfn;
+	uint16_t asid;
 	uint8_t prot;
-	uint8_t dirty;
-	uint8_t code;
-	uint8_t unused;
+	uint8_t bits; /* OR of PG_L2_DIRTY, PG_L2_CODE: as in struct pg_tlb_way */
 };
+#define PG_L2_DIRTY 1u
+#define PG_L2_CODE 2u
 _Static_assert(sizeof(struct pg_l2_entry) == 16, "four entries in a cache line");
 
 struct pg_level1 {
-	struct pg_sets sets;
+	_Alignas(64) struct pg_sets sets;
 	struct pg_tlb_fast *fast; /* borrowed: one mirror for each set */
 	uint8_t which;            /* enum pg_tlb_which, whose misses it counts */
 	bool data, fetch;         /* what it answers: both when unified */
@@ -44,6 +45,7 @@ struct pg_mmu {
 	struct pg_level1 l1[2];
 	struct pg_sets l2; /* ways 0: none */
 	uint16_t asid;
+	uint16_t salt;          /* pg_mark_salt(asid) */
 	volatile uint8_t poked; /* since the last fetch lookup: data lookups leave code_id 0 */
 	bool unified;
 	struct pg_table *table; /* borrowed; NULL: nothing is mapped */
@@ -54,25 +56,59 @@ struct pg_mmu {
 	uint32_t frames;
 };
 
-PG_INLINE struct pg_l1_entry *pg_l1_slot(const struct pg_sets *s, uint8_t *block, unsigned slot)
+PG_INLINE struct pg_l1_entry *pg_l1_slot(uint8_t *block, unsigned ways, unsigned way)
 {
-	return (struct pg_l1_entry *)(void *)(block + s->slots_at) + slot;
+	return (struct pg_l1_entry *)(void *)pg_set_slot(
+		block, ways, sizeof(struct pg_l1_entry), way);
 }
 
-PG_INLINE struct pg_l2_entry *pg_l2_slot(const struct pg_sets *s, uint8_t *block, unsigned slot)
+PG_INLINE struct pg_l2_entry *pg_l2_slot(uint8_t *block, unsigned ways, unsigned way)
 {
-	return (struct pg_l2_entry *)(void *)(block + s->slots_at) + slot;
+	return (struct pg_l2_entry *)(void *)pg_set_slot(
+		block, ways, sizeof(struct pg_l2_entry), way);
+}
+
+/* The entry of (vpn, asid), marked `mark`, and its way in *way; NULL: none. */
+PG_INLINE struct pg_l1_entry *pg_l1_find(
+	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+{
+	return pg_set_find(block, ways, sizeof(struct pg_l1_entry),
+		offsetof(struct pg_l1_entry, way.asid), vpn, asid, mark, way);
+}
+
+PG_INLINE struct pg_l2_entry *pg_l2_find(
+	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+{
+	return pg_set_find(block, ways, sizeof(struct pg_l2_entry),
+		offsetof(struct pg_l2_entry, asid), vpn, asid, mark, way);
 }
 
 /* Sets e->image from e->way, an entry of set `set`. */
-void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set);
+PG_INLINE void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
+{
+	const struct pg_tlb_way *w = &e->way;
+	struct pg_tlb_fast *i = &e->image;
+	bool writes = (w->prot & PG_WRITE) && w->dirty && !w->code;
+	bool usable = l->data && (w->prot & PG_READ) && (writes || l->sets.mask);
+	/*
+	 * Where loads may go inline but stores may not, `host` is a real address, and NOWHERE would
+	 * let a store to the page of that name through. So in its own set, 0, neg_write names the
+	 * next page, whose set is 1. A single set has no such page: the slow path answers then.
+	 */
+	uint64_t never = set || !usable ? PG_TLB_NOWHERE : PG_TLB_NOWHERE - PG_PAGE_SIZE;
+	uint64_t neg = -(w->vpn << PG_PAGE_SHIFT);
+
+	i->neg_read = usable ? neg : PG_TLB_NOWHERE;
+	i->neg_write = usable && writes ? neg : never;
+	i->host = usable ? w->host : PG_TLB_NOWHERE;
+	i->code_id = l->fetch && (w->prot & PG_EXEC) ? w->code_id : 0;
+	i->reserved = 0;
+}
+
 /* Makes the mirror of a set say what its most recently used way, for the current ASID, allows. */
 void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set);
-/* Drops the entry of (vpn, asid), if there; true if it was. */
-bool pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid);
-bool pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid);
-/* The position of (vpn, asid) in its set, or `ways`. */
-unsigned pg_l1_position(const struct pg_level1 *l, uint64_t vpn, uint16_t asid);
-unsigned pg_l2_position(const struct pg_mmu *m, uint64_t vpn, uint16_t asid);
+/* Drops the entry of (vpn, asid), if there. */
+void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid);
+void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid);
 
 #endif

@@ -247,30 +247,32 @@ static int radix_enter(struct pg_table *t, pg_vpn vpn, pg_pte pte)
 }
 
 /*
- * The leaf node that would hold vpn; path[level]: the nodes on the way, *refs: entries read. NULL
- * if a node is missing.
+ * The leaf node that would hold vpn; path[level]: the nodes on the way, *refs: entries read with
+ * that of the leaf. NULL if a node is missing.
  */
 static inline void *descend(const struct radix *r, uint64_t vpn, void **path, unsigned *refs)
 {
 	uint8_t *node = r->root;
-	unsigned leaf = r->levels - 1;
+	unsigned leaf = r->levels - 1, level;
 
-	*refs = 0;
-	if (__builtin_expect(outside(r, vpn), 0))
+	if (__builtin_expect(outside(r, vpn), 0)) {
+		*refs = 0;
 		return NULL;
-	for (unsigned level = 0; level < leaf; level++) {
+	}
+	for (level = 0; level < leaf; level++) {
 		pg_pte e = entry_get(r, node, index_at(r, level, vpn));
 
 		if (path)
 			path[level] = node;
-		*refs = level + 1;
-		if (!e)
-			return NULL;
+		if (__builtin_expect(!e, 0)) {
+			node = NULL;
+			break;
+		}
 		node = node_of(r, e);
 	}
-	if (path)
+	if (path && node)
 		path[leaf] = node;
-	*refs = leaf + 1;
+	*refs = level + 1;
 	return node;
 }
 

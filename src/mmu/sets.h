@@ -1,43 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/sets.h: a set-associative array of tags under true LRU. Private to mmu/mmu.c and its
- * siblings.
+ * mmu/sets.h: a set-associative array under true LRU. Private to mmu/mmu.c and its siblings.
  *
- * A set is one block of memory: its tags, most recently used first; an order byte for each, the
- * slot in which the entry of that tag lies; then the slots. Entries never move, tags and order
- * bytes do, so that the most recent is always at position 0 and the one to go at the end.
+ * A set is one block of memory: a mark and an age for each way, then the entries. Way w has mark w,
+ * age w and slot w; nothing moves.
  *
- *   tags:  t0 t1 .. t(ways-1)    8 bytes each, t0 the most recently used
- *   order: s0 s1 .. s(ways-1)    1 byte each, padded to 8; a permutation of 0 .. ways - 1
- *   slots: ways entries of slot_bytes; the entry of tag ti is in slot si
+ *   marks: 16 bits a way, padded to 8 bytes: a hash of page number and ASID
+ *   ages:   8 bits a way, padded to 8 bytes: a permutation of 0 .. ways - 1, 0 the most recently
+ * used slots: slot_bytes a way, from a multiple of 64 bytes on
  *
- * A tag is page number << 16 | ASID. That loses the top 4 bits of a 52-bit page number, so whoever
- * finds a tag compares the page number in the entry as well. Free positions come last.
+ * A mark only says where to look; whoever finds one compares page number and ASID in the entry. An
+ * entry begins with its page number, UINT64_MAX when free. Free ways are the oldest.
  *
- * Small numbers of ways are given as constants, so that the loops unroll into straight code.
+ * Marks are compared 4 and ages 8 at a time in a 64-bit register (no vector registers here): Knuth,
+ * The Art of Computer Programming, vol. 4A, 7.1.3, "Multibyte". Small numbers of ways are given as
+ * constants: then all loops unroll into straight code without a branch that depends on where the
+ * hit was, which no predictor could foresee.
  */
 #ifndef PG_MMU_SETS_H
 #define PG_MMU_SETS_H
 
 #include "base/types.h"
 
-#define PG_TAG_FREE UINT64_MAX /* no entry; its page number is UINT64_MAX */
 #define PG_MAX_WAYS 256u
 #define PG_TLB_MAX_ENTRIES 65536u
 #define PG_INLINE static inline __attribute__((always_inline))
 
+#define PG_EACH_16 0x0001000100010001u /* times x: x in every lane of 16 bits */
+#define PG_EACH_8 0x0101010101010101u
+#define PG_AGE_PADDING 0xffu /* of lanes that are no way: older than all */
+
 struct pg_sets {
 	uint8_t *blocks; /* owned; set s at blocks + s * block_bytes, 64-byte aligned */
+	uint64_t mask;   /* sets - 1 */
 	uint32_t block_bytes;
-	uint32_t slots_at; /* offset of slot 0 in a block */
 	uint32_t slot_bytes;
 	uint32_t ways; /* 0: absent */
-	uint64_t mask; /* sets - 1 */
 };
 
-PG_INLINE uint64_t pg_tag(uint64_t vpn, uint16_t asid)
+/* What an ASID adds to its marks. */
+PG_INLINE uint16_t pg_mark_salt(uint16_t asid)
 {
-	return vpn << 16 | asid;
+	return (uint16_t)(asid * 0x9e37u);
+}
+
+PG_INLINE uint16_t pg_mark(uint64_t vpn, uint16_t salt)
+{
+	return (uint16_t)(vpn ^ vpn >> 16 ^ salt);
 }
 
 PG_INLINE uint8_t *pg_sets_block(const struct pg_sets *s, uint64_t vpn)
@@ -45,75 +54,137 @@ PG_INLINE uint8_t *pg_sets_block(const struct pg_sets *s, uint64_t vpn)
 	return s->blocks + (vpn & s->mask) * s->block_bytes;
 }
 
-PG_INLINE uint64_t *pg_set_tags(uint8_t *block)
+PG_INLINE uint16_t *pg_set_marks(uint8_t *block)
 {
-	return (uint64_t *)(void *)block;
+	return (uint16_t *)(void *)block;
 }
 
-PG_INLINE uint8_t *pg_set_order(uint8_t *block, unsigned ways)
+PG_INLINE uint8_t *pg_set_ages(uint8_t *block, unsigned ways)
 {
-	return block + 8 * ways;
+	return block + (ways + 3) / 4 * 8;
 }
 
-PG_INLINE uint32_t pg_slots_at(unsigned ways)
+PG_INLINE unsigned pg_set_slots_at(unsigned ways)
 {
-	return (uint32_t)pg_align_up(8 * ways + pg_align_up(ways, 8), 16);
+	return ((ways + 3) / 4 * 8 + (ways + 7) / 8 * 8 + 63) / 64 * 64;
 }
 
-/* The position of a tag, or `ways`. */
-PG_INLINE unsigned pg_set_find(uint8_t *block, unsigned ways, uint64_t tag)
+PG_INLINE uint8_t *pg_set_slot(uint8_t *block, unsigned ways, unsigned slot_bytes, unsigned way)
 {
-	const uint64_t *t = pg_set_tags(block);
-	unsigned i = 0;
-
-	while (i < ways && t[i] != tag)
-		i++;
-	return i;
+	return block + pg_set_slots_at(ways) + way * (uint64_t)slot_bytes;
 }
 
 /*
- * Moves what is at position `at` to the front under the given tag and moves those before it one
- * back; its slot. With at = ways - 1 and a new tag this replaces the least recently used.
+ * The entry of (vpn, asid), marked `mark`, and its way in *way; NULL: none. slot_bytes and asid_at
+ * (where an entry keeps its ASID) are constants.
  */
-PG_INLINE unsigned pg_set_to_front(uint8_t *block, unsigned ways, unsigned at, uint64_t tag)
+PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, unsigned asid_at,
+	uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
 {
-	uint64_t *t = pg_set_tags(block);
-	uint8_t *order = pg_set_order(block, ways);
-	uint64_t *o = (uint64_t *)(void *)order;
-	unsigned slot = order[at];
-	uint64_t carry = slot;
+	const uint64_t *marks = (const uint64_t *)(const void *)block;
+	uint64_t want = mark * PG_EACH_16;
 
-	for (unsigned i = at; i > 0; i--)
-		t[i] = t[i - 1];
-	t[0] = tag;
-	/* Order bytes, 8 at a time: whole words first, then the bytes up to `at`. */
-	for (; at >= 8; at -= 8, o++) {
-		uint64_t was = *o;
+	/* Groups of 16 words: bit 16 * lane + word of `seen` is way 4 * word + lane. */
+	for (unsigned group = 0; group < ways; group += 64) {
+		unsigned n = ways - group < 64 ? ways - group : 64;
+		uint64_t seen = 0;
 
-		*o = was << 8 | carry;
-		carry = was >> 56;
+		for (unsigned w = 0; w < (n + 3) / 4; w++) {
+			uint64_t x = marks[group / 4 + w] ^ want;
+
+			/* The top bit of each lane that is 0, and sometimes of one above it. */
+			seen |= ((x - PG_EACH_16) & ~x & (PG_EACH_16 << 15)) >> (15 - w);
+		}
+		for (; seen; seen &= seen - 1) {
+			unsigned bit = (unsigned)__builtin_ctzll(seen);
+			unsigned i = group + 4 * (bit & 15) + (bit >> 4);
+			uint8_t *slot = pg_set_slot(block, ways, slot_bytes, i);
+
+			if (ways % 4 && i >= ways)
+				continue;
+			if (__builtin_expect(
+				    *(const uint64_t *)(void *)slot == vpn &&
+					    *(const uint16_t *)(void *)(slot + asid_at) == asid,
+				    1)) {
+				*way = i;
+				return slot;
+			}
+		}
 	}
-	{
-		uint64_t was = *o, part = ((uint64_t)2 << (8 * at + 7)) - 1;
-
-		*o = (was & ~part) | ((was << 8 | carry) & part);
-	}
-	return slot;
+	return NULL;
 }
 
-/* Frees position `at`: those behind it move up. Its slot goes to the end. */
-PG_INLINE void pg_set_drop(uint8_t *block, unsigned ways, unsigned at)
+/* Makes a way the most recently used: those younger than it grow older by one. */
+PG_INLINE void pg_set_touch(uint8_t *block, unsigned ways, unsigned way)
 {
-	uint64_t *t = pg_set_tags(block);
-	uint8_t *order = pg_set_order(block, ways);
-	uint8_t slot = order[at];
+	const uint64_t high = PG_EACH_8 << 7;
+	uint8_t *bytes = pg_set_ages(block, ways);
+	uint64_t *ages = (uint64_t *)(void *)bytes;
+	uint64_t age = bytes[way], each = age * PG_EACH_8;
 
-	for (; at + 1 < ways; at++) {
-		t[at] = t[at + 1];
-		order[at] = order[at + 1];
+	for (unsigned w = 0; w < (ways + 7) / 8; w++) {
+		uint64_t x = ages[w], younger;
+		uint64_t own = age << way % 8 * 8;
+
+		if (ways <= 64)
+			/* Age and way number fit 7 bits, padding has the top bit. */
+			younger = ~((x | high) - each) & ~x & high;
+		else
+			/* Unsigned bytes x < y: the borrow out of each lane of x - y. */
+			younger = ((~x & each) | ((~x | each) & (((x | high) - (each & ~high)) ^
+									((x ^ ~each) & high)))) &
+				  high;
+		x += younger >> 7;
+		ages[w] = x - (ways <= 8 || way / 8 == w ? own : 0);
 	}
-	t[at] = PG_TAG_FREE;
-	order[at] = slot;
+}
+
+/* Makes the least recently used way, a free one if there is one, the most recently used; which it
+ * is. */
+PG_INLINE unsigned pg_set_replace(uint8_t *block, unsigned ways)
+{
+	uint64_t *ages = (uint64_t *)(void *)pg_set_ages(block, ways);
+	uint64_t oldest = (ways - 1) * PG_EACH_8;
+	unsigned way = 0;
+
+	for (unsigned w = 0; w < (ways + 7) / 8; w++) {
+		unsigned lanes = ways - 8 * w < 8 ? ways - 8 * w : 8;
+		uint64_t was = ages[w], x = was ^ oldest;
+		/* The top bit of the lane that is 0, and perhaps of some above it. */
+		uint64_t seen = (x - PG_EACH_8) & ~x & (PG_EACH_8 << 7);
+		unsigned shift = (unsigned)__builtin_ctzll(seen | (uint64_t)1 << 63) - 7;
+
+		/* All grow older by one; the oldest, at `ways` then, becomes 0. */
+		was += PG_EACH_8 >> (64 - 8 * lanes);
+		if (ways <= 8 || seen) {
+			was -= (uint64_t)ways << shift;
+			way = 8 * w + shift / 8;
+		}
+		ages[w] = was;
+	}
+	return way;
+}
+
+/* The most recently used way. */
+PG_INLINE unsigned pg_set_newest(uint8_t *block, unsigned ways)
+{
+	const uint8_t *ages = pg_set_ages(block, ways);
+	unsigned w = 0;
+
+	while (ages[w])
+		w++;
+	return w;
+}
+
+/* Makes a way the least recently used: those older than it grow younger by one. */
+PG_INLINE void pg_set_retire(uint8_t *block, unsigned ways, unsigned way)
+{
+	uint8_t *ages = pg_set_ages(block, ways);
+	uint8_t age = ages[way];
+
+	for (unsigned w = 0; w < ways; w++)
+		ages[w] -= ages[w] > age;
+	ages[way] = (uint8_t)(ways - 1);
 }
 
 #endif

@@ -8,7 +8,7 @@
  *
  * Invariants (pg_mmu_check):
  *   M1 the order bytes of a set are a permutation of its slots; positions in use come before free
- * ones. M2 a tag says what its entry says, and the entry is in the set of its page number. M3 no
+ * ones. M2 a mark is that of its entry, and the entry is in the set of its page number. M3 no
  * (ASID, page number) is twice in a set. M4 the mirror of a set is the image of its most recently
  * used way if that belongs to the current ASID, else unusable; only its code_id may be 0 instead,
  * after pg_mmu_poke(). M5 an entry of the current ASID names the frame that the current table
@@ -22,34 +22,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
-{
-	const struct pg_tlb_way *w = &e->way;
-	struct pg_tlb_fast *i = &e->image;
-	bool writes = (w->prot & PG_WRITE) && w->dirty && !w->code;
-	/*
-	 * Where loads may go inline but stores may not, `host` is a real address, and NOWHERE would
-	 * let a store to the page of that name through. So in its own set, 0, neg_write names the
-	 * next page, whose set is 1. A single set has no such page: the slow path answers then.
-	 */
-	uint64_t never = set ? PG_TLB_NOWHERE : PG_TLB_NOWHERE - PG_PAGE_SIZE;
-
-	i->code_id = l->fetch && (w->prot & PG_EXEC) ? w->code_id : 0;
-	i->reserved = 0;
-	if (l->data && (w->prot & PG_READ) && (writes || l->sets.mask)) {
-		i->neg_read = -(w->vpn << PG_PAGE_SHIFT);
-		i->neg_write = writes ? i->neg_read : never;
-		i->host = w->host;
-	} else {
-		i->neg_read = i->neg_write = i->host = PG_TLB_NOWHERE;
-	}
-}
-
 void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
 	uint8_t *block = pg_sets_block(&l->sets, set);
-	const struct pg_l1_entry *e =
-		pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[0]);
+	unsigned ways = l->sets.ways;
+	const struct pg_l1_entry *e = pg_l1_slot(block, ways, pg_set_newest(block, ways));
 	struct pg_tlb_fast *f = &l->fast[set];
 
 	if (e->way.vpn != UINT64_MAX && e->way.asid == m->asid) {
@@ -66,70 +43,33 @@ void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t se
 	f->reserved = 0;
 }
 
-unsigned pg_l1_position(const struct pg_level1 *l, uint64_t vpn, uint16_t asid)
+/* Frees a way; true if it was the most recently used. */
+static bool drop_way(const struct pg_sets *s, uint8_t *block, unsigned way)
+{
+	bool newest = !pg_set_ages(block, s->ways)[way];
+
+	*(uint64_t *)(void *)pg_set_slot(block, s->ways, s->slot_bytes, way) = UINT64_MAX;
+	pg_set_retire(block, s->ways, way);
+	return newest;
+}
+
+void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid)
 {
 	uint8_t *block = pg_sets_block(&l->sets, vpn);
-	unsigned ways = l->sets.ways, i;
+	unsigned way;
 
-	for (i = 0; i < ways; i++) {
-		if (pg_set_tags(block)[i] != pg_tag(vpn, asid))
-			continue;
-		if (pg_l1_slot(&l->sets, block, pg_set_order(block, ways)[i])->way.vpn == vpn)
-			break;
-	}
-	return i;
+	if (pg_l1_find(block, l->sets.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
+		drop_way(&l->sets, block, way))
+		pg_l1_mirror(m, l, vpn & l->sets.mask);
 }
 
-unsigned pg_l2_position(const struct pg_mmu *m, uint64_t vpn, uint16_t asid)
+void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
 {
 	uint8_t *block = pg_sets_block(&m->l2, vpn);
-	unsigned ways = m->l2.ways, i;
+	unsigned way;
 
-	for (i = 0; i < ways; i++) {
-		if (pg_set_tags(block)[i] != pg_tag(vpn, asid))
-			continue;
-		if (pg_l2_slot(&m->l2, block, pg_set_order(block, ways)[i])->vpn == vpn)
-			break;
-	}
-	return i;
-}
-
-static void l1_drop_at(const struct pg_level1 *l, uint8_t *block, unsigned at)
-{
-	unsigned ways = l->sets.ways;
-
-	pg_l1_slot(&l->sets, block, pg_set_order(block, ways)[at])->way.vpn = UINT64_MAX;
-	pg_set_drop(block, ways, at);
-}
-
-static void l2_drop_at(struct pg_mmu *m, uint8_t *block, unsigned at)
-{
-	unsigned ways = m->l2.ways;
-
-	pg_l2_slot(&m->l2, block, pg_set_order(block, ways)[at])->vpn = UINT64_MAX;
-	pg_set_drop(block, ways, at);
-}
-
-bool pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid)
-{
-	unsigned at = pg_l1_position(l, vpn, asid);
-
-	if (at == l->sets.ways)
-		return false;
-	l1_drop_at(l, pg_sets_block(&l->sets, vpn), at);
-	if (at == 0)
-		pg_l1_mirror(m, l, vpn & l->sets.mask);
-	return true;
-}
-
-bool pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
-{
-	unsigned at = pg_l2_position(m, vpn, asid);
-
-	if (at == m->l2.ways)
-		return false;
-	l2_drop_at(m, pg_sets_block(&m->l2, vpn), at);
-	return true;
+	if (pg_l2_find(block, m->l2.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way))
+		drop_way(&m->l2, block, way);
 }
 
 /* How many first levels there are: l1[0 .. n). */
@@ -145,17 +85,20 @@ static void mirror_all(const struct pg_mmu *m)
 			pg_l1_mirror(m, &m->l1[i], s);
 }
 
-/* Empties all sets of a level. slot_vpn: offset of the page number within a slot is 0. */
+/* Empties all sets of a level. */
 static void sets_clear(struct pg_sets *s)
 {
 	for (uint64_t i = 0; i <= s->mask; i++) {
 		uint8_t *block = s->blocks + i * s->block_bytes;
 
 		for (unsigned w = 0; w < s->ways; w++) {
-			pg_set_tags(block)[w] = PG_TAG_FREE;
-			pg_set_order(block, s->ways)[w] = (uint8_t)w;
-			*(uint64_t *)(void *)(block + s->slots_at + w * s->slot_bytes) = UINT64_MAX;
+			pg_set_marks(block)[w] = 0;
+			pg_set_ages(block, s->ways)[w] = (uint8_t)w;
+			*(uint64_t *)(void *)pg_set_slot(block, s->ways, s->slot_bytes, w) =
+				UINT64_MAX;
 		}
+		for (unsigned w = s->ways; w % 8; w++)
+			pg_set_ages(block, s->ways)[w] = PG_AGE_PADDING;
 	}
 }
 
@@ -177,12 +120,11 @@ static int sets_make(struct pg_sets *s, const struct pg_tlb_geometry *g, uint32_
 	s->ways = g->ways;
 	s->mask = g->entries / g->ways - 1;
 	s->slot_bytes = slot_bytes;
-	s->slots_at = (uint32_t)pg_align_up(pg_slots_at(g->ways), slot_bytes);
-	s->block_bytes = (uint32_t)pg_align_up(s->slots_at + g->ways * slot_bytes, 64);
+	s->block_bytes = (uint32_t)pg_align_up(pg_set_slots_at(g->ways) + g->ways * slot_bytes, 64);
 	if (posix_memalign(&p, 64, (s->mask + 1) * s->block_bytes))
 		return -ENOMEM;
 	s->blocks = p;
-	/* The bytes that nothing uses are read as parts of words: let them have a value. */
+	/* Padding is read as part of words: let it have a value. */
 	for (uint64_t i = 0; i < (s->mask + 1) * s->block_bytes / 8; i++)
 		((uint64_t *)p)[i] = 0;
 	sets_clear(s);
@@ -202,14 +144,16 @@ int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg
 {
 	struct pg_mmu *m;
 	bool split = c->l1i.entries != 0;
+	void *p;
 	int err;
 
 	if (!geometry_ok(&c->l1d) || (split && (!geometry_ok(&c->l1i) || !fast_i)) || !fast_d ||
 		(c->l2.entries && !geometry_ok(&c->l2)))
 		return -EINVAL;
-	m = calloc(1, sizeof(*m));
-	if (!m)
+	if (posix_memalign(&p, _Alignof(struct pg_mmu), sizeof(*m)))
 		return -ENOMEM;
+	m = p;
+	*m = (struct pg_mmu){0};
 	m->unified = !split;
 	m->bytes = pg_frames_bytes(fs, (pg_pfn){0});
 	m->rows = pg_frames_row(fs, (pg_pfn){0});
@@ -251,6 +195,7 @@ void pg_mmu_switch(struct pg_mmu *m, struct pg_table *table, uint16_t asid)
 {
 	m->table = table;
 	m->asid = asid;
+	m->salt = pg_mark_salt(asid);
 	mirror_all(m);
 }
 
@@ -266,17 +211,15 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 {
 	const struct pg_level1 *l = &m->l1[1];
 	uint64_t vpn = pg_vpn_of(a).v;
-	unsigned at = pg_l1_position(l, vpn, m->asid);
-	uint8_t *block = pg_sets_block(&l->sets, vpn);
-	struct pg_l1_entry *e;
+	unsigned at;
+	struct pg_l1_entry *e = pg_l1_find(pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, m->asid,
+		pg_mark(vpn, m->salt), &at);
 
-	if (at == l->sets.ways)
+	if (!e)
 		return;
-	e = pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[at]);
 	e->way.code_id = code_id;
 	pg_l1_make_image(l, e, vpn & l->sets.mask);
-	if (at == 0)
-		pg_l1_mirror(m, l, vpn & l->sets.mask);
+	pg_l1_mirror(m, l, vpn & l->sets.mask);
 }
 
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
@@ -288,25 +231,25 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 			uint8_t *block = pg_sets_block(&l->sets, s);
 
 			for (unsigned i = 0; i < l->sets.ways; i++) {
-				struct pg_l1_entry *e = pg_l1_slot(&l->sets, block, i);
+				struct pg_l1_entry *e = pg_l1_slot(block, l->sets.ways, i);
 
 				if (e->way.vpn == UINT64_MAX || e->way.pfn != f.v)
 					continue;
 				e->way.code = code;
 				pg_l1_make_image(l, e, s);
-				if (pg_set_order(block, l->sets.ways)[0] == i)
-					pg_l1_mirror(m, l, s);
+				pg_l1_mirror(m, l, s);
 			}
 		}
 	}
 	if (!m->l2.ways)
 		return;
 	for (uint64_t s = 0; s <= m->l2.mask; s++) {
-		struct pg_l2_entry *e = pg_l2_slot(&m->l2, pg_sets_block(&m->l2, s), 0);
+		struct pg_l2_entry *e = pg_l2_slot(pg_sets_block(&m->l2, s), m->l2.ways, 0);
 
 		for (unsigned i = 0; i < m->l2.ways; i++)
 			if (e[i].pfn == f.v)
-				e[i].code = code;
+				e[i].bits = (uint8_t)((e[i].bits & ~PG_L2_CODE) |
+						      (code ? PG_L2_CODE : 0));
 	}
 }
 
@@ -320,18 +263,17 @@ static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l,
 	uint16_t asid, uint64_t start, uint64_t end)
 {
 	uint8_t *block = pg_sets_block(&l->sets, s);
-	bool first = false;
+	bool any = false;
 
-	for (unsigned i = l->sets.ways; i-- > 0;) {
-		const struct pg_tlb_way *w =
-			&pg_l1_slot(&l->sets, block, pg_set_order(block, l->sets.ways)[i])->way;
+	for (unsigned i = 0; i < l->sets.ways; i++) {
+		const struct pg_tlb_way *w = &pg_l1_slot(block, l->sets.ways, i)->way;
 
 		if (w->vpn == UINT64_MAX || w->asid != asid || w->vpn < start || w->vpn >= end)
 			continue;
-		l1_drop_at(l, block, i);
-		first = i == 0;
+		drop_way(&l->sets, block, i);
+		any = true;
 	}
-	if (first)
+	if (any)
 		pg_l1_mirror(m, l, s);
 }
 
@@ -340,12 +282,11 @@ static void l2_invalidate_set(
 {
 	uint8_t *block = pg_sets_block(&m->l2, s);
 
-	for (unsigned i = m->l2.ways; i-- > 0;) {
-		uint64_t vpn = pg_l2_slot(&m->l2, block, pg_set_order(block, m->l2.ways)[i])->vpn;
+	for (unsigned i = 0; i < m->l2.ways; i++) {
+		const struct pg_l2_entry *e = pg_l2_slot(block, m->l2.ways, i);
 
-		if (vpn != UINT64_MAX && (uint16_t)pg_set_tags(block)[i] == asid && vpn >= start &&
-			vpn < end)
-			l2_drop_at(m, block, i);
+		if (e->vpn != UINT64_MAX && e->asid == asid && e->vpn >= start && e->vpn < end)
+			drop_way(&m->l2, block, i);
 	}
 }
 

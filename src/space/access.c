@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* The bytes at a, page faulted in for the access, A and D set; NULL and *end if it is refused. */
-static uint8_t *reach(struct pg_space *s, pg_va a, enum pg_access access, uint64_t pc,
-	enum pg_fault_end *end)
+static uint8_t *reach(
+	struct pg_space *s, pg_va a, enum pg_access access, uint64_t pc, enum pg_fault_end *end)
 {
 	const pg_pte bits = access == PG_WRITE ? PG_PTE_A | PG_PTE_D : PG_PTE_A;
 	unsigned refs;
@@ -110,8 +110,8 @@ int64_t pg_space_read_string(struct pg_space *s, char *dst, uint64_t cap, pg_va 
 }
 
 /*
- * Adds k bytes at p to the vector; false: it is full. Neighbours are merged only at a page boundary, so
- * that each page of each element carries exactly one pin.
+ * Adds k bytes at p to the vector; false: it is full. Neighbours are merged only at a page
+ * boundary, so that each page of each element carries exactly one pin.
  */
 static bool add(struct iovec *iov, unsigned *len, unsigned cap, uint8_t *p, uint64_t k)
 {
@@ -155,8 +155,10 @@ static void unpin_page(struct pg_vm *vm, enum pg_access access, const uint8_t *p
 	PG_ASSERT(row->pins > 0);
 	if (access == PG_WRITE) {
 		tell_code(vm, f);
-		if (row->owner)
+		if (row->owner) {
 			row->flags |= PG_FRAME_DIRTY;
+			pg_cache_sort(vm, f);
+		}
 	}
 	if (--row->pins == 0 && !row->owner)
 		pg_frames_free(vm->frames, f); /* its page went away while the host used it */

@@ -3,74 +3,98 @@
  * space/cache.c: frames for space/, and what is dropped from the page cache when there are none.
  *
  * Called by fault.c, object.c, pages.c and fork.c. Calls frame/ and, to unmap, pages.c.
- * Owns the order of the page cache: all frames in state CACHE, linked through their rows by age.
+ * Owns the lists of the page cache: every frame in state CACHE with an owner is on exactly one, by
+ * age, linked through its row:
  *
- * What may be dropped: a page of an object with a pager, clean (no DIRTY flag, no D bit in any
- * entry), not pinned, not busy. First the oldest that no table names, then the oldest that some
- * do. Nothing is written back here and no anon is touched: that is reclaim/.
+ *   UNMAPPED  could be dropped at once: it has a pager, is not DIRTY, and no table names it
+ *   MAPPED    the same, but tables name it (a D bit there may yet make it dirty)
+ *   HELD      must stay: DIRTY, or of an object without a pager
+ *
+ * Whoever changes map_count to or from 0 or the DIRTY flag calls pg_cache_sort(). So finding what
+ * to drop is O(1) but for pinned pages, which are skipped. The oldest of UNMAPPED goes first, then
+ * the oldest of MAPPED. Nothing is written back here and no anon is touched: that is reclaim/.
  */
 #include "space/impl.h"
 
 #include <errno.h>
 
+/* The list that a page belongs on, as far as its row tells. */
+static enum pg_cache_list list_of(const struct pg_frame *row)
+{
+	const struct pg_object *o = row->owner;
+
+	if (!o->pager || (row->flags & PG_FRAME_DIRTY))
+		return PG_CACHE_HELD;
+	return row->map_count ? PG_CACHE_MAPPED : PG_CACHE_UNMAPPED;
+}
+
 void pg_cache_link(struct pg_vm *vm, pg_pfn f)
 {
 	struct pg_frame *row = pg_frames_row(vm->frames, f);
+	struct pg_cache_ends *l;
 
+	row->spare = list_of(row);
+	l = &vm->cache[row->spare];
 	row->next = UINT32_MAX;
-	row->prev = vm->cache_last;
+	row->prev = l->last;
 	if (row->prev == UINT32_MAX)
-		vm->cache_first = f.v;
+		l->first = f.v;
 	else
 		pg_frames_row(vm->frames, (pg_pfn){row->prev})->next = f.v;
-	vm->cache_last = f.v;
+	l->last = f.v;
 }
 
 void pg_cache_unlink(struct pg_vm *vm, pg_pfn f)
 {
 	struct pg_frame *row = pg_frames_row(vm->frames, f);
+	struct pg_cache_ends *l = &vm->cache[row->spare];
 
 	if (row->prev == UINT32_MAX)
-		vm->cache_first = row->next;
+		l->first = row->next;
 	else
 		pg_frames_row(vm->frames, (pg_pfn){row->prev})->next = row->next;
 	if (row->next == UINT32_MAX)
-		vm->cache_last = row->prev;
+		l->last = row->prev;
 	else
 		pg_frames_row(vm->frames, (pg_pfn){row->next})->prev = row->prev;
 	row->prev = row->next = UINT32_MAX;
+	row->spare = 0;
 }
 
-/* True if the page could be dropped as far as its row tells. */
-static bool droppable(const struct pg_frame *row)
+void pg_cache_sort(struct pg_vm *vm, pg_pfn f)
 {
-	const struct pg_object *o = row->owner;
+	struct pg_frame *row = pg_frames_row(vm->frames, f);
 
-	return o && o->pager && !row->pins && !(row->flags & (PG_FRAME_DIRTY | PG_FRAME_BUSY));
+	if (row->state != PG_FRAME_CACHE || !row->owner || row->spare == list_of(row))
+		return;
+	pg_cache_unlink(vm, f);
+	pg_cache_link(vm, f);
+}
+
+/* Drops the oldest page of a list that can be; false: none. */
+static bool drop_from(struct pg_vm *vm, enum pg_cache_list list)
+{
+	uint32_t next;
+
+	for (uint32_t v = vm->cache[list].first; v != UINT32_MAX; v = next) {
+		struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
+
+		next = row->next;
+		if (row->pins)
+			continue;
+		pg_pages_harvest(vm, (pg_pfn){v});
+		if (row->flags & PG_FRAME_DIRTY)
+			continue; /* it is on HELD now */
+		pg_pages_remove_frame(vm, (pg_pfn){v});
+		pg_object_forget(row->owner, row->index, (pg_pfn){v});
+		return true;
+	}
+	return false;
 }
 
 bool pg_cache_drop_one(struct pg_vm *vm)
 {
-	for (int mapped = 0; mapped <= 1; mapped++) {
-		uint32_t next;
-
-		for (uint32_t v = vm->cache_first; v != UINT32_MAX; v = next) {
-			struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
-
-			next = row->next;
-			if (!droppable(row) || (row->map_count > 0) != mapped)
-				continue;
-			if (mapped) {
-				pg_pages_harvest(vm, (pg_pfn){v});
-				if (row->flags & PG_FRAME_DIRTY)
-					continue;
-				pg_pages_remove_frame(vm, (pg_pfn){v});
-			}
-			pg_object_forget(row->owner, row->index, (pg_pfn){v});
-			return true;
-		}
-	}
-	return false;
+	return drop_from(vm, PG_CACHE_UNMAPPED) || drop_from(vm, PG_CACHE_MAPPED);
 }
 
 int pg_cache_frame(struct pg_vm *vm, enum pg_frame_state state, void *owner, pg_pfn *out)

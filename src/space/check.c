@@ -2,14 +2,15 @@
 /*
  * space/check.c: pg_space_check(): all numbered invariants of space/, by walking everything.
  *
- * Called by tests and debug builds. Changes nothing. Its own records come from the host's allocator,
- * not from mem.h, so that a test that makes allocations fail can still check.
+ * Called by tests and debug builds. Changes nothing. Its own records come from the host's
+ * allocator, not from mem.h, so that a test that makes allocations fail can still check.
  *
- * First the one space: G1 to G5 (region.c), S1, S2 (sparse.h), P1, P2, P4 (pages.c). Then the machine,
- * because frames, anons and objects are shared by all its spaces: S3, A1 to A3 (anon.c), P3, O1 to O3
- * (object.c), and
+ * First the one space: G1 to G5 (region.c), S1, S2 (sparse.h), P1, P2, P4 (pages.c). Then the
+ * machine, because frames, anons and objects are shared by all its spaces: S3, A1 to A3 (anon.c),
+ * P3, O1 to O3 (object.c), and these:
+ *
  *   M1 every frame in state ANON or CACHE is found from its owner; one without owner is pinned.
- *   M2 the order of the page cache holds each CACHE frame with an owner exactly once.
+ *   M2 each CACHE frame with an owner is on exactly one list of the page cache, the right one.
  */
 #include "space/impl.h"
 
@@ -26,7 +27,7 @@ struct census {
 	struct pg_vm *vm;
 	struct seen *table; /* owned; size is a power of two */
 	size_t size, used;
-	uint32_t *maps;   /* owned; entries that name each frame */
+	uint32_t *maps; /* owned; entries that name each frame */
 	bool no_memory;
 };
 
@@ -224,8 +225,8 @@ static const char *check_space(struct pg_space *s)
 		vsz += r->pub.end.v - r->pub.start.v;
 		n++;
 	}
-	if (!bad && (vsz != s->st.vsz_bytes || n != s->st.regions ||
-			    s->st.vsz_peak_bytes < vsz || s->st.regions_peak < n))
+	if (!bad && (vsz != s->st.vsz_bytes || n != s->st.regions || s->st.vsz_peak_bytes < vsz ||
+			    s->st.regions_peak < n))
 		bad = "G1: the sums of the regions";
 	return bad ? bad : check_table(s);
 }
@@ -300,8 +301,7 @@ static const char *check_frame(struct census *c, pg_pfn f)
 	if (!row->owner)
 		return row->pins ? NULL : "M1: a frame without owner or pin";
 	if (row->state == PG_FRAME_ANON)
-		return seen_at(c, row->owner)->what &&
-				       ((struct pg_anon *)row->owner)->pfn.v == f.v
+		return seen_at(c, row->owner)->what && ((struct pg_anon *)row->owner)->pfn.v == f.v
 			       ? NULL
 			       : "M1: an anon frame whose owner is not there";
 	if (row->flags & PG_FRAME_BUSY)
@@ -350,24 +350,43 @@ static const char *check_objects(struct pg_vm *vm)
 	return NULL;
 }
 
-/* M2. */
-static const char *check_order(struct census *c)
+/* M2 for one list; adds its length to *linked. */
+static const char *check_list(struct pg_vm *vm, enum pg_cache_list l, uint64_t *linked)
 {
-	uint64_t linked = 0, owned = 0, total = pg_frames_total(c->vm->frames);
+	uint32_t prev = UINT32_MAX;
 
-	for (uint32_t v = c->vm->cache_first; v != UINT32_MAX;
-		v = pg_frames_row(c->vm->frames, (pg_pfn){v})->next) {
-		if (pg_frames_row(c->vm->frames, (pg_pfn){v})->state != PG_FRAME_CACHE ||
-			++linked > total)
-			return "M2: the order of the page cache";
-	}
-	for (uint32_t v = 0; v < total; v++) {
-		const struct pg_frame *row = pg_frames_row(c->vm->frames, (pg_pfn){v});
+	for (uint32_t v = vm->cache[l].first; v != UINT32_MAX;) {
+		const struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
+		const struct pg_object *o = row->owner;
+		bool held;
 
-		owned += row->state == PG_FRAME_CACHE && row->owner &&
-			 !(row->flags & PG_FRAME_BUSY);
+		if (row->state != PG_FRAME_CACHE || !o || row->spare != l || row->prev != prev ||
+			++*linked > pg_frames_total(vm->frames))
+			return "M2: a list of the page cache";
+		held = !o->pager || (row->flags & PG_FRAME_DIRTY);
+		if (held != (l == PG_CACHE_HELD) ||
+			(!held && (row->map_count > 0) != (l == PG_CACHE_MAPPED)))
+			return "M2: a page on the wrong list of the page cache";
+		prev = v;
+		v = row->next;
 	}
-	return linked == owned ? NULL : "M2: a page of the cache is not in its order";
+	return vm->cache[l].last == prev ? NULL : "M2: the end of a list of the page cache";
+}
+
+static const char *check_lists(struct pg_vm *vm)
+{
+	uint64_t linked = 0, owned = 0, total = pg_frames_total(vm->frames);
+	const char *bad = NULL;
+
+	for (int l = 0; l < PG_CACHE_LISTS && !bad; l++)
+		bad = check_list(vm, (enum pg_cache_list)l, &linked);
+	for (uint32_t v = 0; v < total && !bad; v++) {
+		const struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
+
+		owned +=
+			row->state == PG_FRAME_CACHE && row->owner && !(row->flags & PG_FRAME_BUSY);
+	}
+	return bad || linked == owned ? bad : "M2: a page of the cache is on no list";
 }
 
 static const char *check_machine(struct census *c)
@@ -386,7 +405,7 @@ static const char *check_machine(struct census *c)
 	if (!bad)
 		bad = check_objects(c->vm);
 	if (!bad)
-		bad = check_order(c);
+		bad = check_lists(c->vm);
 	return bad ? bad : pg_frames_check(c->vm->frames);
 }
 

@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: MIT */
+/* clang-format off: the drawing */
 /*
  * space/fault.c: the page fault.
  *
  * Called by cpu/ when the MMU has no entry or not the right one, and by access.c for system calls.
  * Calls region.c, sparse.h (anon layer), object.c (page cache), pages.c (tables). Owns nothing.
  *
- * What can be at hand, by layer (the drawing is that of NetBSD's uvm_fault.c, the cases are ours):
+ * What can be at hand, by layer (the drawing is that of NetBSD's uvm_fault.c, the cases are ours).
+ * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one.
  *
- *                 the table has an entry that allows the access
- *                    |
- *                   [0]  nothing to do: who faulted had an older one
+ *   CASE 1: private, with an anon        CASE 2: an object              CASE 3: neither
  *
- *                 CASE 1: private, and there is an anon       CASE 2: an object           CASE 3: neither
- *                                                                                         (private, anonymous)
- *                 +-----------+  +-----------+                                            read:    written:
- *   anon layer    |   frame   |  |   slot    |                . . . . . . .
- *                 +--+-----+--+  +-----+-----+                .     ^     .
- *                    |     | written   |                      .     | copy, if private    the      a new anon,
- *                    |     | + shared  | read in              . . . |and written          zero     its frame
- *                    |     | = copied  |                            |                     page     zeroed
- *                   [1A]  [1B]        [1C]                    +-----+-----+
- *   object layer                                              | page cache| <- pager
- *                                                             +--+-----+--+
- *                                                                |     |
- *                                                               [2A]  [2B]                [3A]     [3B]
+ *                  +-------+  +------+
+ *   anon layer     | frame |  | slot |     . . . . . . . .              read        written
+ *                  +-+---+-+  +---+--+     .      ^      .               |             |
+ *                    |   |        |        . . . .|. . . .            the zero     a new anon,
+ *                    |   | written|               | private,          page         zeroed
+ *                    |   | and    | read in       | written:             |             |
+ *                    |   | shared:|               | copied               |             |
+ *                    |   | copied |               |                      |             |
+ *                   [1A][1B]     [1C]      +------+------+              [3A]          [3B]
+ *   object layer                           | page cache  | <- pager
+ *                                          +--+-------+--+
+ *                                             |       |
+ *                                            [2A]    [2B]
  *
  * The seven steps of the document are the seven functions below, in their order. A page that the
  * pager must read sends the fault back to the first step, because the pager may have released the
@@ -34,6 +34,7 @@
  *
  * 1C waits for a store: no anon is in a slot in this version.
  */
+/* clang-format on */
 #include "space/impl.h"
 
 #include <errno.h>
@@ -54,11 +55,11 @@ struct fault {
 	pg_pte old; /* the entry that is there, or 0 */
 	/* Step 3. */
 	struct pg_anon *anon;
-	bool ours;       /* the anon is held by this region only */
-	uint64_t index;  /* in the anon layer and in the object */
-	pg_pfn source;   /* the page to map or to copy; PG_PFN_NONE: to be made */
-	bool want_fill;  /* the object's page must be brought in first */
-	bool want_anon;  /* a new anon with a frame is wanted: 1B, 2B, 3B */
+	bool ours;      /* the anon is held by this region only */
+	uint64_t index; /* in the anon layer and in the object */
+	pg_pfn source;  /* the page to map or to copy; PG_PFN_NONE: to be made */
+	bool want_fill; /* the object's page must be brought in first */
+	bool want_anon; /* a new anon with a frame is wanted: 1B, 2B, 3B */
 	/* Step 4. */
 	struct pg_sparse_place place;
 	struct pg_anon *fresh;
@@ -167,7 +168,8 @@ static enum pg_fault_end step_find(struct fault *f)
 static enum pg_fault_end step_frame(struct fault *f)
 {
 	struct pg_vm *vm = f->s->vm;
-	struct pg_frame *row = pg_pfn_is_none(f->source) ? NULL : pg_frames_row(vm->frames, f->source);
+	struct pg_frame *row =
+		pg_pfn_is_none(f->source) ? NULL : pg_frames_row(vm->frames, f->source);
 	int err;
 
 	f->fresh = NULL;
@@ -314,9 +316,10 @@ static enum pg_fault_end attempt(struct fault *f)
 {
 	enum pg_fault_end end;
 
-	if ((end = step_reference(f)) != PG_FAULT_RESUME || (end = step_trap(f)) != PG_FAULT_RESUME ||
-		(end = step_find(f)) != PG_FAULT_RESUME || (end = step_frame(f)) != PG_FAULT_RESUME ||
-		(end = step_fill(f)) != PG_FAULT_RESUME)
+	if ((end = step_reference(f)) != PG_FAULT_RESUME ||
+		(end = step_trap(f)) != PG_FAULT_RESUME ||
+		(end = step_find(f)) != PG_FAULT_RESUME ||
+		(end = step_frame(f)) != PG_FAULT_RESUME || (end = step_fill(f)) != PG_FAULT_RESUME)
 		return end;
 	return step_tables(f);
 }

@@ -3,11 +3,10 @@
  * space/impl.h: the records of space/, for its own files and for tests that look inside.
  *
  * Everything here is guarded by the machine lock. Who owns what:
- *   pg_vm      frames, the zero page, the table of objects, the list of spaces, the page cache's order
- *   pg_space   its regions (a tree), its page table, its figures
- *   region     its anon layer; a reference on its object and on its name
- *   pg_anon    its frame (or, later, slot); held by the leaves of anon layers, counted
- *   pg_object  its pages' frames, its pager's context
+ *   pg_vm      frames, the zero page, the table of objects, the list of spaces, the page cache's
+ * order pg_space   its regions (a tree), its page table, its figures region     its anon layer; a
+ * reference on its object and on its name pg_anon    its frame (or, later, slot); held by the
+ * leaves of anon layers, counted pg_object  its pages' frames, its pager's context
  */
 #ifndef PG_SPACE_IMPL_H
 #define PG_SPACE_IMPL_H
@@ -39,15 +38,16 @@ struct region {
 	struct pg_region pub; /* what others see; first, so that a pub is its region */
 	struct pg_tree_node link;
 	struct pg_space *space; /* borrowed */
-	uint64_t gap;     /* bytes free below: from the end of the one before to start (less a guard) */
+	uint64_t gap; /* bytes free below: from the end of the one before to start (less a guard) */
 	uint64_t max_gap; /* the largest gap in this node's subtree */
 	/*
-	 * Page index of start: within the object, or for anonymous memory the page number at which it was
-	 * mapped first, which it keeps when moved (Linux's vm_pgoff). The anon layer is indexed by it.
+	 * Page index of start: within the object, or for anonymous memory the page number at which
+	 * it was mapped first, which it keeps when moved (Linux's vm_pgoff). The anon layer is
+	 * indexed by it.
 	 */
 	uint64_t index;
-	struct pg_sparse anons; /* private regions only */
-	struct pg_name *name;   /* counted; NULL: none */
+	struct pg_sparse anons;             /* private regions only */
+	struct pg_name *name;               /* counted; NULL: none */
 	struct region *obj_prev, *obj_next; /* the object's list of regions that map it */
 	struct region *dead_next;           /* of those taken out by pg_map_clear() */
 	/*
@@ -69,10 +69,17 @@ struct pg_object {
 	uint64_t size_bytes;          /* pager NULL: fixed */
 	struct pg_sparse pages;       /* value: pfn + 1 */
 	uint64_t resident;            /* pages in frames */
-	uint64_t changes;             /* host writes and truncations: a read that overlaps one is repeated */
+	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
 	uint32_t refs;
 	struct region *regions; /* that map it */
 	char name[];
+};
+
+/* The lists of the page cache, see cache.c; a row's `spare` says which one it is on. */
+enum pg_cache_list { PG_CACHE_UNMAPPED, PG_CACHE_MAPPED, PG_CACHE_HELD, PG_CACHE_LISTS };
+
+struct pg_cache_ends {
+	uint32_t first, last; /* pfn of the oldest and the youngest; UINT32_MAX: empty */
 };
 
 struct pg_vm {
@@ -86,7 +93,7 @@ struct pg_vm {
 	struct pg_space *spaces; /* all */
 	uint64_t space_count, object_count;
 	uint64_t last_anon_id;
-	uint32_t cache_first, cache_last; /* pages of objects, oldest first, by the rows' links; UINT32_MAX: none */
+	struct pg_cache_ends cache[PG_CACHE_LISTS];
 	struct pg_object *objects[PG_OBJECT_BUCKETS];
 	struct pg_name *names[PG_NAME_BUCKETS];
 	uint64_t asids[65536 / 64]; /* bit set: in use */
@@ -104,12 +111,13 @@ struct pg_space {
 	struct region *last; /* found last, or NULL */
 	pg_va brk_start, brk;
 	uint16_t asid;
-	bool no_nx; /* the table's entries have no NX bit */
+	bool no_nx;               /* the table's entries have no NX bit */
 	struct pg_space_stats st; /* table and rss_pages are filled in on request */
 };
 
 /* ---- vm.c */
-struct pg_name *pg_name_get(struct pg_vm *vm, const char *text, int *err); /* counted; NULL for "" */
+struct pg_name *pg_name_get(
+	struct pg_vm *vm, const char *text, int *err); /* counted; NULL for "" */
 void pg_name_put(struct pg_vm *vm, struct pg_name *n);
 
 /* ---- anon.c: one private page */
@@ -121,8 +129,9 @@ void pg_frame_release(struct pg_vm *vm, pg_pfn f);
 
 /* ---- region.c: the tree */
 void pg_region_init(struct pg_space *s);
-struct region *pg_region_at(struct pg_space *s, uint64_t a);    /* that holds a, or NULL */
-struct region *pg_region_above(struct pg_space *s, uint64_t a); /* the first with end > a, or NULL */
+struct region *pg_region_at(struct pg_space *s, uint64_t a); /* that holds a, or NULL */
+struct region *pg_region_above(
+	struct pg_space *s, uint64_t a); /* the first with end > a, or NULL */
 struct region *pg_region_first(struct pg_space *s);
 struct region *pg_region_next(const struct region *r);
 struct region *pg_region_prev(const struct region *r);
@@ -169,15 +178,16 @@ static inline bool pg_region_private(const struct region *r)
 /* What an entry of region r may allow; write: also stores. */
 pg_pte pg_pages_bits(const struct region *r, bool write);
 /*
- * Enters or replaces vpn of r. Reverse map, RSS and counts follow; whoever caches the old entry is told.
- * Drops clean cache pages when a frame for a node is wanted. -ENOMEM: nothing changed.
+ * Enters or replaces vpn of r. Reverse map, RSS and counts follow; whoever caches the old entry is
+ * told. Drops clean cache pages when a frame for a node is wanted. -ENOMEM: nothing changed.
  */
 PG_MUST_CHECK int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits);
 /* Removes the entries of [start, end), page numbers inside r, and tells whoever caches them. */
 void pg_pages_remove(struct region *r, uint64_t start, uint64_t end);
 /* Gives the entries of [start, end) the rights that r has now. */
 void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end);
-/* Moves the entries of [start, start + n) of r to page `to` of region d. A page that finds no node is just forgotten. */
+/* Moves the entries of [start, start + n) of r to page `to` of region d. A page that finds no node
+ * is just forgotten. */
 void pg_pages_move(struct region *r, uint64_t start, uint64_t n, struct region *d, uint64_t to);
 /* Removes every entry of frame f, in all spaces. */
 void pg_pages_remove_frame(struct pg_vm *vm, pg_pfn f);
@@ -194,21 +204,25 @@ PG_MUST_CHECK int pg_cache_frame(
 /* Drops one clean page of an object, oldest first, unmapped ones before mapped. False: none. */
 bool pg_cache_drop_one(struct pg_vm *vm);
 void pg_cache_link(struct pg_vm *vm, pg_pfn f);
+/* Puts the page on the list that it belongs on now. Any frame; nothing to do for others than CACHE.
+ */
+void pg_cache_sort(struct pg_vm *vm, pg_pfn f);
 void pg_cache_unlink(struct pg_vm *vm, pg_pfn f);
 
 /* ---- object.c */
 /* The resident page at index, or PG_PFN_NONE. */
 pg_pfn pg_object_page(const struct pg_object *o, uint64_t index);
 /*
- * Brings page index in. *brought: 1 if the pager read it, 0 if it was zeroed (no pager) or somebody else
- * was quicker. The pager may have released the machine lock: the caller looks everything up again.
- * -ENOMEM: no frame or record; -EIO and others: the pager's.
+ * Brings page index in. *brought: 1 if the pager read it, 0 if it was zeroed (no pager) or somebody
+ * else was quicker. The pager may have released the machine lock: the caller looks everything up
+ * again. -ENOMEM: no frame or record; -EIO and others: the pager's.
  */
 PG_MUST_CHECK int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought);
 uint64_t pg_object_bytes(const struct pg_object *o); /* its size now */
 /* Takes a page that is mapped nowhere out of the cache. */
 void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f);
-/* Writes back the dirty pages of [first, last]; unmapped_only: those no table names. First error. */
+/* Writes back the dirty pages of [first, last]; unmapped_only: those no table names. First error.
+ */
 int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, bool unmapped_only);
 
 /* ---- map.c */

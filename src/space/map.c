@@ -87,7 +87,7 @@ static void write_back_last(struct region *r)
 {
 	uint64_t pages = (r->pub.end.v - r->pub.start.v) >> PG_PAGE_SHIFT;
 
-	if (r->pub.object && r->touched && !pg_region_private(r) && (r->pub.max_prot & PG_WRITE))
+	if (r->pub.object && !pg_region_private(r) && (r->pub.max_prot & PG_WRITE))
 		pg_object_write_back(r->pub.object, r->index, r->index + pages - 1, true);
 }
 
@@ -165,7 +165,7 @@ static int build(struct pg_space *s, const struct request *q, struct region **ou
 	r->pub.prot = q->prot;
 	r->pub.max_prot = q->max_prot;
 	r->pub.flags = (uint8_t)(q->flags & (PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE |
-					     PG_MAP_LOCKED));
+						    PG_MAP_LOCKED));
 	r->pub.name = r->name ? r->name->text : "";
 	r->pub.kind = q->object                     ? PG_REGION_FILE
 		      : q->flags & PG_MAP_GROWSDOWN ? PG_REGION_STACK
@@ -180,18 +180,21 @@ static int build(struct pg_space *s, const struct request *q, struct region **ou
 /* Maps the checked request: reserve, replace, insert, merge. */
 static int commit(struct pg_space *s, const struct request *q)
 {
-	struct region *r = NULL, *dead;
+	struct region *there = pg_region_above(s, q->start);
+	struct region *r = NULL, *dead = NULL;
 	int err;
 
 	err = build(s, q, &r);
 	if (err)
 		return err;
-	err = pg_map_cut(s, q->start, q->end);
-	if (err) {
-		pg_region_free(s->vm, r);
-		return err;
+	if (there && there->pub.start.v < q->end) {
+		err = pg_map_cut(s, q->start, q->end);
+		if (err) {
+			pg_region_free(s->vm, r);
+			return err;
+		}
+		dead = pg_map_clear(s, q->start, q->end);
 	}
-	dead = pg_map_clear(s, q->start, q->end);
 	if (q->object)
 		pg_region_link_object(r, q->object);
 	pg_region_insert(s, r);
@@ -202,8 +205,8 @@ static int commit(struct pg_space *s, const struct request *q)
 }
 
 /* -EEXIST, -EPERM, -ENOMEM or 0 and where to map. */
-static int settle_address(struct pg_space *s, uint64_t want, uint64_t *len, unsigned flags,
-	uint64_t *out)
+static int settle_address(
+	struct pg_space *s, uint64_t want, uint64_t *len, unsigned flags, uint64_t *out)
 {
 	struct region *r;
 
@@ -227,8 +230,12 @@ static int settle_address(struct pg_space *s, uint64_t want, uint64_t *len, unsi
 int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot, pg_prot max_prot,
 	unsigned flags, struct pg_object *object, uint64_t offset, const char *name)
 {
-	struct request q = {.prot = prot, .max_prot = max_prot, .flags = flags, .object = object,
-		.offset = offset, .name = name};
+	struct request q = {.prot = prot,
+		.max_prot = max_prot,
+		.flags = flags,
+		.object = object,
+		.offset = offset,
+		.name = name};
 	struct pg_object *made = NULL;
 	bool existed;
 	int err;
@@ -313,8 +320,8 @@ static void recharge(struct region *r)
 }
 
 /* Gives the piece [from, to) of r, which lies inside r, other rights. */
-static int protect_piece(struct pg_space *s, struct region *r, uint64_t from, uint64_t to,
-	pg_prot prot)
+static int protect_piece(
+	struct pg_space *s, struct region *r, uint64_t from, uint64_t to, pg_prot prot)
 {
 	if (r->pub.prot == prot)
 		return 0;

@@ -214,6 +214,7 @@ static int write_page(struct pg_object *o, uint64_t index, pg_pfn f)
 	}
 	if (err)
 		row->flags |= PG_FRAME_DIRTY;
+	pg_cache_sort(vm, f);
 	return err;
 }
 
@@ -315,8 +316,8 @@ static void truncate_anons(struct region *r, uint64_t first)
 		return;
 	pg_pages_remove(r, vpn + (from - r->index), vpn + pages);
 	/*
-	 * Without memory to unshare, the copies stay: no entry names them, and a fault beyond the end is
-	 * refused before it looks for them.
+	 * Without memory to unshare, the copies stay: no entry names them, and a fault beyond the
+	 * end is refused before it looks for them.
 	 */
 	if (!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, from) &&
 		!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, last))

@@ -2,8 +2,8 @@
 /*
  * space/object.h: objects (files and shared memory as pages) and their pages, the page cache.
  *
- * Called by linux/ (makes objects from open files) and space/ (faults, regions). Calls frame/ and the
- * object's pager.
+ * Called by linux/ (makes objects from open files) and space/ (faults, regions). Calls frame/ and
+ * the object's pager.
  */
 #ifndef PG_SPACE_OBJECT_H
 #define PG_SPACE_OBJECT_H
@@ -25,7 +25,8 @@ struct pg_pager {
 	 * 0, or a negative error: the guest gets SIGBUS (BUS_ADRERR).
 	 */
 	int (*read)(void *ctx, uint64_t index, void *buf);
-	/* Writes page `index` back, only the bytes below the present size. 0 or a negative error. */
+	/* Writes page `index` back, only the bytes below the present size. 0 or a negative error.
+	 */
 	int (*write)(void *ctx, uint64_t index, const void *buf);
 	/* The object's present size in bytes: pages wholly beyond it are SIGBUS. */
 	uint64_t (*size)(void *ctx);
@@ -35,10 +36,9 @@ struct pg_pager {
 
 /*
  * A new object with one reference, or the existing one with the same key and one reference more
- * (then ctx is not taken, *existed is true). key: e.g. device and inode; {0, 0}: never shared by key.
- * name (copied) is what reports show, e.g. a path. pager NULL: anonymous shared memory of fixed size_bytes
- * (zero-filled on demand).
- * -ENOMEM.
+ * (then ctx is not taken, *existed is true). key: e.g. device and inode; {0, 0}: never shared by
+ * key. name (copied) is what reports show, e.g. a path. pager NULL: anonymous shared memory of
+ * fixed size_bytes (zero-filled on demand). -ENOMEM.
  */
 struct pg_object_key {
 	uint64_t device;
@@ -55,13 +55,14 @@ struct pg_object *pg_object_find(struct pg_vm *vm, struct pg_object_key key); /*
 
 /*
  * Coherence with host reads and writes of the same file. Before the host reads [start, end) of
- * the file: writes dirty pages of it back. After the host wrote it: refreshes the resident pages. After truncation: pages
- * at or beyond the new size leave every page table and the cache. Bytes.
+ * the file: writes dirty pages of it back. After the host wrote it: refreshes the resident pages.
+ * After truncation: pages at or beyond the new size leave every page table and the cache. Bytes.
  */
 PG_MUST_CHECK int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end);
 PG_MUST_CHECK int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end);
 void pg_object_truncated(struct pg_object *o, uint64_t new_size);
-/* Writes dirty pages of [start, end) back. The first error; the data of a failed page is kept, dirty. */
+/* Writes dirty pages of [start, end) back. The first error; the data of a failed page is kept,
+ * dirty. */
 PG_MUST_CHECK int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end);
 
 uint64_t pg_object_resident(const struct pg_object *o); /* pages in frames */

@@ -67,7 +67,8 @@ static int hang_on(struct pg_space *s, pg_pfn f, uint64_t vpn)
 {
 	if (f.v != s->vm->zero.v && pg_frames_rmap_add(s->vm->frames, f, s, (pg_vpn){vpn}))
 		return -ENOMEM;
-	pg_frames_row(s->vm->frames, f)->map_count++;
+	if (pg_frames_row(s->vm->frames, f)->map_count++ == 0)
+		pg_cache_sort(s->vm, f);
 	return 0;
 }
 
@@ -79,7 +80,8 @@ static void hang_off(struct pg_space *s, pg_pfn f, uint64_t vpn)
 	if (f.v != s->vm->zero.v)
 		pg_frames_rmap_remove(s->vm->frames, f, s, (pg_vpn){vpn});
 	PG_ASSERT(row->map_count > 0);
-	row->map_count--;
+	if (--row->map_count == 0)
+		pg_cache_sort(s->vm, f);
 }
 
 /* Keeps what an old entry's D bit says. */
@@ -87,8 +89,10 @@ static void harvest_bit(struct pg_space *s, pg_pte old)
 {
 	pg_pfn f = pg_pte_pfn(old);
 
-	if ((old & PG_PTE_D) && f.v != s->vm->zero.v)
+	if ((old & PG_PTE_D) && f.v != s->vm->zero.v) {
 		pg_frames_row(s->vm->frames, f)->flags |= PG_FRAME_DIRTY;
+		pg_cache_sort(s->vm, f);
+	}
 }
 
 int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits)
@@ -254,6 +258,7 @@ void pg_pages_harvest(struct pg_vm *vm, pg_pfn f)
 			pg_pages_invalidate(s, m->vpn.v, m->vpn.v + 1);
 		}
 	}
+	pg_cache_sort(vm, f);
 }
 
 uint64_t pg_pages_count(struct pg_space *s, uint64_t start, uint64_t end)
@@ -272,7 +277,7 @@ uint64_t pg_pages_count(struct pg_space *s, uint64_t start, uint64_t end)
 uint64_t pg_pages_resident(struct region *r)
 {
 	if (r->pub.resident_pages == PG_RESIDENT_UNKNOWN)
-		r->pub.resident_pages = pg_pages_count(r->space,
-			r->pub.start.v >> PG_PAGE_SHIFT, r->pub.end.v >> PG_PAGE_SHIFT);
+		r->pub.resident_pages = pg_pages_count(
+			r->space, r->pub.start.v >> PG_PAGE_SHIFT, r->pub.end.v >> PG_PAGE_SHIFT);
 	return r->pub.resident_pages;
 }

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * space/region.c: the regions of an address space: a balanced tree ordered by address, in which each
- * node knows the largest hole of its subtree; finding, placing, cutting and merging.
+ * space/region.c: the regions of an address space: a balanced tree ordered by address, in which
+ * each node knows the largest hole of its subtree; finding, placing, cutting and merging.
  *
  * Called by map.c, remap.c, grow.c, fork.c and fault.c. Calls base/tree.h, sparse.h.
  * Owns the regions' memory. Touches no page table: pages.c does.
  *
  * Invariants (pg_space_check):
  *   G1 regions are page-aligned, not empty, within [lo, hi), in order and do not overlap.
- *   G2 gap is what lies free between the region before (or lo) and start, less the guard of a stack.
- *   G3 max_gap is the greatest gap in the subtree.
- *   G4 only private regions have anons, with indices inside the region.
- *   G5 a region is on the list of its object, and only there.
+ *   G2 gap is what lies free between the region before (or lo) and start, less the guard of a
+ * stack. G3 max_gap is the greatest gap in the subtree. G4 only private regions have anons, with
+ * indices inside the region. G5 a region is on the list of its object, and only there.
  *
  * Merging follows Linux 6.16 (mm/vma.c) as far as /proc/self/maps shows it. One thing cannot be
  * followed: Linux does not merge mappings of one file made through two opens of it; here an object
@@ -306,9 +305,9 @@ void pg_region_unsplit(struct pg_space *s, struct region *r, struct region *uppe
 static bool alike(const struct region *a, const struct region *b, bool ignore)
 {
 	return a->pub.end.v == b->pub.start.v && a->pub.object == b->pub.object &&
-	       a->pub.kind == b->pub.kind && a->name == b->name &&
-	       a->pub.flags == b->pub.flags && a->pub.max_prot == b->pub.max_prot &&
-	       a->charged == b->charged && (ignore || a->pub.prot == b->pub.prot) &&
+	       a->pub.kind == b->pub.kind && a->name == b->name && a->pub.flags == b->pub.flags &&
+	       a->pub.max_prot == b->pub.max_prot && a->charged == b->charged &&
+	       (ignore || a->pub.prot == b->pub.prot) &&
 	       pg_region_index(a, b->pub.start.v >> PG_PAGE_SHIFT) == b->index;
 }
 
@@ -388,8 +387,8 @@ static bool highest(const struct pg_space *s, const struct pg_tree_node *n, uint
 }
 
 /* The start of the lowest hole of len bytes below a region. */
-static bool lowest(const struct pg_space *s, const struct pg_tree_node *n, uint64_t len,
-	uint64_t *hole_start)
+static bool lowest(
+	const struct pg_space *s, const struct pg_tree_node *n, uint64_t len, uint64_t *hole_start)
 {
 	for (;;) {
 		const struct region *r;

@@ -75,8 +75,8 @@ static int move(struct pg_space *s, struct region *r, uint64_t old, uint64_t old
 	if (old_len) {
 		d->anons = r->anons;
 		r->anons = (struct pg_sparse){0};
-		pg_pages_move(r, old >> PG_PAGE_SHIFT, old_len >> PG_PAGE_SHIFT, d,
-			to >> PG_PAGE_SHIFT);
+		pg_pages_move(
+			r, old >> PG_PAGE_SHIFT, old_len >> PG_PAGE_SHIFT, d, to >> PG_PAGE_SHIFT);
 		pg_region_unlink(s, r);
 		pg_region_free(s->vm, r);
 	}
@@ -86,8 +86,8 @@ static int move(struct pg_space *s, struct region *r, uint64_t old, uint64_t old
 	return 0;
 }
 
-int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len, uint64_t new_len,
-	bool may_move, pg_va *result)
+int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len, uint64_t new_len, bool may_move,
+	pg_va *result)
 {
 	uint64_t olen = pg_align_up(old_len, PG_PAGE_SIZE);
 	uint64_t nlen = pg_align_up(new_len, PG_PAGE_SIZE);
@@ -103,8 +103,7 @@ int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len, uint64_t new
 		return -EINVAL;
 	*result = old;
 	if (olen >= nlen)
-		return olen == nlen ? 0
-				    : pg_space_unmap(s, (pg_va){old.v + nlen}, olen - nlen);
+		return olen == nlen ? 0 : pg_space_unmap(s, (pg_va){old.v + nlen}, olen - nlen);
 	if (olen > r->pub.end.v - old.v)
 		return -EFAULT;
 	if (olen && old.v + olen == r->pub.end.v && grow_in_place(s, r, old.v + nlen))

@@ -4,7 +4,8 @@
  *
  * Called by the upper floors (space.h). Calls region.c, pages.c, map.c and the table's form.
  * Owns struct pg_space and its page table.
- * Not here: mapping calls (map.c, remap.c, grow.c), faults (fault.c), system calls' access (access.c).
+ * Not here: mapping calls (map.c, remap.c, grow.c), faults (fault.c), system calls' access
+ * (access.c).
  */
 #include "space/impl.h"
 

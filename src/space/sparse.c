@@ -257,8 +257,8 @@ static void erase_in(const struct pg_sparse_kind *k, struct pg_sparse_node **at,
 	}
 }
 
-void pg_sparse_erase(const struct pg_sparse_kind *k, struct pg_sparse *t, uint64_t from,
-	uint64_t last)
+void pg_sparse_erase(
+	const struct pg_sparse_kind *k, struct pg_sparse *t, uint64_t from, uint64_t last)
 {
 	if (!t->root || last < t->base || from > last_of(t->base, t->height - 1))
 		return;
@@ -354,8 +354,8 @@ int pg_sparse_split(const struct pg_sparse_kind *k, struct pg_sparse *t, uint64_
 }
 
 /* Moves all slots of b to a; both cover the same indices and are owned; frees b. */
-static void join_nodes(const struct pg_sparse_kind *k, struct pg_sparse_node *a,
-	struct pg_sparse_node *b)
+static void join_nodes(
+	const struct pg_sparse_kind *k, struct pg_sparse_node *a, struct pg_sparse_node *b)
 {
 	for (unsigned i = 0; i < PG_SPARSE_FAN; i++) {
 		if (!b->slot[i])
@@ -374,8 +374,8 @@ static void join_nodes(const struct pg_sparse_kind *k, struct pg_sparse_node *a,
 }
 
 /* Makes every node that exists at the same place in both trees owned: the seam. */
-static int own_seam(const struct pg_sparse_kind *k, struct pg_sparse_node **a,
-	struct pg_sparse_node **b)
+static int own_seam(
+	const struct pg_sparse_kind *k, struct pg_sparse_node **a, struct pg_sparse_node **b)
 {
 	if (node_own(k, a) || node_own(k, b))
 		return -ENOMEM;
@@ -441,7 +441,8 @@ void pg_sparse_trim(const struct pg_sparse_kind *k, struct pg_sparse *t)
 }
 
 static const char *check_in(const struct pg_sparse_node *n, unsigned level, uint64_t base,
-	bool shared, const char *(*f)(void *ctx, uint64_t index, void *value, bool shared), void *ctx)
+	bool shared, const char *(*f)(void *ctx, uint64_t index, void *value, bool shared),
+	void *ctx)
 {
 	const char *bad = NULL;
 	unsigned used = 0;

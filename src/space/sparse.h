@@ -70,8 +70,7 @@ PG_MUST_CHECK int pg_sparse_reserve(const struct pg_sparse_kind *k, struct pg_sp
 	uint64_t index, struct pg_sparse_place *out);
 
 /* Puts value (its reference passes to the array) in place; the value that was there loses one. */
-void pg_sparse_put(
-	const struct pg_sparse_kind *k, const struct pg_sparse_place *p, void *value);
+void pg_sparse_put(const struct pg_sparse_kind *k, const struct pg_sparse_place *p, void *value);
 
 /* After this no node on the way to index is shared. -ENOMEM: what the array holds is unchanged. */
 PG_MUST_CHECK int pg_sparse_unshare(

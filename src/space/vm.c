@@ -8,8 +8,8 @@
 #include "space/impl.h"
 
 #include <errno.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 {
@@ -27,7 +27,8 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	vm->hooks = c->hooks;
 	vm->anon_kind = (struct pg_sparse_kind){&vm->mem, vm, pg_anon_ref, pg_anon_unref};
 	vm->page_kind = (struct pg_sparse_kind){&vm->mem, vm, NULL, NULL};
-	vm->cache_first = vm->cache_last = UINT32_MAX;
+	for (int i = 0; i < PG_CACHE_LISTS; i++)
+		vm->cache[i].first = vm->cache[i].last = UINT32_MAX;
 	vm->asid_hint = 1; /* 0 is left to whoever has no space */
 	err = pg_frames_create(c->memory_bytes, &vm->frames);
 	if (err)

@@ -45,7 +45,7 @@ static int command_run(int argc, char **argv)
 
 	switch (pg_options_parse(argc, argv, &options, stdout, why, sizeof why)) {
 	case PG_OPTIONS_RUN:
-		return pg_run(&options);
+		return pg_run_command(&options);
 	case PG_OPTIONS_HELP:
 		pg_options_help(stdout);
 		return 0;

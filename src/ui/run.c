@@ -9,7 +9,7 @@
  * starts and moved out of its way; what is written while it runs goes to a copy of standard error,
  * since the guest may close its own.
  *
- * Owns everything that it makes; one clean-up ladder at the end of pg_run().
+ * Owns everything that it makes; one clean-up ladder at the end of pg_run_command().
  *
  * Not here: what the texts look like (summary.c, json.c, ending.c).
  */
@@ -371,6 +371,8 @@ static bool make_machine(struct run *r)
 		say(r, "cannot make the machine: %s", why ? why : strerror(-error));
 		return false;
 	}
+	/* The guest has its copy of the environment. elfutils would ask a server if this named one. */
+	unsetenv("DEBUGINFOD_URLS");
 	error = pg_linux_load(r->linux);
 	if (error) {
 		const char *text = pg_linux_error(r->linux);
@@ -383,14 +385,12 @@ static bool make_machine(struct run *r)
 	return true;
 }
 
-int pg_run(const struct pg_options *o)
+int pg_run_command(const struct pg_options *o)
 {
 	struct run r = {.o = o};
 	int status = 2;
 	int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
-	/* elfutils would ask a server for debug information if this named one */
-	unsetenv("DEBUGINFOD_URLS");
 	r.err = copy >= 0 ? own_file(copy) : fopen("/dev/null", "we");
 	if (!r.err)
 		return status;

@@ -14,6 +14,6 @@
  * status: the guest's; 128 + n if signal n ended it; 2 with one line on standard error if Pagoda
  * could not do it.
  */
-int pg_run(const struct pg_options *o);
+int pg_run_command(const struct pg_options *o);
 
 #endif

@@ -22,8 +22,14 @@ void pg_table_add(struct pg_text_table *t, const char *const *texts)
 	if (!cells)
 		return;
 	t->cells = cells;
-	for (unsigned i = 0; i < t->columns; i++)
-		cells[t->rows * t->columns + i] = strdup(texts[i]);
+	for (unsigned i = 0; i < t->columns; i++) {
+		char *cell = strdup(texts[i]);
+		/* a name may hold anything; a line must stay a line */
+		for (char *c = cell; c && *c; c++)
+			if ((unsigned char)*c < 0x20 || *c == 0x7f)
+				*c = '?';
+		cells[t->rows * t->columns + i] = cell;
+	}
 	t->rows++;
 }
 

@@ -95,7 +95,8 @@ static const char *difference(struct world *w, struct outcome a, const struct pg
 		return "flags";
 	if (ra->fs_base != rb->fs_base || ra->gs_base != rb->gs_base)
 		return "bases";
-	const char *image = image_difference(ra->x, rb->x);
+	/* xrstor that finds a reserved bit of MXCSR set has loaded other components by then */
+	const char *image = a.result == PG_COMPLEX_GP ? NULL : image_difference(ra->x, rb->x);
 	if (image)
 		return image;
 	uint64_t at = world_difference(w);
@@ -144,10 +145,47 @@ struct run {
 	uint64_t seed;
 };
 
+/* The page of a fault; all of the unmapped space below and above the mapped pages as one: its pages may be probed in any order. */
+static uint64_t same_hole(uint64_t va)
+{
+	uint64_t page = va & ~PG_PAGE_MASK, first = WORLD_BASE, last = WORLD_BASE + WORLD_BYTES - PG_PAGE_SIZE;
+	return page < first ? first : page > last ? last : page;
+}
+
+/* One case on both sides, from the registers and the memory given; what differs, or NULL. */
+struct trial {
+	struct pg_cpu_regs native, mine;
+	struct outcome a, b;
+	struct pg_xsave native_x, mine_x;
+};
+
+static const char *try_case(struct world *w, const struct run *run, const struct test_case *c, const struct decoded *d,
+	const uint8_t *memory, struct trial *t)
+{
+	t->native_x = *c->regs.x;
+	t->mine_x = *c->regs.x;
+	t->native = t->mine = c->regs;
+	t->native.x = &t->native_x;
+	t->mine.x = &t->mine_x;
+	memcpy(w->shared, memory, WORLD_BYTES);
+	memcpy(w->pool[w->now], memory, WORLD_BYTES);
+	world_reset_counts(w, w->tlb.sets, w->tlb.ways);
+	w->mend_one_in = run->mend_one_in;
+	t->a = world_run_native(w, c->bytes, c->n, &t->native);
+	t->b = world_run_complex(w, &d->insn, d->ops, &t->mine);
+	w->mend_one_in = 0;
+	if (run->class->fault_page && t->a.result == PG_COMPLEX_FAULT && t->b.result == PG_COMPLEX_FAULT) {
+		t->a.fault_va = same_hole(t->a.fault_va);
+		t->b.fault_va = same_hole(t->b.fault_va);
+	}
+	return difference(w, t->a, &t->native, t->b, &t->mine);
+}
+
 static unsigned run_class(const struct run *run, unsigned results[16])
 {
-	static struct pg_xsave start, native_x, mine_x;
+	static struct pg_xsave start;
 	static uint8_t memory[WORLD_BYTES];
+	static struct trial t;
 	struct world w;
 	unsigned bad = 0;
 	world_open(&w, run->seed);
@@ -161,29 +199,22 @@ static unsigned run_class(const struct run *run, unsigned results[16])
 			bad++;
 			continue;
 		}
-		native_x = start;
-		mine_x = start;
-		struct pg_cpu_regs before = c.regs, native = c.regs, mine = c.regs;
-		native.x = &native_x;
-		mine.x = &mine_x;
 		memcpy(memory, w.pool[w.now], WORLD_BYTES);
 		world_reset_counts(&w, 1u << world_pick(&w, 3), (unsigned)world_pick(&w, 4) + 1);
-		w.mend_one_in = run->mend_one_in;
-		struct outcome a = world_run_native(&w, c.bytes, c.n, &native);
-		struct outcome b = world_run_complex(&w, &d.insn, d.ops, &mine);
-		w.mend_one_in = 0;
-		results[b.result]++;
-		const char *what = difference(&w, a, &native, b, &mine);
+		const char *what = try_case(&w, run, &c, &d, memory, &t);
+		for (unsigned again = 0; what && run->class->unsteady && again < 3; again++)
+			what = try_case(&w, run, &c, &d, memory, &t);
+		results[t.b.result]++;
 		if (what) {
 			show(&c, i, what);
-			show_outcome("before", (struct outcome){0}, &before);
-			show_outcome("native", a, &native);
-			show_outcome("ours", b, &mine);
-			world_align(&w);
+			show_outcome("before", (struct outcome){0}, &c.regs);
+			show_outcome("native", t.a, &t.native);
+			show_outcome("ours", t.b, &t.mine);
 			bad++;
-		} else if (!run->mend_one_in && !same_by_iteration(&w, &d, &before, &mine, b, memory, &start)) {
+		} else if (!run->mend_one_in && !run->class->fault_page &&
+			!same_by_iteration(&w, &d, &c.regs, &t.mine, t.b, memory, &start)) {
 			show(&c, i, "one iteration at a time differs");
-			show_outcome("before", (struct outcome){0}, &before);
+			show_outcome("before", (struct outcome){0}, &c.regs);
 			bad++;
 		}
 		world_align(&w);

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cpu/complex_image.h"
+
 #define CODE_OFFSET WORLD_BYTES
 #define SHARED_BYTES (WORLD_BYTES + PG_PAGE_SIZE)
 #define POISON 0xcc
@@ -30,12 +32,6 @@ static const int page_prot[WORLD_PAGES] = {
 	0, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ, PROT_READ | PROT_WRITE, 0,
 	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
 	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, 0};
-
-/* The frame of a page: page 9 is an alias of page 7. */
-static unsigned frame_of(unsigned page)
-{
-	return page == 9 ? 7 : page;
-}
 
 uint64_t world_random(struct world *w)
 {
@@ -68,7 +64,7 @@ static uint8_t *our_byte(struct world *w, uint64_t va)
 	unsigned page;
 	if (!page_of(va, &page))
 		return NULL;
-	return w->pool[w->now] + frame_of(page) * PG_PAGE_SIZE + (va & PG_PAGE_MASK);
+	return w->pool[w->now] + page * PG_PAGE_SIZE + (va & PG_PAGE_MASK);
 }
 
 uint8_t *world_at(struct world *w, uint64_t va)
@@ -177,7 +173,7 @@ void world_write(struct world *w, uint64_t va, const void *bytes, size_t n)
 			continue;
 		uint8_t b = ((const uint8_t *)bytes)[i];
 		*our_byte(w, va + i) = b;
-		w->shared[frame_of(page) * PG_PAGE_SIZE + ((va + i) & PG_PAGE_MASK)] = b;
+		w->shared[page * PG_PAGE_SIZE + ((va + i) & PG_PAGE_MASK)] = b;
 	}
 }
 
@@ -205,7 +201,7 @@ static void child_main(int fd)
 	for (unsigned i = 0; i < WORLD_PAGES; i++) {
 		void *at = (void *)(WORLD_BASE + i * PG_PAGE_SIZE);
 		if (mmap(at, PG_PAGE_SIZE, page_prot[i], MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
-			    (off_t)(frame_of(i) * PG_PAGE_SIZE)) != at)
+			    (off_t)(i * PG_PAGE_SIZE)) != at)
 			die("mmap");
 	}
 	if (mmap((void *)WORLD_CODE, PG_PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
@@ -225,12 +221,19 @@ static void wait_stop(struct world *w, int *sig)
 	*sig = WSTOPSIG(status);
 }
 
+/*
+ * While the SSE component is in its initial state, which includes MXCSR, Linux may hand out an older MXCSR: XSAVES
+ * does not write it then.
+ */
 static void read_xstate(struct world *w, struct pg_xsave *x)
 {
 	struct iovec v = {x->bytes, sizeof(x->bytes)};
 	if (ptrace(PTRACE_GETREGSET, w->child, NT_X86_XSTATE, &v) < 0)
 		die("PTRACE_GETREGSET");
 	w->xsave_bytes = v.iov_len;
+	uint32_t initial = IMAGE_MXCSR_INITIAL;
+	if (!(image_in_use(x) & IMAGE_SSE))
+		memcpy(x->bytes + IMAGE_MXCSR, &initial, sizeof(initial));
 }
 
 void world_open(struct world *w, uint64_t seed)

@@ -5,7 +5,7 @@
  * and bytes; afterwards registers, flags, vector state, memory and the fault must agree.
  *
  * The space (WORLD_PAGES pages from WORLD_BASE, below 4 GiB so that address-size prefixes reach it):
- *   0 none, 1 2 3 read-write, 4 read-only, 5 read-write, 6 none, 7 8 read-write, 9 the same frame as 7, 10 .. 14 read-write,
+ *   0 none, 1 2 3 read-write, 4 read-only, 5 read-write, 6 none, 7 .. 14 read-write,
  *   15 none.
  */
 #ifndef TESTS_COMPLEX_WORLD_H

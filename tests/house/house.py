@@ -8,10 +8,13 @@ it is first run on a made-up tree that breaks the rule, and must complain there.
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+
+HERE = os.path.abspath(__file__)
 
 # Low to high. A file may include its own floor and those before it; the library's floors end at reclaim.
 FLOORS = ["base", "frame", "store", "mmu", "space", "reclaim", "cpu", "linux", "trace", "ui"]
@@ -157,6 +160,12 @@ def sources_are_clang_formatted(root):
     return ["%s: not as clang-format would have it (make format)" % path for path in wrong]
 
 
+def index_of_invariants_is_current(root):
+    tool = os.path.join(os.path.dirname(HERE), "..", "tools", "invariants.py")
+    done = subprocess.run([sys.executable, tool, root, "--check"], capture_output=True, text=True)
+    return [] if done.returncode == 0 else ["docs/invariants.md: not what the sources say (make format)"]
+
+
 def documents_link_to_what_exists(root):
     wrong = []
     for path in files(root, re.compile(r"\.md$")):
@@ -178,8 +187,7 @@ def clang_compiles_without_warnings(root, build):
         if source in seen or not source.startswith(os.path.join(os.path.abspath(root), "src")):
             continue
         seen.add(source)
-        flags = [w for w in entry["command"].split() if re.match(r"-[DUIW]|-std", w)]
-        flags = [w.replace("\\", "").replace("'", "") for w in flags if w != "-Werror"]
+        flags = [w for w in shlex.split(entry["command"]) if re.match(r"-[DUIW]|-std", w)]
         done = subprocess.run(["clang", "-fsyntax-only", "-Werror"] + flags + [source],
                               cwd=entry["directory"], capture_output=True, text=True)
         if done.returncode != 0:
@@ -199,6 +207,9 @@ RULES = [
     (nothing_names_this_machine, None, {"docs/a.md": "cd " + "/work" + "/here\n"}),
     (man_pages_are_well_formed, "mandoc", {"man/a.1": ".Dd nonsense\n.Zz\n"}),
     (sources_are_clang_formatted, "clang-format", {"src/mmu/a.c": "int  a ( void ) ;\n"}),
+    (index_of_invariants_is_current, None, {
+        "docs/invariants.md": "<!-- index: begin -->\n<!-- index: end -->\n",
+        "src/mmu/a.c": "/* x */\n/*\n * mmu/a.c: a file.\n *   M1 holds.\n */\n"}),
     (documents_link_to_what_exists, None, {"docs/a.md": "[b](b.md)\n"}),
 ]
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/cache.c: the code cache: its memory, the translations of guest pages, and who finds them.
+ * cpu/code.c: the code cache: its memory, the translations of guest pages, and who finds them.
  *
  * Called by run.c, slow.c (tables only) and translate.c. Owns the code mapping, all records and the copies of guest pages.
  *
  * A *code page* is one guest page with one content. Its id goes into the TLB entry of the page when control
- * comes there (pg_cache_bind); blocks compare it at their entry. When a store changes the bytes, the page is retired: its
+ * comes there (pg_code_bind); blocks compare it at their entry. When a store changes the bytes, the page is retired: its
  * id is never again in a TLB, so its blocks can never pass their check. When the page only moves (another frame, the same
  * bytes) it is bound again and its blocks stay good.
  *
@@ -62,7 +62,7 @@ static void vec_free(struct pg_vec *v, size_t size)
 		munmap(v->p, size * v->cap);
 }
 
-int pg_cache_create(struct pg_engine *e, const char **why)
+int pg_code_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
 	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t) + CAP_PAGES * sizeof(uint32_t);
@@ -96,7 +96,7 @@ int pg_cache_create(struct pg_engine *e, const char **why)
 	return 0;
 }
 
-void pg_cache_destroy(struct pg_engine *e)
+void pg_code_destroy(struct pg_engine *e)
 {
 	for (uint32_t i = 0; i < e->pages.n; i++)
 		free(pg_page_at(e, i)->copy);
@@ -115,7 +115,7 @@ void pg_cache_destroy(struct pg_engine *e)
 	free(e->page_hash);
 }
 
-bool pg_cache_is_full(const struct pg_engine *e)
+bool pg_code_is_full(const struct pg_engine *e)
 {
 	const uint32_t room = 4096;
 	return e->emit.end - e->emit.p < 1 << 20 || e->n_counters + room > e->cap_counters ||
@@ -126,7 +126,7 @@ bool pg_cache_is_full(const struct pg_engine *e)
 }
 
 /* What the counters of block b stand for is added to the totals, and they start again at 0. */
-void pg_cache_fold(struct pg_engine *e, struct pg_block *b)
+void pg_code_fold(struct pg_engine *e, struct pg_block *b)
 {
 	for (uint32_t i = 0; i < b->n_segments; i++) {
 		struct pg_segment *s = pg_segment_at(e, b->segments + i);
@@ -143,12 +143,12 @@ void pg_cache_fold(struct pg_engine *e, struct pg_block *b)
 	}
 }
 
-void pg_cache_fold_all(struct pg_engine *e)
+void pg_code_fold_all(struct pg_engine *e)
 {
 	if (e->config.fast)
 		return;
 	for (uint32_t i = 0; i < e->blocks.n; i++)
-		pg_cache_fold(e, pg_block_at(e, i));
+		pg_code_fold(e, pg_block_at(e, i));
 }
 
 static void clear_jumps(struct pg_engine *e)
@@ -178,9 +178,9 @@ static void forget_id(struct pg_engine *e, const struct pg_code_page *p)
 	}
 }
 
-void pg_cache_flush(struct pg_engine *e)
+void pg_code_flush(struct pg_engine *e)
 {
-	pg_cache_fold_all(e);
+	pg_code_fold_all(e);
 	for (uint32_t i = 0; i < e->pages.n; i++) {
 		struct pg_code_page *p = pg_page_at(e, i);
 		forget_id(e, p);
@@ -219,7 +219,7 @@ static void unlink_from_frame(struct pg_engine *e, struct pg_code_page *p)
 	p->next_frame = PG_NIL;
 }
 
-void pg_cache_retire(struct pg_engine *e, struct pg_code_page *p)
+void pg_code_retire(struct pg_engine *e, struct pg_code_page *p)
 {
 	if (p->retired)
 		return;
@@ -239,16 +239,16 @@ void pg_cache_retire(struct pg_engine *e, struct pg_code_page *p)
 	p->copy = NULL;
 }
 
-void pg_cache_drop_frame(struct pg_engine *e, pg_pfn f)
+void pg_code_drop_frame(struct pg_engine *e, pg_pfn f)
 {
 	if (!(pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE))
 		return;
 	while (e->frame_pages[f.v] != PG_NIL)
-		pg_cache_retire(e, pg_page_at(e, e->frame_pages[f.v]));
+		pg_code_retire(e, pg_page_at(e, e->frame_pages[f.v]));
 	unmark_frame(e, f);
 }
 
-bool pg_cache_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n)
+bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n)
 {
 	if (!(pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE))
 		return false;
@@ -293,7 +293,7 @@ static void link_to_frame(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 	e->frame_pages[f.v] = self;
 }
 
-struct pg_code_page *pg_cache_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
+struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
 {
 	struct pg_engine *e = c->engine;
 	uint64_t vpn = pg_vpn_of(a).v;
@@ -344,7 +344,7 @@ struct pg_code_page *pg_cache_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
 	return p;
 }
 
-struct pg_block *pg_cache_find(struct pg_engine *e, uint64_t rip, uint32_t page)
+struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 {
 	uint32_t *at = &e->block_hash[pg_hash_rip(rip)];
 	while (*at != PG_NIL) {
@@ -360,7 +360,7 @@ struct pg_block *pg_cache_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 	return NULL;
 }
 
-void pg_cache_insert(struct pg_engine *e, struct pg_block *b)
+void pg_code_insert(struct pg_engine *e, struct pg_block *b)
 {
 	uint32_t *bucket = &e->block_hash[pg_hash_rip(b->rip)];
 	b->next = *bucket;
@@ -377,7 +377,7 @@ static void emit_flags_from_memory(struct pg_emit *m)
 }
 
 /* The entry of b for indirect jumps: SA must be its address, flags are in memory. */
-uint8_t *pg_cache_thunk(struct pg_engine *e, struct pg_block *b)
+uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 {
 	struct pg_emit *m = &e->emit;
 	if (b->thunk)
@@ -395,7 +395,7 @@ uint8_t *pg_cache_thunk(struct pg_engine *e, struct pg_block *b)
 }
 
 /* Where a direct exit whose flags are at `flags` may jump to enter b. */
-uint8_t *pg_cache_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags)
+uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags)
 {
 	if (!b->entry_live || flags != FLAGS_MEM)
 		return b->entry;
@@ -409,7 +409,7 @@ uint8_t *pg_cache_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at
 	return b->restore;
 }
 
-void pg_cache_clear_jumps(struct pg_engine *e)
+void pg_code_clear_jumps(struct pg_engine *e)
 {
 	clear_jumps(e);
 }

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux/sys_io.c: system calls that move bytes between descriptors and memory, or between descriptors.
+ *
+ * Called through table.c. The moving is io.c's.
+ */
+#include "linux/internal.h"
+#include "linux/syscalls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAX_RW 0x7ffff000u /* Linux cuts longer transfers */
+
+static int64_t one(struct pg_linux *l, const uint64_t *a, int64_t offset, bool in)
+{
+	uint64_t n = a[2] < MAX_RW ? a[2] : MAX_RW;
+	struct iovec v = {(void *)(uintptr_t)a[1], n};
+
+	if (!pg_fd_ok((int)a[0]))
+		return -EBADF;
+	if ((int64_t)a[2] < 0)
+		return -EINVAL;
+	if (!pg_guest_range_ok(l, a[1], a[2]))
+		return fcntl((int)a[0], F_GETFD) < 0 ? -EBADF : -EFAULT;
+	return in ? pg_io_read(l, (int)a[0], &v, 1, n, offset, 0) : pg_io_write(l, (int)a[0], &v, 1, n, offset, 0);
+}
+
+int64_t pg_sys_read(struct pg_linux *l, const uint64_t *a)
+{
+	return one(l, a, -1, true);
+}
+
+int64_t pg_sys_write(struct pg_linux *l, const uint64_t *a)
+{
+	return one(l, a, -1, false);
+}
+
+int64_t pg_sys_pread64(struct pg_linux *l, const uint64_t *a)
+{
+	return (int64_t)a[3] < 0 ? -EINVAL : one(l, a, (int64_t)a[3], true);
+}
+
+int64_t pg_sys_pwrite64(struct pg_linux *l, const uint64_t *a)
+{
+	return (int64_t)a[3] < 0 ? -EINVAL : one(l, a, (int64_t)a[3], false);
+}
+
+static int64_t many(struct pg_linux *l, const uint64_t *a, int64_t offset, int flags, bool in)
+{
+	struct iovec *v;
+	uint64_t total;
+	int64_t r;
+	int err;
+
+	if (!pg_fd_ok((int)a[0]) || fcntl((int)a[0], F_GETFD) < 0)
+		return -EBADF;
+	err = pg_guest_iovecs(l, a[1], a[2], &v, &total);
+	if (err != 0)
+		return err;
+	r = in ? pg_io_read(l, (int)a[0], v, (unsigned)a[2], total, offset, flags)
+	       : pg_io_write(l, (int)a[0], v, (unsigned)a[2], total, offset, flags);
+	free(v);
+	return r;
+}
+
+int64_t pg_sys_readv(struct pg_linux *l, const uint64_t *a)
+{
+	return many(l, a, -1, 0, true);
+}
+
+int64_t pg_sys_writev(struct pg_linux *l, const uint64_t *a)
+{
+	return many(l, a, -1, 0, false);
+}
+
+int64_t pg_sys_preadv(struct pg_linux *l, const uint64_t *a)
+{
+	return (int64_t)a[3] < 0 ? -EINVAL : many(l, a, (int64_t)a[3], 0, true);
+}
+
+int64_t pg_sys_pwritev(struct pg_linux *l, const uint64_t *a)
+{
+	return (int64_t)a[3] < 0 ? -EINVAL : many(l, a, (int64_t)a[3], 0, false);
+}
+
+int64_t pg_sys_preadv2(struct pg_linux *l, const uint64_t *a)
+{
+	return (int64_t)a[3] < -1 ? -EINVAL : many(l, a, (int64_t)a[3], (int)a[5], true);
+}
+
+int64_t pg_sys_pwritev2(struct pg_linux *l, const uint64_t *a)
+{
+	return (int64_t)a[3] < -1 ? -EINVAL : many(l, a, (int64_t)a[3], (int)a[5], false);
+}
+
+int64_t pg_sys_lseek(struct pg_linux *l, const uint64_t *a)
+{
+	if (!pg_fd_ok((int)a[0]))
+		return -EBADF;
+	return PG_QUICK(SYS_lseek, (int)a[0], a[1], a[2], 0, 0, 0);
+}
+
+/* --- between descriptors ------------------------------------------------------------------------------ */
+
+/* An offset in guest memory; -1 in *value if there is none. */
+static int get_offset(struct pg_linux *l, uint64_t va, int64_t *value)
+{
+	*value = -1;
+	if (va == 0)
+		return 0;
+	return pg_guest_read(l, value, va, sizeof(*value));
+}
+
+static uint64_t place(int fd, int64_t offset)
+{
+	int64_t at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
+
+	return at >= 0 ? (uint64_t)at : 0;
+}
+
+int64_t pg_sys_sendfile(struct pg_linux *l, const uint64_t *a)
+{
+	int out = (int)a[0], in = (int)a[1];
+	int64_t offset, r;
+	uint64_t n = a[3] < MAX_RW ? a[3] : MAX_RW, from, to;
+	int err;
+
+	if (!pg_fd_ok(out) || !pg_fd_ok(in))
+		return -EBADF;
+	err = get_offset(l, a[2], &offset);
+	if (err != 0)
+		return err;
+	from = place(in, offset);
+	to = place(out, -1);
+	pg_io_before_read(l, in, from, from + n);
+	r = PG_HOST(l, SYS_sendfile, out, in, a[2] != 0 ? (uintptr_t)&offset : 0, n, 0, 0);
+	if (r > 0)
+		pg_io_after_write(l, out, to, to + (uint64_t)r);
+	if (r >= 0 && a[2] != 0 && pg_guest_write(l, a[2], &offset, sizeof(offset)) != 0)
+		return -EFAULT;
+	return r;
+}
+
+/* copy_file_range and splice: (in, *in_at, out, *out_at, n, flags). */
+static int64_t move(struct pg_linux *l, long number, const uint64_t *a)
+{
+	int in = (int)a[0], out = (int)a[2];
+	int64_t in_at, out_at, r;
+	uint64_t n = a[4] < MAX_RW ? a[4] : MAX_RW, from, to;
+	int err;
+
+	if (!pg_fd_ok(out) || !pg_fd_ok(in))
+		return -EBADF;
+	err = get_offset(l, a[1], &in_at);
+	if (err == 0)
+		err = get_offset(l, a[3], &out_at);
+	if (err != 0)
+		return err;
+	from = place(in, in_at);
+	to = place(out, out_at);
+	pg_io_before_read(l, in, from, from + n);
+	r = PG_HOST(l, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out, a[3] != 0 ? (uintptr_t)&out_at : 0, n,
+		(unsigned)a[5]);
+	if (r > 0)
+		pg_io_after_write(l, out, to, to + (uint64_t)r);
+	if (r >= 0 && a[1] != 0 && pg_guest_write(l, a[1], &in_at, sizeof(in_at)) != 0)
+		return -EFAULT;
+	if (r >= 0 && a[3] != 0 && pg_guest_write(l, a[3], &out_at, sizeof(out_at)) != 0)
+		return -EFAULT;
+	return r;
+}
+
+int64_t pg_sys_copy_file_range(struct pg_linux *l, const uint64_t *a)
+{
+	return move(l, SYS_copy_file_range, a);
+}
+
+int64_t pg_sys_splice(struct pg_linux *l, const uint64_t *a)
+{
+	return move(l, SYS_splice, a);
+}
+
+int64_t pg_sys_tee(struct pg_linux *l, const uint64_t *a)
+{
+	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
+		return -EBADF;
+	return PG_HOST(l, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0);
+}
+
+/* --- sizes and write-back ---------------------------------------------------------------------------------- */
+
+/* Dirty pages of a shared mapping go to the host's file first. */
+static int64_t sync_file(struct pg_linux *l, long number, const uint64_t *a)
+{
+	int fd = (int)a[0];
+	struct stat st;
+	int err = 0;
+
+	if (!pg_fd_ok(fd))
+		return -EBADF;
+	if (l->files != NULL && fstat(fd, &st) == 0) {
+		struct pg_object *o = pg_files_find(l, &st);
+
+		if (o != NULL)
+			err = pg_object_sync(o, 0, (uint64_t)st.st_size);
+	}
+	return err != 0 ? err : PG_HOST(l, number, fd, a[1], a[2], a[3], 0, 0);
+}
+
+int64_t pg_sys_fsync(struct pg_linux *l, const uint64_t *a)
+{
+	return sync_file(l, SYS_fsync, a);
+}
+
+int64_t pg_sys_fdatasync(struct pg_linux *l, const uint64_t *a)
+{
+	return sync_file(l, SYS_fdatasync, a);
+}
+
+int64_t pg_sys_sync_file_range(struct pg_linux *l, const uint64_t *a)
+{
+	return sync_file(l, SYS_sync_file_range, a);
+}
+
+int64_t pg_sys_syncfs(struct pg_linux *l, const uint64_t *a)
+{
+	return sync_file(l, SYS_syncfs, a);
+}
+
+int64_t pg_sys_sync(struct pg_linux *l, const uint64_t *a)
+{
+	return PG_HOST(l, SYS_sync, 0, 0, 0, 0, 0, 0);
+}
+
+int64_t pg_sys_ftruncate(struct pg_linux *l, const uint64_t *a)
+{
+	int fd = (int)a[0];
+	int64_t r;
+
+	if (!pg_fd_ok(fd))
+		return -EBADF;
+	/* what lies beyond the new end must not be written back over it later */
+	r = PG_HOST(l, SYS_ftruncate, fd, a[1], 0, 0, 0, 0);
+	if (r == 0)
+		pg_io_truncated(l, fd);
+	return r;
+}
+
+int64_t pg_sys_fallocate(struct pg_linux *l, const uint64_t *a)
+{
+	int fd = (int)a[0];
+	int64_t r;
+	struct stat st;
+
+	if (!pg_fd_ok(fd))
+		return -EBADF;
+	if (fstat(fd, &st) == 0)
+		pg_io_before_read(l, fd, 0, (uint64_t)st.st_size);
+	r = PG_HOST(l, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
+	if (r == 0) {
+		pg_io_truncated(l, fd);
+		if (fstat(fd, &st) == 0)
+			pg_io_after_write(l, fd, 0, (uint64_t)st.st_size);
+	}
+	return r;
+}
+
+int64_t pg_sys_fadvise64(struct pg_linux *l, const uint64_t *a)
+{
+	if (!pg_fd_ok((int)a[0]))
+		return -EBADF;
+	return PG_QUICK(SYS_fadvise64, (int)a[0], a[1], a[2], (int)a[3], 0, 0);
+}
+
+int64_t pg_sys_readahead(struct pg_linux *l, const uint64_t *a)
+{
+	if (!pg_fd_ok((int)a[0]))
+		return -EBADF;
+	return PG_HOST(l, SYS_readahead, (int)a[0], a[1], a[2], 0, 0, 0);
+}

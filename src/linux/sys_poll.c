@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux/sys_poll.c: system calls that wait: for descriptors (poll, select, epoll) and for memory (futex).
+ *
+ * Called through table.c. A wait that a signal interrupts which the guest does not see goes on with the time that is left; so
+ * every timeout becomes a point in time first.
+ */
+#include "linux/internal.h"
+#include "linux/syscalls.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000u
+#define FOREVER UINT64_MAX
+#define FDS_MOST 65536u
+#define EPOLL_EVENT_BYTES 12 /* the kernel's is packed */
+
+/* --- timeouts --------------------------------------------------------------------------------------------------- */
+
+static uint64_t after_ns(uint64_t ns)
+{
+	uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC);
+
+	return ns > FOREVER - 1 - now ? FOREVER - 1 : now + ns;
+}
+
+/* Reads a timespec: FOREVER for address 0. -EFAULT, -EINVAL. */
+static int get_until(struct pg_linux *l, uint64_t at, uint64_t *until)
+{
+	struct timespec t;
+
+	*until = FOREVER;
+	if (at == 0)
+		return 0;
+	if (pg_guest_read(l, &t, at, sizeof(t)) != 0)
+		return -EFAULT;
+	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= (long)SECOND)
+		return -EINVAL;
+	*until = (uint64_t)t.tv_sec > 1u << 30 ? FOREVER - 1
+					       : after_ns((uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec);
+	return 0;
+}
+
+/* What is left until then; NULL for ever. */
+static struct timespec *left(uint64_t until, struct timespec *t)
+{
+	uint64_t now, ns;
+
+	if (until == FOREVER)
+		return NULL;
+	now = pg_host_clock_ns(CLOCK_MONOTONIC);
+	ns = until > now ? until - now : 0;
+	*t = (struct timespec){(time_t)(ns / SECOND), (long)(ns % SECOND)};
+	return t;
+}
+
+/* Linux writes the time that is left back, and does not mind if it cannot. */
+static void put_left(struct pg_linux *l, uint64_t at, uint64_t until, bool micro)
+{
+	struct timespec t;
+
+	if (at == 0 || left(until, &t) == NULL)
+		return;
+	if (micro)
+		t.tv_nsec /= 1000;
+	(void)!pg_guest_write(l, at, &t, sizeof(t));
+}
+
+/* --- a mask for the wait ------------------------------------------------------------------------------------------ */
+
+/* Puts the guest's mask for the wait in place. at 0: none. */
+static int swap_mask(struct pg_linux *l, uint64_t at, uint64_t size)
+{
+	uint64_t set;
+
+	if (at == 0)
+		return 0;
+	if (size != sizeof(set))
+		return -EINVAL;
+	if (pg_guest_read(l, &set, at, sizeof(set)) != 0)
+		return -EFAULT;
+	l->sig.saved_mask = l->sig.blocked;
+	l->sig.restore_mask = true;
+	pg_signal_set_mask(l, set);
+	return 0;
+}
+
+/* The wait is over. Interrupted: the old mask comes back after the handler, by signal.c; else now. */
+static void unswap_mask(struct pg_linux *l, int64_t result)
+{
+	if (!l->sig.restore_mask || result == -PG_ERESTARTNOHAND)
+		return;
+	l->sig.restore_mask = false;
+	pg_signal_set_mask(l, l->sig.saved_mask);
+}
+
+/* --- poll ------------------------------------------------------------------------------------------------------------ */
+
+static int64_t poll_fds(struct pg_linux *l, uint64_t at, uint64_t n, uint64_t until)
+{
+	struct pollfd *fds;
+	struct timespec t;
+	int64_t r;
+
+	if (n > FDS_MOST)
+		return -EINVAL;
+	fds = calloc(n + 1, sizeof(*fds));
+	if (fds == NULL)
+		return -ENOMEM;
+	r = pg_guest_read(l, fds, at, n * sizeof(*fds));
+	for (uint64_t i = 0; i < n; i++)
+		if (fds[i].fd >= 0 && !pg_fd_ok(fds[i].fd))
+			fds[i].fd = INT32_MAX; /* not open: POLLNVAL */
+	while (r == 0) {
+		if (pg_signal_waiting(l)) {
+			r = -PG_ERESTARTNOHAND;
+			break;
+		}
+		r = PG_HOST(l, SYS_ppoll, (uintptr_t)fds, n, (uintptr_t)left(until, &t), 0, 0, 0);
+		if (r != -PG_ERESTARTSYS)
+			break;
+		r = 0;
+	}
+	for (uint64_t i = 0; r >= 0 && i < n; i++)
+		if (pg_guest_write(l, at + i * sizeof(*fds) + offsetof(struct pollfd, revents), &fds[i].revents,
+			    sizeof(fds[i].revents)) != 0)
+			r = -EFAULT;
+	free(fds);
+	return r;
+}
+
+int64_t pg_sys_poll(struct pg_linux *l, const uint64_t *a)
+{
+	int ms = (int)a[2];
+
+	return poll_fds(l, a[0], (unsigned)a[1], ms < 0 ? FOREVER : after_ns((uint64_t)ms * 1000000u));
+}
+
+int64_t pg_sys_ppoll(struct pg_linux *l, const uint64_t *a)
+{
+	uint64_t until;
+	int64_t r = get_until(l, a[2], &until);
+
+	if (r == 0)
+		r = swap_mask(l, a[3], a[4]);
+	if (r != 0)
+		return r;
+	r = poll_fds(l, a[0], (unsigned)a[1], until);
+	unswap_mask(l, r);
+	put_left(l, a[2], until, false);
+	return r;
+}
+
+/* --- select ------------------------------------------------------------------------------------------------------------ */
+
+static int64_t select_fds(struct pg_linux *l, int n, const uint64_t *at, uint64_t until)
+{
+	uint64_t bytes, *set[3] = {NULL, NULL, NULL};
+	struct timespec t;
+	int limit = pg_linux_fd_limit();
+	int64_t r = 0;
+
+	if (n < 0)
+		return -EINVAL;
+	if (n > limit)
+		n = limit;
+	bytes = ((uint64_t)n + 63) / 64 * 8;
+	for (unsigned i = 0; i < 3 && r == 0; i++) {
+		if (at[i] == 0)
+			continue;
+		set[i] = calloc(2, bytes + 8); /* the set, and its copy for another round */
+		r = set[i] == NULL ? -ENOMEM : pg_guest_read(l, set[i], at[i], bytes);
+	}
+	while (r == 0) {
+		uint64_t *work[3] = {NULL, NULL, NULL};
+
+		if (pg_signal_waiting(l)) {
+			r = -PG_ERESTARTNOHAND;
+			break;
+		}
+		for (unsigned i = 0; i < 3; i++) {
+			if (set[i] == NULL)
+				continue;
+			work[i] = set[i] + bytes / 8 + 1;
+			memcpy(work[i], set[i], bytes);
+		}
+		r = PG_HOST(l, SYS_pselect6, n, (uintptr_t)work[0], (uintptr_t)work[1], (uintptr_t)work[2],
+			(uintptr_t)left(until, &t), 0);
+		if (r == -PG_ERESTARTSYS) {
+			r = 0;
+			continue;
+		}
+		for (unsigned i = 0; i < 3 && r >= 0; i++)
+			if (set[i] != NULL && pg_guest_write(l, at[i], work[i], bytes) != 0)
+				r = -EFAULT;
+		break;
+	}
+	for (unsigned i = 0; i < 3; i++)
+		free(set[i]);
+	return r;
+}
+
+int64_t pg_sys_select(struct pg_linux *l, const uint64_t *a)
+{
+	uint64_t until = FOREVER;
+	struct timeval v;
+	int64_t r;
+
+	if (a[4] != 0) {
+		if (pg_guest_read(l, &v, a[4], sizeof(v)) != 0)
+			return -EFAULT;
+		if (v.tv_sec < 0 || v.tv_usec < 0)
+			return -EINVAL;
+		until = v.tv_sec > 1 << 30 ? FOREVER - 1
+					   : after_ns((uint64_t)v.tv_sec * SECOND + (uint64_t)v.tv_usec * 1000u);
+	}
+	r = select_fds(l, (int)a[0], a + 1, until);
+	put_left(l, a[4], until, true);
+	return r;
+}
+
+int64_t pg_sys_pselect6(struct pg_linux *l, const uint64_t *a)
+{
+	uint64_t until, mask[2] = {0, 0};
+	int64_t r;
+
+	if (a[5] != 0 && pg_guest_read(l, mask, a[5], sizeof(mask)) != 0)
+		return -EFAULT;
+	r = get_until(l, a[4], &until);
+	if (r == 0)
+		r = swap_mask(l, mask[0], mask[1]);
+	if (r != 0)
+		return r;
+	r = select_fds(l, (int)a[0], a + 1, until);
+	unswap_mask(l, r);
+	put_left(l, a[4], until, false);
+	return r;
+}
+
+/* --- epoll ------------------------------------------------------------------------------------------------------------- */
+
+static int64_t made(int64_t fd)
+{
+	if (fd >= 0 && !pg_fd_ok((int)fd)) {
+		close((int)fd);
+		return -EMFILE;
+	}
+	return fd;
+}
+
+int64_t pg_sys_epoll_create(struct pg_linux *l, const uint64_t *a)
+{
+	return (int)a[0] <= 0 ? -EINVAL : made(PG_QUICK(SYS_epoll_create1, 0, 0, 0, 0, 0, 0));
+}
+
+int64_t pg_sys_epoll_create1(struct pg_linux *l, const uint64_t *a)
+{
+	return made(PG_QUICK(SYS_epoll_create1, (int)a[0], 0, 0, 0, 0, 0));
+}
+
+int64_t pg_sys_epoll_ctl(struct pg_linux *l, const uint64_t *a)
+{
+	uint8_t event[EPOLL_EVENT_BYTES];
+
+	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[2]))
+		return -EBADF;
+	if ((int)a[1] != EPOLL_CTL_DEL && pg_guest_read(l, event, a[3], sizeof(event)) != 0)
+		return -EFAULT;
+	return PG_QUICK(SYS_epoll_ctl, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)event, 0, 0);
+}
+
+static int64_t epoll_until(struct pg_linux *l, const uint64_t *a, uint64_t until)
+{
+	int most = (int)a[2];
+	uint8_t *events;
+	struct timespec t;
+	int64_t r = 0;
+
+	if (!pg_fd_ok((int)a[0]))
+		return -EBADF;
+	if (most <= 0)
+		return -EINVAL;
+	if (most > 4096)
+		most = 4096;
+	events = malloc((size_t)most * EPOLL_EVENT_BYTES);
+	if (events == NULL)
+		return -ENOMEM;
+	for (;;) {
+		int ms = -1;
+
+		if (pg_signal_waiting(l)) {
+			r = -EINTR;
+			break;
+		}
+		if (left(until, &t) != NULL)
+			ms = t.tv_sec > 1000000 ? 1000000000
+						: (int)(t.tv_sec * 1000 + (t.tv_nsec + 999999) / 1000000);
+		r = PG_HOST(l, SYS_epoll_pwait, (int)a[0], (uintptr_t)events, most, ms, 0, 8);
+		if (r != -PG_ERESTARTSYS)
+			break;
+	}
+	if (r > 0 && pg_guest_write(l, a[1], events, (uint64_t)r * EPOLL_EVENT_BYTES) != 0)
+		r = -EFAULT;
+	free(events);
+	return r;
+}
+
+static int64_t epoll_masked(struct pg_linux *l, const uint64_t *a, uint64_t until)
+{
+	int64_t r = swap_mask(l, a[4], a[5]);
+
+	if (r != 0)
+		return r;
+	r = epoll_until(l, a, until);
+	unswap_mask(l, r == -EINTR ? -PG_ERESTARTNOHAND : r);
+	return r;
+}
+
+int64_t pg_sys_epoll_wait(struct pg_linux *l, const uint64_t *a)
+{
+	int ms = (int)a[3];
+
+	return epoll_until(l, a, ms < 0 ? FOREVER : after_ns((uint64_t)ms * 1000000u));
+}
+
+int64_t pg_sys_epoll_pwait(struct pg_linux *l, const uint64_t *a)
+{
+	int ms = (int)a[3];
+
+	return epoll_masked(l, a, ms < 0 ? FOREVER : after_ns((uint64_t)ms * 1000000u));
+}
+
+int64_t pg_sys_epoll_pwait2(struct pg_linux *l, const uint64_t *a)
+{
+	uint64_t until;
+	int err = get_until(l, a[3], &until);
+
+	return err != 0 ? err : epoll_masked(l, a, until);
+}
+
+/* --- futex ---------------------------------------------------------------------------------------------------------------- */
+
+/* Waits until a signal or the time: with one thread nobody can wake us. */
+static int64_t futex_sleep(struct pg_linux *l, uint64_t at, uint32_t expected, uint64_t until)
+{
+	uint32_t now;
+	struct timespec t;
+
+	if (pg_guest_read(l, &now, at, sizeof(now)) != 0)
+		return -EFAULT;
+	if (now != expected)
+		return -EAGAIN;
+	for (;;) {
+		if (pg_signal_waiting(l))
+			return -PG_ERESTARTSYS;
+		if (until != FOREVER && pg_host_clock_ns(CLOCK_MONOTONIC) >= until)
+			return -ETIMEDOUT;
+		(void)PG_HOST(l, SYS_ppoll, 0, 0, (uintptr_t)left(until, &t), 0, 0, 0);
+	}
+}
+
+/* FUTEX_WAIT's timeout is relative; the others' absolute, on the real-time clock if asked. */
+static int futex_until(struct pg_linux *l, int op, bool realtime, uint64_t at, uint64_t *until)
+{
+	struct timespec t;
+	uint64_t then, now;
+
+	if (at == 0 || op == FUTEX_WAIT)
+		return get_until(l, at, until);
+	if (pg_guest_read(l, &t, at, sizeof(t)) != 0)
+		return -EFAULT;
+	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= (long)SECOND)
+		return -EINVAL;
+	then = (uint64_t)t.tv_sec > 1ull << 34 ? FOREVER / 2 : (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+	now = pg_host_clock_ns(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC);
+	*until = after_ns(then > now ? then - now : 0);
+	return 0;
+}
+
+/* Priority-inheritance futexes: the word holds the owner's thread id. */
+static int64_t futex_lock(struct pg_linux *l, uint64_t at, bool unlock)
+{
+	uint32_t word;
+
+	if (pg_guest_read(l, &word, at, sizeof(word)) != 0)
+		return -EFAULT;
+	if (unlock) {
+		if ((word & FUTEX_TID_MASK) != PG_LINUX_PID)
+			return -EPERM;
+		word = 0;
+	} else {
+		if ((word & FUTEX_TID_MASK) == PG_LINUX_PID)
+			return -EDEADLK;
+		if ((word & FUTEX_TID_MASK) != 0)
+			return -ESRCH;
+		word = PG_LINUX_PID;
+	}
+	return pg_guest_write(l, at, &word, sizeof(word));
+}
+
+int64_t pg_sys_futex(struct pg_linux *l, const uint64_t *a)
+{
+	int op = (int)a[1] & FUTEX_CMD_MASK;
+	bool realtime = ((int)a[1] & FUTEX_CLOCK_REALTIME) != 0;
+	uint32_t word;
+	uint64_t until;
+	int err;
+
+	if (a[0] & 3)
+		return -EINVAL;
+	if (!pg_guest_range_ok(l, a[0], 4))
+		return -EFAULT;
+	switch (op) {
+	case FUTEX_WAIT_BITSET:
+		if ((uint32_t)a[5] == 0)
+			return -EINVAL;
+		__attribute__((fallthrough));
+	case FUTEX_WAIT:
+		err = futex_until(l, op, realtime, a[3], &until);
+		return err != 0 ? err : futex_sleep(l, a[0], (uint32_t)a[2], until);
+	case FUTEX_WAKE_BITSET:
+		if ((uint32_t)a[5] == 0)
+			return -EINVAL;
+		return 0;
+	case FUTEX_WAKE:
+	case FUTEX_REQUEUE:
+		return 0;
+	case FUTEX_CMP_REQUEUE:
+		if (pg_guest_read(l, &word, a[0], sizeof(word)) != 0)
+			return -EFAULT;
+		return word != (uint32_t)a[5] ? -EAGAIN : 0;
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+	case FUTEX_TRYLOCK_PI:
+		return futex_lock(l, a[0], false);
+	case FUTEX_UNLOCK_PI:
+		return futex_lock(l, a[0], true);
+	default:
+		pg_linux_unknown(l, "futex operation %d is not there: ENOSYS", op);
+		return -ENOSYS;
+	}
+}
