@@ -268,6 +268,25 @@ static unsigned x87_bytes(bool registers, bool word)
 	return (word ? 14u : 28u) + (registers ? 80u : 0u);
 }
 
+/*
+ * The x87 area at a. The processor reaches it piece by piece: one that runs over the end of the canonical addresses faults
+ * at what is before the end, if that is not mapped, and only then for the address.
+ */
+static enum pg_complex_result resolve_x87(struct complex_op *op, const ZydisDecodedOperand *mem,
+	unsigned n, bool write, struct complex_access *acc)
+{
+	pg_va a = complex_address(op, mem);
+	bool cut = pg_va_is_canonical(a, op->insn->operand_width == 16 ? 2 : 4) &&
+		   !pg_va_is_canonical(a, n);
+	enum pg_complex_result r;
+	if (cut)
+		n = (unsigned)(((uint64_t)1 << 47) - a.v);
+	do
+		r = complex_resolve(op, a, n, !write, write, acc);
+	while (r == PG_COMPLEX_AGAIN);
+	return as_operand(r == PG_COMPLEX_DONE && cut ? PG_COMPLEX_GP : r, mem);
+}
+
 enum pg_complex_result complex_x87_save(struct complex_op *op)
 {
 	const ZydisDecodedOperand *mem = &op->ops[0];
@@ -275,12 +294,9 @@ enum pg_complex_result complex_x87_save(struct complex_op *op)
 	unsigned n = x87_bytes(op->insn->mnemonic == ZYDIS_MNEMONIC_FNSAVE, word);
 	struct complex_access acc;
 	struct state_buffer buf;
-	enum pg_complex_result r;
-	do
-		r = complex_resolve(op, complex_address(op, mem), n, false, true, &acc);
-	while (r == PG_COMPLEX_AGAIN);
+	enum pg_complex_result r = resolve_x87(op, mem, n, true, &acc);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return r;
 	complex_copy_out(&acc, buf.bytes);
 	image_normalise(op->regs->x);
 	host_execute(op->insn->mnemonic, word, op->regs->x, &buf, 0);
@@ -294,13 +310,16 @@ enum pg_complex_result complex_x87_restore(struct complex_op *op)
 	const ZydisDecodedOperand *mem = &op->ops[0];
 	bool word = op->insn->operand_width == 16;
 	unsigned n = x87_bytes(op->insn->mnemonic == ZYDIS_MNEMONIC_FRSTOR, word);
+	struct complex_access acc;
 	struct state_buffer buf;
 	image_normalise(op->regs->x);
 	if (image_x87_pending(op->regs->x))
 		return PG_COMPLEX_FP;
-	enum pg_complex_result r = complex_load(op, complex_address(op, mem), buf.bytes, n);
+	enum pg_complex_result r = resolve_x87(op, mem, n, false, &acc);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return r;
+	complex_copy_out(&acc, buf.bytes);
+	op->port->count(op->port->ctx, 1, 0, 0);
 	host_execute(op->insn->mnemonic, word, op->regs->x, &buf, 0);
 	return PG_COMPLEX_DONE;
 }

@@ -789,7 +789,8 @@ static void make_x87(struct world *w, struct test_case *c)
 	put(c, opcode[which]);
 	put_modrm(c, field[which], &o);
 	unsigned n = bytes[which] - (word ? 14u : 0);
-	uint64_t at = place_odd(w, n);
+	uint64_t at =
+		world_pick(w, 50) ? place_odd(w, n) : ((uint64_t)1 << 47) - world_pick(w, 2 * n);
 	scribble(w, at, n);
 	aim(w, c, &o, at);
 }
