@@ -7,12 +7,6 @@
  */
 #include "cpu/complex_internal.h"
 
-/* One row: an instruction, who executes it, whether that needs regs->x. */
-struct row {
-	complex_handler run;
-	bool vectors;
-};
-
 /* Strings, by opcode: Zydis gives movsd and cmpsd of SSE the same names. */
 static bool is_string(const ZydisDecodedInstruction *insn)
 {
@@ -30,10 +24,9 @@ static bool is_segment_register(const ZydisDecodedOperand *o)
 }
 
 /* Instructions that are ours only with some operands. */
-static struct row classify_by_operands(
+static complex_handler classify_by_operands(
 	const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
-	const struct row none = {NULL, false};
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
@@ -41,47 +34,41 @@ static struct row classify_by_operands(
 	case ZYDIS_MNEMONIC_BTC:
 		return ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 				       ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER
-			       ? (struct row){complex_bit_string, false}
-			       : none;
+			       ? complex_bit_string
+			       : NULL;
 	case ZYDIS_MNEMONIC_MOV:
 		if (is_segment_register(&ops[0]) || is_segment_register(&ops[1]))
-			return (struct row){complex_segment_move, false};
+			return complex_segment_move;
 		for (unsigned i = 0; i < 2; i++) {
 			if (ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
 				continue;
 			ZydisRegister r = ops[i].reg.value;
 			if ((r >= ZYDIS_REGISTER_CR0 && r <= ZYDIS_REGISTER_CR15) ||
 				(r >= ZYDIS_REGISTER_DR0 && r <= ZYDIS_REGISTER_DR15))
-				return (struct row){complex_privileged, false};
+				return complex_privileged;
 			if (r >= ZYDIS_REGISTER_TR0 && r <= ZYDIS_REGISTER_TR7)
-				return (struct row){complex_illegal, false};
+				return complex_illegal;
 		}
-		return none;
+		return NULL;
 	case ZYDIS_MNEMONIC_PUSH:
-		return is_segment_register(&ops[0]) ? (struct row){complex_segment_push, false}
-						    : none;
+		return is_segment_register(&ops[0]) ? complex_segment_push : NULL;
 	case ZYDIS_MNEMONIC_POP:
-		return is_segment_register(&ops[0]) ? (struct row){complex_segment_pop, false}
-						    : none;
+		return is_segment_register(&ops[0]) ? complex_segment_pop : NULL;
 	case ZYDIS_MNEMONIC_CALL:
 	case ZYDIS_MNEMONIC_JMP:
-		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR
-			       ? (struct row){complex_far_branch, false}
-			       : none;
+		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? complex_far_branch : NULL;
 	case ZYDIS_MNEMONIC_RET:
-		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR
-			       ? (struct row){complex_far_return, false}
-			       : none;
+		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? complex_far_return : NULL;
 	default:
-		return none;
+		return NULL;
 	}
 }
 
 /* VEX-encoded gathers and masked moves; their EVEX forms are AVX-512, which is masked in CPUID. */
-static struct row classify_vex(const ZydisDecodedInstruction *insn)
+static complex_handler classify_vex(const ZydisDecodedInstruction *insn)
 {
 	if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
-		return (struct row){NULL, false};
+		return NULL;
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_VGATHERDPS:
 	case ZYDIS_MNEMONIC_VGATHERDPD:
@@ -91,26 +78,26 @@ static struct row classify_vex(const ZydisDecodedInstruction *insn)
 	case ZYDIS_MNEMONIC_VPGATHERDQ:
 	case ZYDIS_MNEMONIC_VPGATHERQD:
 	case ZYDIS_MNEMONIC_VPGATHERQQ:
-		return (struct row){complex_gather, true};
+		return complex_gather;
 	case ZYDIS_MNEMONIC_VMASKMOVPS:
 	case ZYDIS_MNEMONIC_VMASKMOVPD:
 	case ZYDIS_MNEMONIC_VPMASKMOVD:
 	case ZYDIS_MNEMONIC_VPMASKMOVQ:
-		return (struct row){complex_masked_move, true};
+		return complex_masked_move;
 	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-		return (struct row){complex_maskmovdqu, true};
+		return complex_maskmovdqu;
 	default:
-		return (struct row){NULL, false};
+		return NULL;
 	}
 }
 
-static struct row classify_state(const ZydisDecodedInstruction *insn)
+static complex_handler classify_state(const ZydisDecodedInstruction *insn)
 {
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
-		return (struct row){complex_maskmovdqu, true};
+		return complex_maskmovdqu;
 	case ZYDIS_MNEMONIC_MASKMOVQ:
-		return (struct row){complex_maskmovq, true};
+		return complex_maskmovq;
 	case ZYDIS_MNEMONIC_XSAVE:
 	case ZYDIS_MNEMONIC_XSAVE64:
 	case ZYDIS_MNEMONIC_XSAVEC:
@@ -119,22 +106,22 @@ static struct row classify_state(const ZydisDecodedInstruction *insn)
 	case ZYDIS_MNEMONIC_XSAVEOPT64:
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
-		return (struct row){complex_state_save, true};
+		return complex_state_save;
 	case ZYDIS_MNEMONIC_XRSTOR:
 	case ZYDIS_MNEMONIC_XRSTOR64:
 	case ZYDIS_MNEMONIC_FXRSTOR:
 	case ZYDIS_MNEMONIC_FXRSTOR64:
-		return (struct row){complex_state_restore, true};
+		return complex_state_restore;
 	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FNSTENV:
-		return (struct row){complex_x87_save, true};
+		return complex_x87_save;
 	case ZYDIS_MNEMONIC_FRSTOR:
 	case ZYDIS_MNEMONIC_FLDENV:
-		return (struct row){complex_x87_restore, true};
+		return complex_x87_restore;
 	case ZYDIS_MNEMONIC_XGETBV:
-		return (struct row){complex_xgetbv, true};
+		return complex_xgetbv;
 	default:
-		return (struct row){NULL, false};
+		return NULL;
 	}
 }
 
@@ -413,39 +400,37 @@ bool complex_is_offered(ZydisMnemonic m)
 	return out[o.word] >> o.bit & 1;
 }
 
-static struct row classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
+static complex_handler classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	if (is_string(insn))
-		return (struct row){complex_string, false};
-	struct row r = classify_by_operands(insn, ops);
-	if (!r.run)
-		r = classify_vex(insn);
-	if (!r.run)
-		r = classify_state(insn);
-	if (!r.run)
-		r.run = classify_scalar(insn);
-	return r;
+		return complex_string;
+	complex_handler run = classify_by_operands(insn, ops);
+	if (!run)
+		run = classify_vex(insn);
+	if (!run)
+		run = classify_state(insn);
+	return run ? run : classify_scalar(insn);
 }
 
 bool pg_complex_is(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
-	return classify(insn, ops).run != NULL;
+	return classify(insn, ops) != NULL;
 }
 
 bool pg_complex_uses_vectors(const ZydisDecodedInstruction *insn)
 {
-	return !is_string(insn) && (classify_vex(insn).run || classify_state(insn).run);
+	return !is_string(insn) && (classify_vex(insn) || classify_state(insn));
 }
 
 enum pg_complex_result pg_complex_run(struct pg_cpu_regs *regs, const struct pg_access_port *port,
 	const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	struct complex_op op = {regs, port, insn, ops, regs->rip + insn->length, false};
-	struct row r = classify(insn, ops);
-	PG_ASSERT(r.run);
+	complex_handler run = classify(insn, ops);
+	PG_ASSERT(run);
 	if (!complex_is_offered(insn->mnemonic))
 		return PG_COMPLEX_ILLEGAL;
-	enum pg_complex_result result = r.run(&op);
+	enum pg_complex_result result = run(&op);
 	if (result == PG_COMPLEX_DONE && !op.jumped)
 		regs->rip = op.next_rip;
 	return result;

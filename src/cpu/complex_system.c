@@ -132,6 +132,7 @@ static enum pg_complex_result load_far_pointer(
 	uint64_t base = complex_segment_base(op->regs, mem->mem.segment);
 	uint64_t ea = complex_address(op, mem).v - base;
 	*offset = 0;
+	*selector = 0;
 	enum pg_complex_result r = complex_load(op, (pg_va){base + ea}, offset, size);
 	ea += size;
 	if (op->insn->address_width == 32)

@@ -55,7 +55,7 @@ static void put_prefixes(struct test_case *c, const struct operand *o)
 
 static void put_modrm(struct test_case *c, unsigned reg, const struct operand *o)
 {
-	put(c, 0x80 | (reg & 7) << 3 | (o->base & 7 ? ((o->base & 7) == 4 ? 4 : o->base & 7) : 0));
+	put(c, 0x80 | (reg & 7) << 3 | (o->base & 7));
 	if ((o->base & 7) == 4)
 		put(c, 0x24); /* r12 needs a SIB byte */
 	put32(c, (uint32_t)o->disp);
@@ -63,7 +63,7 @@ static void put_modrm(struct test_case *c, unsigned reg, const struct operand *o
 
 static unsigned rex(unsigned w, unsigned reg, const struct operand *o)
 {
-	return 0x40 | w << 3 | (reg >> 3) << 2 | (o->base >> 3);
+	return 0x40 | (w ? 8u : 0u) | (reg >> 3) << 2 | (o->base >> 3);
 }
 
 /* Sets the operand's base register so that the operand is at va. */
