@@ -111,6 +111,8 @@ static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
 			if (e->way.host != (uint64_t)(uintptr_t)m->bytes +
 						   ((uint64_t)e->way.pfn << PG_PAGE_SHIFT))
 				return "M5: an entry has another host address than its frame";
+			if (e->way.ready != (e->way.dirty ? e->way.prot : e->way.prot & ~PG_WRITE))
+				return "M2: an entry is ready for more or less than it says";
 			bad = check_entry(m, &as_l2);
 		}
 		if (!bad)

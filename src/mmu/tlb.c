@@ -58,7 +58,7 @@ void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 	uint8_t *block = pg_sets_block(&l->sets, vpn);
 	unsigned way;
 
-	if (pg_l1_find(block, l->sets.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
+	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
 		drop_way(&l->sets, block, way))
 		pg_l1_mirror(m, l, vpn & l->sets.mask);
 }
@@ -68,7 +68,7 @@ void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
 	uint8_t *block = pg_sets_block(&m->l2, vpn);
 	unsigned way;
 
-	if (pg_l2_find(block, m->l2.ways, vpn, asid, pg_mark(vpn, pg_mark_salt(asid)), &way))
+	if (pg_l2_find(block, m->l2.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way))
 		drop_way(&m->l2, block, way);
 }
 
@@ -98,7 +98,7 @@ static void sets_clear(struct pg_sets *s)
 				UINT64_MAX;
 		}
 		for (unsigned w = s->ways; w % 8; w++)
-			pg_set_ages(block, s->ways)[w] = PG_AGE_PADDING;
+			pg_set_ages(block, s->ways)[w] = pg_age_padding(s->ways);
 	}
 }
 
@@ -160,11 +160,10 @@ int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg
 	m->frames = (uint32_t)pg_frames_total(fs);
 	m->shootdown.invalidate = shootdown;
 
-	m->l1[0] = (struct pg_level1){
-		.fast = fast_d, .which = PG_TLB_L1D, .data = true, .fetch = !split};
+	m->l1[0] = (struct pg_level1){.fast = fast_d, .data = true, .fetch = !split};
 	err = sets_make(&m->l1[0].sets, &c->l1d, sizeof(struct pg_l1_entry));
 	if (!err && split) {
-		m->l1[1] = (struct pg_level1){.fast = fast_i, .which = PG_TLB_L1I, .fetch = true};
+		m->l1[1] = (struct pg_level1){.fast = fast_i, .fetch = true};
 		err = sets_make(&m->l1[1].sets, &c->l1i, sizeof(struct pg_l1_entry));
 	} else {
 		m->l1[1] = m->l1[0];
@@ -212,8 +211,8 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 	const struct pg_level1 *l = &m->l1[1];
 	uint64_t vpn = pg_vpn_of(a).v;
 	unsigned at;
-	struct pg_l1_entry *e = pg_l1_find(pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, m->asid,
-		pg_mark(vpn, m->salt), &at);
+	struct pg_l1_entry *e = pg_l1_find(
+		pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, pg_mark(vpn, m->salt), &at);
 
 	if (!e)
 		return;
@@ -335,5 +334,11 @@ void pg_mmu_poke(struct pg_mmu *m)
 
 void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out)
 {
+	const uint64_t *l1 = m->l1_misses;
+
 	*out = m->stats;
+	out->misses[PG_TLB_L1D] = l1[0] + (m->unified ? l1[1] : 0);
+	out->misses[PG_TLB_L1I] = m->unified ? 0 : l1[1];
+	out->fetch_misses = l1[1];
+	out->l2_lookups = m->l2.ways ? l1[0] + l1[1] : 0;
 }
