@@ -147,8 +147,11 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + row)->guest;
 	if (addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES) {
 		va = sa; /* a wild address: what it was meant to do does not matter any more */
-		if ((uint64_t)((int64_t)(va << 16) >> 16) != va) {
-			c->info.why = PG_EXIT_GP;
+		const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
+		uint64_t last = va + (r->size ? r->size - 1u : 0);
+		if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
+			(uint64_t)((int64_t)(last << 16) >> 16) != last) {
+			c->info.why = r->stack ? PG_EXIT_SS : PG_EXIT_GP;
 			return 1;
 		}
 	} else {
@@ -159,7 +162,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 		pg_pfn f = PG_PFN_NONE;
 		if (va < PG_FAST_TOP)
 			f = pg_space_resident(c->space, (pg_va){va}, &pte);
-		if ((pte & PG_PTE_P) && (!write || (pte & PG_PTE_RW))) {
+		if ((pte & PG_PTE_P) && (pte & PG_PTE_US) && (!write || (pte & PG_PTE_RW))) {
 			if (write && (pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE)) {
 				pg_code_drop_frame(e, f);
 				return 2;
