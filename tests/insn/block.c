@@ -116,7 +116,6 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 	unsigned jumps[INSN_MAX], n_jumps = 0, counter = 16;
 
 	insn_state_random(c, r);
-	c->before.rflags &= ~(uint64_t)0x4000;
 	draw_plan(c, r, &plan);
 	uint64_t page = k == CLASS_SMC ? SMC_VA : CODE_VA;
 	c->before.rip = rng_chance(r, 75) ? page + 256 + rng_below(r, 0x2b00)

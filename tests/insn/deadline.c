@@ -2,7 +2,7 @@
 /*
  * tests/insn/deadline.c: a case that does not end is noticed, at no cost for those that do.
  *
- * A timer ticks every three seconds; an action armed before the last tick and still armed is
+ * A timer ticks every second; an action armed before the last tick and still armed is
  * late. Called by the sides around what they run. State: one armed action, this process.
  * The handler asks for the alternate stack, because the engine runs guest code on the guest's stack pointer.
  */
@@ -47,7 +47,7 @@ void insn_deadline_init(void)
 	stack_t ss = {.ss_sp = stack, .ss_size = sizeof stack};
 	stack_t old;
 	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_RESTART};
-	struct itimerval every = {{3, 0}, {3, 0}};
+	struct itimerval every = {{1, 0}, {1, 0}};
 	if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE))
 		sigaltstack(&ss, NULL);
 	sigaction(SIGALRM, &sa, NULL);

@@ -81,6 +81,8 @@ static enum insn_end end_of(enum pg_exit why, const struct pg_exit_info *info, u
 		}
 	case PG_EXIT_GP:
 		return END_GP;
+	case PG_EXIT_SS:
+		return END_SS;
 	case PG_EXIT_DIVIDE:
 		return END_DIVIDE;
 	case PG_EXIT_FP:

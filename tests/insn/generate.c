@@ -29,6 +29,8 @@ static void random_x87(struct rng *r, uint8_t *x)
 		sw |= (uint16_t)(rng_next(r) & 0x3f & cw); /* sticky flags of masked exceptions */
 	if (rng_chance(r, 3))
 		sw |= (uint16_t)(rng_next(r) & 0x3f); /* one pending, perhaps */
+	if (sw & ~cw & 0x3f)
+		sw |= 0x8080; /* then the summary bits say so */
 	memcpy(x, &cw, 2);
 	memcpy(x + 2, &sw, 2);
 	x[4] = rng_chance(r, 60) ? 0xff : rng_chance(r, 50) ? 0 : (uint8_t)rng_next(r);
@@ -68,14 +70,10 @@ void insn_state_random(struct insn_case *c, struct rng *r)
 	for (unsigned i = 0; i < 16; i++)
 		s->gpr[i] = rng_chance(r, 25) ? insn_aim(r, 16, true) : rng_value(r);
 	s->gpr[4] = rng_chance(r, 85) ? 0x30000000 + 8 * rng_below(r, 0x600) : insn_aim(r, 8, false);
-	/* CF PF AF ZF SF OF random; DF, ID and NT now and then */
+	/* CF PF AF ZF SF OF random; DF now and then. ptrace sets neither ID nor NT: those come from popf only. */
 	s->rflags = 0x202 | (rng_next(r) & 0x8d5);
 	if (rng_chance(r, 12))
 		s->rflags |= 0x400;
-	if (rng_chance(r, 3))
-		s->rflags |= 0x200000;
-	if (rng_chance(r, 1))
-		s->rflags |= 0x4000;
 	s->fs_base = rng_chance(r, 50) ? insn_aim(r, 16, true) : rng_next(r) & 0x3ffffffff;
 	s->gs_base = rng_chance(r, 50) ? insn_aim(r, 16, true) : rng_next(r) & 0x3ffffffff;
 	random_x87(r, s->x);
@@ -255,7 +253,7 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 		insn_poke_add(c, va, &v, 8);
 		return;
 	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_POPFQ:
-		v = rng_next(r) & ~(uint64_t)0x40100; /* not AC; TF seldom */
+		v = rng_next(r) & ~(uint64_t)0x40100; /* not AC; TF seldom. NT and ID come in here. */
 		if (rng_chance(r, 4))
 			v |= 0x100;
 		insn_poke_add(c, va, &v, 8);
@@ -296,9 +294,23 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 	}
 }
 
-/* What of this operand the two sides may store differently: see compare.c. */
+/* What of this operand the two sides may store or report differently: see compare.c. */
 static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, uint64_t va, unsigned n)
 {
+	if (n > 64 || i->mnemonic == ZYDIS_MNEMONIC_FNSTENV || i->mnemonic == ZYDIS_MNEMONIC_FLDENV)
+		c->fault_any_byte = true;
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		c->fault_any_byte = c->fault_may_be = true;
+		c->fault_x87_top = i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
+		break;
+	case ZYDIS_MNEMONIC_MOVNTQ:
+		c->fault_x87_top = true;
+		break;
+	default:
+		c->fault_upper |= i->meta.category == ZYDIS_CATEGORY_STRINGOP && i->address_width == 32;
+		break;
+	}
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FNSAVE:
 		if (i->operand_width == 16)
@@ -520,6 +532,10 @@ unsigned insn_make(struct insn_case *c, struct rng *r, const struct insn_templat
 			if (ops[o].type == ZYDIS_OPERAND_TYPE_MEMORY)
 				aim_operand(c, r, &i, ops, o, va, plan, b);
 		}
+		/* of the address only; as a component bitmap it would ask for more than the guest has */
+		if (plan->count == 0 && i.meta.category == ZYDIS_CATEGORY_XSAVE &&
+			is_wide_state(i.mnemonic) && (c->before.gpr[0] > 7 || c->before.gpr[2] != 0))
+			continue;
 		if (i.attributes & ZYDIS_ATTRIB_IS_RELATIVE && i.raw.imm[0].is_relative)
 			aim_relative(c, r, &i, va, b);
 		memcpy(out, b, 15);
@@ -563,7 +579,9 @@ void insn_generate(struct insn_case *c, uint64_t seed, uint64_t index, enum insn
 			from = (enum insn_class)rng_below(&r, CLASS_SINGLE_LAST);
 		while (!insn_template_count(from));
 	for (;;) {
-		c->pokes = c->ignores = 0;
+		memset(c, 0, sizeof *c);
+		c->seed = seed;
+		c->index = index;
 		insn_state_random(c, &r);
 		c->before.rip = place_code(&r);
 		c->count = 1;

@@ -108,6 +108,11 @@ struct insn_case {
 	struct insn_poke poke[INSN_POKES];
 	/* What the architecture leaves open here; see generate.c for who sets them. */
 	uint64_t flags_ignored;
+	/* Only when it ended in a fault, and then left open: */
+	bool fault_any_byte;  /* which byte: operands wider than the CPU's own accesses, masked stores */
+	bool fault_may_be;    /* whether it faults at all, or how: masked stores that store nothing there */
+	bool fault_x87_top;   /* whether an MMX store that faults has switched x87 to MMX already */
+	bool fault_upper;     /* upper halves of rcx, rsi, rdi of a string instruction with 32-bit addresses */
 	unsigned ignores;
 	struct {
 		uint64_t va; /* bytes [va, va + len) are not compared: x87 pointers, XSAVE headers */

@@ -7,7 +7,7 @@
  * too. Instructions are sorted into classes, and within a class every mnemonic has the same chance
  * however many forms it has. Called by generate.c and block.c. State: the tables, built once.
  *
- * Left out: EVEX and MVEX, AMX, what answers differently each time (rdtsc, rdrand, ...), what the
+ * Left out: EVEX and MVEX, AMX, the AMD-only extensions, what answers differently each time (rdtsc, rdrand, ...), what the
  * guest's CPUID masks by design (cpuid, xgetbv), syscall and its kin, and transactions.
  */
 #include "insn.h"
@@ -67,6 +67,7 @@ static bool is_excluded(const ZydisDecodedInstruction *i)
 	case ZYDIS_ISA_EXT_TSX_LDTRK: case ZYDIS_ISA_EXT_SERIALIZE: case ZYDIS_ISA_EXT_MONITOR:
 	case ZYDIS_ISA_EXT_MONITORX: case ZYDIS_ISA_EXT_CLZERO: case ZYDIS_ISA_EXT_SGX_ENCLV:
 	case ZYDIS_ISA_EXT_ENQCMD: case ZYDIS_ISA_EXT_XSAVES: case ZYDIS_ISA_EXT_RTM:
+	case ZYDIS_ISA_EXT_FMA4: case ZYDIS_ISA_EXT_SSE4A: case ZYDIS_ISA_EXT_XOP: case ZYDIS_ISA_EXT_TBM:
 		return true;
 	default:
 		return i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
