@@ -122,6 +122,23 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	return false;
 }
 
+bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in)
+{
+	if (in->group == GROUP_NONE || tr->ungrouped)
+		return false;
+	tr->disp = in->group_off;
+	if (in->group == GROUP_FIRST) {
+		unsigned base = in->group_base;
+		if (is_stolen(base)) {
+			e_gs_load(out(tr), SA, ST_GPR(base));
+			base = SA;
+		}
+		if (base != SA || in->group_low)
+			e_lea(out(tr), SA, base, H_NONE, 1, in->group_low);
+	}
+	return true;
+}
+
 static void emit_flags_away(struct pg_translator *tr)
 {
 	struct pg_emit *m = out(tr);
@@ -143,6 +160,13 @@ static bool wants_alignment(const struct pg_insn *in)
 	case ZYDIS_EXCEPTION_CLASS_SSE1:
 	case ZYDIS_EXCEPTION_CLASS_AVX1:
 		return true;
+	default:
+		break;
+	}
+	if (in->zi.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ||
+		in->zi.mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || in->zi.mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
+		return true;
+	switch (in->zi.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
 	case ZYDIS_EXCEPTION_CLASS_SSE4:
 		break;
@@ -172,6 +196,8 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	struct pg_engine *e = tr->e;
 	struct pg_emit *m = out(tr);
 	uint32_t index;
+	if (in->group == GROUP_MEMBER && !tr->ungrouped)
+		return NULL;
 	struct pg_site *s = pg_vec_add(&e->sites, sizeof(*s), &index);
 	memset(s, 0, sizeof(*s));
 	s->block = tr->block;
@@ -180,10 +206,22 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	s->size = (uint16_t)size;
 	s->access = (uint8_t)access;
 	s->rmw = rmw;
+	s->fragment = PG_NIL;
+	if (in->group == GROUP_FIRST && !tr->ungrouped) {
+		s->group_last = in->group_last;
+		s->first_access = (uint8_t)access;
+		s->first_off = (uint16_t)in->group_off;
+		s->first_size = (uint16_t)size;
+		s->size = in->group_span;
+		size = in->group_span;
+		access = in->group_store ? PG_WRITE : PG_READ;
+		s->access = (uint8_t)access;
+	}
 	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
 	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
 		(access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH : in->kind == K_POP);
 	s->aligned = in->kind == K_MEM && wants_alignment(in);
+
 	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
 	if (pg_tr_fast(tr)) {
 		pg_fast_probe(tr, SA);
@@ -220,7 +258,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		e32(m, (e->sets_d - 1) << 5);
 	}
 	if (indexed)
-		e_gs_index(m, 0x03, SA, SB, 1, tag);
+		e_op_gs_index(m, 0x03, SA, SB, tag);
 	else
 		e_gs_op(m, 0x03, SA, tag);
 	ebytes(m, (const uint8_t[]){0x49, 0x81, 0xfd}, 3); /* cmp r13, imm32 */
@@ -228,7 +266,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	uint8_t *at = e_jcc(m, CC_A, NULL);
 	pg_cold_access(tr, at, index, indexed, tag);
 	if (indexed)
-		e_gs_index(m, 0x8b, SB, SB, 1, host);
+		e_op_gs_index(m, 0x8b, SB, SB, host);
 	else
 		e_gs_load(m, SB, host);
 	s->resume = m->p;
@@ -239,7 +277,8 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 
 void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s)
 {
-	s->op_len = (uint16_t)(out(tr)->p - s->resume);
+	if (s)
+		s->op_len = (uint16_t)(out(tr)->p - s->resume);
 }
 
 /* opcode reg, [checked operand]. wide: REX.W. prefix: 0x66 or 0. */
@@ -254,7 +293,7 @@ void pg_emit_operand(struct pg_translator *tr, unsigned opcode, unsigned reg, bo
 	unsigned base = fast ? SA : SB, index = fast ? H_NONE : SA;
 	e8(m, e_rex(wide, reg, index, base));
 	e8(m, opcode);
-	e_mem(m, reg, base, index, 1, 0);
+	e_mem(m, reg, base, index, 1, tr->disp);
 }
 
 /* Exchanges low and high byte of rax, rcx, rdx or rbx (0 .. 3): flags untouched. */
@@ -327,7 +366,9 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 		return;
 	}
 	uint64_t constant = 0;
-	bool known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+	bool known = !pg_emit_group_address(tr, in) &&
+		emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+	p.w.disp = tr->disp;
 	struct pg_site *s = pg_emit_check(tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ,
 		in->reads && in->writes, known ? &constant : NULL);
 	bool fast = pg_tr_fast(tr);
@@ -432,7 +473,8 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 		if (pg_tr_fast(tr)) /* the second probe wants SC */
 			e_gs_store(m, SC, ST(tmp_rcx));
 	}
-	e_lea(m, SA, H_RSP, H_NONE, 1, -(int32_t)size);
+	if (!pg_emit_group_address(tr, in))
+		e_lea(m, SA, H_RSP, H_NONE, 1, -(int32_t)size);
 	struct pg_site *s = pg_emit_check(tr, in, nth, size, PG_WRITE, false, NULL);
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		pg_emit_operand(tr, 0xc7, 0, !narrow, prefix);
@@ -464,7 +506,8 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 	const ZydisDecodedOperand *op = &in->ops[0];
 	bool narrow = in->zi.operand_width == 16, fast = pg_tr_fast(tr);
 	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0;
-	e_mov_rr(m, SA, H_RSP);
+	if (!pg_emit_group_address(tr, in))
+		e_mov_rr(m, SA, H_RSP);
 	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, false, NULL);
 	if (in->mem >= 0) {
 		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);

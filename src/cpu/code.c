@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 
 #define CODE_BYTES ((size_t)384 << 20)
+#define HOT_BYTES ((size_t)256 << 20)
 #define COUNTERS ((uint32_t)8 << 20)
 
 /* Records are reserved as address space once; memory is taken as they are written. */
@@ -88,7 +89,11 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	e->live = (uint32_t *)(void *)(e->counters + COUNTERS);
 	e->next_id = 1;
 	e->emit.p = e->code;
-	e->emit.end = e->code + CODE_BYTES;
+	e->emit.end = e->code + HOT_BYTES;
+	e->cold.p = e->code + HOT_BYTES;
+	e->cold.end = e->code + CODE_BYTES;
+	/* Fewer host TLB misses on what is executed; best effort. */
+	madvise(e->code, CODE_BYTES, MADV_HUGEPAGE);
 	pg_stubs_make(e);
 	e->cross_slot = e->emit.p = e->code + 4096;
 	e->emit.p += 4096;
@@ -118,7 +123,7 @@ void pg_code_destroy(struct pg_engine *e)
 bool pg_code_is_full(const struct pg_engine *e)
 {
 	const uint32_t room = 4096;
-	return e->emit.end - e->emit.p < 1 << 20 || e->n_counters + room > e->cap_counters ||
+	return e->emit.end - e->emit.p < 1 << 20 || e->cold.end - e->cold.p < 1 << 20 || e->n_counters + room > e->cap_counters ||
 		e->blocks.n + room > e->blocks.cap || e->rows.n + room > e->rows.cap ||
 		e->segments.n + room > e->segments.cap || e->sites.n + room > e->sites.cap ||
 		e->exits.n + room > e->exits.cap || e->complexes.n + room > e->complexes.cap ||
@@ -197,7 +202,8 @@ void pg_code_flush(struct pg_engine *e)
 		e->pages.n = 0;
 	e->n_counters = 0;
 	e->emit.p = e->code_start;
-	e->emit.full = false;
+	e->cold.p = e->code + HOT_BYTES;
+	e->emit.full = e->cold.full = false;
 	e->flushes++;
 	e->generation++;
 	clear_jumps(e);
@@ -367,8 +373,7 @@ void pg_code_insert(struct pg_engine *e, struct pg_block *b)
 	*bucket = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 }
 
-/* EFLAGS from flags_mem; destroys SC. */
-static void emit_flags_from_memory(struct pg_emit *m)
+void pg_emit_restore_flags(struct pg_emit *m)
 {
 	e_mov_rr(m, SC, H_RAX);
 	e_gs_load(m, H_RAX, ST(flags_mem));
@@ -389,7 +394,7 @@ uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 	if (e->config.fast)
 		e_mov_imm(m, SB, PG_FAST_SHIFT);
 	if (b->entry_live)
-		emit_flags_from_memory(m);
+		pg_emit_restore_flags(m);
 	e_jmp(m, b->entry);
 	return b->thunk = at;
 }
@@ -402,7 +407,7 @@ uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at 
 	if (!b->restore) {
 		struct pg_emit *m = &e->emit;
 		uint8_t *at = m->p;
-		emit_flags_from_memory(m);
+		pg_emit_restore_flags(m);
 		e_jmp(m, b->entry);
 		b->restore = at;
 	}

@@ -105,7 +105,7 @@ struct pg_cpu {
 	uint64_t link_generation;
 	uint64_t port_lookups; /* made by an instruction executed in C */
 	uint32_t tmp_marks[4]; /* ends of record arrays before a temporary block */
-	uint64_t window_maps;  /* fast mode */
+	uint8_t *cold_mark;    /* end of the cold code before it */
 	struct pg_exit_info info; /* being built */
 	uint8_t *area;            /* the mapping this struct lies in */
 	size_t area_bytes;
@@ -127,7 +127,7 @@ struct pg_insn_row {
 	uint8_t insns, loads, stores, lookups;
 	uint8_t flags;     /* enum pg_flags_at, at the operation itself */
 	uint8_t swap;      /* 1 + register whose low and high bytes are exchanged around the operation */
-	uint8_t spare;
+	uint8_t saved;     /* flags are in flags_mem when it begins */
 };
 
 struct pg_segment {
@@ -145,6 +145,8 @@ struct pg_block {
 	uint8_t *body;     /* past it, EFLAGS right if entry_live */
 	uint8_t *end;      /* of all its code */
 	uint8_t *thunk;    /* entry for indirect jumps, made on first use */
+	uint8_t *tail;     /* behind the last instruction, if control goes on there */
+	bool tail_saved;   /* pg_insn_row.saved of the tail */
 	uint8_t *restore;  /* entry for exits with flags in memory, when entry_live */
 	uint32_t rows;     /* index of its first pg_insn_row */
 	uint32_t segments; /* index of its first pg_segment */
@@ -168,6 +170,11 @@ struct pg_site {
 	uint8_t stack;     /* through SS: a non-canonical address is #SS */
 	uint16_t op_len;   /* bytes from resume to the end of the operation, for crossing copies */
 	uint8_t *resume;   /* with SA = offset and SB = frame */
+	/* A shared check (size is its span, access PG_WRITE if any member stores); group_last 0: none. */
+	uint8_t group_last;   /* row of the last member */
+	uint8_t first_access; /* of the first member */
+	uint16_t first_off, first_size;
+	uint32_t fragment;    /* block index of its ungrouped form, or PG_NIL */
 };
 
 /* A direct way out of a block. */
@@ -177,6 +184,7 @@ struct pg_exit_row {
 	uint8_t stop;    /* LEAVE_STOP: enum pg_exit */
 	uint8_t row;     /* of the instruction that leaves */
 	bool no_chain;
+	int32_t rsp_undo; /* indirect: to be added to rsp if the transfer itself faults */
 	uint64_t target; /* guest rip */
 	uint8_t *patch;  /* rel32 to be pointed at the target's entry */
 };
@@ -220,6 +228,7 @@ struct pg_engine {
 	uint8_t *code;
 	size_t code_bytes;
 	struct pg_emit emit;
+	struct pg_emit cold; /* what is rarely executed, apart from the rest */
 	uint64_t *counters;
 	uint32_t n_counters, cap_counters;
 	/* Stubs. */
@@ -298,6 +307,8 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
+/* Emits: EFLAGS from flags_mem; destroys SC. */
+void pg_emit_restore_flags(struct pg_emit *m);
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);
 bool pg_code_is_full(const struct pg_engine *e);

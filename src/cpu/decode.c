@@ -251,13 +251,29 @@ static bool classify_named(struct pg_insn *in)
 	return false;
 }
 
+/*
+ * [disp32] or [index * scale + disp32], which Zydis 4.0 takes for [r13 + ...] when REX.B or VEX.B is set, and then loses the
+ * displacement. Intel SDM vol. 2, table 2-3, note 1.
+ */
+static void no_base_operand(struct pg_insn *in, ZydisDecodedOperand *op)
+{
+	op->mem.base = ZYDIS_REGISTER_NONE;
+	op->mem.disp.has_displacement = ZYAN_TRUE;
+	op->mem.disp.value = in->zi.raw.disp.value;
+}
+
 static void classify(struct pg_insn *in)
 {
 	const ZydisDecodedInstruction *zi = &in->zi;
 	in->mem = -1;
+	bool no_base = (zi->attributes & ZYDIS_ATTRIB_HAS_SIB) && zi->raw.modrm.mod == 0 &&
+		zi->raw.sib.base == 5;
 	for (unsigned i = 0; i < zi->operand_count_visible; i++) {
-		if (is_memory(&in->ops[i]))
-			in->mem = (int8_t)i;
+		if (!is_memory(&in->ops[i]))
+			continue;
+		in->mem = (int8_t)i;
+		if (no_base && in->ops[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
+			no_base_operand(in, &in->ops[i]);
 	}
 	find_registers(in);
 	find_flags(in);
@@ -269,6 +285,10 @@ static void classify(struct pg_insn *in)
 	if (!classify_named(in)) {
 		if (pg_complex_is(zi, in->ops)) {
 			in->kind = K_COMPLEX;
+			if (in->written) { /* flags are exact there, whatever becomes of it */
+				in->tested = FL_ALL;
+				in->killed = 0;
+			}
 			return;
 		}
 		if (in->mem < 0) {
@@ -348,8 +368,11 @@ static bool decode_one(struct pg_translator *tr, uint64_t rip, const uint8_t *by
 	return true;
 }
 
-static void mark_used(struct pg_code_page *p, uint32_t from, uint32_t to)
+/* Translations of p depend on its bytes [from, to). A temporary block is gone before anyone could change them. */
+static void mark_used(const struct pg_translator *tr, struct pg_code_page *p, uint32_t from, uint32_t to)
 {
+	if (tr->temporary)
+		return;
 	for (uint32_t i = from; i < to && i < PG_PAGE_SIZE; i++)
 		p->used[i >> 6] |= (uint64_t)1 << (i & 63);
 }
@@ -369,7 +392,7 @@ static uint32_t wanted_at(struct pg_translator *tr, uint64_t target)
 		uint32_t off = target & PG_PAGE_MASK;
 		if (!decode_one(tr, target, tr->page->copy + off, (unsigned)PG_PAGE_SIZE - off, &in))
 			return FL_ALL;
-		mark_used(tr->page, off, off + in.length);
+		mark_used(tr, tr->page, off, off + in.length);
 		if (in.tested & want || (in.written && in.written & ~in.killed & want))
 			return FL_ALL;
 		want &= ~in.killed;
@@ -401,6 +424,8 @@ static void find_liveness(struct pg_translator *tr)
 		struct pg_insn *in = &tr->insn[i];
 		if (in->kind == K_JCC || in->kind == K_LOOP)
 			soft |= wanted_at(tr, branch_target(in)) & ~hard;
+		if (tr->e->config.precise_flags)
+			soft = FL_ALL & ~hard;
 		uint32_t pass = (hard | soft) & ~in->killed;
 		hard &= ~in->killed;
 		soft &= ~in->killed;
@@ -409,7 +434,7 @@ static void find_liveness(struct pg_translator *tr)
 		hard |= in->tested;
 		soft &= ~hard;
 		in->hard = hard;
-		in->soft = soft;
+		in->soft = tr->e->config.precise_flags ? FL_ALL & ~hard : soft;
 	}
 }
 
@@ -425,8 +450,8 @@ unsigned pg_decode_run(struct pg_translator *tr, uint64_t rip, unsigned limit)
 		memcpy(both, p->copy + off, head);
 		memcpy(both + head, tr->page2->copy, 15 - head);
 		decode_one(tr, rip, both, 15, &tr->insn[0]);
-		mark_used(p, off, (uint32_t)PG_PAGE_SIZE);
-		mark_used(tr->page2, 0, tr->insn[0].length - head);
+		mark_used(tr, p, off, (uint32_t)PG_PAGE_SIZE);
+		mark_used(tr, tr->page2, 0, tr->insn[0].length - head);
 		tr->n = 1;
 		find_liveness(tr);
 		return 1;
@@ -437,7 +462,7 @@ unsigned pg_decode_run(struct pg_translator *tr, uint64_t rip, unsigned limit)
 		struct pg_insn *in = &tr->insn[tr->n];
 		if (!decode_one(tr, rip, p->copy + off, (unsigned)PG_PAGE_SIZE - off, in))
 			break; /* lies across the page's end: not in this run */
-		mark_used(p, off, off + in->length);
+		mark_used(tr, p, off, off + in->length);
 		tr->n++;
 		off += in->length;
 		rip += in->length;

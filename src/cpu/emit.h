@@ -183,6 +183,14 @@ static inline void e_gs_index(
 	e_op_mem(e, opcode, reg, H_NONE, index, scale, disp);
 }
 
+/* op reg64, gs:[base + disp]: the short form when disp is small */
+static inline void e_op_gs_index(
+	struct pg_emit *e, unsigned opcode, unsigned reg, unsigned base, int32_t disp)
+{
+	e8(e, 0x65);
+	e_op_mem(e, opcode, reg, base, H_NONE, 1, disp);
+}
+
 /* mov dword gs:[disp], imm32 */
 static inline void e_gs_store_imm32(struct pg_emit *e, int32_t disp, uint32_t imm)
 {

@@ -77,6 +77,11 @@ struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
 	bool fast; /* host-mapped frames; no TLB figures */
+	/*
+	 * EFLAGS exact in every fault and trap. Without it flags that the program overwrites before anyone can read them may
+	 * be stale in the state that a fault shows (never in what the program computes). Costs about a fifth in exact mode.
+	 */
+	bool precise_flags;
 };
 
 struct pg_engine; /* shared by all CPUs of the machine: the code cache */

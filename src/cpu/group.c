@@ -58,7 +58,7 @@ static bool simple_access(const struct pg_insn *in, unsigned *base, int64_t *off
 		if (m->index != ZYDIS_REGISTER_NONE || in->zi.address_width != 64 ||
 			m->base == ZYDIS_REGISTER_NONE || m->base == ZYDIS_REGISTER_RIP ||
 			m->segment == ZYDIS_REGISTER_FS || m->segment == ZYDIS_REGISTER_GS ||
-			(stolen & (stolen - 1)) != 0 || wants_own_check(in))
+			(stolen & (stolen - 1)) != 0)
 			return false;
 		*base = gpr_of(m->base);
 		*off = m->disp.has_displacement ? m->disp.value : 0;
@@ -144,7 +144,6 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 	high = off + size;
 	any_store = store;
 	first->group_off = (int16_t)off;
-	first->group_size = (uint16_t)size;
 	s.delta = change;
 	bool open = !(first->kind == K_MEM && writes(first, s.base));
 	for (unsigned k = i + 1; open && k < tr->n; k++) {
@@ -165,7 +164,6 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 		high = h;
 		any_store |= store;
 		in->group_off = (int16_t)off;
-		in->group_size = (uint16_t)size;
 		s.delta += change;
 		members++;
 		last = k;
@@ -182,6 +180,7 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 		in->group = k == i ? GROUP_FIRST : GROUP_MEMBER;
 		in->group_off = (int16_t)(in->group_off - low);
 	}
+	first->group_base = (uint8_t)s.base;
 	first->group_low = (int16_t)low;
 	first->group_span = (uint16_t)(high - low);
 	first->group_store = any_store;

@@ -85,7 +85,7 @@ static int look(struct pg_cpu *c, uint64_t va, enum pg_access access, uint8_t *f
 	} else if (e->config.fast) {
 		pg_pte pte = 0;
 		*f = pg_space_resident(c->space, (pg_va){va}, &pte);
-		allowed = (pte & PG_PTE_P) && (access != PG_WRITE || (pte & PG_PTE_RW)) &&
+		allowed = (pte & PG_PTE_P) && (pte & PG_PTE_US) && (access != PG_WRITE || (pte & PG_PTE_RW)) &&
 			(access != PG_EXEC || !(pte & PG_PTE_NX));
 		if (allowed)
 			pg_space_table(c->space)->form->update(pg_space_table(c->space),
@@ -268,6 +268,8 @@ static enum turn exit_with(struct pg_cpu *c, enum pg_exit why)
  * An access the inline check and slow.c did not answer. TURN_GO_ON: c->target resumes. TURN_NEXT: the instruction is to be
  * executed alone (step), because it overwrites code.
  */
+static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b);
+
 static enum turn leave_access(struct pg_cpu *c, bool *step)
 {
 	struct pg_engine *e = c->engine;
@@ -278,6 +280,8 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + s->row)->guest;
 
 	c->regs.rip = rip;
+	if (s->group_last)
+		return leave_group(c, s, b);
 	/* Alignment is checked before the page is looked at. Intel SDM vol. 2, 2.4: exception types 1, 2, 4. */
 	bool misaligned = s->aligned && (ea & (s->size - 1u));
 	if (!CANONICAL(ea) || !CANONICAL(ea + s->size - 1) || misaligned) {
@@ -324,6 +328,50 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 	c->scratch[0] = shift;
 	c->scratch[1] = (uint64_t)(uintptr_t)c->bounce;
 	c->target = (uint64_t)(uintptr_t)e->cross_slot;
+	return TURN_GO_ON;
+}
+
+/*
+ * A shared check failed. If what failed was the first access, and all members are sure to hit once it is done, the group goes
+ * on; else its ungrouped form is executed.
+ */
+static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b)
+{
+	uint64_t ea = c->scratch[0], first = ea + s->first_off;
+	struct fragments fr;
+	if (!c->engine->config.fast && CANONICAL(ea) && CANONICAL(ea + s->size - 1) &&
+		(ea & PG_PAGE_MASK) + s->size <= PG_PAGE_SIZE && ea < USER_TOP) {
+		if (resolve(c, first, s->first_size, (enum pg_access)s->first_access, &fr) != 0) {
+			recover_flags(c, (enum pg_flags_at)s->flags);
+			stop_before(c, b, s->row);
+			return TURN_EXIT;
+		}
+		/* The page is the most recently used of its set now: asking again changes nothing. */
+		struct pg_tlb_way *way;
+		if (pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) == PG_MMU_OK &&
+			(s->access != PG_WRITE || (way->dirty && !way->code && (way->prot & PG_WRITE)))) {
+			c->scratch[0] = ea & PG_PAGE_MASK;
+			c->scratch[1] = way->host;
+			c->target = (uint64_t)(uintptr_t)s->resume;
+			return TURN_GO_ON;
+		}
+	}
+	uint32_t site = c->site;
+	if (s->fragment == PG_NIL) {
+		struct pg_block *f = pg_translate_fragment(c, site);
+		if (!f) { /* no room: the instruction is executed by a new block after a flush */
+			recover_flags(c, (enum pg_flags_at)s->flags);
+			stop_before(c, b, s->row);
+			pg_code_flush(c->engine);
+			return TURN_NEXT;
+		}
+		s->fragment = (uint32_t)(f - (struct pg_block *)c->engine->blocks.p);
+	}
+	if (s->flags == FLAGS_RAX) {
+		recover_flags(c, FLAGS_RAX);
+		load_flags(c);
+	}
+	c->target = (uint64_t)(uintptr_t)pg_block_at(c->engine, s->fragment)->body;
 	return TURN_GO_ON;
 }
 
@@ -450,7 +498,7 @@ static enum turn leave_complex(struct pg_cpu *c)
 		else
 			r = pg_complex_run(&c->regs, &port, &x->insn, x->ops);
 		c->adj_lookups += e->config.fast ? 0 : (int64_t)c->port_lookups;
-		if (r != PG_COMPLEX_AGAIN || c->interrupt)
+		if (r != PG_COMPLEX_AGAIN || c->interrupt || (c->regs.rflags & 0x100))
 			break;
 	}
 	switch (r) {
@@ -609,6 +657,13 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 	case LEAVE_INDIRECT:
 		recover_flags(c, FLAGS_MEM);
 		c->regs.rip = c->scratch[0];
+		if (!CANONICAL(c->regs.rip)) {
+			/* The transfer itself faults. What a call pushed stays below rsp. */
+			x = pg_exit_at(e, c->site);
+			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
+			stop_before(c, pg_block_at(e, x->block), x->row);
+			return exit_with(c, PG_EXIT_GP);
+		}
 		c->link_indirect = !entered->temporary;
 		return TURN_NEXT;
 	case LEAVE_SYSCALL:
@@ -663,6 +718,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		e->n_counters};
 	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 	uint8_t *code = temporary ? b->entry : NULL;
+	uint8_t *cold = c->cold_mark;
 	if (!temporary)
 		link_to(c, b);
 	c->link = PG_NIL;
@@ -697,6 +753,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		e->n_counters = c->tmp_marks[3];
 		e->blocks.n = index;
 		e->emit.p = code;
+		e->cold.p = cold;
 	}
 	return t;
 }
@@ -708,6 +765,7 @@ static void mark(struct pg_cpu *c)
 	c->tmp_marks[1] = e->exits.n;
 	c->tmp_marks[2] = e->complexes.n;
 	c->tmp_marks[3] = e->n_counters;
+	c->cold_mark = e->cold.p;
 }
 
 enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)

@@ -15,9 +15,11 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site_id)
 	if ((ea & PG_PAGE_MASK) + s->size > PG_PAGE_SIZE || ea >> 47 != 0)
 		return 1;
 	struct pg_tlb_way *way;
-	enum pg_mmu_result r =
-		pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->access, &way);
-	if (__builtin_expect(r != PG_MMU_OK || (s->access == PG_WRITE && way->code), 0)) {
+	/* A shared check: only the first member's access is made now; the others must then be sure to hit. */
+	enum pg_access access = (enum pg_access)(s->group_last ? s->first_access : s->access);
+	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){ea}, access, &way);
+	if (__builtin_expect(r != PG_MMU_OK || (s->access == PG_WRITE &&
+			(way->code || !way->dirty || !(way->prot & PG_WRITE))), 0)) {
 		c->looked = (uint8_t)(1 + r);
 		return 1;
 	}
@@ -33,7 +35,7 @@ int pg_slow_fetch(struct pg_cpu *c, uint32_t block)
 {
 	struct pg_block *b = pg_block_at(c->engine, block);
 	c->looked = 0;
-	if (c->interrupt || b->fetches != 1)
+	if (c->interrupt || b->fetches != 1 || !c->mmu)
 		return 1;
 	struct pg_tlb_way *way;
 	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){b->rip}, PG_EXEC, &way);

@@ -55,6 +55,8 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	r->lookups = tr->segment->lookups;
 	r->flags = FLAGS_EFLAGS;
 	r->swap = 0;
+	r->saved = tr->saved;
+	tr->disp = 0;
 	tr->b->n_rows++;
 }
 
@@ -126,15 +128,15 @@ void pg_cold_exit(struct pg_translator *tr, uint8_t *from, uint64_t target, enum
 static void emit_cold(struct pg_translator *tr)
 {
 	struct pg_engine *e = tr->e;
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = &e->cold;
 	for (unsigned i = 0; i < tr->n_cold; i++) {
 		struct pg_cold *c = &tr->cold[i];
-		if (!m->full)
+		if (!e->emit.full)
 			e_patch(c->from, m->p);
 		if (c->kind == COLD_ACCESS) {
 			/* SA had the tag added: take it away to have the address again. */
 			if (c->recover)
-				e_gs_index(m, 0x2b, SA, SB, 1, c->disp);
+				e_op_gs_index(m, 0x2b, SA, SB, c->disp);
 			else
 				e_gs_op(m, 0x2b, SA, c->disp);
 		}
@@ -224,7 +226,9 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		e8(out(tr), 0x65);
 		e8(out(tr), 0xc6);
 		e_mem(out(tr), 0, H_NONE, H_NONE, 1, ST(regs.rflags) + 1);
-		e8(out(tr), in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02);
+		/* With TF an instruction is translated alone, so that TF is known here. */
+		e8(out(tr), (in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02) |
+				(tr->temporary ? tr->cpu->regs.rflags >> 8 & 1 : 0));
 		break;
 	case K_COMPLEX:
 	case K_PUSHF:
@@ -249,6 +253,15 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_control(tr, in);
 		break;
 	}
+}
+
+/* Where the flags are when the operation of `in` is executed: behind its checks, before what follows it. */
+static void set_row_flags(struct pg_translator *tr, struct pg_insn_row *r, const struct pg_insn *in)
+{
+	if (pg_tr_fast(tr)) /* probes leave EFLAGS alone: only an earlier save moved them */
+		r->flags = (uint8_t)(!in->hard && r->saved ? FLAGS_MEM : FLAGS_EFLAGS);
+	else
+		r->flags = (uint8_t)pg_flags_now(tr, in);
 }
 
 static bool goes_on(const struct pg_insn *last)
@@ -283,6 +296,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	tr->n_cold = tr->n_segments = 0;
 	if (!pg_decode_run(tr, rip, limit))
 		return NULL;
+	if (!temporary)
+		pg_find_groups(tr);
 
 	uint8_t *start = e->emit.p;
 	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
@@ -313,17 +328,19 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 			tr->segment->stores += in->stores;
 			tr->segment->lookups += in->lookups;
 		}
-		pg_row_at(e, row)->flags = (uint8_t)pg_flags_now(tr, in);
+		set_row_flags(tr, pg_row_at(e, row), in);
 		if (in->written)
 			tr->saved = false;
 	}
 	struct pg_insn *last = &tr->insn[tr->n - 1];
+	b->tail = e->emit.p;
+	b->tail_saved = tr->saved;
 	if (goes_on(last))
 		pg_emit_exit(tr, last->rip + last->length);
 	b->bytes = (uint16_t)(last->rip + last->length - rip);
 	emit_cold(tr);
 	b->end = e->emit.p;
-	if (e->emit.full)
+	if (e->emit.full || e->cold.full)
 		return NULL;
 	if (!temporary) {
 		e->blocks_translated++;
@@ -332,4 +349,58 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 		pg_code_insert(e, b);
 	}
 	return b;
+}
+
+struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_translator *tr = e->tr;
+	const struct pg_site *s = pg_site_at(e, site);
+	const struct pg_block *whole = pg_block_at(e, s->block);
+	unsigned first = s->row, last = s->group_last;
+	memset(tr, 0, offsetof(struct pg_translator, insn));
+	tr->e = e;
+	tr->cpu = c;
+	tr->page = pg_page_at(e, whole->page);
+	tr->page_index = whole->page;
+	tr->temporary = false;
+	tr->ungrouped = true;
+	tr->saved = s->flags == FLAGS_MEM;
+	tr->n_cold = tr->n_segments = 0;
+	tr->disp = 0;
+	PG_ASSERT(!whole->temporary && pg_decode_run(tr, whole->rip, whole->n_rows) == whole->n_rows);
+
+	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
+	*b = *whole;
+	tr->b = b;
+	b->next = PG_NIL;
+	b->thunk = b->restore = NULL;
+	b->rows = e->rows.n;
+	b->n_rows = 0;
+	b->n_segments = 0; /* they are counted by the whole block */
+	b->entry = b->fetched = b->body = e->emit.p;
+	for (unsigned i = first; i <= last; i++) {
+		struct pg_insn *in = &tr->insn[i];
+		uint32_t index;
+		struct pg_insn_row *r = pg_vec_add(&e->rows, sizeof(*r), &index);
+		*r = *pg_row_at(e, whole->rows + i);
+		r->host = (uint16_t)(e->emit.p - b->body);
+		r->saved = tr->saved;
+		b->n_rows++;
+		tr->disp = 0;
+		emit_insn(tr, in);
+		set_row_flags(tr, r, in);
+		if (in->written)
+			tr->saved = false;
+	}
+	if (goes_on(&tr->insn[last])) {
+		bool more = last + 1u < whole->n_rows;
+		const struct pg_insn_row *next = pg_row_at(e, whole->rows + last + 1);
+		if (tr->saved && !(more ? next->saved : whole->tail_saved))
+			pg_emit_restore_flags(&e->emit);
+		e_jmp(&e->emit, more ? whole->body + next->host : whole->tail);
+	}
+	emit_cold(tr);
+	b->end = e->emit.p;
+	return e->emit.full || e->cold.full ? NULL : b;
 }

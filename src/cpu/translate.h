@@ -51,6 +51,8 @@ enum pg_kind {
 	K_STOP, /* always stops; `stop` says how */
 };
 
+enum pg_group { GROUP_NONE, GROUP_FIRST, GROUP_MEMBER };
+
 struct pg_insn {
 	uint64_t rip;
 	uint8_t bytes[15];
@@ -64,6 +66,14 @@ struct pg_insn {
 	uint32_t hard, soft; /* live just before it: for a reader in this block; for whoever comes after */
 	uint16_t stolen_in, stolen_out; /* bits 13..15: read, written (outside of address computation) */
 	uint8_t loads, stores, lookups; /* when it completes, no page crossed */
+	/* Its place in a shared check, see group.c. */
+	uint8_t group;       /* enum pg_group */
+	uint8_t group_last;  /* FIRST: index of the last member */
+	uint8_t group_base;  /* FIRST: the base register */
+	bool group_store;    /* FIRST: some member stores */
+	int16_t group_off;   /* of this access from the lowest byte of the group */
+	int16_t group_low;   /* FIRST: of the lowest byte from the base */
+	uint16_t group_span; /* FIRST: bytes from the lowest to the highest */
 	ZydisDecodedInstruction zi;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 };
@@ -79,6 +89,8 @@ struct pg_translator {
 	uint32_t block; /* its index */
 	unsigned at;    /* instruction being emitted */
 	bool temporary;
+	bool ungrouped; /* every access has its own check: a fragment */
+	int32_t disp;   /* of the current access from SA: not 0 only under a shared check */
 	bool saved;     /* this generation of flags is in flags_mem */
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
@@ -109,6 +121,14 @@ unsigned pg_decode_run(struct pg_translator *tr, uint64_t rip, unsigned limit);
 struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_page *page,
 	struct pg_code_page *page2, unsigned limit, bool temporary);
 
+/* Marks the groups of tr->insn. */
+void pg_find_groups(struct pg_translator *tr);
+/*
+ * The instructions of a shared check's group, each with its own: what is executed when the check fails. Goes on in the
+ * block behind the group. NULL: the code cache is full.
+ */
+struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site);
+
 /* access.c and control.c: emit one instruction each. */
 void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in);
 void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in);
@@ -122,6 +142,12 @@ void pg_emit_complex(struct pg_translator *tr, struct pg_insn *in);
 void pg_emit_stop(struct pg_translator *tr, uint64_t rip, enum pg_exit why, bool syscall);
 /* A way out to a known guest address, at the end of a block. */
 void pg_emit_exit(struct pg_translator *tr, uint64_t target);
+
+/*
+ * If the access belongs to a shared check: its first member's address (the lowest byte of the group) goes into SA, later
+ * members find it there; tr->disp is set. False: the caller computes its own address.
+ */
+bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in);
 
 /*
  * One data access. In: the address in SA. Out: the operation may use [SB + SA] (exact) or gs:[SA] (fast). The check goes

@@ -271,6 +271,12 @@ int pg_frames_fd(const struct pg_frames *fs)
 	return fs->fd;
 }
 
+void pg_frames_set_fd(struct pg_frames *fs, int fd)
+{
+	PG_ASSERT(fd >= 0);
+	fs->fd = fd;
+}
+
 uint64_t pg_frames_total(const struct pg_frames *fs)
 {
 	return fs->total;

@@ -86,6 +86,8 @@ pg_pfn pg_frames_of_host(const struct pg_frames *fs, const void *host);
 
 /* The memfd behind the frames; frame f is at byte offset f << PG_PAGE_SHIFT. Borrowed. */
 int pg_frames_fd(const struct pg_frames *fs);
+/* The caller has moved the descriptor to another number (and closed the old one): owned under that one from now on. */
+void pg_frames_set_fd(struct pg_frames *fs, int fd);
 uint64_t pg_frames_total(const struct pg_frames *fs);
 uint64_t pg_frames_free_count(const struct pg_frames *fs);
 void pg_frames_stats(const struct pg_frames *fs, struct pg_frames_stats *out);

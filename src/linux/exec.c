@@ -375,7 +375,7 @@ static int map_segment(struct load *x, struct image *m, const struct pg_elf_segm
 		static const uint8_t zeros[PG_PAGE_SIZE];
 		uint64_t from = at->v + head + s->filesz, n = -from & PG_PAGE_MASK;
 
-		if (n != 0 && pg_space_write(x->space, (pg_va){from}, zeros, n, from) != n && (s->prot & PG_WRITE))
+		if (n != 0 && pg_space_write(x->space, (pg_va){from}, zeros, n, 0) != n && (s->prot & PG_WRITE))
 			return -EFAULT;
 	}
 	if (mem_end > file_end) {

@@ -217,6 +217,18 @@ static void look_at_host(struct pg_linux *l)
 	}
 }
 
+/* The descriptor of the machine's memory goes where no guest call reaches it. */
+static int hide_frames(struct pg_linux *l)
+{
+	struct pg_frames *fs = pg_vm_frames(l->vm);
+	int fd = pg_linux_own_fd(pg_frames_fd(fs));
+
+	if (fd < 0)
+		return fd;
+	pg_frames_set_fd(fs, fd);
+	return 0;
+}
+
 int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, const char **why)
 {
 	struct pg_engine_config ec = {.vm = c->vm, .mmu = c->mmu, .fast = c->fast};
@@ -249,6 +261,12 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		return -ENOMEM;
 	}
 	seed_random(l, c->seeded ? c->seed : pg_host_clock_ns(CLOCK_REALTIME));
+	err = hide_frames(l);
+	if (err != 0) {
+		*why = "no descriptor is left for the machine's memory (raise ulimit -n)";
+		pg_linux_destroy(l);
+		return err;
+	}
 	err = l->ops->create(&ec, &l->engine, why);
 	if (err != 0) {
 		l->engine = NULL;

@@ -34,13 +34,12 @@ struct build {
 	struct pg_linux *l;
 	struct pg_space *space;
 	uint64_t sp;
-	uint64_t pc;
 	int error;
 };
 
 static void put(struct build *b, uint64_t at, const void *src, uint64_t n)
 {
-	if (b->error == 0 && pg_space_write(b->space, (pg_va){at}, src, n, b->pc) != n)
+	if (b->error == 0 && pg_space_write(b->space, (pg_va){at}, src, n, 0) != n)
 		b->error = -ENOMEM;
 }
 
@@ -189,7 +188,7 @@ static int map_stack(const struct pg_stack_in *in, uint64_t bytes)
 int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_linux_layout *layout, uint64_t *sp,
 	const char **why)
 {
-	struct build b = {.l = l, .space = in->space, .sp = in->top - sizeof(uint64_t), .pc = in->entry};
+	struct build b = {.l = l, .space = in->space, .sp = in->top - sizeof(uint64_t)};
 	struct aux x = {.n = 0};
 	uint64_t execfn, strings, platform, random, bytes;
 	uint8_t r[16];

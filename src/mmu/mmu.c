@@ -89,7 +89,7 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 	enum pg_access access, unsigned ways, const found *f)
 {
 	uint64_t set = f->vpn & l->sets.mask;
-	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
+	uint8_t *block = pg_l1_block(&l->sets, ways, set);
 	unsigned way = pg_set_replace(block, ways);
 	struct pg_l1_entry *e = pg_l1_slot(block, ways, way);
 
@@ -102,15 +102,15 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 	e->way.prot = f->prot;
 	e->way.dirty = (f->bits & PG_L2_DIRTY) != 0;
 	e->way.code = (f->bits & PG_L2_CODE) != 0;
-	pg_l1_make_image(l, e, set);
+	pg_l1_settle(l, e, set);
 	show(m, l, e, set, access);
 	return &e->way;
 }
 
-static void fill_l2(struct pg_mmu *m, const found *f)
+/* The same for a second level. */
+PG_INLINE void fill_l2(struct pg_mmu *m, unsigned ways, const found *f)
 {
-	uint8_t *block = pg_sets_block(&m->l2, f->vpn);
-	unsigned ways = m->l2.ways;
+	uint8_t *block = pg_l2_block(&m->l2, ways, f->vpn);
 	unsigned way = pg_set_replace(block, ways);
 
 	pg_set_marks(block)[way] = pg_mark(f->vpn, m->salt);
@@ -134,9 +134,14 @@ NOINLINE enum pg_mmu_result walk_and_fill(struct pg_mmu *m, const struct pg_leve
 	r = walk(m, vpn, access, &f);
 	if (UNLIKELY(r != PG_MMU_OK))
 		return fault(m, r);
-	if (m->l2.ways)
-		fill_l2(m, &f);
-	*way = fill_l1(m, l, access, l->sets.ways, &f);
+	if (m->l2.ways == 12)
+		fill_l2(m, 12, &f);
+	else if (m->l2.ways)
+		fill_l2(m, m->l2.ways, &f);
+	if (l->sets.ways == 4)
+		*way = fill_l1(m, l, access, 4, &f);
+	else
+		*way = fill_l1(m, l, access, l->sets.ways, &f);
 	return PG_MMU_OK;
 }
 
@@ -178,9 +183,9 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 		return fault(m, r);
 	}
 	e->way.dirty = 1;
-	pg_l1_make_image(l, e, set);
+	pg_l1_settle(l, e, set);
 	show(m, l, e, set, access);
-	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn, m->asid,
+	copy = m->l2.ways ? pg_l2_find(pg_l2_block(&m->l2, m->l2.ways, vpn), m->l2.ways, vpn,
 				    pg_mark(vpn, m->salt), &at)
 			  : NULL;
 	if (copy)
@@ -192,9 +197,9 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 /* The lookup in the second level, of `ways` ways: NULL if it misses. */
 PG_INLINE found *find_l2(struct pg_mmu *m, uint64_t vpn, unsigned ways)
 {
-	uint8_t *block = pg_sets_block(&m->l2, vpn);
+	uint8_t *block = pg_l2_block(&m->l2, ways, vpn);
 	unsigned way;
-	found *f = pg_l2_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &way);
+	found *f = pg_l2_find(block, ways, vpn, pg_mark(vpn, m->salt), &way);
 
 	if (LIKELY(f))
 		pg_set_touch(block, ways, way);
@@ -213,11 +218,9 @@ PG_INLINE enum pg_mmu_result miss(struct pg_mmu *m, const struct pg_level1 *l, u
 	enum pg_mmu_result r;
 	found *f;
 
-	m->stats.misses[l->which]++;
-	m->stats.fetch_misses += access == PG_EXEC;
+	m->l1_misses[access == PG_EXEC]++;
 	if (!m->l2.ways)
 		return walk_and_fill(m, l, vpn, access, way);
-	m->stats.l2_lookups++;
 	f = LIKELY(m->l2.ways == 12) ? find_l2(m, vpn, 12) : find_l2_n(m, vpn);
 	if (UNLIKELY(!f)) {
 		m->stats.misses[PG_TLB_L2]++;
@@ -262,24 +265,18 @@ PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l,
 	enum pg_access access, unsigned ways, __typeof__(miss_n) miss_w, struct pg_tlb_way **way)
 {
 	uint64_t set = vpn & l->sets.mask;
-	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
+	uint8_t *block = pg_l1_block(&l->sets, ways, set);
 	unsigned at;
-	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, m->asid, pg_mark(vpn, m->salt), &at);
+	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, pg_mark(vpn, m->salt), &at);
 
 	if (UNLIKELY(!e))
 		return miss_w(m, l, vpn, access, way);
 	pg_set_touch(block, ways, at);
-	if (UNLIKELY(!(e->way.prot & access) || (access == PG_WRITE && !e->way.dirty)))
+	if (UNLIKELY(!(e->way.ready & access)))
 		return hit_not_enough(m, l, vpn, access, e, way);
 	show(m, l, e, set, access);
 	*way = &e->way;
 	return PG_MMU_OK;
-}
-
-NOINLINE enum pg_mmu_result lookup_8(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
-	enum pg_access access, struct pg_tlb_way **way)
-{
-	return lookup(m, l, vpn, access, 8, miss_8, way);
 }
 
 NOINLINE enum pg_mmu_result lookup_n(struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
@@ -288,17 +285,40 @@ NOINLINE enum pg_mmu_result lookup_n(struct pg_mmu *m, const struct pg_level1 *l
 	return lookup(m, l, vpn, access, l->sets.ways, miss_n, way);
 }
 
-enum pg_mmu_result pg_mmu_lookup(
+NOINLINE enum pg_mmu_result data_8(
+	struct pg_mmu *m, uint64_t vpn, enum pg_access access, struct pg_tlb_way **way)
+{
+	return lookup(m, &m->l1[0], vpn, access, 8, miss_8, way);
+}
+
+NOINLINE enum pg_mmu_result fetch_4(struct pg_mmu *m, uint64_t vpn, struct pg_tlb_way **way)
+{
+	return lookup(m, &m->l1[1], vpn, PG_EXEC, 4, miss_4, way);
+}
+
+enum pg_mmu_result pg_mmu_lookup_data(
 	struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way)
 {
-	unsigned fetch = access == PG_EXEC;
-	const struct pg_level1 *l = &m->l1[fetch];
+	const struct pg_level1 *l = &m->l1[0];
 	uint64_t vpn = pg_vpn_of(a).v;
 
-	m->stats.slow_lookups[fetch]++;
+	m->stats.slow_lookups[0]++;
 	if (LIKELY(l->sets.ways == 4))
-		return lookup(m, l, vpn, access, 4, miss_4, way);
+		return lookup(m, l, vpn, access & (PG_READ | PG_WRITE), 4, miss_4, way);
 	if (l->sets.ways == 8)
-		return lookup_8(m, l, vpn, access, way);
+		return data_8(m, vpn, access, way);
 	return lookup_n(m, l, vpn, access, way);
+}
+
+enum pg_mmu_result pg_mmu_lookup_fetch(struct pg_mmu *m, pg_va a, struct pg_tlb_way **way)
+{
+	const struct pg_level1 *l = &m->l1[1];
+	uint64_t vpn = pg_vpn_of(a).v;
+
+	m->stats.slow_lookups[1]++;
+	if (LIKELY(l->sets.ways == 8))
+		return lookup(m, l, vpn, PG_EXEC, 8, miss_8, way);
+	if (l->sets.ways == 4)
+		return fetch_4(m, vpn, way);
+	return lookup_n(m, l, vpn, PG_EXEC, way);
 }

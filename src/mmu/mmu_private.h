@@ -35,8 +35,7 @@ _Static_assert(sizeof(struct pg_l2_entry) == 16, "four entries in a cache line")
 struct pg_level1 {
 	_Alignas(64) struct pg_sets sets;
 	struct pg_tlb_fast *fast; /* borrowed: one mirror for each set */
-	uint8_t which;            /* enum pg_tlb_which, whose misses it counts */
-	bool data, fetch;         /* what it answers: both when unified */
+	uint8_t data, fetch;      /* 1 or 0: what it answers: both when unified */
 };
 
 struct pg_mmu {
@@ -51,6 +50,9 @@ struct pg_mmu {
 	struct pg_table *table; /* borrowed; NULL: nothing is mapped */
 	uint8_t *bytes;         /* of frame 0 */
 	const struct pg_frame *rows;
+	/* First-level misses: [0] data, [1] fetch. What follows from them is filled in by
+	 * pg_mmu_stats. */
+	uint64_t l1_misses[2];
 	struct pg_mmu_stats stats;
 	struct pg_shootdown shootdown;
 	uint32_t frames;
@@ -68,41 +70,62 @@ PG_INLINE struct pg_l2_entry *pg_l2_slot(uint8_t *block, unsigned ways, unsigned
 		block, ways, sizeof(struct pg_l2_entry), way);
 }
 
-/* The entry of (vpn, asid), marked `mark`, and its way in *way; NULL: none. */
-PG_INLINE struct pg_l1_entry *pg_l1_find(
-	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+/* The block of the set of page vpn in a level, of `ways` ways. */
+PG_INLINE uint8_t *pg_l1_block(const struct pg_sets *s, unsigned ways, uint64_t vpn)
 {
-	return pg_set_find(block, ways, sizeof(struct pg_l1_entry),
-		offsetof(struct pg_l1_entry, way.asid), vpn, asid, mark, way);
+	return pg_set_block(s, ways, sizeof(struct pg_l1_entry), vpn);
+}
+
+PG_INLINE uint8_t *pg_l2_block(const struct pg_sets *s, unsigned ways, uint64_t vpn)
+{
+	return pg_set_block(s, ways, sizeof(struct pg_l2_entry), vpn);
+}
+
+/* The entry of page vpn marked `mark`, see pg_mark(), and its way in *way; NULL: none. */
+PG_INLINE struct pg_l1_entry *pg_l1_find(
+	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t mark, unsigned *way)
+{
+	return pg_set_find(block, ways, sizeof(struct pg_l1_entry), vpn, mark, way);
 }
 
 PG_INLINE struct pg_l2_entry *pg_l2_find(
-	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t mark, unsigned *way)
 {
-	return pg_set_find(block, ways, sizeof(struct pg_l2_entry),
-		offsetof(struct pg_l2_entry, asid), vpn, asid, mark, way);
+	return pg_set_find(block, ways, sizeof(struct pg_l2_entry), vpn, mark, way);
 }
+
+_Static_assert(PG_READ == 1 && PG_WRITE == 2 && PG_EXEC == 4, "rights are taken apart by shifts");
 
 /* Sets e->image from e->way, an entry of set `set`. */
 PG_INLINE void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
 {
 	const struct pg_tlb_way *w = &e->way;
 	struct pg_tlb_fast *i = &e->image;
-	bool writes = (w->prot & PG_WRITE) && w->dirty && !w->code;
-	bool usable = l->data && (w->prot & PG_READ) && (writes || l->sets.mask);
+	/* Masks instead of conditions: what a page allows is hard to predict. */
+	uint64_t reads = -(uint64_t)(w->prot & l->data); /* PG_READ is 1 */
+	uint64_t writes = -(uint64_t)(w->ready >> 1 & (w->code ^ 1u) & 1);
+	uint64_t usable = reads & (writes | -(uint64_t)(l->sets.mask != 0));
 	/*
 	 * Where loads may go inline but stores may not, `host` is a real address, and NOWHERE would
 	 * let a store to the page of that name through. So in its own set, 0, neg_write names the
 	 * next page, whose set is 1. A single set has no such page: the slow path answers then.
 	 */
-	uint64_t never = set || !usable ? PG_TLB_NOWHERE : PG_TLB_NOWHERE - PG_PAGE_SIZE;
+	uint64_t never = PG_TLB_NOWHERE - (usable & -(uint64_t)(set == 0) & PG_PAGE_SIZE);
 	uint64_t neg = -(w->vpn << PG_PAGE_SHIFT);
 
-	i->neg_read = usable ? neg : PG_TLB_NOWHERE;
-	i->neg_write = usable && writes ? neg : never;
-	i->host = usable ? w->host : PG_TLB_NOWHERE;
-	i->code_id = l->fetch && (w->prot & PG_EXEC) ? w->code_id : 0;
+	i->neg_read = (neg & usable) | (PG_TLB_NOWHERE & ~usable);
+	writes &= usable;
+	i->neg_write = (neg & writes) | (never & ~writes);
+	i->host = (w->host & usable) | (PG_TLB_NOWHERE & ~usable);
+	i->code_id = w->code_id & -(uint32_t)(l->fetch & w->prot >> 2); /* PG_EXEC is 4 */
 	i->reserved = 0;
+}
+
+/* Sets what follows from the rest of e->way, and e->image. */
+PG_INLINE void pg_l1_settle(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
+{
+	e->way.ready = (uint8_t)(e->way.prot & ~(e->way.dirty ? 0 : PG_WRITE));
+	pg_l1_make_image(l, e, set);
 }
 
 /* Makes the mirror of a set say what its most recently used way, for the current ASID, allows. */

@@ -28,17 +28,22 @@
 
 #define PG_EACH_16 0x0001000100010001u /* times x: x in every lane of 16 bits */
 #define PG_EACH_8 0x0101010101010101u
-#define PG_AGE_PADDING 0xffu /* of lanes that are no way: older than all */
 
 struct pg_sets {
-	uint8_t *blocks; /* owned; set s at blocks + s * block_bytes, 64-byte aligned */
-	uint64_t mask;   /* sets - 1 */
-	uint32_t block_bytes;
+	uint8_t *blocks;      /* owned; set s at blocks + s * block_bytes, 64-byte aligned */
+	uint64_t mask;        /* sets - 1 */
+	uint32_t block_bytes; /* pg_set_bytes() */
 	uint32_t slot_bytes;
 	uint32_t ways; /* 0: absent */
 };
 
-/* What an ASID adds to its marks. */
+/* The age of lanes that are no way: older than all. Up to 64 ways it keeps below the top bit. */
+PG_INLINE uint8_t pg_age_padding(unsigned ways)
+{
+	return ways <= 64 ? 0x7f : 0xff;
+}
+
+/* What an ASID adds to its marks; different for each, because the factor is odd. */
 PG_INLINE uint16_t pg_mark_salt(uint16_t asid)
 {
 	return (uint16_t)(asid * 0x9e37u);
@@ -47,11 +52,6 @@ PG_INLINE uint16_t pg_mark_salt(uint16_t asid)
 PG_INLINE uint16_t pg_mark(uint64_t vpn, uint16_t salt)
 {
 	return (uint16_t)(vpn ^ vpn >> 16 ^ salt);
-}
-
-PG_INLINE uint8_t *pg_sets_block(const struct pg_sets *s, uint64_t vpn)
-{
-	return s->blocks + (vpn & s->mask) * s->block_bytes;
 }
 
 PG_INLINE uint16_t *pg_set_marks(uint8_t *block)
@@ -69,32 +69,73 @@ PG_INLINE unsigned pg_set_slots_at(unsigned ways)
 	return ((ways + 3) / 4 * 8 + (ways + 7) / 8 * 8 + 63) / 64 * 64;
 }
 
+/* Bytes of a block. */
+PG_INLINE uint64_t pg_set_bytes(unsigned ways, unsigned slot_bytes)
+{
+	return (pg_set_slots_at(ways) + (uint64_t)ways * slot_bytes + 63) / 64 * 64;
+}
+
+/* The block of the set of page vpn; ways and slot_bytes as in s, as constants where they are known. */
+PG_INLINE uint8_t *pg_set_block(
+	const struct pg_sets *s, unsigned ways, unsigned slot_bytes, uint64_t vpn)
+{
+	uint64_t bytes =
+		__builtin_constant_p(ways) ? pg_set_bytes(ways, slot_bytes) : s->block_bytes;
+
+	return s->blocks + (vpn & s->mask) * bytes;
+}
+
 PG_INLINE uint8_t *pg_set_slot(uint8_t *block, unsigned ways, unsigned slot_bytes, unsigned way)
 {
 	return block + pg_set_slots_at(ways) + way * (uint64_t)slot_bytes;
 }
 
+/* Is the entry at `slot`, of the right mark, that of page vpn? */
+PG_INLINE bool pg_slot_is(const uint8_t *slot, uint64_t vpn)
+{
+	return __builtin_expect(*(const uint64_t *)(const void *)slot == vpn, 1);
+}
+
+/* The top bit of each lane of 16 bits that is 0, and perhaps of some above such a lane. */
+PG_INLINE uint64_t pg_zero_lanes_16(uint64_t x)
+{
+	return (x - PG_EACH_16) & ~x & (PG_EACH_16 << 15);
+}
+
 /*
- * The entry of (vpn, asid), marked `mark`, and its way in *way; NULL: none. slot_bytes and asid_at
- * (where an entry keeps its ASID) are constants.
+ * The entry of page vpn marked `mark`, which says whose it is, and its way in *way; NULL: none.
+ * slot_bytes is a constant, a multiple of 16.
  */
-PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, unsigned asid_at,
-	uint64_t vpn, uint16_t asid, uint16_t mark, unsigned *way)
+PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, uint64_t vpn,
+	uint16_t mark, unsigned *way)
 {
 	const uint64_t *marks = (const uint64_t *)(const void *)block;
 	uint64_t want = mark * PG_EACH_16;
 
+	if (ways <= 4) {
+		/* One word: bit 16 * way + 15 of `seen`, so neither way nor slot needs a
+		 * multiplication. */
+		for (uint64_t seen = pg_zero_lanes_16(marks[0] ^ want); seen; seen &= seen - 1) {
+			unsigned bit = (unsigned)__builtin_ctzll(seen);
+			uint8_t *slot = block + pg_set_slots_at(ways) - 15 * (slot_bytes / 16) +
+					bit * (uint64_t)(slot_bytes / 16);
+
+			if (ways < 4 && bit >= 16 * ways)
+				continue;
+			if (pg_slot_is(slot, vpn)) {
+				*way = bit / 16;
+				return slot;
+			}
+		}
+		return NULL;
+	}
 	/* Groups of 16 words: bit 16 * lane + word of `seen` is way 4 * word + lane. */
 	for (unsigned group = 0; group < ways; group += 64) {
 		unsigned n = ways - group < 64 ? ways - group : 64;
 		uint64_t seen = 0;
 
-		for (unsigned w = 0; w < (n + 3) / 4; w++) {
-			uint64_t x = marks[group / 4 + w] ^ want;
-
-			/* The top bit of each lane that is 0, and sometimes of one above it. */
-			seen |= ((x - PG_EACH_16) & ~x & (PG_EACH_16 << 15)) >> (15 - w);
-		}
+		for (unsigned w = 0; w < (n + 3) / 4; w++)
+			seen |= pg_zero_lanes_16(marks[group / 4 + w] ^ want) >> (15 - w);
 		for (; seen; seen &= seen - 1) {
 			unsigned bit = (unsigned)__builtin_ctzll(seen);
 			unsigned i = group + 4 * (bit & 15) + (bit >> 4);
@@ -102,10 +143,7 @@ PG_INLINE void *pg_set_find(uint8_t *block, unsigned ways, unsigned slot_bytes, 
 
 			if (ways % 4 && i >= ways)
 				continue;
-			if (__builtin_expect(
-				    *(const uint64_t *)(void *)slot == vpn &&
-					    *(const uint16_t *)(void *)(slot + asid_at) == asid,
-				    1)) {
+			if (pg_slot_is(slot, vpn)) {
 				*way = i;
 				return slot;
 			}
@@ -120,22 +158,26 @@ PG_INLINE void pg_set_touch(uint8_t *block, unsigned ways, unsigned way)
 	const uint64_t high = PG_EACH_8 << 7;
 	uint8_t *bytes = pg_set_ages(block, ways);
 	uint64_t *ages = (uint64_t *)(void *)bytes;
-	uint64_t age = bytes[way], each = age * PG_EACH_8;
+	uint64_t age = ways <= 8 ? ages[0] >> way * 8 & 0xff : bytes[way];
+	uint64_t each = age * PG_EACH_8, own = age << way % 8 * 8;
 
 	for (unsigned w = 0; w < (ways + 7) / 8; w++) {
 		uint64_t x = ages[w], younger;
-		uint64_t own = age << way % 8 * 8;
 
 		if (ways <= 64)
-			/* Age and way number fit 7 bits, padding has the top bit. */
-			younger = ~((x | high) - each) & ~x & high;
+			/* In 7 bits a lane: age + 127 - x reaches the top bit if x is less. */
+			younger = each + (high - PG_EACH_8) - x;
 		else
-			/* Unsigned bytes x < y: the borrow out of each lane of x - y. */
-			younger = ((~x & each) | ((~x | each) & (((x | high) - (each & ~high)) ^
-									((x ^ ~each) & high)))) &
-				  high;
-		x += younger >> 7;
-		ages[w] = x - (ways <= 8 || way / 8 == w ? own : 0);
+			/* The borrow out of each lane of x - age. */
+			younger = (~x & each) | ((~x | each) & (((x | high) - (each & ~high)) ^
+								       ((x ^ ~each) & high)));
+		x += younger >> 7 & PG_EACH_8;
+		/* All ones if the way is in this word; in a form that stays free of branches. */
+		if (ways > 8)
+			x -= own & (uint64_t)((int64_t)((uint64_t)(way / 8 ^ w) - 1) >> 63);
+		else
+			x -= own;
+		ages[w] = x;
 	}
 }
 

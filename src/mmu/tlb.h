@@ -25,6 +25,9 @@
  * numbers; then the bytes are at host + (a + neg).
  * An unusable entry has neg = host = PG_TLB_NOWHERE, the first non-canonical address: it matches only
  * addresses that no guest can map, and the host access then traps as the guest's should.
+ * Where loads are allowed but stores are not, neg_write is that of a non-canonical page of another set,
+ * which no address that indexes this one can match. (A TLB of a single set has no other: there such an
+ * entry is unusable for loads too, and they take the slow path.)
  */
 struct pg_tlb_fast {
 	uint64_t neg_read;  /* -(page address) if loads may use it */
@@ -65,6 +68,7 @@ struct pg_tlb_way {
 	uint8_t prot;     /* OR of enum pg_access that the entry allows */
 	uint8_t dirty;    /* D bit known to be set */
 	uint8_t code;     /* stores must not go inline: the frame has translations */
+	uint8_t ready;    /* of prot, what needs no walk any more: PG_WRITE only if dirty */
 };
 
 /* Which TLB a figure is about. */
@@ -112,11 +116,20 @@ enum pg_mmu_result {
 	PG_MMU_PROTECTION,  /* a valid entry without the right: a page fault */
 };
 
+/* pg_mmu_lookup() by kind: PG_READ or PG_WRITE, and PG_EXEC. */
+enum pg_mmu_result pg_mmu_lookup_data(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
+enum pg_mmu_result pg_mmu_lookup_fetch(struct pg_mmu *m, pg_va a, struct pg_tlb_way **way);
+
 /*
  * The hardware's way for one access to the page of `a`: first level, second level, walk; sets A, and D for
  * PG_WRITE; fills; makes the entry the most recently used of its set. On PG_MMU_OK *way is it.
  */
-enum pg_mmu_result pg_mmu_lookup(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
+static inline enum pg_mmu_result pg_mmu_lookup(
+	struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way)
+{
+	return access == PG_EXEC ? pg_mmu_lookup_fetch(m, a, way)
+				 : pg_mmu_lookup_data(m, a, access, way);
+}
 
 /*
  * A lookup is known to hit the first level's most recently used ways n more times without state change, for

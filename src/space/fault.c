@@ -113,12 +113,18 @@ static enum pg_fault_end step_trap(struct fault *f)
 	return PG_FAULT_RESUME;
 }
 
-/* The object layer: is the page there, and is it to be copied? */
-static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
+/* True if page index is wholly beyond the end of the object. */
+static bool beyond_end(const struct pg_object *o, uint64_t index)
 {
 	uint64_t bytes = pg_object_bytes(o);
 
-	if (f->index >= bytes / PG_PAGE_SIZE + (bytes % PG_PAGE_SIZE != 0))
+	return index >= bytes / PG_PAGE_SIZE + (bytes % PG_PAGE_SIZE != 0);
+}
+
+/* The object layer: is the page there, and is it to be copied? */
+static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
+{
+	if (beyond_end(o, f->index))
 		return PG_FAULT_BUS;
 	f->source = pg_object_page(o, f->index);
 	f->want_fill = pg_pfn_is_none(f->source);
@@ -144,6 +150,8 @@ static enum pg_fault_end step_find(struct fault *f)
 	}
 	if (pg_region_private(f->r))
 		f->anon = pg_sparse_get(&f->r->anons, f->index, &alone);
+	if (f->anon && f->r->overhang && beyond_end(f->r->pub.object, f->index))
+		return PG_FAULT_BUS;
 	if (f->anon) {
 		PG_ASSERT(!pg_pfn_is_none(f->anon->pfn)); /* 1C: see above */
 		f->source = f->anon->pfn;
@@ -222,7 +230,6 @@ static enum pg_fault_end step_fill(struct fault *f)
 	}
 	memcpy(pg_frames_bytes(fs, f->fresh->pfn), pg_frames_bytes(fs, f->source), PG_PAGE_SIZE);
 	f->e.copied_from = f->source;
-	f->s->st.copies++;
 	return PG_FAULT_RESUME;
 }
 
@@ -295,6 +302,7 @@ static enum pg_fault_end step_resume(struct fault *f, enum pg_fault_end end)
 	if (end == PG_FAULT_RESUME) {
 		f->e.kind = kind_of(f);
 		st->faults[f->e.kind]++;
+		st->copies += !pg_pfn_is_none(f->e.copied_from);
 		st->faults_by_kernel += f->e.by_kernel;
 		if (f->e.kind == PG_FAULT_FILE_DISK || f->e.kind == PG_FAULT_SWAP_IN)
 			st->major++;

@@ -65,7 +65,7 @@ struct pg_fault_event {
 	struct pg_space *space;
 	pg_va va;
 	enum pg_access access;
-	uint64_t pc;    /* guest instruction; for system calls the syscall instruction */
+	uint64_t pc;    /* guest instruction; for system calls the syscall instruction; 0: exec */
 	bool by_kernel; /* true: while a system call touched guest memory */
 	const struct pg_region *region; /* NULL: none */
 	enum pg_fault_case fcase;

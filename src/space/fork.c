@@ -28,6 +28,7 @@ static struct region *twin(struct pg_space *child, const struct region *r)
 	if (c->name)
 		c->name->refs++;
 	c->charged = r->charged;
+	c->overhang = r->overhang;
 	if (r->anon_id) {
 		c->anon_id = ++child->vm->last_anon_id;
 		c->anon_forked = true;

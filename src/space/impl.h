@@ -58,6 +58,7 @@ struct region {
 	bool anon_forked; /* the number came by fork: no merging with a neighbour that has none */
 	bool charged;     /* Linux's VM_ACCOUNT: private and was writable */
 	bool touched;     /* entries may have been made for it */
+	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */
 };
 
 struct pg_object {

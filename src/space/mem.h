@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * space/mem.h: where space/ gets host memory for its own records, and where a test makes that fail.
+ * space/mem.h: where space/ gets host memory for its own records.
  *
- * Used by every file of space/ for everything it allocates. Not guest memory: that is frame/.
+ * Used by every file of space/ for everything it allocates, so that a test can make the n-th call
+ * fail (tests/model/failing.c wraps pg_mem_alloc at link time) and that a leak is seen when the
+ * machine ends. Not guest memory: that is frame/.
  */
 #ifndef PG_SPACE_MEM_H
 #define PG_SPACE_MEM_H
@@ -10,9 +12,7 @@
 #include "base/types.h"
 
 struct pg_mem {
-	uint64_t calls;   /* pg_mem_alloc() so far */
-	uint64_t live;    /* blocks not yet freed */
-	uint64_t fail_at; /* this many calls from now fail: 1 is the next; 0: none does */
+	uint64_t live; /* blocks not yet freed */
 };
 
 /* Zeroed bytes, or NULL. */

@@ -264,11 +264,9 @@ static int refresh_page(struct pg_object *o, uint64_t index, pg_pfn f, uint64_t 
 	uint64_t from = start > base ? start - base : 0;
 	uint64_t to = end - base < PG_PAGE_SIZE ? end - base : PG_PAGE_SIZE;
 	uint8_t *bytes = pg_frames_bytes(vm->frames, f);
-	uint8_t *now = pg_mem_alloc(&vm->mem, PG_PAGE_SIZE);
+	uint8_t now[PG_PAGE_SIZE];
 	int err;
 
-	if (!now)
-		return -ENOMEM;
 	row->pins++;
 	err = o->pager->read(o->ctx, index, now);
 	row->pins--;
@@ -280,7 +278,6 @@ static int refresh_page(struct pg_object *o, uint64_t index, pg_pfn f, uint64_t 
 		if ((row->flags & PG_FRAME_CODE) && vm->hooks.code_written)
 			vm->hooks.code_written(vm->hooks.ctx, f);
 	}
-	pg_mem_free(&vm->mem, now);
 	return err;
 }
 
@@ -316,12 +313,14 @@ static void truncate_anons(struct region *r, uint64_t first)
 		return;
 	pg_pages_remove(r, vpn + (from - r->index), vpn + pages);
 	/*
-	 * Without memory to unshare, the copies stay: no entry names them, and a fault beyond the
-	 * end is refused before it looks for them.
+	 * When the host has no memory to unshare the layer, the copies stay. No entry names them,
+	 * and fault.c looks at the size first; only if the file grows again could they be seen.
 	 */
 	if (!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, from) &&
 		!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, last))
 		pg_sparse_erase(&s->vm->anon_kind, &r->anons, from, last);
+	else
+		r->overhang = true;
 }
 
 void pg_object_truncated(struct pg_object *o, uint64_t new_size)

@@ -40,6 +40,7 @@ static struct region *like(
 	d->charged = r->charged;
 	d->anon_id = r->anon_id;
 	d->anon_forked = r->anon_forked;
+	d->overhang = r->overhang;
 	d->index = !r->pub.object && !r->anon_id ? start >> PG_PAGE_SHIFT : index;
 	d->pub.offset = r->pub.object ? d->index << PG_PAGE_SHIFT : 0;
 	if (named && r->name) { /* "[heap]" and "[stack]" belong to the place */

@@ -79,15 +79,19 @@ const char *pg_region_label(const struct pg_region *r)
 	}
 }
 
-/* Who did it: "main+0x12", with "system call in " before it if the kernel touched the page. */
+/* Who did it: "main+0x12", "system call in main+0x12", or "exec" while a program was loaded. */
 static const char *culprit(
 	struct pg_faultlog *l, const struct pg_fault_event *e, char *text, size_t cap)
 {
 	const char *path = NULL;
 	uint64_t offset = 0;
 
+	if (e->by_kernel && e->pc == 0)
+		return "exec";
+	size_t used = (size_t)snprintf(text, cap, "%s", e->by_kernel ? "system call in " : "");
 	pg_trace_file_of(e->space, e->pc, &path, &offset);
-	return pg_symbols_format(l->symbols, path, offset, e->pc, text, cap);
+	pg_symbols_format(l->symbols, path, offset, e->pc, text + used, cap - used);
+	return text;
 }
 
 static void write_line(struct pg_faultlog *l, const struct pg_fault_event *e)
@@ -95,16 +99,15 @@ static void write_line(struct pg_faultlog *l, const struct pg_fault_event *e)
 	char who[256], frame[24] = "-";
 
 	if (l->count == 0)
-		fprintf(l->out, "# %6s %-6s%-14s  %-4s %-17s %-9s %s\n", "fault", "access",
+		fprintf(l->out, "# %6s %-6s %-14s  %-4s %-17s %-9s %s\n", "fault", "access",
 			"address", "case", "kind", "frame", "region <- caused by");
 	l->count++;
 	if (!pg_pfn_is_none(e->frame))
 		snprintf(frame, sizeof frame, "%" PRIu32, e->frame.v);
-	fprintf(l->out, "%8" PRIu64 " %-6s0x%012" PRIx64 "  %-4s %-17s %-9s %s <- %s%s\n", l->count,
+	fprintf(l->out, "%8" PRIu64 " %-6s 0x%012" PRIx64 "  %-4s %-17s %-9s %s <- %s\n", l->count,
 		pg_access_name(e->access), e->va.v, pg_fault_case_name(e->fcase),
 		e->end == PG_FAULT_RESUME ? pg_fault_kind_name(e->kind) : "refused", frame,
-		e->region ? pg_region_label(e->region) : "[none]",
-		e->by_kernel ? "system call in " : "", culprit(l, e, who, sizeof who));
+		e->region ? pg_region_label(e->region) : "[none]", culprit(l, e, who, sizeof who));
 }
 
 /* Step 3: what was at hand, by the case diagram. */
@@ -165,9 +168,12 @@ static void explain_page(struct pg_faultlog *l, const struct pg_fault_event *e)
 	if (e->nodes_made)
 		fprintf(o, "; %" PRIu32 " page-table node%s made", e->nodes_made,
 			e->nodes_made == 1 ? "" : "s");
-	fprintf(o, "\n  7 resume    %s at 0x%" PRIx64 " (%s)\n",
-		e->by_kernel ? "the system call" : "the instruction", e->pc,
-		pg_fault_kind_name(e->kind));
+	if (e->by_kernel && e->pc == 0)
+		fprintf(o, "\n  7 resume    the loading of the program");
+	else
+		fprintf(o, "\n  7 resume    the %s at 0x%" PRIx64,
+			e->by_kernel ? "system call" : "instruction", e->pc);
+	fprintf(o, " (%s)\n", pg_fault_kind_name(e->kind));
 }
 
 static void write_steps(struct pg_faultlog *l, const struct pg_fault_event *e)
@@ -177,9 +183,8 @@ static void write_steps(struct pg_faultlog *l, const struct pg_fault_event *e)
 	const struct pg_region *r = e->region;
 
 	l->count++;
-	fprintf(o, "fault %" PRIu64 ": %s 0x%" PRIx64 " by %s%s\n", l->count,
-		pg_access_name(e->access), e->va.v, e->by_kernel ? "a system call in " : "",
-		culprit(l, e, who, sizeof who));
+	fprintf(o, "fault %" PRIu64 ": %s 0x%" PRIx64 " by %s\n", l->count,
+		pg_access_name(e->access), e->va.v, culprit(l, e, who, sizeof who));
 	if (!r) {
 		fprintf(o, "  1 reference no region holds the address%s\n",
 			e->end == PG_FAULT_STACK ? "; it is below the stack's limit" : "");

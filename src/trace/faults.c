@@ -227,7 +227,9 @@ void pg_fault_trace_add(struct pg_fault_trace *t, const struct pg_fault_event *e
 			t->lost++;
 	}
 
-	if (!pg_space_find(e->space, (pg_va){e->pc}, false, &code)) {
+	if (e->by_kernel && e->pc == 0) {
+		code = (struct pg_region){.kind = PG_REGION_ANON, .name = "[exec]"};
+	} else if (!pg_space_find(e->space, (pg_va){e->pc}, false, &code)) {
 		/* a jump to nowhere: the site is the address itself, in a region that is not there
 		 */
 		code = (struct pg_region){.kind = PG_REGION_ANON, .name = "[nowhere]"};

@@ -19,6 +19,7 @@
 #define WIDE 100 /* characters a line */
 #define LABEL 22
 #define VALUE 16
+#define LABEL_WIDE 60 /* of a function */
 
 struct summary {
 	const struct pg_report *r;
@@ -238,6 +239,27 @@ static size_t row_limit(const struct summary *s, size_t all)
 	return top && top < all ? top : all;
 }
 
+/* "memcpy (libc.so.6, memcpy.c:42)", the source left out where that would be too long, or "libc.so.6+0x1234". */
+static void function_label(const struct pg_function_row *f, char *label, size_t cap)
+{
+	const char *module = pg_symbols_base_name(f->module);
+	int length = LABEL_WIDE + 1;
+
+	if (!f->function && f->address == 0) {
+		snprintf(label, cap, "%s", module); /* [exec]: no instruction did it */
+		return;
+	}
+	if (!f->function) {
+		snprintf(label, cap, "%s+0x%" PRIx64, module, f->address);
+		return;
+	}
+	if (f->source)
+		length = snprintf(label, cap, "%s (%s, %s:%d)", f->function, module,
+			pg_symbols_base_name(f->source), f->line);
+	if (length > LABEL_WIDE)
+		snprintf(label, cap, "%s (%s)", f->function, module);
+}
+
 static void write_functions(const struct summary *s)
 {
 	static const char *const head[] = {"faults", "share", "read in", "frames", "function"};
@@ -251,15 +273,8 @@ static void write_functions(const struct summary *s)
 	pg_table_add(&t, head);
 	for (size_t i = 0; i < limit; i++) {
 		const struct pg_function_row *f = &r->functions[i];
-		const char *module = pg_symbols_base_name(f->module);
 		char label[512];
-		if (f->function && f->source)
-			snprintf(label, sizeof label, "%s (%s, %s:%d)", f->function, module,
-				pg_symbols_base_name(f->source), f->line);
-		else if (f->function)
-			snprintf(label, sizeof label, "%s (%s)", f->function, module);
-		else
-			snprintf(label, sizeof label, "%s+0x%" PRIx64, module, f->address);
+		function_label(f, label, sizeof label);
 		const char *cells[] = {pg_format_count(f->tally.faults, a),
 			pg_format_share(f->tally.faults, r->total.faults, b),
 			pg_format_count(f->tally.pages_in, c), pg_format_count(f->tally.frames, d),

@@ -210,9 +210,9 @@ static bool is_free(struct m_space *s, int start, int end)
 	return i == s->regions || (s->region[i].start >= end && guarded(&s->region[i]) >= end);
 }
 
-static int place(struct m_space *s, int pages)
+static int place(struct model *m, struct m_space *s, int pages)
 {
-	for (int at = TOP - pages; at >= 0; at--) {
+	for (int at = m->top - pages; at >= 0; at--) {
 		if (is_free(s, at, at + pages))
 			return at;
 	}
@@ -422,6 +422,37 @@ static enum pg_fault_end fault(
 	return e.end;
 }
 
+bool model_peek(struct model *m, struct m_space *s, int page, uint8_t *bytes)
+{
+	struct m_region *r = model_region(s, page);
+	struct m_object *o;
+	long index;
+
+	memset(bytes, 0, PROBES);
+	if (!r || !r->prot)
+		return false;
+	if (is_private(r) && s->page[page].anon) {
+		memcpy(bytes, s->page[page].anon->byte, PROBES);
+		return true;
+	}
+	if (r->object < 0)
+		return true;
+	o = &m->object[r->object];
+	index = index_of(r, page);
+	if ((uint64_t)index >= (o->size + 4095) / 4096 || (o->broken[index] && !o->cached[index]))
+		return false;
+	memcpy(bytes, o->byte[index], PROBES);
+	return true;
+}
+
+void model_grow(struct model *m, struct m_space *s, int page)
+{
+	bool overflow;
+
+	if (!grow(s, &s->region[position(s, page)], page, &overflow))
+		abort();
+}
+
 /* ---- the operations */
 
 static int page_of(uint64_t a)
@@ -478,7 +509,7 @@ static struct outcome do_map(struct model *m, struct m_space *s, const struct op
 			hint = LO;
 		at = page_of(hint);
 		if (!hint || at + pages > PAGES || !is_free(s, at, at + pages))
-			at = place(s, pages);
+			at = place(m, s, pages);
 		if (at < 0)
 			return (struct outcome){-ENOMEM, 0};
 	}
@@ -594,7 +625,7 @@ static struct outcome move(struct model *m, struct m_space *s, int old, int olen
 
 	if (s->max_regions && s->regions + 3 >= s->max_regions)
 		return (struct outcome){-ENOMEM, 0};
-	to = place(s, nlen);
+	to = place(m, s, nlen);
 	if (to < 0)
 		return (struct outcome){-ENOMEM, 0};
 	d = *r;
@@ -912,9 +943,10 @@ struct outcome model_apply(struct model *m, const struct op *op)
 	return out;
 }
 
-void model_init(struct model *m, int max_regions)
+void model_init(struct model *m, int max_regions, int top)
 {
 	memset(m, 0, sizeof *m);
+	m->top = top;
 	m->space[0].used = true;
 	m->space[0].max_regions = max_regions;
 	m->space[0].brk_start = 8;

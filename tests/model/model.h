@@ -79,6 +79,7 @@ struct m_event {
 };
 
 struct model {
+	int top; /* mmap_top, in pages above lo */
 	struct m_space space[SPACES];
 	struct m_object object[OBJECTS];
 	int last_anon_id;
@@ -121,13 +122,17 @@ struct outcome {
 	uint64_t addr;
 };
 
-void model_init(struct model *m, int max_regions);
+void model_init(struct model *m, int max_regions, int top);
 void model_free(struct model *m);
 struct outcome model_apply(struct model *m, const struct op *op);
 /* The region of a page, or NULL. */
 struct m_region *model_region(struct m_space *s, int page);
 /* The probed bytes of a page that has an entry. */
 const uint8_t *model_bytes(struct model *m, struct m_space *s, int page);
+/* What a read of a page finds: its probed bytes, or false: it is refused. */
+bool model_peek(struct model *m, struct m_space *s, int page, uint8_t *bytes);
+/* The stack above `page` grows down to it. */
+void model_grow(struct model *m, struct m_space *s, int page);
 /* What op writes at byte `at` of the space. */
 uint8_t op_byte(const struct op *op, uint64_t at);
 

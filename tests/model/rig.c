@@ -79,23 +79,29 @@ static void forget(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 	}
 }
 
-static void space_begin(struct rig *r, int i)
+static int space_begin(struct rig *r, int i)
 {
 	struct pg_space_config c = {.lo = {LO},
 		.hi = {LO + PAGES * 4096},
-		.mmap_top = {LO + TOP * 4096},
+		.mmap_top = {LO + (uint64_t)r->top * 4096},
 		.stack_limit_bytes = STACK_LIMIT * 4096 + 100,
 		.stack_gap_bytes = STACK_GAP * 4096,
 		.max_regions = (uint64_t)r->max_regions};
 
-	if (pg_space_create(r->vm, &c, &r->space[i]))
-		abort();
+	int err = pg_space_create(r->vm, &c, &r->space[i]);
+
+	if (err) {
+		r->space[i] = NULL;
+		return err;
+	}
 	r->link[i] = (struct rig_link){.link = {.invalidate = forget}, .rig = r, .space = i};
 	memset(r->stale[i], 0, sizeof r->stale[i]);
 	pg_space_attach(r->space[i], &r->link[i].link);
+	return 0;
 }
 
-void rig_init(struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions)
+void rig_init(
+	struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions, int top)
 {
 	struct pg_vm_config c = {.memory_bytes = memory,
 		.form = form,
@@ -118,7 +124,9 @@ void rig_init(struct rig *r, uint64_t memory, const struct pg_table_form *form, 
 		    &r->object[FILES], &existed))
 		abort();
 	r->max_regions = max_regions;
-	space_begin(r, 0);
+	r->top = top;
+	if (space_begin(r, 0))
+		abort();
 	pg_space_set_brk_start(r->space[0], (pg_va){LO + 8 * 4096});
 }
 
@@ -215,9 +223,12 @@ static void truncate_file(struct rig *r, const struct op *op)
 
 static int fork_space(struct rig *r, const struct op *op)
 {
-	int err;
+	int err = space_begin(r, op->other);
 
-	space_begin(r, op->other);
+	if (err)
+		return err;
+	if (r->arm)
+		r->arm();
 	err = pg_space_fork(r->space[op->space], r->space[op->other]);
 	if (err)
 		space_end(r, op->other);
@@ -231,6 +242,8 @@ static struct outcome apply(struct rig *r, const struct op *op)
 	struct outcome out = {0, 0};
 	pg_va a = {op->addr};
 
+	if (r->arm && op->kind != OP_FORK)
+		r->arm();
 	switch (op->kind) {
 	case OP_MAP:
 		out.result = pg_space_map(

@@ -34,12 +34,14 @@ struct rig {
 	struct rig_link link[SPACES];
 	/* What a TLB that is never told would still believe: frame + 1 by page. */
 	uint32_t stale[SPACES][PAGES];
-	int max_regions;
+	int max_regions, top;
+	void (*arm)(void); /* called right before the call under test; NULL: nothing */
 	struct m_event event[EVENTS];
 	int events;
 };
 
-void rig_init(struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions);
+void rig_init(
+	struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions, int top);
 void rig_free(struct rig *r);
 struct outcome rig_apply(struct rig *r, const struct op *op);
 extern const struct pg_pager rig_pager;

@@ -25,7 +25,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GUEST_SOURCE = os.path.join(os.path.dirname(HERE), 'guest')
-TIMEOUT = 300
+TIMEOUT = 120
 
 
 class Case:
@@ -255,7 +255,7 @@ class Runner:
         work = os.path.join(self.base, 'work')
         shutil.copytree(self.fixture, work, symlinks=True)
         try:
-            p = subprocess.run(argv, input=stdin.encode(), capture_output=True, cwd=work, env=ENV, timeout=TIMEOUT)
+            p = subprocess.run(argv, input=stdin.encode(), capture_output=True, cwd=work, env=ENV, timeout=self.o.timeout)
             files = {}
             for d, _, names in os.walk(work):
                 for n in names:
@@ -267,7 +267,7 @@ class Runner:
             status = p.returncode if p.returncode >= 0 else 128 - p.returncode
             return status, p.stdout, p.stderr, files
         except subprocess.TimeoutExpired:
-            return 'no end after %d s' % TIMEOUT, b'', b'', {}
+            return 'no end after %d s' % self.o.timeout, b'', b'', {}
         finally:
             shutil.rmtree(work)
 
@@ -379,7 +379,7 @@ class Runner:
     def by_count(self, name):
         program = os.path.join(self.o.guests, 'counts_' + name)
         p = subprocess.run([os.path.join(self.o.guests, 'count_native'), program], capture_output=True, text=True,
-                           timeout=TIMEOUT)
+                           timeout=self.o.timeout)
         if p.returncode != 0:
             self.say(False, 'figures', 'natively counted: counts_' + name, p.stderr.strip())
             return
@@ -517,6 +517,7 @@ def main():
     p.add_argument('--list', action='store_true')
     p.add_argument('--self', action='store_true', help='natively twice: tests the cases')
     p.add_argument('--verbose', action='store_true')
+    p.add_argument('--timeout', type=int, default=TIMEOUT, help='seconds for one run')
     o = p.parse_args()
     o.pagoda, o.guests = os.path.abspath(o.pagoda), os.path.abspath(o.guests)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -252,10 +252,10 @@ static void lines_say_what_happened(void **state)
 	char *line = strtok(w->line_text, "\n");
 	assert_int_equal(line[0], '#');
 	line = strtok(NULL, "\n");
-	assert_non_null(strstr(line, "write 0x000000600010  3B"));
+	assert_non_null(strstr(line, "write  0x000000600010  3B"));
 	assert_non_null(strstr(line, "[anonymous] <- code+0x2010"));
 	line = strtok(NULL, "\n");
-	assert_non_null(strstr(line, "read  0x000000500000  2A"));
+	assert_non_null(strstr(line, "read   0x000000500000  2A"));
 	assert_non_null(strstr(line, "/data/file <- system call in code+0x2010"));
 	line = strtok(NULL, "\n");
 	assert_non_null(strstr(line, "refused"));
