@@ -163,7 +163,8 @@ static bool wants_alignment(const struct pg_insn *in)
 	default:
 		break;
 	}
-	if (in->zi.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B)
+	if (in->zi.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ||
+		in->zi.mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || in->zi.mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
 		return true;
 	switch (in->zi.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
@@ -220,10 +221,8 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
 		(access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH : in->kind == K_POP);
 	s->aligned = in->kind == K_MEM && wants_alignment(in);
-	struct pg_insn_row *row = pg_row_at(e, e->rows.n - 1);
-	row->size = (uint16_t)size;
+
 	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
-	row->stack = s->stack;
 	if (pg_tr_fast(tr)) {
 		pg_fast_probe(tr, SA);
 		s->resume = m->p;

@@ -2,76 +2,73 @@
 /*
  * cpu/complex.c: which instruction is executed in C, and by whom; operands and registers.
  *
- * Called by the translator (complex.h) and by the handlers in complex_*.c (complex_internal.h). The table below is the
- * one place that names the instructions. Built with general registers only.
+ * Called by the translator (complex.h) and by the handlers in complex_*.c (complex_internal.h). The
+ * table below is the one place that names the instructions. Built with general registers only.
  */
 #include "cpu/complex_internal.h"
-
-/* One row: an instruction, who executes it, whether that needs regs->x. */
-struct row {
-	complex_handler run;
-	bool vectors;
-};
 
 /* Strings, by opcode: Zydis gives movsd and cmpsd of SSE the same names. */
 static bool is_string(const ZydisDecodedInstruction *insn)
 {
-	if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || insn->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+	if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+		insn->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return false;
-	return (insn->opcode >= 0xa4 && insn->opcode <= 0xa7) || (insn->opcode >= 0xaa && insn->opcode <= 0xaf);
+	return (insn->opcode >= 0xa4 && insn->opcode <= 0xa7) ||
+	       (insn->opcode >= 0xaa && insn->opcode <= 0xaf);
 }
 
 static bool is_segment_register(const ZydisDecodedOperand *o)
 {
 	return o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_ES &&
-		o->reg.value <= ZYDIS_REGISTER_GS;
+	       o->reg.value <= ZYDIS_REGISTER_GS;
 }
 
 /* Instructions that are ours only with some operands. */
-static struct row classify_by_operands(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
+static complex_handler classify_by_operands(
+	const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
-	const struct row none = {NULL, false};
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTC:
-		return ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY && ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER ?
-			(struct row){complex_bit_string, false} :
-			none;
+		return ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+				       ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER
+			       ? complex_bit_string
+			       : NULL;
 	case ZYDIS_MNEMONIC_MOV:
 		if (is_segment_register(&ops[0]) || is_segment_register(&ops[1]))
-			return (struct row){complex_segment_move, false};
+			return complex_segment_move;
 		for (unsigned i = 0; i < 2; i++) {
 			if (ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
 				continue;
 			ZydisRegister r = ops[i].reg.value;
 			if ((r >= ZYDIS_REGISTER_CR0 && r <= ZYDIS_REGISTER_CR15) ||
 				(r >= ZYDIS_REGISTER_DR0 && r <= ZYDIS_REGISTER_DR15))
-				return (struct row){complex_privileged, false};
+				return complex_privileged;
 			if (r >= ZYDIS_REGISTER_TR0 && r <= ZYDIS_REGISTER_TR7)
-				return (struct row){complex_illegal, false};
+				return complex_illegal;
 		}
-		return none;
+		return NULL;
 	case ZYDIS_MNEMONIC_PUSH:
-		return is_segment_register(&ops[0]) ? (struct row){complex_segment_push, false} : none;
+		return is_segment_register(&ops[0]) ? complex_segment_push : NULL;
 	case ZYDIS_MNEMONIC_POP:
-		return is_segment_register(&ops[0]) ? (struct row){complex_segment_pop, false} : none;
+		return is_segment_register(&ops[0]) ? complex_segment_pop : NULL;
 	case ZYDIS_MNEMONIC_CALL:
 	case ZYDIS_MNEMONIC_JMP:
-		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? (struct row){complex_far_branch, false} : none;
+		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? complex_far_branch : NULL;
 	case ZYDIS_MNEMONIC_RET:
-		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? (struct row){complex_far_return, false} : none;
+		return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? complex_far_return : NULL;
 	default:
-		return none;
+		return NULL;
 	}
 }
 
 /* VEX-encoded gathers and masked moves; their EVEX forms are AVX-512, which is masked in CPUID. */
-static struct row classify_vex(const ZydisDecodedInstruction *insn)
+static complex_handler classify_vex(const ZydisDecodedInstruction *insn)
 {
 	if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
-		return (struct row){NULL, false};
+		return NULL;
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_VGATHERDPS:
 	case ZYDIS_MNEMONIC_VGATHERDPD:
@@ -81,26 +78,26 @@ static struct row classify_vex(const ZydisDecodedInstruction *insn)
 	case ZYDIS_MNEMONIC_VPGATHERDQ:
 	case ZYDIS_MNEMONIC_VPGATHERQD:
 	case ZYDIS_MNEMONIC_VPGATHERQQ:
-		return (struct row){complex_gather, true};
+		return complex_gather;
 	case ZYDIS_MNEMONIC_VMASKMOVPS:
 	case ZYDIS_MNEMONIC_VMASKMOVPD:
 	case ZYDIS_MNEMONIC_VPMASKMOVD:
 	case ZYDIS_MNEMONIC_VPMASKMOVQ:
-		return (struct row){complex_masked_move, true};
+		return complex_masked_move;
 	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-		return (struct row){complex_maskmovdqu, true};
+		return complex_maskmovdqu;
 	default:
-		return (struct row){NULL, false};
+		return NULL;
 	}
 }
 
-static struct row classify_state(const ZydisDecodedInstruction *insn)
+static complex_handler classify_state(const ZydisDecodedInstruction *insn)
 {
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
-		return (struct row){complex_maskmovdqu, true};
+		return complex_maskmovdqu;
 	case ZYDIS_MNEMONIC_MASKMOVQ:
-		return (struct row){complex_maskmovq, true};
+		return complex_maskmovq;
 	case ZYDIS_MNEMONIC_XSAVE:
 	case ZYDIS_MNEMONIC_XSAVE64:
 	case ZYDIS_MNEMONIC_XSAVEC:
@@ -109,22 +106,22 @@ static struct row classify_state(const ZydisDecodedInstruction *insn)
 	case ZYDIS_MNEMONIC_XSAVEOPT64:
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
-		return (struct row){complex_state_save, true};
+		return complex_state_save;
 	case ZYDIS_MNEMONIC_XRSTOR:
 	case ZYDIS_MNEMONIC_XRSTOR64:
 	case ZYDIS_MNEMONIC_FXRSTOR:
 	case ZYDIS_MNEMONIC_FXRSTOR64:
-		return (struct row){complex_state_restore, true};
+		return complex_state_restore;
 	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FNSTENV:
-		return (struct row){complex_x87_save, true};
+		return complex_x87_save;
 	case ZYDIS_MNEMONIC_FRSTOR:
 	case ZYDIS_MNEMONIC_FLDENV:
-		return (struct row){complex_x87_restore, true};
+		return complex_x87_restore;
 	case ZYDIS_MNEMONIC_XGETBV:
-		return (struct row){complex_xgetbv, true};
+		return complex_xgetbv;
 	default:
-		return (struct row){NULL, false};
+		return NULL;
 	}
 }
 
@@ -338,37 +335,102 @@ static complex_handler classify_scalar(const ZydisDecodedInstruction *insn)
 	}
 }
 
-static struct row classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
+/* The bit of CPUID that offers an instruction; leaf 0: part of every x86-64. */
+struct offer {
+	uint32_t leaf, sub;
+	unsigned word, bit; /* of eax, ebx, ecx, edx */
+};
+
+static struct offer offer_of(ZydisMnemonic m)
+{
+	enum { EAX, EBX, ECX, EDX };
+	switch (m) {
+	case ZYDIS_MNEMONIC_CMPXCHG16B:
+		return (struct offer){1, 0, ECX, 13};
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		return (struct offer){1, 0, ECX, 28};
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+		return (struct offer){7, 0, EBX, 0};
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+	case ZYDIS_MNEMONIC_VGATHERDPS:
+	case ZYDIS_MNEMONIC_VGATHERDPD:
+	case ZYDIS_MNEMONIC_VGATHERQPS:
+	case ZYDIS_MNEMONIC_VGATHERQPD:
+	case ZYDIS_MNEMONIC_VPGATHERDD:
+	case ZYDIS_MNEMONIC_VPGATHERDQ:
+	case ZYDIS_MNEMONIC_VPGATHERQD:
+	case ZYDIS_MNEMONIC_VPGATHERQQ:
+		return (struct offer){7, 0, EBX, 5};
+	case ZYDIS_MNEMONIC_CLFLUSHOPT:
+		return (struct offer){7, 0, EBX, 23};
+	case ZYDIS_MNEMONIC_CLWB:
+		return (struct offer){7, 0, EBX, 24};
+	case ZYDIS_MNEMONIC_RDPID:
+		return (struct offer){7, 0, ECX, 22};
+	case ZYDIS_MNEMONIC_MOVDIR64B:
+		return (struct offer){7, 0, ECX, 28};
+	case ZYDIS_MNEMONIC_SERIALIZE:
+		return (struct offer){7, 0, EDX, 14};
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+	case ZYDIS_MNEMONIC_XSAVEOPT64:
+		return (struct offer){0xd, 1, EAX, 0};
+	case ZYDIS_MNEMONIC_XSAVEC:
+	case ZYDIS_MNEMONIC_XSAVEC64:
+		return (struct offer){0xd, 1, EAX, 1};
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return (struct offer){0x80000001, 0, EDX, 27};
+	default:
+		return (struct offer){0, 0, 0, 0};
+	}
+}
+
+bool complex_is_offered(ZydisMnemonic m)
+{
+	struct offer o = offer_of(m);
+	uint32_t out[4];
+	if (o.leaf == 0)
+		return true;
+	pg_cpu_guest_cpuid(o.leaf, o.sub, out);
+	return out[o.word] >> o.bit & 1;
+}
+
+static complex_handler classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	if (is_string(insn))
-		return (struct row){complex_string, false};
-	struct row r = classify_by_operands(insn, ops);
-	if (!r.run)
-		r = classify_vex(insn);
-	if (!r.run)
-		r = classify_state(insn);
-	if (!r.run)
-		r.run = classify_scalar(insn);
-	return r;
+		return complex_string;
+	complex_handler run = classify_by_operands(insn, ops);
+	if (!run)
+		run = classify_vex(insn);
+	if (!run)
+		run = classify_state(insn);
+	return run ? run : classify_scalar(insn);
 }
 
 bool pg_complex_is(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
-	return classify(insn, ops).run != NULL;
+	return classify(insn, ops) != NULL;
 }
 
 bool pg_complex_uses_vectors(const ZydisDecodedInstruction *insn)
 {
-	return !is_string(insn) && (classify_vex(insn).run || classify_state(insn).run);
+	return !is_string(insn) && (classify_vex(insn) || classify_state(insn));
 }
 
 enum pg_complex_result pg_complex_run(struct pg_cpu_regs *regs, const struct pg_access_port *port,
 	const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	struct complex_op op = {regs, port, insn, ops, regs->rip + insn->length, false};
-	struct row r = classify(insn, ops);
-	PG_ASSERT(r.run);
-	enum pg_complex_result result = r.run(&op);
+	complex_handler run = classify(insn, ops);
+	PG_ASSERT(run);
+	if (!complex_is_offered(insn->mnemonic))
+		return PG_COMPLEX_ILLEGAL;
+	enum pg_complex_result result = run(&op);
 	if (result == PG_COMPLEX_DONE && !op.jumped)
 		regs->rip = op.next_rip;
 	return result;
@@ -383,11 +445,32 @@ uint64_t complex_segment_base(const struct pg_cpu_regs *regs, ZydisRegister segm
 	return segment == ZYDIS_REGISTER_GS ? regs->gs_base : 0;
 }
 
+/* See pg_operands_repair(). */
+static bool is_misread_sib(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && insn->raw.sib.offset != 0 &&
+	       insn->raw.modrm.mod == 0 && insn->raw.sib.base == 5;
+}
+
+void pg_operands_repair(const ZydisDecodedInstruction *insn, ZydisDecodedOperand *ops)
+{
+	for (unsigned i = 0; i < insn->operand_count; i++) {
+		if (!is_misread_sib(insn, &ops[i]))
+			continue;
+		ops[i].mem.base = ZYDIS_REGISTER_NONE;
+		ops[i].mem.disp.has_displacement = true;
+		ops[i].mem.disp.value = insn->raw.disp.value;
+	}
+}
+
 pg_va pg_operand_address(const struct pg_cpu_regs *regs, const ZydisDecodedInstruction *insn,
 	const ZydisDecodedOperand *op, uint64_t next_rip)
 {
 	uint64_t a = (uint64_t)op->mem.disp.value;
-	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
+	if (is_misread_sib(insn, op))
+		a = (uint64_t)insn->raw.disp.value;
+	else if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
 		a += next_rip;
 	else if (op->mem.base != ZYDIS_REGISTER_NONE)
 		a += pg_gpr_get(regs, op->mem.base);
@@ -467,8 +550,8 @@ pg_va complex_address(const struct complex_op *op, const ZydisDecodedOperand *me
 
 /* Access. */
 
-enum pg_complex_result complex_resolve(struct complex_op *op, pg_va a, unsigned n, bool read, bool write,
-	struct complex_access *out)
+enum pg_complex_result complex_resolve(struct complex_op *op, pg_va a, unsigned n, bool read,
+	bool write, struct complex_access *out)
 {
 	if (!pg_va_is_canonical(a, n))
 		return PG_COMPLEX_GP;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/complex_image.h: the guest's vector state as a standard XSAVE image: where things lie, and access to them.
+ * cpu/complex_image.h: the guest's vector state as a standard XSAVE image: where things lie, and
+ * access to them.
  *
- * Used by complex_vector.c and complex_state.c. Layout: Intel SDM vol. 1, 10.5.1 (legacy region), 13.4.
+ * Used by complex_vector.c and complex_state.c. Layout: Intel SDM vol. 1, 10.5.1 (legacy
+ * region), 13.4.
  */
 #ifndef PG_CPU_COMPLEX_IMAGE_H
 #define PG_CPU_COMPLEX_IMAGE_H
@@ -12,10 +14,10 @@
 #include "cpu/engine.h"
 
 enum {
-	IMAGE_FCW = 0,          /* 2 bytes */
-	IMAGE_FSW = 2,          /* 2 bytes */
-	IMAGE_FTW = 4,          /* 1 byte: bit i set if physical register i is not empty */
-	IMAGE_FOP = 6,          /* 2 bytes, then 16 bytes: instruction and data pointer */
+	IMAGE_FCW = 0, /* 2 bytes */
+	IMAGE_FSW = 2, /* 2 bytes */
+	IMAGE_FTW = 4, /* 1 byte: bit i set if physical register i is not empty */
+	IMAGE_FOP = 6, /* 2 bytes, then 16 bytes: instruction and data pointer */
 	IMAGE_POINTERS_END = 24,
 	IMAGE_MXCSR = 24,       /* 4 bytes, then 4: MXCSR_MASK */
 	IMAGE_ST = 32,          /* 8 registers, 16 bytes apart, ST(0) first */
@@ -23,7 +25,7 @@ enum {
 	IMAGE_LEGACY_END = 416, /* what the processor defines of the first 512 bytes */
 	IMAGE_XSTATE_BV = 512,
 	IMAGE_XCOMP_BV = 520,
-	IMAGE_AVX = 576,        /* high halves of 16 YMM registers */
+	IMAGE_AVX = 576, /* high halves of 16 YMM registers */
 	IMAGE_END = 832,
 };
 
@@ -55,8 +57,8 @@ static inline uint16_t image_get16(const uint8_t *p)
 }
 
 /*
- * Puts the initial state where XSTATE_BV says that a component is in it (its bytes may be stale), and clears the
- * x87 instruction and data pointers. XSTATE_BV stays.
+ * Puts the initial state where XSTATE_BV says that a component is in it (its bytes may be stale),
+ * and clears the x87 instruction and data pointers. XSTATE_BV stays.
  */
 static inline void image_normalise(struct pg_xsave *x)
 {
@@ -104,18 +106,20 @@ static inline bool image_x87_pending(const struct pg_xsave *x)
 	return image_get16(x->bytes + IMAGE_FSW) & ~image_get16(x->bytes + IMAGE_FCW) & 0x3f;
 }
 
-/* MMX register i is the significand of physical x87 register i; the image has ST(0) = register TOP first. */
+/* MMX register i is the significand of physical x87 register i; the image has ST(0) = register TOP
+ * first. */
 static inline void image_get_mmx(const struct pg_xsave *x, unsigned i, uint8_t out[8])
 {
 	memcpy(out, x->bytes + IMAGE_ST + 16 * ((i - image_top(x)) & 7), 8);
 }
 
-/* What any MMX instruction but emms does to the x87 state: TOP becomes 0, every register is valid. */
+/* What any MMX instruction but emms does to the x87 state: TOP becomes 0, every register is valid.
+ */
 static inline void image_enter_mmx(struct pg_xsave *x)
 {
 	uint8_t st[128];
 	unsigned top = image_top(x);
-	uint16_t fsw = image_get16(x->bytes + IMAGE_FSW) & (uint16_t)~(7u << 11);
+	uint16_t fsw = image_get16(x->bytes + IMAGE_FSW) & (uint16_t) ~(7u << 11);
 	memcpy(st, x->bytes + IMAGE_ST, sizeof(st));
 	for (unsigned i = 0; i < 8; i++)
 		memcpy(x->bytes + IMAGE_ST + 16 * i, st + 16 * ((i - top) & 7), 16);

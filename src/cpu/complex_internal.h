@@ -31,7 +31,8 @@ struct complex_op {
 	const struct pg_access_port *port;
 	const ZydisDecodedInstruction *insn;
 	const ZydisDecodedOperand *ops;
-	uint64_t next_rip; /* set as regs->rip by pg_complex_run() on DONE, unless the handler has transferred control */
+	uint64_t next_rip; /* set as regs->rip by pg_complex_run() on DONE, unless the handler has
+			      transferred control */
 	bool jumped;       /* the handler has set regs->rip */
 };
 
@@ -45,12 +46,14 @@ struct complex_access {
 };
 
 /*
- * port->resolve() with its answer as the handlers want it: DONE; AGAIN for "start the instruction again" (never to be
- * returned from pg_complex_run); FAULT; GP for a non-canonical range (the caller turns it into SS where that is due).
+ * port->resolve() with its answer as the handlers want it: DONE; AGAIN for "start the instruction
+ * again" (never to be returned from pg_complex_run); FAULT; GP for a non-canonical range (the
+ * caller turns it into SS where that is due).
  */
-enum pg_complex_result complex_resolve(struct complex_op *op, pg_va a, unsigned n, bool read, bool write,
-	struct complex_access *out);
-/* Copies the whole access to or from dst/src; n is what was resolved. No vector register is used. */
+enum pg_complex_result complex_resolve(struct complex_op *op, pg_va a, unsigned n, bool read,
+	bool write, struct complex_access *out);
+/* Copies the whole access to or from dst/src; n is what was resolved. No vector register is used.
+ */
 void complex_copy_out(const struct complex_access *acc, void *dst);
 void complex_copy_in(const struct complex_access *acc, const void *src);
 
@@ -66,6 +69,9 @@ uint64_t complex_segment_base(const struct pg_cpu_regs *regs, ZydisRegister segm
 
 /* Writes a register's own bits and keeps the others, of 32-bit registers too. */
 void complex_gpr_merge(struct pg_cpu_regs *regs, ZydisRegister r, uint64_t v);
+
+/* Does our CPUID offer this instruction? */
+bool complex_is_offered(ZydisMnemonic m);
 
 enum pg_complex_result complex_string(struct complex_op *op);
 enum pg_complex_result complex_bit_string(struct complex_op *op);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/complex_scalar.c: instructions on general registers and memory: bit strings, cmpxchg8b and cmpxchg16b, enter,
- * xlat, cpuid and its kin, segment bases, cache lines.
+ * cpu/complex_scalar.c: instructions on general registers and memory: bit strings, cmpxchg8b and
+ * cmpxchg16b, enter, xlat, cpuid and its kin, segment bases, cache lines.
  *
- * Called by complex.c. Built with general registers only. Source: Intel SDM vol. 2, each instruction's page.
+ * Called by complex.c. Built with general registers only. Source: Intel SDM vol. 2, each
+ * instruction's page.
  */
 #include "cpu/complex_internal.h"
 
-/* The result of an access through mem, with the fault of a non-canonical address as that operand raises it. */
+/* The result of an access through mem, with the fault of a non-canonical address as that operand
+ * raises it. */
 static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDecodedOperand *mem)
 {
 	return r == PG_COMPLEX_GP ? pg_operand_fault(mem) : r;
@@ -26,13 +28,15 @@ static bool is_locked(const struct complex_op *op)
 /* The byte of an access at offset n. */
 static uint8_t *byte_of(const struct complex_access *acc, unsigned n)
 {
-	return n < acc->frag[0].n ? acc->frag[0].host + n : acc->frag[1].host + (n - acc->frag[0].n);
+	return n < acc->frag[0].n ? acc->frag[0].host + n
+				  : acc->frag[1].host + (n - acc->frag[0].n);
 }
 
 /*
- * bt, bts, btr, btc on memory with a register offset: the offset is signed and reaches outside the operand. The whole
- * word is resolved as the processor's access is; the change is one bit of one byte, so an atomic operation on that byte is
- * the locked operation, wherever the word lies. Flags other than CF stay (undefined in the manual; so it is on hardware).
+ * bt, bts, btr, btc on memory with a register offset: the offset is signed and reaches outside the
+ * operand. The whole word is resolved as the processor's access is; the change is one bit of one
+ * byte, so an atomic operation on that byte is the locked operation, wherever the word lies. Flags
+ * other than CF stay (undefined in the manual; so it is on hardware).
  */
 enum pg_complex_result complex_bit_string(struct complex_op *op)
 {
@@ -89,8 +93,8 @@ static uint64_t low32(uint64_t v)
 }
 
 /*
- * Always a read-modify-write, also when the comparison fails (the old value is written back). In a page without LOCK it
- * may lie at any address, so the host's own instruction is used.
+ * Always a read-modify-write, also when the comparison fails (the old value is written back). In a
+ * page without LOCK it may lie at any address, so the host's own instruction is used.
  */
 enum pg_complex_result complex_cmpxchg8b(struct complex_op *op)
 {
@@ -162,8 +166,9 @@ enum pg_complex_result complex_cmpxchg16b(struct complex_op *op)
 }
 
 /*
- * enter: pushes rbp, copies level - 1 frame pointers of the enclosing frames, pushes its own, opens the frame, and makes
- * sure that the new top of stack may be written. A fault leaves the registers; what was pushed stays pushed.
+ * enter: pushes rbp, copies level - 1 frame pointers of the enclosing frames, pushes its own, opens
+ * the frame, and makes sure that the new top of stack may be written. A fault leaves the registers;
+ * what was pushed stays pushed.
  */
 enum pg_complex_result complex_enter(struct complex_op *op)
 {
@@ -212,8 +217,8 @@ enum pg_complex_result complex_xlat(struct complex_op *op)
 	uint8_t v;
 	if (op->insn->address_width == 32)
 		ea = (uint32_t)ea;
-	enum pg_complex_result r =
-		complex_load(op, (pg_va){ea + complex_segment_base(op->regs, mem->mem.segment)}, &v, 1);
+	enum pg_complex_result r = complex_load(
+		op, (pg_va){ea + complex_segment_base(op->regs, mem->mem.segment)}, &v, 1);
 	if (r == PG_COMPLEX_DONE)
 		pg_gpr_set(op->regs, ZYDIS_REGISTER_AL, v);
 	return r;
@@ -253,10 +258,12 @@ enum pg_complex_result complex_xgetbv(struct complex_op *op)
 	return PG_COMPLEX_DONE;
 }
 
-/* The guest's machine has one processor, number 0 of node 0: so say rdpid, rdtscp and the segment limit that Linux keeps. */
+/* The guest's machine has one processor, number 0 of node 0: so say rdpid, rdtscp and the segment
+ * limit that Linux keeps. */
 enum pg_complex_result complex_rdpid(struct complex_op *op)
 {
-	pg_gpr_set(op->regs, op->ops[0].reg.value, 0); /* a 64-bit register, whatever the prefixes */
+	pg_gpr_set(
+		op->regs, op->ops[0].reg.value, 0); /* a 64-bit register, whatever the prefixes */
 	return PG_COMPLEX_DONE;
 }
 
@@ -273,8 +280,10 @@ enum pg_complex_result complex_rdtscp(struct complex_op *op)
 enum pg_complex_result complex_base(struct complex_op *op)
 {
 	ZydisRegister r = op->ops[0].reg.value;
-	bool fs = op->insn->mnemonic == ZYDIS_MNEMONIC_RDFSBASE || op->insn->mnemonic == ZYDIS_MNEMONIC_WRFSBASE;
-	bool writes = op->insn->mnemonic == ZYDIS_MNEMONIC_WRFSBASE || op->insn->mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
+	bool fs = op->insn->mnemonic == ZYDIS_MNEMONIC_RDFSBASE ||
+		  op->insn->mnemonic == ZYDIS_MNEMONIC_WRFSBASE;
+	bool writes = op->insn->mnemonic == ZYDIS_MNEMONIC_WRFSBASE ||
+		      op->insn->mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
 	uint64_t *base = fs ? &op->regs->fs_base : &op->regs->gs_base;
 	if (!writes) {
 		pg_gpr_set(op->regs, r, *base);
@@ -296,9 +305,11 @@ enum pg_complex_result complex_movdir64b(struct complex_op *op)
 	uint8_t line[64];
 	enum pg_complex_result r;
 	do {
-		r = as_operand(complex_resolve(op, complex_address(op, mem), 64, true, false, &src), mem);
+		r = as_operand(
+			complex_resolve(op, complex_address(op, mem), 64, true, false, &src), mem);
 		if (r == PG_COMPLEX_DONE)
-			r = to.v & 63 ? PG_COMPLEX_GP : complex_resolve(op, to, 64, false, true, &dst);
+			r = to.v & 63 ? PG_COMPLEX_GP
+				      : complex_resolve(op, to, 64, false, true, &dst);
 	} while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
 		return r;
@@ -309,8 +320,9 @@ enum pg_complex_result complex_movdir64b(struct complex_op *op)
 }
 
 /*
- * clflush, clflushopt and clwb are loads of a byte to the MMU (Intel SDM vol. 2, CLFLUSH); a frame's line needs no flushing
- * for the guest to see its own stores. cldemote is a hint that never faults.
+ * clflush, clflushopt and clwb are loads of a byte to the MMU (Intel SDM vol. 2, CLFLUSH); a
+ * frame's line needs no flushing for the guest to see its own stores. cldemote is a hint that never
+ * faults.
  */
 enum pg_complex_result complex_cache_line(struct complex_op *op)
 {

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/complex_state.c: the xsave and fxsave families, and the x87 environment (fnsave, fnstenv, frstor, fldenv).
+ * cpu/complex_state.c: the xsave and fxsave families, and the x87 environment (fnsave, fnstenv,
+ * frstor, fldenv).
  *
- * Called by complex.c. The host's own instruction does the work, on a copy: the host's state is set aside, the guest's loaded
- * from regs->x, the guest's instruction executed on a buffer that holds the bytes of the guest's memory, and all
- * put back, within one assembly block, so that no C code runs on the guest's state. What the processor leaves
- * unwritten, how it tracks components in use, and each format are therefore the processor's. What it would refuse is
- * checked before in C, since the host must not take the guest's #GP.
+ * Called by complex.c. The host's own instruction does the work, on a copy: the host's state is set
+ * aside, the guest's loaded from regs->x, the guest's instruction executed on a buffer that holds
+ * the bytes of the guest's memory, and all put back, within one assembly block, so that no C code
+ * runs on the guest's state. What the processor leaves unwritten, how it tracks components in use,
+ * and each format are therefore the processor's. What it would refuse is checked before in C, since
+ * the host must not take the guest's #GP.
  *
- * The x87 instruction and data pointers hold host addresses while copied code runs; the guest sees zeros, whatever it
- * loaded before.
+ * The x87 instruction and data pointers hold host addresses while copied code runs; the guest sees
+ * zeros, whatever it loaded before.
  *
- * Accesses: a save or a restore of n bytes is one access; xsave and xsaveopt read the header too and count as
- * read-modify-write.
+ * Accesses: a save or a restore of n bytes is one access; xsave and xsaveopt read the header too
+ * and count as read-modify-write.
  *
  * Source: Intel SDM vol. 1, 13.7 - 13.10 and 8.1.10; vol. 2, the instructions' pages.
  */
@@ -37,8 +39,8 @@ static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDe
 }
 
 /*
- * Executes `instruction` on buf with the guest's state loaded, eax = rfbm & all. The state it leaves goes to
- * x if `keep`, by XSAVE: XSTATE_BV is then what the processor says is in use.
+ * Executes `instruction` on buf with the guest's state loaded, eax = rfbm & all. The state it
+ * leaves goes to x if `keep`, by XSAVE: XSTATE_BV is then what the processor says is in use.
  */
 #define WITH_GUEST_STATE(instruction, keep)                                                        \
 	__asm__ volatile("xsave64 (%[host])\n\t"                                                   \
@@ -52,8 +54,10 @@ static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDe
 #define KEEP "xsave64 (%[guest])\n\t"
 #define LEAVE ""
 
-/* Executes the instruction of that name on buf; word: its 16-bit form (x87). x is normalised before and after. */
-static void host_execute(ZydisMnemonic mnemonic, bool word, struct pg_xsave *x, struct state_buffer *buf, uint32_t rfbm)
+/* Executes the instruction of that name on buf; word: its 16-bit form (x87). x is normalised before
+ * and after. */
+static void host_execute(ZydisMnemonic mnemonic, bool word, struct pg_xsave *x,
+	struct state_buffer *buf, uint32_t rfbm)
 {
 	uint32_t all = (uint32_t)pg_cpu_guest_xcr0(), eax = all;
 	struct state_buffer host;
@@ -145,28 +149,13 @@ static bool mxcsr_is_valid(const struct state_buffer *buf)
 
 static bool is_fx(ZydisMnemonic m)
 {
-	return m == ZYDIS_MNEMONIC_FXSAVE || m == ZYDIS_MNEMONIC_FXSAVE64 || m == ZYDIS_MNEMONIC_FXRSTOR ||
-		m == ZYDIS_MNEMONIC_FXRSTOR64;
+	return m == ZYDIS_MNEMONIC_FXSAVE || m == ZYDIS_MNEMONIC_FXSAVE64 ||
+	       m == ZYDIS_MNEMONIC_FXRSTOR || m == ZYDIS_MNEMONIC_FXRSTOR64;
 }
 
 static bool is_xsavec(ZydisMnemonic m)
 {
 	return m == ZYDIS_MNEMONIC_XSAVEC || m == ZYDIS_MNEMONIC_XSAVEC64;
-}
-
-static bool is_xsaveopt(ZydisMnemonic m)
-{
-	return m == ZYDIS_MNEMONIC_XSAVEOPT || m == ZYDIS_MNEMONIC_XSAVEOPT64;
-}
-
-/* Does our CPUID offer this instruction? xsave, xrstor and the fx forms are always there. */
-static bool is_offered(ZydisMnemonic m)
-{
-	if (!is_xsavec(m) && !is_xsaveopt(m))
-		return true;
-	uint32_t out[4];
-	pg_cpu_guest_cpuid(0xd, 1, out);
-	return out[0] & (is_xsavec(m) ? 2 : 1);
 }
 
 static uint64_t requested(const struct complex_op *op)
@@ -176,7 +165,8 @@ static uint64_t requested(const struct complex_op *op)
 }
 
 /* #GP for an operand that is not canonical or not aligned. */
-static enum pg_complex_result check_operand(const ZydisDecodedOperand *mem, pg_va a, unsigned n, unsigned align)
+static enum pg_complex_result check_operand(
+	const ZydisDecodedOperand *mem, pg_va a, unsigned n, unsigned align)
 {
 	if (!pg_va_is_canonical(a, n))
 		return pg_operand_fault(mem);
@@ -184,8 +174,9 @@ static enum pg_complex_result check_operand(const ZydisDecodedOperand *mem, pg_v
 }
 
 /*
- * What is accessed of an area, [start, end): all that the requested components may take, whether they are in their
- * initial state or not (the processor may leave out such parts); only the header when none is requested.
+ * What is accessed of an area, [start, end): all that the requested components may take, whether
+ * they are in their initial state or not (the processor may leave out such parts); only the header
+ * when none is requested.
  */
 struct area {
 	unsigned start, end;
@@ -195,7 +186,8 @@ static struct area area_of(ZydisMnemonic m, uint64_t rfbm)
 {
 	if (is_fx(m))
 		return (struct area){0, FXSAVE_BYTES};
-	return (struct area){rfbm ? 0 : IMAGE_XSTATE_BV, rfbm & IMAGE_YMM ? IMAGE_END : XSAVE_HEADER_END};
+	return (struct area){
+		rfbm ? 0 : IMAGE_XSTATE_BV, rfbm & IMAGE_YMM ? IMAGE_END : XSAVE_HEADER_END};
 }
 
 enum pg_complex_result complex_state_save(struct complex_op *op)
@@ -209,13 +201,12 @@ enum pg_complex_result complex_state_save(struct complex_op *op)
 	struct complex_access acc;
 	struct state_buffer buf;
 
-	if (!is_offered(m))
-		return PG_COMPLEX_ILLEGAL;
 	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
 	if (r != PG_COMPLEX_DONE)
 		return r;
 	do
-		r = complex_resolve(op, (pg_va){a.v + area.start}, area.end - area.start, reads, true, &acc);
+		r = complex_resolve(
+			op, (pg_va){a.v + area.start}, area.end - area.start, reads, true, &acc);
 	while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
 		return as_operand(r, mem);
@@ -260,7 +251,8 @@ enum pg_complex_result complex_state_restore(struct complex_op *op)
 	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
 	if (r != PG_COMPLEX_DONE)
 		return r;
-	r = complex_load(op, (pg_va){a.v + area.start}, buf.bytes + area.start, area.end - area.start);
+	r = complex_load(
+		op, (pg_va){a.v + area.start}, buf.bytes + area.start, area.end - area.start);
 	if (r != PG_COMPLEX_DONE)
 		return as_operand(r, mem);
 	if (is_fx(m) ? !mxcsr_is_valid(&buf) : !header_is_valid(&buf, rfbm))
@@ -276,6 +268,25 @@ static unsigned x87_bytes(bool registers, bool word)
 	return (word ? 14u : 28u) + (registers ? 80u : 0u);
 }
 
+/*
+ * The x87 area at a. The processor reaches it piece by piece: one that runs over the end of the canonical addresses faults
+ * at what is before the end, if that is not mapped, and only then for the address.
+ */
+static enum pg_complex_result resolve_x87(struct complex_op *op, const ZydisDecodedOperand *mem,
+	unsigned n, bool write, struct complex_access *acc)
+{
+	pg_va a = complex_address(op, mem);
+	bool cut = pg_va_is_canonical(a, op->insn->operand_width == 16 ? 2 : 4) &&
+		   !pg_va_is_canonical(a, n);
+	enum pg_complex_result r;
+	if (cut)
+		n = (unsigned)(((uint64_t)1 << 47) - a.v);
+	do
+		r = complex_resolve(op, a, n, !write, write, acc);
+	while (r == PG_COMPLEX_AGAIN);
+	return as_operand(r == PG_COMPLEX_DONE && cut ? PG_COMPLEX_GP : r, mem);
+}
+
 enum pg_complex_result complex_x87_save(struct complex_op *op)
 {
 	const ZydisDecodedOperand *mem = &op->ops[0];
@@ -283,12 +294,9 @@ enum pg_complex_result complex_x87_save(struct complex_op *op)
 	unsigned n = x87_bytes(op->insn->mnemonic == ZYDIS_MNEMONIC_FNSAVE, word);
 	struct complex_access acc;
 	struct state_buffer buf;
-	enum pg_complex_result r;
-	do
-		r = complex_resolve(op, complex_address(op, mem), n, false, true, &acc);
-	while (r == PG_COMPLEX_AGAIN);
+	enum pg_complex_result r = resolve_x87(op, mem, n, true, &acc);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return r;
 	complex_copy_out(&acc, buf.bytes);
 	image_normalise(op->regs->x);
 	host_execute(op->insn->mnemonic, word, op->regs->x, &buf, 0);
@@ -302,13 +310,16 @@ enum pg_complex_result complex_x87_restore(struct complex_op *op)
 	const ZydisDecodedOperand *mem = &op->ops[0];
 	bool word = op->insn->operand_width == 16;
 	unsigned n = x87_bytes(op->insn->mnemonic == ZYDIS_MNEMONIC_FRSTOR, word);
+	struct complex_access acc;
 	struct state_buffer buf;
 	image_normalise(op->regs->x);
 	if (image_x87_pending(op->regs->x))
 		return PG_COMPLEX_FP;
-	enum pg_complex_result r = complex_load(op, complex_address(op, mem), buf.bytes, n);
+	enum pg_complex_result r = resolve_x87(op, mem, n, false, &acc);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return r;
+	complex_copy_out(&acc, buf.bytes);
+	op->port->count(op->port->ctx, 1, 0, 0);
 	host_execute(op->insn->mnemonic, word, op->regs->x, &buf, 0);
 	return PG_COMPLEX_DONE;
 }

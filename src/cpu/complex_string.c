@@ -2,19 +2,19 @@
 /*
  * cpu/complex_string.c: movs, stos, lods, scas and cmps, alone and under rep, page by page.
  *
- * Called by complex.c. A run is a number of elements that lie, on each side, wholly within one page. The first element of a
- * run resolves its pages through the port as every element would; the others are known to hit, unless the TLB cannot
- * hold both pages at once (port->stable), where each element resolves its own. The host's own rep
- * instruction of the same kind, size and direction executes the run on the frames, so that overlap, flags and
- * speed are the processor's. An element that crosses a page is executed on a bounce buffer.
+ * Called by complex.c. A run is a number of elements that lie, on each side, wholly within one
+ * page. The first element of a run resolves its pages through the port as every element would; the
+ * others are known to hit, unless the TLB cannot hold both pages at once (port->stable), where each
+ * element resolves its own. The host's own rep instruction of the same kind, size and direction
+ * executes the run on the frames, so that overlap, flags and speed are the processor's. An element
+ * that crosses a page is executed on a bounce buffer.
  *
  * Invariants:
- *   S1  Registers change after a run is complete, never within it; a fault therefore finds rcx, rsi and rdi
- *       at the element that faulted.
- *       Under rep and an address-size prefix a fault, or a count of 0, leaves the upper half of rcx 0, and with movs
- *       and stos that of rsi and rdi, even before the first element, as on hardware.
- *   S2  The flags of scas and cmps change only when the instruction is complete (Intel SDM vol. 2, REP: a fault
- *       finds the flags from before the instruction).
+ *   S1  Registers change after a run is complete, never within it; a fault therefore finds rcx, rsi
+ * and rdi at the element that faulted. Under rep and an address-size prefix a fault, or a count of
+ * 0, leaves the upper half of rcx 0, and with movs and stos that of rsi and rdi, even before the
+ * first element, as on hardware. S2  The flags of scas and cmps change only when the instruction is
+ * complete (Intel SDM vol. 2, REP: a fault finds the flags from before the instruction).
  *
  * Built with general registers only. Source: Intel SDM vol. 1, 7.3.9; vol. 2, REP/REPE/REPNE.
  */
@@ -28,7 +28,8 @@ struct string_run {
 	enum string_kind kind;
 	enum string_rep rep;
 	unsigned size;         /* of an element: 1, 2, 4, 8 bytes */
-	uint64_t address_mask; /* of rcx, rsi, rdi: 2^64 - 1, or 2^32 - 1 under an address-size prefix */
+	uint64_t address_mask; /* of rcx, rsi, rdi: 2^64 - 1, or 2^32 - 1 under an address-size
+				  prefix */
 	uint64_t source_base;  /* fs or gs base for rsi */
 	bool down;             /* DF */
 	uint64_t flags;        /* FLAGS_STATUS of the last comparison; scas, cmps */
@@ -66,7 +67,11 @@ static enum string_rep rep_of(const ZydisDecodedInstruction *insn)
 static void begin(struct string_run *s, struct complex_op *op)
 {
 	const ZydisDecodedInstruction *insn = op->insn;
-	*s = (struct string_run){.op = op, .rep = rep_of(insn)};
+	/* field by field: a compiler may call memset() for a whole struct */
+	s->op = op;
+	s->rep = rep_of(insn);
+	s->source_base = 0;
+	s->flags = 0;
 	switch (insn->opcode & 0xfe) {
 	case 0xa4:
 		s->kind = STRING_MOVS;
@@ -98,8 +103,9 @@ static void begin(struct string_run *s, struct complex_op *op)
 }
 
 /*
- * How many elements, at least 1 and at most max, starting at effective address ea lie within one page (or: the first
- * crosses a page, and the answer is 1) without the effective address wrapping in between.
+ * How many elements, at least 1 and at most max, starting at effective address ea lie within one
+ * page (or: the first crosses a page, and the answer is 1) without the effective address wrapping
+ * in between.
  */
 static uint64_t run_length(const struct string_run *s, uint64_t ea, uint64_t base, uint64_t max)
 {
@@ -108,7 +114,8 @@ static uint64_t run_length(const struct string_run *s, uint64_t ea, uint64_t bas
 	if (off + s->size > PG_PAGE_SIZE)
 		return 1;
 	n = s->down ? off / s->size + 1 : (PG_PAGE_SIZE - off) / s->size;
-	uint64_t before_wrap = (s->down ? ea : s->address_mask - ea) / s->size; /* elements after the first */
+	uint64_t before_wrap =
+		(s->down ? ea : s->address_mask - ea) / s->size; /* elements after the first */
 	if (n - 1 > before_wrap)
 		n = before_wrap + 1;
 	return n < max ? n : max;
@@ -127,12 +134,15 @@ static uint64_t flags_of(uint64_t ax_after_lahf, uint8_t of)
 				 : "a"(ax)                                                         \
 				 : "memory", "cc");                                                \
 	else                                                                                       \
-		__asm__ volatile(instruction : "+S"(si), "+D"(di), "+c"(n) : "a"(ax) : "memory", "cc")
+		__asm__ volatile(instruction                                                       \
+				 : "+S"(si), "+D"(di), "+c"(n)                                     \
+				 : "a"(ax)                                                         \
+				 : "memory", "cc")
 
 /* The lahf of the last comparison leaves rax; it is put in last. DF must be clear again for C. */
 #define COMPARE_DOWN_UP(instruction)                                                               \
-	__asm__ volatile("test %[dn], %[dn]\n\tjz 1f\n\tstd\n1:\t" instruction   \
-			 "\n\tlahf\n\tseto %[of]\n\tcld"                                            \
+	__asm__ volatile("test %[dn], %[dn]\n\tjz 1f\n\tstd\n1:\t" instruction                     \
+			 "\n\tlahf\n\tseto %[of]\n\tcld"                                           \
 			 : "+S"(si), "+D"(di), "+c"(n), "+a"(ax), [of] "=&q"(of)                   \
 			 : [dn] "r"((unsigned)down)                                                \
 			 : "memory", "cc")
@@ -173,9 +183,10 @@ static void host_move(enum string_kind kind, unsigned size, bool down, uint8_t *
 	}
 }
 
-/* Compares up to n elements; returns how many were compared, the flags of the last one in *flags. */
-static uint64_t host_compare(enum string_kind kind, enum string_rep rep, unsigned size, bool down, uint8_t *si,
-	uint8_t *di, uint64_t n, uint64_t ax, uint64_t *flags)
+/* Compares up to n elements; returns how many were compared, the flags of the last one in *flags.
+ */
+static uint64_t host_compare(enum string_kind kind, enum string_rep rep, unsigned size, bool down,
+	uint8_t *si, uint8_t *di, uint64_t n, uint64_t ax, uint64_t *flags)
 {
 	const uint64_t max = n;
 	uint8_t of = 0;
@@ -251,7 +262,8 @@ static uint64_t merged(uint64_t rax, const uint8_t *element, unsigned size)
 	return (rax & ~mask) | v;
 }
 
-/* Executes n elements at these host addresses; returns how many were done (fewer only when a comparison ended it). */
+/* Executes n elements at these host addresses; returns how many were done (fewer only when a
+ * comparison ended it). */
 static uint64_t host_run(struct string_run *s, uint8_t *si, uint8_t *di, uint64_t n)
 {
 	uint64_t rax = s->op->regs->gpr[PG_RAX];
@@ -271,7 +283,8 @@ static uint64_t host_run(struct string_run *s, uint8_t *si, uint8_t *di, uint64_
 }
 
 /* One element, at least one side of which crosses a page: executed on copies. */
-static void bounce(struct string_run *s, const struct complex_access *src, const struct complex_access *dst)
+static void bounce(
+	struct string_run *s, const struct complex_access *src, const struct complex_access *dst)
 {
 	uint8_t a[8], b[8];
 	if (reads_source(s->kind))
@@ -300,20 +313,23 @@ static void advance(const struct string_run *s, unsigned reg, uint64_t n)
 }
 
 /*
- * Resolves and executes one run of at most max elements. *done: elements executed. AGAIN: start this run again (the guest
- * sees nothing of it). On anything but DONE nothing has changed.
+ * Resolves and executes one run of at most max elements. *done: elements executed. AGAIN: start
+ * this run again (the guest sees nothing of it). On anything but DONE nothing has changed.
  */
 static enum pg_complex_result one_run(struct string_run *s, uint64_t max, uint64_t *done)
 {
 	struct complex_op *op = s->op;
 	const struct pg_access_port *port = op->port;
 	bool source = reads_source(s->kind), destination = has_destination(s->kind);
-	uint64_t si = op->regs->gpr[PG_RSI] & s->address_mask, di = op->regs->gpr[PG_RDI] & s->address_mask;
+	uint64_t si = op->regs->gpr[PG_RSI] & s->address_mask,
+		 di = op->regs->gpr[PG_RDI] & s->address_mask;
 	pg_va sa = {si + s->source_base}, da = {di};
-	struct complex_access src = {.frags = 0}, dst = {.frags = 0};
+	struct complex_access src, dst;
 	enum pg_complex_result r;
 	uint64_t n = max;
 
+	src.frags = dst.frags = 0; /* a side that there is not */
+	src.frag[0].host = dst.frag[0].host = NULL;
 	n = source ? run_length(s, si, s->source_base, n) : n;
 	n = destination ? run_length(s, di, 0, n) : n;
 	if (compares(s->kind)) { /* the destination first, as on hardware */
@@ -331,8 +347,8 @@ static enum pg_complex_result one_run(struct string_run *s, uint64_t max, uint64
 		bounce(s, &src, &dst);
 		*done = 1;
 	} else {
-		if (n > 1 && source && destination && pg_vpn_of(sa).v != pg_vpn_of(da).v && port->stable &&
-			!port->stable(port->ctx, sa, da))
+		if (n > 1 && source && destination && pg_vpn_of(sa).v != pg_vpn_of(da).v &&
+			port->stable && !port->stable(port->ctx, sa, da))
 			n = 1;
 		*done = host_run(s, src.frag[0].host, dst.frag[0].host, n);
 	}

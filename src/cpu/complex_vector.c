@@ -2,16 +2,18 @@
 /*
  * cpu/complex_vector.c: gathers and masked moves: accesses of some elements only.
  *
- * Called by complex.c. Works on regs->x, the guest's vector state as an XSAVE image. Only the elements that the mask
- * enables are accessed; a fault is raised for these alone. A gather is element by element and restartable: what was
- * gathered leaves the mask. The others are one access from the first enabled element to the last.
+ * Called by complex.c. Works on regs->x, the guest's vector state as an XSAVE image. Only the
+ * elements that the mask enables are accessed; a fault is raised for these alone. A gather is
+ * element by element and restartable: what was gathered leaves the mask. The others are one access
+ * from the first enabled element to the last.
  *
- * Source: Intel SDM vol. 2, VGATHERDPS/VGATHERDPD, VMASKMOV, VPMASKMOV, MASKMOVDQU; vol. 1, 13.4 for the image.
+ * Source: Intel SDM vol. 2, VGATHERDPS/VGATHERDPD, VMASKMOV, VPMASKMOV, MASKMOVDQU; vol. 1, 13.4
+ * for the image.
  */
 #include <string.h>
 
-#include "cpu/complex_internal.h"
 #include "cpu/complex_image.h"
+#include "cpu/complex_internal.h"
 
 static unsigned vector_number(ZydisRegister r)
 {
@@ -53,8 +55,8 @@ static void gather_shape(ZydisMnemonic m, unsigned *index_size, unsigned *size)
 }
 
 /* The address of one element of a VSIB operand. */
-static pg_va element_address(const struct complex_op *op, const ZydisDecodedOperand *mem, const uint8_t *index,
-	unsigned index_size)
+static pg_va element_address(const struct complex_op *op, const ZydisDecodedOperand *mem,
+	const uint8_t *index, unsigned index_size)
 {
 	uint64_t base = complex_segment_base(op->regs, mem->mem.segment);
 	uint64_t ea = complex_address(op, mem).v - base;
@@ -75,7 +77,8 @@ static pg_va element_address(const struct complex_op *op, const ZydisDecodedOper
 enum pg_complex_result complex_gather(struct complex_op *op)
 {
 	const ZydisDecodedOperand *mem = &op->ops[1];
-	unsigned to = vector_number(op->ops[0].reg.value), mask_reg = vector_number(op->ops[2].reg.value);
+	unsigned to = vector_number(op->ops[0].reg.value),
+		 mask_reg = vector_number(op->ops[2].reg.value);
 	unsigned index_reg = vector_number(mem->mem.index);
 	unsigned index_size, size;
 	if (to == mask_reg || to == index_reg || mask_reg == index_reg)
@@ -91,7 +94,8 @@ enum pg_complex_result complex_gather(struct complex_op *op)
 	image_get_ymm(op->regs->x, index_reg, index);
 	image_get_ymm(op->regs->x, mask_reg, mask);
 
-	for (unsigned i = 0; i < vector / size; i++) /* each mask element is its sign, unused ones too */
+	for (unsigned i = 0; i < vector / size;
+		i++) /* each mask element is its sign, unused ones too */
 		memset(mask + i * size, mask[(i + 1) * size - 1] & 0x80 ? 0xff : 0, size);
 
 	enum pg_complex_result r = PG_COMPLEX_DONE;
@@ -106,7 +110,8 @@ enum pg_complex_result complex_gather(struct complex_op *op)
 			progress = true;
 		}
 	}
-	/* a fault finds above the elements what the processor leaves there: zeros only above the vector length */
+	/* a fault finds above the elements what the processor leaves there: zeros only above the
+	 * vector length */
 	unsigned end = r == PG_COMPLEX_DONE ? covered : progress ? vector : sizeof(result);
 	memset(result + end, 0, sizeof(result) - end);
 	memset(mask + vector, 0, sizeof(mask) - vector);
@@ -117,7 +122,8 @@ enum pg_complex_result complex_gather(struct complex_op *op)
 	return r;
 }
 
-/* The enabled bytes of an access: from the first to the last, [*low, *high); false if there are none. */
+/* The enabled bytes of an access: from the first to the last, [*low, *high); false if there are
+ * none. */
 static bool enabled_span(const uint8_t *enabled, unsigned n, unsigned *low, unsigned *high)
 {
 	unsigned i = 0;
@@ -154,16 +160,17 @@ static enum pg_complex_result store_enabled(struct complex_op *op, pg_va a, cons
 	return PG_COMPLEX_DONE;
 }
 
-/* vmaskmovps, vmaskmovpd, vpmaskmovd, vpmaskmovq, both directions: the mask is the second operand. */
+/* vmaskmovps, vmaskmovpd, vpmaskmovd, vpmaskmovq, both directions: the mask is the second operand.
+ */
 enum pg_complex_result complex_masked_move(struct complex_op *op)
 {
 	bool stores = op->ops[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 	const ZydisDecodedOperand *mem = &op->ops[stores ? 0 : 2];
 	unsigned vector = op->insn->raw.vex.L ? 32 : 16;
 	unsigned size = op->insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS ||
-			op->insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ?
-		4 :
-		8;
+					op->insn->mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD
+				? 4
+				: 8;
 	uint8_t mask[32], data[32] = {0}, enabled[32];
 	image_normalise(op->regs->x);
 	image_get_ymm(op->regs->x, vector_number(op->ops[1].reg.value), mask);
@@ -177,7 +184,8 @@ enum pg_complex_result complex_masked_move(struct complex_op *op)
 	}
 	unsigned low, high;
 	if (enabled_span(enabled, vector, &low, &high)) {
-		enum pg_complex_result r = complex_load(op, (pg_va){a.v + low}, data + low, high - low);
+		enum pg_complex_result r =
+			complex_load(op, (pg_va){a.v + low}, data + low, high - low);
 		if (r != PG_COMPLEX_DONE)
 			return as_operand(r, mem);
 	}
@@ -188,7 +196,8 @@ enum pg_complex_result complex_masked_move(struct complex_op *op)
 	return PG_COMPLEX_DONE;
 }
 
-/* maskmovdqu, also in its VEX form, and maskmovq store at rdi the bytes of the first operand whose mask byte is negative. */
+/* maskmovdqu, also in its VEX form, and maskmovq store at rdi the bytes of the first operand whose
+ * mask byte is negative. */
 enum pg_complex_result complex_maskmovdqu(struct complex_op *op)
 {
 	const ZydisDecodedOperand *mem = complex_memory_operand(op);

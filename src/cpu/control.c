@@ -28,13 +28,14 @@ void pg_emit_exit(struct pg_translator *tr, uint64_t target)
 }
 
 /* SA = guest address. */
-static void emit_indirect(struct pg_translator *tr)
+static void emit_indirect(struct pg_translator *tr, int32_t rsp_undo)
 {
 	struct pg_emit *m = out(tr);
 	pg_emit_save_flags(tr);
+	uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
+	pg_exit_at(tr->e, x)->rsp_undo = rsp_undo;
+	e_gs_store_imm32(m, ST(site), x);
 	if (tr->temporary) {
-		uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
-		e_gs_store_imm32(m, ST(site), x);
 		e_gs_store_imm32(m, ST(leave), LEAVE_INDIRECT);
 		e_jmp(m, tr->e->stub_leave);
 		return;
@@ -83,7 +84,7 @@ static void emit_call_indirect(struct pg_translator *tr, struct pg_insn *in)
 	else
 		pg_emit_register_to(tr, SA, in->ops[0].reg.value);
 	e_lea(m, H_RSP, H_RSP, H_NONE, 1, -8);
-	emit_indirect(tr);
+	emit_indirect(tr, 8);
 }
 
 /* jrcxz and loop have 8-bit displacements only: around a long jump. */
@@ -131,7 +132,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		} else {
 			pg_emit_register_to(tr, SA, in->ops[0].reg.value);
 		}
-		emit_indirect(tr);
+		emit_indirect(tr, 0);
 		break;
 	default: /* K_RET */
 		if (!pg_emit_group_address(tr, in))
@@ -139,11 +140,11 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		s = pg_emit_check(tr, in, 0, 8, PG_READ, false, NULL);
 		pg_emit_operand(tr, 0x8b, SA, true, 0);
 		pg_emit_check_end(tr, s);
-		e_lea(m, H_RSP, H_RSP, H_NONE, 1,
-			8 + (in->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ?
-						(int32_t)(in->ops[0].imm.value.u & 0xffff) :
-						0));
-		emit_indirect(tr);
+		int32_t pop = 8 + (in->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ?
+						  (int32_t)(in->ops[0].imm.value.u & 0xffff) :
+						  0);
+		e_lea(m, H_RSP, H_RSP, H_NONE, 1, pop);
+		emit_indirect(tr, -pop);
 		break;
 	}
 }

@@ -127,8 +127,6 @@ struct pg_insn_row {
 	uint8_t insns, loads, stores, lookups;
 	uint8_t flags;     /* enum pg_flags_at, at the operation itself */
 	uint8_t swap;      /* 1 + register whose low and high bytes are exchanged around the operation */
-	uint8_t stack;     /* its last access is through SS: fast mode's #SS */
-	uint16_t size;     /* bytes of its last access */
 	uint8_t saved;     /* flags are in flags_mem when it begins */
 };
 
@@ -186,6 +184,7 @@ struct pg_exit_row {
 	uint8_t stop;    /* LEAVE_STOP: enum pg_exit */
 	uint8_t row;     /* of the instruction that leaves */
 	bool no_chain;
+	int32_t rsp_undo; /* indirect: to be added to rsp if the transfer itself faults */
 	uint64_t target; /* guest rip */
 	uint8_t *patch;  /* rel32 to be pointed at the target's entry */
 };

@@ -251,11 +251,21 @@ static bool classify_named(struct pg_insn *in)
 	return false;
 }
 
+/*
+ * [disp32] or [index * scale + disp32], which Zydis 4.0 takes for [r13 + ...] when REX.B or VEX.B is set, and then loses the
+ * displacement. Intel SDM vol. 2, table 2-3, note 1.
+ */
+static void no_base_operand(struct pg_insn *in, ZydisDecodedOperand *op)
+{
+	op->mem.base = ZYDIS_REGISTER_NONE;
+	op->mem.disp.has_displacement = ZYAN_TRUE;
+	op->mem.disp.value = in->zi.raw.disp.value;
+}
+
 static void classify(struct pg_insn *in)
 {
 	const ZydisDecodedInstruction *zi = &in->zi;
 	in->mem = -1;
-	/* Zydis 4.0 takes REX.B into account where there is no base at all. Intel SDM vol. 2, table 2-3, note 1. */
 	bool no_base = (zi->attributes & ZYDIS_ATTRIB_HAS_SIB) && zi->raw.modrm.mod == 0 &&
 		zi->raw.sib.base == 5;
 	for (unsigned i = 0; i < zi->operand_count_visible; i++) {
@@ -263,7 +273,7 @@ static void classify(struct pg_insn *in)
 			continue;
 		in->mem = (int8_t)i;
 		if (no_base && in->ops[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
-			in->ops[i].mem.base = ZYDIS_REGISTER_NONE;
+			no_base_operand(in, &in->ops[i]);
 	}
 	find_registers(in);
 	find_flags(in);
@@ -414,6 +424,8 @@ static void find_liveness(struct pg_translator *tr)
 		struct pg_insn *in = &tr->insn[i];
 		if (in->kind == K_JCC || in->kind == K_LOOP)
 			soft |= wanted_at(tr, branch_target(in)) & ~hard;
+		if (tr->e->config.precise_flags)
+			soft = FL_ALL & ~hard;
 		uint32_t pass = (hard | soft) & ~in->killed;
 		hard &= ~in->killed;
 		soft &= ~in->killed;

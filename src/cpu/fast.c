@@ -136,6 +136,21 @@ static void map_page(struct pg_cpu *c, uint64_t va, pg_pfn f, bool writable)
 	}
 }
 
+/* The access whose probe is at host address pc: probes and sites are in the same order. */
+static const struct pg_site *site_of_probe(struct pg_engine *e, const uint8_t *pc)
+{
+	uint32_t lo = 0, hi = e->sites.n;
+	while (lo < hi) { /* the first that resumes behind pc */
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (pg_site_at(e, mid)->resume > pc)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	PG_ASSERT(lo < e->sites.n);
+	return pg_site_at(e, lo);
+}
+
 int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 {
 	struct pg_engine *e = c->engine;
@@ -147,11 +162,13 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + row)->guest;
 	if (addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES) {
 		va = sa; /* a wild address: what it was meant to do does not matter any more */
-		const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
-		uint64_t last = va + (r->size ? r->size - 1u : 0);
+		const struct pg_site *s = site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
+		va += s->group_last ? s->first_off : 0;
+		uint64_t last = va + (s->group_last ? s->first_size : s->size) - 1u;
+		bool misaligned = s->aligned && (va & (s->size - 1u));
 		if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
-			(uint64_t)((int64_t)(last << 16) >> 16) != last) {
-			c->info.why = r->stack ? PG_EXIT_SS : PG_EXIT_GP;
+			(uint64_t)((int64_t)(last << 16) >> 16) != last || misaligned) {
+			c->info.why = s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP;
 			return 1;
 		}
 	} else {
@@ -164,8 +181,10 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 			f = pg_space_resident(c->space, (pg_va){va}, &pte);
 		if ((pte & PG_PTE_P) && (pte & PG_PTE_US) && (!write || (pte & PG_PTE_RW))) {
 			if (write && (pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE)) {
+				/* A block made for this instruction alone may go on: nobody enters it again. */
 				pg_code_drop_frame(e, f);
-				return 2;
+				if (!b->temporary)
+					return 2;
 			}
 			const struct pg_table_form *form = pg_space_table(c->space)->form;
 			form->update(pg_space_table(c->space), pg_vpn_of((pg_va){va}),

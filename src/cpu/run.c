@@ -657,6 +657,13 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 	case LEAVE_INDIRECT:
 		recover_flags(c, FLAGS_MEM);
 		c->regs.rip = c->scratch[0];
+		if (!CANONICAL(c->regs.rip)) {
+			/* The transfer itself faults. What a call pushed stays below rsp. */
+			x = pg_exit_at(e, c->site);
+			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
+			stop_before(c, pg_block_at(e, x->block), x->row);
+			return exit_with(c, PG_EXIT_GP);
+		}
 		c->link_indirect = !entered->temporary;
 		return TURN_NEXT;
 	case LEAVE_SYSCALL:

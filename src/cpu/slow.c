@@ -35,7 +35,7 @@ int pg_slow_fetch(struct pg_cpu *c, uint32_t block)
 {
 	struct pg_block *b = pg_block_at(c->engine, block);
 	c->looked = 0;
-	if (c->interrupt || b->fetches != 1)
+	if (c->interrupt || b->fetches != 1 || !c->mmu)
 		return 1;
 	struct pg_tlb_way *way;
 	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){b->rip}, PG_EXEC, &way);

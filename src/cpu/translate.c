@@ -55,8 +55,6 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	r->lookups = tr->segment->lookups;
 	r->flags = FLAGS_EFLAGS;
 	r->swap = 0;
-	r->stack = 0;
-	r->size = 0;
 	r->saved = tr->saved;
 	tr->disp = 0;
 	tr->b->n_rows++;
@@ -228,7 +226,9 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		e8(out(tr), 0x65);
 		e8(out(tr), 0xc6);
 		e_mem(out(tr), 0, H_NONE, H_NONE, 1, ST(regs.rflags) + 1);
-		e8(out(tr), in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02);
+		/* With TF an instruction is translated alone, so that TF is known here. */
+		e8(out(tr), (in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02) |
+				(tr->temporary ? tr->cpu->regs.rflags >> 8 & 1 : 0));
 		break;
 	case K_COMPLEX:
 	case K_PUSHF:
@@ -253,6 +253,15 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_control(tr, in);
 		break;
 	}
+}
+
+/* Where the flags are when the operation of `in` is executed: behind its checks, before what follows it. */
+static void set_row_flags(struct pg_translator *tr, struct pg_insn_row *r, const struct pg_insn *in)
+{
+	if (pg_tr_fast(tr)) /* probes leave EFLAGS alone: only an earlier save moved them */
+		r->flags = (uint8_t)(!in->hard && r->saved ? FLAGS_MEM : FLAGS_EFLAGS);
+	else
+		r->flags = (uint8_t)pg_flags_now(tr, in);
 }
 
 static bool goes_on(const struct pg_insn *last)
@@ -319,7 +328,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 			tr->segment->stores += in->stores;
 			tr->segment->lookups += in->lookups;
 		}
-		pg_row_at(e, row)->flags = (uint8_t)pg_flags_now(tr, in);
+		set_row_flags(tr, pg_row_at(e, row), in);
 		if (in->written)
 			tr->saved = false;
 	}
@@ -380,7 +389,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 		b->n_rows++;
 		tr->disp = 0;
 		emit_insn(tr, in);
-		r->flags = (uint8_t)pg_flags_now(tr, in);
+		set_row_flags(tr, r, in);
 		if (in->written)
 			tr->saved = false;
 	}

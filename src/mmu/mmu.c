@@ -89,7 +89,7 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 	enum pg_access access, unsigned ways, const found *f)
 {
 	uint64_t set = f->vpn & l->sets.mask;
-	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
+	uint8_t *block = pg_l1_block(&l->sets, ways, set);
 	unsigned way = pg_set_replace(block, ways);
 	struct pg_l1_entry *e = pg_l1_slot(block, ways, way);
 
@@ -110,7 +110,7 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 /* The same for a second level. */
 PG_INLINE void fill_l2(struct pg_mmu *m, unsigned ways, const found *f)
 {
-	uint8_t *block = pg_sets_block(&m->l2, f->vpn);
+	uint8_t *block = pg_l2_block(&m->l2, ways, f->vpn);
 	unsigned way = pg_set_replace(block, ways);
 
 	pg_set_marks(block)[way] = pg_mark(f->vpn, m->salt);
@@ -185,7 +185,7 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 	e->way.dirty = 1;
 	pg_l1_settle(l, e, set);
 	show(m, l, e, set, access);
-	copy = m->l2.ways ? pg_l2_find(pg_sets_block(&m->l2, vpn), m->l2.ways, vpn,
+	copy = m->l2.ways ? pg_l2_find(pg_l2_block(&m->l2, m->l2.ways, vpn), m->l2.ways, vpn,
 				    pg_mark(vpn, m->salt), &at)
 			  : NULL;
 	if (copy)
@@ -197,7 +197,7 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 /* The lookup in the second level, of `ways` ways: NULL if it misses. */
 PG_INLINE found *find_l2(struct pg_mmu *m, uint64_t vpn, unsigned ways)
 {
-	uint8_t *block = pg_sets_block(&m->l2, vpn);
+	uint8_t *block = pg_l2_block(&m->l2, ways, vpn);
 	unsigned way;
 	found *f = pg_l2_find(block, ways, vpn, pg_mark(vpn, m->salt), &way);
 
@@ -265,7 +265,7 @@ PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l,
 	enum pg_access access, unsigned ways, __typeof__(miss_n) miss_w, struct pg_tlb_way **way)
 {
 	uint64_t set = vpn & l->sets.mask;
-	uint8_t *block = l->sets.blocks + set * l->sets.block_bytes;
+	uint8_t *block = pg_l1_block(&l->sets, ways, set);
 	unsigned at;
 	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, pg_mark(vpn, m->salt), &at);
 

@@ -7,7 +7,7 @@
 /* M1 to M3 for one set; asid_at: where an entry keeps its ASID. */
 static const char *check_set(const struct pg_sets *s, uint64_t set, size_t asid_at)
 {
-	uint8_t *block = pg_sets_block(s, set);
+	uint8_t *block = pg_set_block(s, s->ways, s->slot_bytes, set);
 	const uint8_t *ages = pg_set_ages(block, s->ways);
 	bool seen[PG_MAX_WAYS] = {false};
 	unsigned used = 0;
@@ -73,7 +73,7 @@ static const char *check_entry(const struct pg_mmu *m, const struct pg_l2_entry 
 /* M4 for one set. */
 static const char *check_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
-	uint8_t *block = pg_sets_block(&l->sets, set);
+	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, set);
 	const struct pg_tlb_fast *f = &l->fast[set];
 	struct pg_l1_entry e = *pg_l1_slot(block, l->sets.ways, pg_set_newest(block, l->sets.ways));
 
@@ -94,7 +94,7 @@ static const char *check_mirror(const struct pg_mmu *m, const struct pg_level1 *
 static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
 {
 	for (uint64_t s = 0; s <= l->sets.mask; s++) {
-		uint8_t *block = pg_sets_block(&l->sets, s);
+		uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, s);
 		const char *bad = check_set(&l->sets, s, offsetof(struct pg_l1_entry, way.asid));
 
 		for (unsigned i = 0; !bad && i < l->sets.ways; i++) {
@@ -132,7 +132,7 @@ const char *pg_mmu_check(const struct pg_mmu *m)
 	if (bad || !m->l2.ways)
 		return bad;
 	for (uint64_t s = 0; s <= m->l2.mask; s++) {
-		uint8_t *block = pg_sets_block(&m->l2, s);
+		uint8_t *block = pg_l2_block(&m->l2, m->l2.ways, s);
 
 		bad = check_set(&m->l2, s, offsetof(struct pg_l2_entry, asid));
 		for (unsigned i = 0; !bad && i < m->l2.ways; i++) {

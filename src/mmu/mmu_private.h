@@ -70,6 +70,17 @@ PG_INLINE struct pg_l2_entry *pg_l2_slot(uint8_t *block, unsigned ways, unsigned
 		block, ways, sizeof(struct pg_l2_entry), way);
 }
 
+/* The block of the set of page vpn in a level, of `ways` ways. */
+PG_INLINE uint8_t *pg_l1_block(const struct pg_sets *s, unsigned ways, uint64_t vpn)
+{
+	return pg_set_block(s, ways, sizeof(struct pg_l1_entry), vpn);
+}
+
+PG_INLINE uint8_t *pg_l2_block(const struct pg_sets *s, unsigned ways, uint64_t vpn)
+{
+	return pg_set_block(s, ways, sizeof(struct pg_l2_entry), vpn);
+}
+
 /* The entry of page vpn marked `mark`, see pg_mark(), and its way in *way; NULL: none. */
 PG_INLINE struct pg_l1_entry *pg_l1_find(
 	uint8_t *block, unsigned ways, uint64_t vpn, uint16_t mark, unsigned *way)

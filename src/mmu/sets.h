@@ -30,9 +30,9 @@
 #define PG_EACH_8 0x0101010101010101u
 
 struct pg_sets {
-	uint8_t *blocks; /* owned; set s at blocks + s * block_bytes, 64-byte aligned */
-	uint64_t mask;   /* sets - 1 */
-	uint32_t block_bytes;
+	uint8_t *blocks;      /* owned; set s at blocks + s * block_bytes, 64-byte aligned */
+	uint64_t mask;        /* sets - 1 */
+	uint32_t block_bytes; /* pg_set_bytes() */
 	uint32_t slot_bytes;
 	uint32_t ways; /* 0: absent */
 };
@@ -54,11 +54,6 @@ PG_INLINE uint16_t pg_mark(uint64_t vpn, uint16_t salt)
 	return (uint16_t)(vpn ^ vpn >> 16 ^ salt);
 }
 
-PG_INLINE uint8_t *pg_sets_block(const struct pg_sets *s, uint64_t vpn)
-{
-	return s->blocks + (vpn & s->mask) * s->block_bytes;
-}
-
 PG_INLINE uint16_t *pg_set_marks(uint8_t *block)
 {
 	return (uint16_t *)(void *)block;
@@ -72,6 +67,22 @@ PG_INLINE uint8_t *pg_set_ages(uint8_t *block, unsigned ways)
 PG_INLINE unsigned pg_set_slots_at(unsigned ways)
 {
 	return ((ways + 3) / 4 * 8 + (ways + 7) / 8 * 8 + 63) / 64 * 64;
+}
+
+/* Bytes of a block. */
+PG_INLINE uint64_t pg_set_bytes(unsigned ways, unsigned slot_bytes)
+{
+	return (pg_set_slots_at(ways) + (uint64_t)ways * slot_bytes + 63) / 64 * 64;
+}
+
+/* The block of the set of page vpn; ways and slot_bytes as in s, as constants where they are known. */
+PG_INLINE uint8_t *pg_set_block(
+	const struct pg_sets *s, unsigned ways, unsigned slot_bytes, uint64_t vpn)
+{
+	uint64_t bytes =
+		__builtin_constant_p(ways) ? pg_set_bytes(ways, slot_bytes) : s->block_bytes;
+
+	return s->blocks + (vpn & s->mask) * bytes;
 }
 
 PG_INLINE uint8_t *pg_set_slot(uint8_t *block, unsigned ways, unsigned slot_bytes, unsigned way)

@@ -24,7 +24,7 @@
 
 void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
-	uint8_t *block = pg_sets_block(&l->sets, set);
+	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, set);
 	unsigned ways = l->sets.ways;
 	const struct pg_l1_entry *e = pg_l1_slot(block, ways, pg_set_newest(block, ways));
 	struct pg_tlb_fast *f = &l->fast[set];
@@ -55,7 +55,7 @@ static bool drop_way(const struct pg_sets *s, uint8_t *block, unsigned way)
 
 void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid)
 {
-	uint8_t *block = pg_sets_block(&l->sets, vpn);
+	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, vpn);
 	unsigned way;
 
 	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
@@ -65,7 +65,7 @@ void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 
 void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
 {
-	uint8_t *block = pg_sets_block(&m->l2, vpn);
+	uint8_t *block = pg_l2_block(&m->l2, m->l2.ways, vpn);
 	unsigned way;
 
 	if (pg_l2_find(block, m->l2.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way))
@@ -89,7 +89,7 @@ static void mirror_all(const struct pg_mmu *m)
 static void sets_clear(struct pg_sets *s)
 {
 	for (uint64_t i = 0; i <= s->mask; i++) {
-		uint8_t *block = s->blocks + i * s->block_bytes;
+		uint8_t *block = pg_set_block(s, s->ways, s->slot_bytes, i);
 
 		for (unsigned w = 0; w < s->ways; w++) {
 			pg_set_marks(block)[w] = 0;
@@ -115,17 +115,19 @@ static bool geometry_ok(const struct pg_tlb_geometry *g)
 
 static int sets_make(struct pg_sets *s, const struct pg_tlb_geometry *g, uint32_t slot_bytes)
 {
+	uint64_t bytes;
 	void *p;
 
 	s->ways = g->ways;
 	s->mask = g->entries / g->ways - 1;
 	s->slot_bytes = slot_bytes;
-	s->block_bytes = (uint32_t)pg_align_up(pg_set_slots_at(g->ways) + g->ways * slot_bytes, 64);
-	if (posix_memalign(&p, 64, (s->mask + 1) * s->block_bytes))
+	s->block_bytes = (uint32_t)pg_set_bytes(g->ways, slot_bytes);
+	bytes = (s->mask + 1) * s->block_bytes;
+	if (posix_memalign(&p, 64, bytes))
 		return -ENOMEM;
 	s->blocks = p;
 	/* Padding is read as part of words: let it have a value. */
-	for (uint64_t i = 0; i < (s->mask + 1) * s->block_bytes / 8; i++)
+	for (uint64_t i = 0; i < bytes / 8; i++)
 		((uint64_t *)p)[i] = 0;
 	sets_clear(s);
 	return 0;
@@ -211,8 +213,8 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 	const struct pg_level1 *l = &m->l1[1];
 	uint64_t vpn = pg_vpn_of(a).v;
 	unsigned at;
-	struct pg_l1_entry *e = pg_l1_find(
-		pg_sets_block(&l->sets, vpn), l->sets.ways, vpn, pg_mark(vpn, m->salt), &at);
+	struct pg_l1_entry *e = pg_l1_find(pg_l1_block(&l->sets, l->sets.ways, vpn), l->sets.ways,
+		vpn, pg_mark(vpn, m->salt), &at);
 
 	if (!e)
 		return;
@@ -227,7 +229,7 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 		const struct pg_level1 *l = &m->l1[n];
 
 		for (uint64_t s = 0; s <= l->sets.mask; s++) {
-			uint8_t *block = pg_sets_block(&l->sets, s);
+			uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, s);
 
 			for (unsigned i = 0; i < l->sets.ways; i++) {
 				struct pg_l1_entry *e = pg_l1_slot(block, l->sets.ways, i);
@@ -243,7 +245,8 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 	if (!m->l2.ways)
 		return;
 	for (uint64_t s = 0; s <= m->l2.mask; s++) {
-		struct pg_l2_entry *e = pg_l2_slot(pg_sets_block(&m->l2, s), m->l2.ways, 0);
+		struct pg_l2_entry *e =
+			pg_l2_slot(pg_l2_block(&m->l2, m->l2.ways, s), m->l2.ways, 0);
 
 		for (unsigned i = 0; i < m->l2.ways; i++)
 			if (e[i].pfn == f.v)
@@ -261,7 +264,7 @@ struct pg_shootdown *pg_mmu_shootdown(struct pg_mmu *m)
 static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t s,
 	uint16_t asid, uint64_t start, uint64_t end)
 {
-	uint8_t *block = pg_sets_block(&l->sets, s);
+	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, s);
 	bool any = false;
 
 	for (unsigned i = 0; i < l->sets.ways; i++) {
@@ -279,7 +282,7 @@ static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l,
 static void l2_invalidate_set(
 	struct pg_mmu *m, uint64_t s, uint16_t asid, uint64_t start, uint64_t end)
 {
-	uint8_t *block = pg_sets_block(&m->l2, s);
+	uint8_t *block = pg_l2_block(&m->l2, m->l2.ways, s);
 
 	for (unsigned i = 0; i < m->l2.ways; i++) {
 		const struct pg_l2_entry *e = pg_l2_slot(block, m->l2.ways, i);

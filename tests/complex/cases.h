@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/complex/cases.h: random instructions of one class each, with registers and memory that make them interesting: near
- * page boundaries, faulting, overlapping.
+ * tests/complex/cases.h: random instructions of one class each, with registers and memory that make
+ * them interesting: near page boundaries, faulting, overlapping.
  */
 #ifndef TESTS_COMPLEX_CASES_H
 #define TESTS_COMPLEX_CASES_H
@@ -21,8 +21,10 @@ struct case_class {
 	const char *name;
 	case_maker make;
 	unsigned rounds;
+	bool (*comparable)(void); /* NULL: on every host */
 	bool fault_page; /* microcode probes some byte of the page that faults: compare the page */
-	bool unsteady;   /* the processor's idea of what is in use changes when Linux switches: try again */
+	bool unsteady;   /* the processor's idea of what is in use changes when Linux switches: try
+			    again */
 };
 
 extern const struct case_class case_classes[];

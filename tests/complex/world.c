@@ -20,7 +20,8 @@
 #define CODE_OFFSET WORLD_BYTES
 #define SHARED_BYTES (WORLD_BYTES + PG_PAGE_SIZE)
 #define POISON 0xcc
-#define USER_FLAGS ((uint64_t)0x245fd5) /* CF PF AF ZF SF TF DF OF NT RF AC ID, and IF is always set */
+#define USER_FLAGS                                                                                 \
+	((uint64_t)0x245fd5) /* CF PF AF ZF SF TF DF OF NT RF AC ID, and IF is always set */
 
 static void die(const char *what)
 {
@@ -28,10 +29,11 @@ static void die(const char *what)
 	exit(2);
 }
 
-static const int page_prot[WORLD_PAGES] = {
-	0, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ, PROT_READ | PROT_WRITE, 0,
-	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
-	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, 0};
+static const int page_prot[WORLD_PAGES] = {0, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
+	PROT_READ | PROT_WRITE, PROT_READ, PROT_READ | PROT_WRITE, 0, PROT_READ | PROT_WRITE,
+	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
+	PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
+	PROT_READ | PROT_WRITE, 0};
 
 uint64_t world_random(struct world *w)
 {
@@ -114,7 +116,8 @@ static void count(void *ctx, uint64_t loads, uint64_t stores, uint64_t hits)
 	w->counts.lookups += hits;
 }
 
-static int resolve(void *ctx, pg_va a, unsigned n, bool read, bool write, struct pg_fragment frag[2], unsigned *frags)
+static int resolve(void *ctx, pg_va a, unsigned n, bool read, bool write,
+	struct pg_fragment frag[2], unsigned *frags)
 {
 	struct world *w = ctx;
 	(void)read;
@@ -133,7 +136,8 @@ static int resolve(void *ctx, pg_va a, unsigned n, bool read, bool write, struct
 			w->fault_va = at;
 			return -EFAULT;
 		}
-		frag[*frags] = (struct pg_fragment){our_byte(w, at), (unsigned)(room < left ? room : left)};
+		frag[*frags] = (struct pg_fragment){
+			our_byte(w, at), (unsigned)(room < left ? room : left)};
 		at += frag[(*frags)++].n;
 	}
 	if (w->mend_one_in && world_pick(w, w->mend_one_in) == 0) {
@@ -151,8 +155,8 @@ void world_reset_counts(struct world *w, unsigned sets, unsigned ways)
 	memset(w->tlb.vpn, 0xff, sizeof(w->tlb.vpn));
 }
 
-struct outcome world_run_complex(struct world *w, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops,
-	struct pg_cpu_regs *regs)
+struct outcome world_run_complex(struct world *w, const ZydisDecodedInstruction *insn,
+	const ZydisDecodedOperand *ops, struct pg_cpu_regs *regs)
 {
 	struct outcome out = {.fault_va = 0};
 	do
@@ -204,8 +208,8 @@ static void child_main(int fd)
 			    (off_t)(i * PG_PAGE_SIZE)) != at)
 			die("mmap");
 	}
-	if (mmap((void *)WORLD_CODE, PG_PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
-		    CODE_OFFSET) != (void *)WORLD_CODE)
+	if (mmap((void *)WORLD_CODE, PG_PAGE_SIZE, PROT_READ | PROT_EXEC,
+		    MAP_SHARED | MAP_FIXED_NOREPLACE, fd, CODE_OFFSET) != (void *)WORLD_CODE)
 		die("mmap");
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 		die("ptrace");
@@ -222,8 +226,8 @@ static void wait_stop(struct world *w, int *sig)
 }
 
 /*
- * While the SSE component is in its initial state, which includes MXCSR, Linux may hand out an older MXCSR: XSAVES
- * does not write it then.
+ * While the SSE component is in its initial state, which includes MXCSR, Linux may hand out an
+ * older MXCSR: XSAVES does not write it then.
  */
 static void read_xstate(struct world *w, struct pg_xsave *x)
 {
@@ -240,7 +244,8 @@ void world_open(struct world *w, uint64_t seed)
 {
 	memset(w, 0, sizeof(*w));
 	w->random = seed | 1;
-	w->port = (struct pg_access_port){.ctx = w, .resolve = resolve, .count = count, .stable = stable};
+	w->port = (struct pg_access_port){
+		.ctx = w, .resolve = resolve, .count = count, .stable = stable};
 	w->host_has_avx = pg_cpu_guest_xcr0() & 4;
 	world_reset_counts(w, 4, 4);
 	int fd = memfd_create("world", MFD_CLOEXEC);
@@ -307,8 +312,8 @@ static void to_user(const struct pg_cpu_regs *r, struct user_regs_struct *u)
 
 static void from_user(const struct user_regs_struct *u, struct pg_cpu_regs *r)
 {
-	const uint64_t g[PG_GPRS] = {u->rax, u->rcx, u->rdx, u->rbx, u->rsp, u->rbp, u->rsi, u->rdi, u->r8, u->r9, u->r10,
-		u->r11, u->r12, u->r13, u->r14, u->r15};
+	const uint64_t g[PG_GPRS] = {u->rax, u->rcx, u->rdx, u->rbx, u->rsp, u->rbp, u->rsi, u->rdi,
+		u->r8, u->r9, u->r10, u->r11, u->r12, u->r13, u->r14, u->r15};
 	memcpy(r->gpr, g, sizeof(g));
 	r->rip = u->rip;
 	r->rflags = u->eflags & (USER_FLAGS | 0x202);
@@ -344,7 +349,8 @@ static struct outcome outcome_of(int sig, const siginfo_t *si)
 	return out;
 }
 
-struct outcome world_run_native(struct world *w, const uint8_t *bytes, size_t n, struct pg_cpu_regs *regs)
+struct outcome world_run_native(
+	struct world *w, const uint8_t *bytes, size_t n, struct pg_cpu_regs *regs)
 {
 	struct user_regs_struct u;
 	uint8_t *code = w->shared + CODE_OFFSET + (regs->rip - WORLD_CODE);
@@ -363,7 +369,8 @@ struct outcome world_run_native(struct world *w, const uint8_t *bytes, size_t n,
 	int sig;
 	siginfo_t si;
 	wait_stop(w, &sig);
-	if (ptrace(PTRACE_GETSIGINFO, w->child, NULL, &si) < 0 || ptrace(PTRACE_GETREGS, w->child, NULL, &u) < 0)
+	if (ptrace(PTRACE_GETSIGINFO, w->child, NULL, &si) < 0 ||
+		ptrace(PTRACE_GETREGS, w->child, NULL, &u) < 0)
 		die("PTRACE_GETSIGINFO");
 	read_xstate(w, regs->x);
 	from_user(&u, regs);

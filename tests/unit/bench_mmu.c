@@ -96,7 +96,7 @@ static void bench_lookup(const char *what, const char *config, const uint32_t *t
 	struct pg_tlb_way *way;
 	struct pg_mmu *m = NULL;
 	const char *why = "";
-	double best = 1e9;
+	double best = 1e9, best_chained = 1e9;
 	uint64_t sum = 0;
 
 	need(pg_mmu_config_parse(config, &c, &why) == 0, why);
@@ -119,6 +119,17 @@ static void bench_lookup(const char *what, const char *config, const uint32_t *t
 			}
 		ns = (now_ns() - t0) / (N / n * n);
 		best = ns < best ? ns : best;
+		/* The next address depends on the host address found: how long one takes. */
+		t0 = now_ns();
+		for (unsigned done = 0; done < N; done += n)
+			for (unsigned i = 0; i < n; i++) {
+				pg_va next = pg_va_of((pg_vpn){trace[i]});
+
+				next.v += way->host >> 63;
+				pg_mmu_lookup(m, next, access, &way);
+			}
+		ns = (now_ns() - t0) / (N / n * n);
+		best_chained = ns < best_chained ? ns : best_chained;
 		pg_mmu_stats(m, &b);
 	}
 	{
@@ -127,9 +138,10 @@ static void bench_lookup(const char *what, const char *config, const uint32_t *t
 		double l1 = (double)(b.misses[0] + b.misses[1] - a.misses[0] - a.misses[1]);
 		double walks = (double)(b.walks - a.walks);
 
-		printf("lookup  %-18s %-20s %6.2f ns  %6.1f M/s   L1 %5.1f%%  L2 %5.1f%%  walk "
+		printf("lookup  %-18s %-20s %6.2f ns  chained %6.2f ns  %6.1f M/s   L1 %5.1f%%  L2 "
+		       "%5.1f%%  walk "
 		       "%5.1f%%%s\n",
-			what, config, best, 1e3 / best, 100 * (all - l1) / all,
+			what, config, best, best_chained, 1e3 / best, 100 * (all - l1) / all,
 			100 * (l1 - walks) / all, 100 * walks / all, sum ? "" : " ");
 	}
 	pg_mmu_destroy(m);
