@@ -23,7 +23,7 @@ INSN_ROUNDS  ?= 1000000
 .PHONY: all deps build-deps configure run check bench install format tidy fuzz insn-long clean help
 
 all: build-deps configure
-	@$(NINJA) -C $(BUILD)
+	@$(NINJA) -C $(BUILD) pagoda
 
 deps:
 	@tools/deps.sh build test bench

@@ -17,7 +17,7 @@ import sys
 TAP = re.compile(r"^(not ok|ok)\b(.*)$", re.M)
 CMOCKA = re.compile(r"^\[\s+(OK|FAILED)\s+\] (\w+)\s*$", re.M)
 CMOCKA_ERROR = re.compile(r"^\[\s+FAILED\s+\] ([A-Za-z_]\w*)\s*$", re.M)
-CLOSING = re.compile(r"^(\d+) passed, (\d+) failed\s*$", re.M)
+CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.M)
 FINE = ("OK", "SKIP", "EXPECTEDFAIL")
 
 
@@ -33,9 +33,8 @@ def cases(entry):
         passed = sum(1 for word, _ in tap if word == "ok") - skipped
         failed = len(tap) - passed - skipped
     elif CLOSING.search(text):
-        passed = sum(int(p) for p, _ in CLOSING.findall(text))
-        failed = sum(int(f) for _, f in CLOSING.findall(text))
-        skipped = 0
+        passed, failed, skipped = (sum(int(n or 0) for n in column)
+                                   for column in zip(*CLOSING.findall(text)))
     elif CMOCKA.search(text):
         passed = sum(1 for word, _ in CMOCKA.findall(text) if word == "OK")
         failed = len(set(CMOCKA_ERROR.findall(text)))
