@@ -33,11 +33,6 @@ struct state_buffer {
 	_Alignas(64) uint8_t bytes[IMAGE_END];
 };
 
-static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDecodedOperand *mem)
-{
-	return r == PG_COMPLEX_GP ? pg_operand_fault(mem) : r;
-}
-
 /*
  * Executes `instruction` on buf with the guest's state loaded, eax = rfbm & all. The state it
  * leaves goes to x if `keep`, by XSAVE: XSTATE_BV is then what the processor says is in use.
@@ -184,7 +179,7 @@ static enum pg_complex_result check_wrap(
 		if (r == PG_COMPLEX_DONE)
 			r = complex_resolve(op, (pg_va){base}, n - first, !write, write, &acc);
 	} while (r == PG_COMPLEX_AGAIN);
-	return r == PG_COMPLEX_DONE ? PG_COMPLEX_UNSUPPORTED : as_operand(r, mem);
+	return r == PG_COMPLEX_DONE ? PG_COMPLEX_UNSUPPORTED : complex_as_operand(r, mem);
 }
 
 /* #GP for an operand that is not canonical or not aligned. */
@@ -255,7 +250,7 @@ enum pg_complex_result complex_state_save(struct complex_op *op)
 	if (r == PG_COMPLEX_FAULT)
 		probe_second_page(op, (pg_va){a.v + area.start}, area.end - area.start, reads);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return complex_as_operand(r, mem);
 	complex_copy_out(&acc, buf.bytes + area.start);
 	image_normalise(op->regs->x);
 	host_execute(m, false, op->regs->x, &buf, (uint32_t)rfbm);
@@ -302,7 +297,7 @@ enum pg_complex_result complex_state_restore(struct complex_op *op)
 	r = complex_load(
 		op, (pg_va){a.v + area.start}, buf.bytes + area.start, area.end - area.start);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return complex_as_operand(r, mem);
 	if (is_fx(m) ? !mxcsr_is_valid(&buf) : !header_is_valid(&buf, rfbm))
 		return PG_COMPLEX_GP;
 	image_normalise(op->regs->x);
@@ -334,7 +329,7 @@ static enum pg_complex_result resolve_x87(struct complex_op *op, const ZydisDeco
 	do
 		r = complex_resolve(op, a, n, !write, write, acc);
 	while (r == PG_COMPLEX_AGAIN);
-	return as_operand(r == PG_COMPLEX_DONE && cut ? PG_COMPLEX_GP : r, mem);
+	return complex_as_operand(r == PG_COMPLEX_DONE && cut ? PG_COMPLEX_GP : r, mem);
 }
 
 enum pg_complex_result complex_x87_save(struct complex_op *op)

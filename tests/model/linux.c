@@ -290,9 +290,10 @@ static void some_range(struct run *t, uint64_t *a, uint64_t *len)
 	} else if (r.start.v >= BASE + *len) {
 		*a = r.start.v - *len;
 	}
+	if (*a == BASE + PAGES * PAGE)
+		*a -= PAGE;
 	if (*a + *len > BASE + PAGES * PAGE)
 		*len = BASE + PAGES * PAGE - *a;
-	*len += *len == 0 ? PAGE : 0;
 }
 
 static void do_map(struct run *t, uint64_t a, uint64_t len)
@@ -337,9 +338,11 @@ static void do_map(struct run *t, uint64_t a, uint64_t len)
 		differ(t, "result", (uint64_t)-err, p == MAP_FAILED ? (uint64_t)errno : 0);
 }
 
+/* The library chooses where to move; the kernel is told to go there too. */
 static void do_remap(struct run *t, uint64_t a, uint64_t len)
 {
 	uint64_t to = (1 + below(t, 14)) * PAGE;
+	bool move = chance(t, 60);
 	struct pg_region r;
 	pg_va result;
 	void *p;
@@ -348,11 +351,15 @@ static void do_remap(struct run *t, uint64_t a, uint64_t len)
 	if (!pg_space_find(t->s, (pg_va){a}, false, &r) || a + len > r.end.v ||
 		a + to > BASE + PAGES * PAGE)
 		return;
-	snprintf(t->did, sizeof t->did, "remap %#llx %llu to %llu pages",
+	snprintf(t->did, sizeof t->did, "remap %#llx %llu to %llu pages%s",
 		(unsigned long long)(a - BASE) >> 12, (unsigned long long)len >> 12,
-		(unsigned long long)to >> 12);
-	p = mremap((void *)(uintptr_t)a, len, to, 0);
-	err = pg_space_remap(t->s, (pg_va){a}, len, to, false, &result);
+		(unsigned long long)to >> 12, move ? ", may move" : "");
+	err = pg_space_remap(t->s, (pg_va){a}, len, to, move, &result);
+	if (!err && result.v != a)
+		p = mremap((void *)(uintptr_t)a, len, to, MREMAP_MAYMOVE | MREMAP_FIXED,
+			(void *)(uintptr_t)result.v);
+	else
+		p = mremap((void *)(uintptr_t)a, len, to, 0);
 	if ((p == MAP_FAILED ? errno : 0) != -err)
 		differ(t, "result", (uint64_t)-err, p == MAP_FAILED ? (uint64_t)errno : 0);
 }
