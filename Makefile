@@ -60,8 +60,8 @@ format:
 tidy: deps configure
 	@tools/tidy.sh $(BUILD)
 
-fuzz: deps configure
-	@$(NINJA) -C $(BUILD)
+fuzz: configure
+	@tools/deps.sh build fuzz
 	@tools/long.sh fuzz $(BUILD) $(FUZZ_SECONDS)
 
 insn-long: deps configure
