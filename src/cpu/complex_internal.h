@@ -70,6 +70,13 @@ uint64_t complex_segment_base(const struct pg_cpu_regs *regs, ZydisRegister segm
 /* Writes a register's own bits and keeps the others, of 32-bit registers too. */
 void complex_gpr_merge(struct pg_cpu_regs *regs, ZydisRegister r, uint64_t v);
 
+/* The result of an access through mem: the fault of a non-canonical address is the one that this operand raises. */
+static inline enum pg_complex_result complex_as_operand(
+	enum pg_complex_result r, const ZydisDecodedOperand *mem)
+{
+	return r == PG_COMPLEX_GP ? pg_operand_fault(mem) : r;
+}
+
 /* Does our CPUID offer this instruction? */
 bool complex_is_offered(ZydisMnemonic m);
 

@@ -10,11 +10,6 @@
 
 /* The result of an access through mem, with the fault of a non-canonical address as that operand
  * raises it. */
-static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDecodedOperand *mem)
-{
-	return r == PG_COMPLEX_GP ? pg_operand_fault(mem) : r;
-}
-
 static enum pg_complex_result as_stack(enum pg_complex_result r)
 {
 	return r == PG_COMPLEX_GP ? PG_COMPLEX_SS : r;
@@ -59,7 +54,7 @@ enum pg_complex_result complex_bit_string(struct complex_op *op)
 		r = complex_resolve(op, (pg_va){ea + base}, size, true, writes, &acc);
 	while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return complex_as_operand(r, mem);
 
 	uint8_t *byte = byte_of(&acc, bit / 8);
 	uint8_t mask = (uint8_t)(1u << (bit % 8)), old;
@@ -106,7 +101,7 @@ enum pg_complex_result complex_cmpxchg8b(struct complex_op *op)
 		r = complex_resolve(op, complex_address(op, mem), 8, true, true, &acc);
 	while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return complex_as_operand(r, mem);
 
 	uint64_t expected = low32(gpr[PG_RAX]) | gpr[PG_RDX] << 32;
 	uint64_t wanted = low32(gpr[PG_RBX]) | gpr[PG_RCX] << 32;
@@ -150,7 +145,7 @@ enum pg_complex_result complex_cmpxchg16b(struct complex_op *op)
 		r = complex_resolve(op, a, 16, true, true, &acc);
 	while (r == PG_COMPLEX_AGAIN);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return complex_as_operand(r, mem);
 
 	uint64_t low = gpr[PG_RAX], high = gpr[PG_RDX];
 	bool equal;
@@ -305,7 +300,7 @@ enum pg_complex_result complex_movdir64b(struct complex_op *op)
 	uint8_t line[64];
 	enum pg_complex_result r;
 	do {
-		r = as_operand(
+		r = complex_as_operand(
 			complex_resolve(op, complex_address(op, mem), 64, true, false, &src), mem);
 		if (r == PG_COMPLEX_DONE)
 			r = to.v & 63 ? PG_COMPLEX_GP
@@ -330,7 +325,7 @@ enum pg_complex_result complex_cache_line(struct complex_op *op)
 	uint8_t byte;
 	if (op->insn->mnemonic == ZYDIS_MNEMONIC_CLDEMOTE)
 		return PG_COMPLEX_DONE;
-	return as_operand(complex_load(op, complex_address(op, mem), &byte, 1), mem);
+	return complex_as_operand(complex_load(op, complex_address(op, mem), &byte, 1), mem);
 }
 
 /* The entry to C has serialised nothing; cpuid does, on every x86-64. */

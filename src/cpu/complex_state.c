@@ -33,11 +33,6 @@ struct state_buffer {
 	_Alignas(64) uint8_t bytes[IMAGE_END];
 };
 
-static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDecodedOperand *mem)
-{
-	return r == PG_COMPLEX_GP ? pg_operand_fault(mem) : r;
-}
-
 /*
  * Executes `instruction` on buf with the guest's state loaded, eax = rfbm & all. The state it
  * leaves goes to x if `keep`, by XSAVE: XSTATE_BV is then what the processor says is in use.
@@ -164,6 +159,29 @@ static uint64_t requested(const struct complex_op *op)
 	return edx_eax & pg_cpu_guest_xcr0();
 }
 
+/*
+ * An area of n bytes that runs over 4 GiB under an address-size prefix goes on at offset 0 of the segment, as the processor
+ * reaches it piece by piece. There is nothing mapped there but with a base in fs or gs, which is not done: DONE when it does not
+ * wrap, else how it ends.
+ */
+static enum pg_complex_result check_wrap(
+	struct complex_op *op, const ZydisDecodedOperand *mem, unsigned n, bool write)
+{
+	uint64_t base = complex_segment_base(op->regs, mem->mem.segment);
+	uint64_t ea = complex_address(op, mem).v - base;
+	if (op->insn->address_width != 32 || ea + n <= (uint64_t)1 << 32)
+		return PG_COMPLEX_DONE;
+	unsigned first = (unsigned)(((uint64_t)1 << 32) - ea);
+	struct complex_access acc;
+	enum pg_complex_result r;
+	do {
+		r = complex_resolve(op, (pg_va){base + ea}, first, !write, write, &acc);
+		if (r == PG_COMPLEX_DONE)
+			r = complex_resolve(op, (pg_va){base}, n - first, !write, write, &acc);
+	} while (r == PG_COMPLEX_AGAIN);
+	return r == PG_COMPLEX_DONE ? PG_COMPLEX_UNSUPPORTED : complex_as_operand(r, mem);
+}
+
 /* #GP for an operand that is not canonical or not aligned. */
 static enum pg_complex_result check_operand(
 	const ZydisDecodedOperand *mem, pg_va a, unsigned n, unsigned align)
@@ -190,6 +208,25 @@ static struct area area_of(ZydisMnemonic m, uint64_t rfbm)
 		rfbm ? 0 : IMAGE_XSTATE_BV, rfbm & IMAGE_YMM ? IMAGE_END : XSAVE_HEADER_END};
 }
 
+/*
+ * The processor probes the end of an area that it will write before its beginning: where both pages refuse, the fault is
+ * the second one's. Called when the first has refused; leaves the port with the fault to be told.
+ */
+static void probe_second_page(struct complex_op *op, pg_va a, unsigned n, bool reads)
+{
+	uint64_t second = pg_align_up(a.v + 1, PG_PAGE_SIZE);
+	struct complex_access acc;
+	if (second >= a.v + n)
+		return;
+	enum pg_complex_result r;
+	do
+		r = complex_resolve(
+			op, (pg_va){second}, (unsigned)(a.v + n - second), reads, true, &acc);
+	while (r == PG_COMPLEX_AGAIN);
+	if (r == PG_COMPLEX_DONE) /* no: then it is the first one's, again */
+		(void)complex_resolve(op, a, n, reads, true, &acc);
+}
+
 enum pg_complex_result complex_state_save(struct complex_op *op)
 {
 	ZydisMnemonic m = op->insn->mnemonic;
@@ -202,14 +239,18 @@ enum pg_complex_result complex_state_save(struct complex_op *op)
 	struct state_buffer buf;
 
 	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
+	if (r == PG_COMPLEX_DONE)
+		r = check_wrap(op, mem, area.end, true);
 	if (r != PG_COMPLEX_DONE)
 		return r;
 	do
 		r = complex_resolve(
 			op, (pg_va){a.v + area.start}, area.end - area.start, reads, true, &acc);
 	while (r == PG_COMPLEX_AGAIN);
+	if (r == PG_COMPLEX_FAULT)
+		probe_second_page(op, (pg_va){a.v + area.start}, area.end - area.start, reads);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return complex_as_operand(r, mem);
 	complex_copy_out(&acc, buf.bytes + area.start);
 	image_normalise(op->regs->x);
 	host_execute(m, false, op->regs->x, &buf, (uint32_t)rfbm);
@@ -249,12 +290,14 @@ enum pg_complex_result complex_state_restore(struct complex_op *op)
 	struct state_buffer buf;
 
 	enum pg_complex_result r = check_operand(mem, a, area.end, is_fx(m) ? 16 : 64);
+	if (r == PG_COMPLEX_DONE)
+		r = check_wrap(op, mem, area.end, false);
 	if (r != PG_COMPLEX_DONE)
 		return r;
 	r = complex_load(
 		op, (pg_va){a.v + area.start}, buf.bytes + area.start, area.end - area.start);
 	if (r != PG_COMPLEX_DONE)
-		return as_operand(r, mem);
+		return complex_as_operand(r, mem);
 	if (is_fx(m) ? !mxcsr_is_valid(&buf) : !header_is_valid(&buf, rfbm))
 		return PG_COMPLEX_GP;
 	image_normalise(op->regs->x);
@@ -278,13 +321,15 @@ static enum pg_complex_result resolve_x87(struct complex_op *op, const ZydisDeco
 	pg_va a = complex_address(op, mem);
 	bool cut = pg_va_is_canonical(a, op->insn->operand_width == 16 ? 2 : 4) &&
 		   !pg_va_is_canonical(a, n);
-	enum pg_complex_result r;
+	enum pg_complex_result r = check_wrap(op, mem, n, write);
+	if (r != PG_COMPLEX_DONE)
+		return r;
 	if (cut)
 		n = (unsigned)(((uint64_t)1 << 47) - a.v);
 	do
 		r = complex_resolve(op, a, n, !write, write, acc);
 	while (r == PG_COMPLEX_AGAIN);
-	return as_operand(r == PG_COMPLEX_DONE && cut ? PG_COMPLEX_GP : r, mem);
+	return complex_as_operand(r == PG_COMPLEX_DONE && cut ? PG_COMPLEX_GP : r, mem);
 }
 
 enum pg_complex_result complex_x87_save(struct complex_op *op)

@@ -29,11 +29,6 @@
 #define DUMMY_CR0 0x80050033u
 #define DUMMY_TSS 0x40u
 
-static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDecodedOperand *mem)
-{
-	return r == PG_COMPLEX_GP ? pg_operand_fault(mem) : r;
-}
-
 static uint16_t selector_of(ZydisRegister segment)
 {
 	if (segment == ZYDIS_REGISTER_CS)
@@ -78,7 +73,8 @@ enum pg_complex_result complex_segment_move(struct complex_op *op)
 	uint16_t selector;
 	if (to->type == ZYDIS_OPERAND_TYPE_MEMORY) {
 		selector = selector_of(from->reg.value);
-		return as_operand(complex_store(op, complex_address(op, to), &selector, 2), to);
+		return complex_as_operand(
+			complex_store(op, complex_address(op, to), &selector, 2), to);
 	}
 	if (from->type == ZYDIS_OPERAND_TYPE_REGISTER && from->reg.value >= ZYDIS_REGISTER_ES &&
 		from->reg.value <= ZYDIS_REGISTER_GS) {
@@ -91,7 +87,7 @@ enum pg_complex_result complex_segment_move(struct complex_op *op)
 		enum pg_complex_result r =
 			complex_load(op, complex_address(op, from), &selector, 2);
 		if (r != PG_COMPLEX_DONE)
-			return as_operand(r, from);
+			return complex_as_operand(r, from);
 	} else {
 		selector = (uint16_t)pg_gpr_get(op->regs, from->reg.value);
 	}
@@ -139,7 +135,7 @@ static enum pg_complex_result load_far_pointer(
 		ea = (uint32_t)ea;
 	if (r == PG_COMPLEX_DONE)
 		r = complex_load(op, (pg_va){base + ea}, selector, 2);
-	return as_operand(r, mem);
+	return complex_as_operand(r, mem);
 }
 
 /* lss, lfs, lgs: a pointer and its selector from memory. */
@@ -173,7 +169,7 @@ enum pg_complex_result complex_descriptor_query(struct complex_op *op)
 	if (from->type == ZYDIS_OPERAND_TYPE_MEMORY) {
 		enum pg_complex_result r = complex_load(op, complex_address(op, from), &word, 2);
 		if (r != PG_COMPLEX_DONE)
-			return as_operand(r, from);
+			return complex_as_operand(r, from);
 	} else {
 		word = (uint16_t)pg_gpr_get(op->regs, from->reg.value);
 	}
@@ -240,7 +236,7 @@ enum pg_complex_result complex_table_store(struct complex_op *op)
 		__builtin_memcpy(bytes + 2, &v, 8);
 	else
 		__builtin_memcpy(bytes, &v, 2);
-	return as_operand(complex_store(op, complex_address(op, to), bytes, n), to);
+	return complex_as_operand(complex_store(op, complex_address(op, to), bytes, n), to);
 }
 
 /* Far transfers within 64-bit user code; a 32-bit code segment is not modelled. */

@@ -23,11 +23,6 @@ static unsigned vector_number(ZydisRegister r)
 	return (unsigned)(r - ZYDIS_REGISTER_XMM0);
 }
 
-static enum pg_complex_result as_operand(enum pg_complex_result r, const ZydisDecodedOperand *mem)
-{
-	return r == PG_COMPLEX_GP ? pg_operand_fault(mem) : r;
-}
-
 /* The shapes of the eight gathers: bytes of an index and of an element. */
 static void gather_shape(ZydisMnemonic m, unsigned *index_size, unsigned *size)
 {
@@ -104,7 +99,7 @@ enum pg_complex_result complex_gather(struct complex_op *op)
 		if (!mask[i * size])
 			continue;
 		pg_va a = element_address(op, mem, index + i * index_size, index_size);
-		r = as_operand(complex_load(op, a, result + i * size, size), mem);
+		r = complex_as_operand(complex_load(op, a, result + i * size, size), mem);
 		if (r == PG_COMPLEX_DONE) {
 			memset(mask + i * size, 0, size);
 			progress = true;
@@ -180,14 +175,14 @@ enum pg_complex_result complex_masked_move(struct complex_op *op)
 	pg_va a = complex_address(op, mem);
 	if (stores) {
 		image_get_ymm(op->regs->x, vector_number(op->ops[2].reg.value), data);
-		return as_operand(store_enabled(op, a, data, enabled, vector, false), mem);
+		return complex_as_operand(store_enabled(op, a, data, enabled, vector, false), mem);
 	}
 	unsigned low, high;
 	if (enabled_span(enabled, vector, &low, &high)) {
 		enum pg_complex_result r =
 			complex_load(op, (pg_va){a.v + low}, data + low, high - low);
 		if (r != PG_COMPLEX_DONE)
-			return as_operand(r, mem);
+			return complex_as_operand(r, mem);
 	}
 	for (unsigned i = 0; i < vector; i++)
 		if (!enabled[i])
@@ -207,7 +202,8 @@ enum pg_complex_result complex_maskmovdqu(struct complex_op *op)
 	image_get_ymm(op->regs->x, vector_number(op->ops[1].reg.value), mask);
 	for (unsigned i = 0; i < 16; i++)
 		mask[i] >>= 7;
-	return as_operand(store_enabled(op, complex_address(op, mem), data, mask, 16, true), mem);
+	return complex_as_operand(
+		store_enabled(op, complex_address(op, mem), data, mask, 16, true), mem);
 }
 
 enum pg_complex_result complex_maskmovq(struct complex_op *op)
@@ -222,5 +218,6 @@ enum pg_complex_result complex_maskmovq(struct complex_op *op)
 	for (unsigned i = 0; i < 8; i++)
 		mask[i] >>= 7;
 	image_enter_mmx(op->regs->x); /* before a fault, too */
-	return as_operand(store_enabled(op, complex_address(op, mem), data, mask, 8, true), mem);
+	return complex_as_operand(
+		store_enabled(op, complex_address(op, mem), data, mask, 8, true), mem);
 }

@@ -37,6 +37,13 @@
 #define SB H_R14 /* index of the set, then host address of the frame */
 #define SC H_R15 /* data of an operand that is itself stolen; guest rax inside a flags-live check */
 
+/*
+ * Cold code calls a quick stub like this, with rsp already on the host's stack:
+ *     call stub; mov rsp, gs:[guest rsp]; jmp resume; .long record
+ * so that the way back is an ordinary return, which the host predicts. PG_COLD_ID: from the return address to the record.
+ */
+#define PG_COLD_ID 14
+
 #define PG_BLOCK_INSNS 32 /* a fetch run, and so a block, is at most this long */
 #define PG_JUMP_ENTRIES 65536
 
@@ -61,6 +68,7 @@ struct pg_cpu {
 	struct pg_cpu_regs regs;
 	/* Read and written by translated code through GS. */
 	uint64_t host_sp;    /* of run(), while guest code runs */
+	uint64_t quick_sp;   /* host_sp - 8, so that a call of a stub aligns it */
 	uint64_t host_flags; /* EFLAGS when code was left, or to enter with */
 	uint64_t scratch[3]; /* SA, SB, SC when code was left, or to enter with */
 	uint64_t target;     /* host address to enter at, or to resume at */
@@ -290,7 +298,7 @@ static inline struct pg_segment *pg_segment_at(struct pg_engine *e, uint32_t i)
 /* stubs.c: emits the fixed code at the start of the cache. */
 void pg_stubs_make(struct pg_engine *e);
 
-/* slow.c, called from stubs with only general registers saved: 0 resumes at c->target. */
+/* slow.c, called from stubs with only general registers saved: 0 goes on, 1 leaves with c->site set. */
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site);
 int pg_slow_fetch(struct pg_cpu *c, uint32_t block);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);

@@ -218,6 +218,12 @@ static inline uint8_t *e_jcc(struct pg_emit *e, unsigned cc, const uint8_t *targ
 	return at;
 }
 
+static inline void e_call(struct pg_emit *e, const uint8_t *target)
+{
+	e8(e, 0xe8);
+	e32(e, (uint32_t)(target - (e->p + 4)));
+}
+
 /* Lets the rel32 at `at` point to target. */
 static inline void e_patch(uint8_t *at, const uint8_t *target)
 {

@@ -12,6 +12,7 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site_id)
 {
 	struct pg_site *s = pg_site_at(c->engine, site_id);
 	c->looked = 0;
+	c->site = site_id;
 	if ((ea & PG_PAGE_MASK) + s->size > PG_PAGE_SIZE || ea >> 47 != 0)
 		return 1;
 	struct pg_tlb_way *way;
@@ -25,7 +26,6 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site_id)
 	}
 	c->scratch[0] = ea & PG_PAGE_MASK;
 	c->scratch[1] = way->host;
-	c->target = (uint64_t)(uintptr_t)s->resume;
 	if (__builtin_expect(c->interrupt, 0))
 		pg_mmu_poke(c->mmu);
 	return 0;
@@ -35,6 +35,7 @@ int pg_slow_fetch(struct pg_cpu *c, uint32_t block)
 {
 	struct pg_block *b = pg_block_at(c->engine, block);
 	c->looked = 0;
+	c->site = block;
 	if (c->interrupt || b->fetches != 1 || !c->mmu)
 		return 1;
 	struct pg_tlb_way *way;
@@ -43,7 +44,6 @@ int pg_slow_fetch(struct pg_cpu *c, uint32_t block)
 		c->looked = (uint8_t)(1 + r);
 		return 1;
 	}
-	c->target = (uint64_t)(uintptr_t)b->fetched;
 	if (__builtin_expect(c->interrupt, 0))
 		pg_mmu_poke(c->mmu);
 	return 0;

@@ -7,7 +7,7 @@
  *
  * Two ways out of translated code:
  *   quick   saves the nine registers that a C function may change, calls a function of slow.c that was
- *           compiled without vector registers, and goes on at c->target;
+ *           compiled without vector registers, and goes on;
  *   leave   saves all general registers, EFLAGS and the vector state, and returns from `enter` to run.c.
  */
 #include "cpu/cpu.h"
@@ -21,28 +21,35 @@ static void emit_leave(struct pg_engine *e, enum pg_leave why)
 	e_jmp(&e->emit, e->stub_leave);
 }
 
-/* mov reg64, gs:[disp] with reg = rsp */
-static void emit_quick_call(struct pg_engine *e, const void *fn, bool with_sa)
+enum quick_args { ARGS_ACCESS, ARGS_FETCH, ARGS_INDIRECT };
+
+/* Saves what C may change, calls fn, restores it; the flags tell whether fn returned 0. */
+static void emit_quick_call(struct pg_engine *e, const void *fn, enum quick_args args)
 {
 	struct pg_emit *m = &e->emit;
 	for (unsigned i = 0; i < sizeof(caller_saved); i++)
 		e_gs_store(m, caller_saved[i], ST_GPR(caller_saved[i]));
-	e_gs_store(m, H_RSP, ST_GPR(H_RSP));
-	e_gs_load(m, H_RSP, ST(host_sp));
 	e_gs_load(m, H_RDI, ST(self));
-	if (with_sa) {
+	switch (args) {
+	case ARGS_ACCESS: /* SA, the record behind the call */
+		e_op_mem(m, 0x8b, H_RDX, H_RSP, H_NONE, 1, 0);
+		e_op_mem32(m, 0x8b, H_RDX, H_RDX, H_NONE, 1, PG_COLD_ID);
 		e_mov_rr(m, H_RSI, SA);
-		e8(m, 0x65); /* mov edx, gs:[site] */
-		e_op_mem32(m, 0x8b, H_RDX, H_NONE, H_NONE, 1, ST(site));
-	} else {
-		e8(m, 0x65); /* mov esi, gs:[site] */
-		e_op_mem32(m, 0x8b, H_RSI, H_NONE, H_NONE, 1, ST(site));
+		break;
+	case ARGS_FETCH:
+		e_op_mem(m, 0x8b, H_RSI, H_RSP, H_NONE, 1, 0);
+		e_op_mem32(m, 0x8b, H_RSI, H_RSI, H_NONE, 1, PG_COLD_ID);
+		break;
+	case ARGS_INDIRECT: /* jumped to, on the guest's stack */
+		e_gs_store(m, H_RSP, ST_GPR(H_RSP));
+		e_gs_load(m, H_RSP, ST(host_sp));
+		e_mov_rr(m, H_RSI, SA);
+		break;
 	}
 	e_mov_imm(m, H_RAX, (uint64_t)(uintptr_t)fn);
 	ebytes(m, (const uint8_t[]){0xff, 0xd0, 0x85, 0xc0}, 4); /* call rax; test eax, eax */
 	for (unsigned i = 0; i < sizeof(caller_saved); i++)
 		e_gs_load(m, caller_saved[i], ST_GPR(caller_saved[i]));
-	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
 }
 
 /* jmp gs:[target] */
@@ -96,6 +103,8 @@ static void make_enter(struct pg_engine *e)
 		10);                                             /* push rbx rbp r12 r13 r14 r15 */
 	ebytes(m, (const uint8_t[]){0x48, 0x83, 0xec, 0x08}, 4); /* sub rsp, 8 */
 	e_gs_store(m, H_RSP, ST(host_sp));
+	e_lea(m, H_RAX, H_RSP, H_NONE, 1, -8);
+	e_gs_store(m, H_RAX, ST(quick_sp));
 	e_gs_load(m, H_RCX, ST(x_addr));
 	e_mov_imm(m, H_RAX, 7);
 	ebytes(m, (const uint8_t[]){0x31, 0xd2}, 2);
@@ -120,30 +129,32 @@ void pg_stubs_make(struct pg_engine *e)
 	make_leave(e);
 	make_enter(e);
 
-	/* A failed data check: SA = address, site set. Back at c->target with SA and SB as after a hit. */
+	/* A failed data check, called from cold code: SA = address. Returns with SA and SB as after a hit. */
 	uint8_t *leave_access = m->p;
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
 	emit_leave(e, LEAVE_ACCESS);
 	e->stub_access = m->p;
-	emit_quick_call(e, (const void *)pg_slow_access, true);
+	emit_quick_call(e, (const void *)pg_slow_access, ARGS_ACCESS);
 	e_jcc(m, CC_NE, leave_access);
 	e_gs_load(m, SA, ST(scratch));
 	e_gs_load(m, SB, ST(scratch) + 8);
-	emit_jmp_target(m);
+	e8(m, 0xc3);
 
-	/* A failed fetch check: site = block. */
+	/* A failed fetch check, called from cold code. */
 	uint8_t *leave_fetch = m->p;
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
 	emit_leave(e, LEAVE_FETCH);
 	e->stub_fetch = m->p;
-	emit_quick_call(e, (const void *)pg_slow_fetch, false);
-	/* slow_fetch takes (c, block): esi is the second argument as set. */
+	emit_quick_call(e, (const void *)pg_slow_fetch, ARGS_FETCH);
 	e_jcc(m, CC_NE, leave_fetch);
-	emit_jmp_target(m);
+	e8(m, 0xc3);
 
 	/* An indirect jump whose table slot is empty or another's: SA = guest target, flags in MEM. */
 	uint8_t *leave_indirect = m->p;
 	emit_leave(e, LEAVE_INDIRECT);
 	e->stub_indirect = m->p;
-	emit_quick_call(e, (const void *)pg_slow_indirect, true);
+	emit_quick_call(e, (const void *)pg_slow_indirect, ARGS_INDIRECT);
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
 	e_jcc(m, CC_NE, leave_indirect);
 	emit_jmp_target(m);
 

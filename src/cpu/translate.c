@@ -140,10 +140,19 @@ static void emit_cold(struct pg_translator *tr)
 			else
 				e_gs_op(m, 0x2b, SA, c->disp);
 		}
-		e_gs_store_imm32(m, ST(site), c->site);
-		e_jmp(m, c->kind == COLD_ACCESS ? e->stub_access :
-				c->kind == COLD_EXIT    ? e->stub_chain :
-							  e->stub_fetch);
+		if (c->kind == COLD_EXIT) {
+			e_gs_store_imm32(m, ST(site), c->site);
+			e_jmp(m, e->stub_chain);
+			continue;
+		}
+		e_gs_store(m, H_RSP, ST_GPR(H_RSP));
+		e_gs_load(m, H_RSP, ST(quick_sp));
+		e_call(m, c->kind == COLD_ACCESS ? e->stub_access : e->stub_fetch);
+		const uint8_t *back = m->p;
+		e_gs_load(m, H_RSP, ST_GPR(H_RSP));
+		e_jmp(m, c->kind == COLD_ACCESS ? pg_site_at(e, c->site)->resume : tr->b->fetched);
+		PG_ASSERT(m->full || m->p - back == PG_COLD_ID);
+		e32(m, c->site);
 	}
 }
 

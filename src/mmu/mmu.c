@@ -33,22 +33,6 @@
 #define COLD static __attribute__((noinline, cold))
 #define NOINLINE static __attribute__((noinline))
 
-/* Shows entry e as the mirror of its set. */
-PG_INLINE void show(struct pg_mmu *m, const struct pg_level1 *l, const struct pg_l1_entry *e,
-	uint64_t set, enum pg_access access)
-{
-	struct pg_tlb_fast *f = &l->fast[set];
-
-	f->neg_read = e->image.neg_read;
-	f->neg_write = e->image.neg_write;
-	f->host = e->image.host;
-	f->code_id = e->image.code_id;
-	if (access == PG_EXEC)
-		m->poked = 0;
-	else if (UNLIKELY(m->poked))
-		f->code_id = 0;
-}
-
 static uint8_t prot_of(pg_pte e)
 {
 	if (!(e & PG_PTE_US))
@@ -103,7 +87,7 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 	e->way.dirty = (f->bits & PG_L2_DIRTY) != 0;
 	e->way.code = (f->bits & PG_L2_CODE) != 0;
 	pg_l1_settle(l, e, set);
-	show(m, l, e, set, access);
+	pg_l1_show(m, l, e, set, access);
 	return &e->way;
 }
 
@@ -184,7 +168,7 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 	}
 	e->way.dirty = 1;
 	pg_l1_settle(l, e, set);
-	show(m, l, e, set, access);
+	pg_l1_show(m, l, e, set, access);
 	copy = m->l2.ways ? pg_l2_find(pg_l2_block(&m->l2, m->l2.ways, vpn), m->l2.ways, vpn,
 				    pg_mark(vpn, m->salt), &at)
 			  : NULL;
@@ -274,7 +258,7 @@ PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l,
 	pg_set_touch(block, ways, at);
 	if (UNLIKELY(!(e->way.ready & access)))
 		return hit_not_enough(m, l, vpn, access, e, way);
-	show(m, l, e, set, access);
+	pg_l1_show(m, l, e, set, access);
 	*way = &e->way;
 	return PG_MMU_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/mmu_private.h: what struct pg_mmu is made of. Private to mmu/mmu.c, tlb.c and mmu_check.c.
+ * mmu/mmu_private.h: what struct pg_mmu is made of. Private to mmu/mmu.c, tlb.c, mmu_check.c and hit.h.
  *
  * Glossary:
  *   level     one TLB: first-level data, first-level instruction, second level.
@@ -126,6 +126,22 @@ PG_INLINE void pg_l1_settle(const struct pg_level1 *l, struct pg_l1_entry *e, ui
 {
 	e->way.ready = (uint8_t)(e->way.prot & ~(e->way.dirty ? 0 : PG_WRITE));
 	pg_l1_make_image(l, e, set);
+}
+
+/* Shows e, just used for an access, as the mirror of its set. A fetch ends a poke. */
+PG_INLINE void pg_l1_show(struct pg_mmu *m, const struct pg_level1 *l, const struct pg_l1_entry *e,
+	uint64_t set, enum pg_access access)
+{
+	struct pg_tlb_fast *f = &l->fast[set];
+
+	f->neg_read = e->image.neg_read;
+	f->neg_write = e->image.neg_write;
+	f->host = e->image.host;
+	f->code_id = e->image.code_id;
+	if (access == PG_EXEC)
+		m->poked = 0;
+	else if (__builtin_expect(m->poked, 0))
+		f->code_id = 0;
 }
 
 /* Makes the mirror of a set say what its most recently used way, for the current ASID, allows. */

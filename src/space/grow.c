@@ -25,10 +25,13 @@ bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overf
 	struct region *prev = pg_region_prev(r);
 
 	*overflow = low < s->c.stack_gap_bytes || a >= low - s->c.stack_gap_bytes;
-	if (start < low || (r->index < (r->pub.start.v - start) >> PG_PAGE_SHIFT))
+	if (start < s->c.lo.v)
 		return false;
 	if (prev && prev->pub.prot && !(prev->pub.flags & PG_MAP_GROWSDOWN) &&
 		start - prev->pub.end.v < s->c.stack_gap_bytes)
+		return false;
+	pg_region_want_anon_id(s, r); /* as Linux prepares the anon_vma, before the limit */
+	if (start < low || r->index < (r->pub.start.v - start) >> PG_PAGE_SHIFT)
 		return false;
 	pg_region_resize(s, r, start, r->pub.end.v);
 	pg_map_count_vsz(s);

@@ -213,6 +213,12 @@ static bool take_trace_calls(struct parse *p, const char *value)
 	return !value || take_path(p, "--trace-calls", value, &p->o->calls.path);
 }
 
+static bool take_map(struct parse *p, const char *value)
+{
+	p->o->map = true;
+	return true;
+}
+
 static bool take_top(struct parse *p, const char *value)
 {
 	uint64_t n;
@@ -244,6 +250,7 @@ static const struct row rows[] = {
 		"the summary goes to FILE, not to standard error"},
 	{"--json", NEEDED, "FILE", take_json, "every figure, as JSON, to FILE"},
 	{"--top", NEEDED, "N", take_top, "rows of each table of the summary (default 10; 0: all)"},
+	{"--map", NONE, NULL, take_map, "the summary shows the regions too, high to low"},
 	{"--trace-faults", OPTIONAL, "FILE", take_trace_faults, "one line for each page fault"},
 	{"--explain", OPTIONAL, "FILE", take_explain, "the seven steps of each page fault"},
 	{"--trace-calls", OPTIONAL, "FILE", take_trace_calls, "one line for each system call"},

@@ -30,6 +30,7 @@ struct pg_options {
 	uint64_t seed;
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
 	bool quiet, verbose;
+	bool map;                                /* the summary shows the regions too */
 	const char *json_path;                   /* NULL: none */
 	const char *output_path;                 /* of the summary; NULL: standard error */
 	struct pg_output faults, explain, calls; /* --trace-faults, --explain, --trace-calls */

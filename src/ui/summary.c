@@ -6,11 +6,12 @@
  * What a mode does not count is said in words.
  *
  *   head, memory, page faults, address translation, execution, who caused the faults, what was
- * touched
+ *   touched, and the map if it was asked for
  */
 #include <inttypes.h>
 #include <string.h>
 
+#include "trace/faultlog.h"
 #include "trace/symbols.h"
 #include "ui/format.h"
 #include "ui/report.h"
@@ -315,6 +316,34 @@ static void write_places(const struct summary *s)
 			r->lost);
 }
 
+/* The regions when the program ended, high to low, as layouts are drawn. */
+static void write_map(const struct summary *s)
+{
+	static const char *const head[] = {"from", "size", "resident", "rights", "region"};
+	static const char *const kernel[] = {
+		"0x800000000000", "", "", "", "kernel space: no program can reach it"};
+	const struct pg_report *r = s->r;
+	struct pg_text_table t;
+
+	heading(s, "map", "when it ended, from high addresses to low");
+	pg_table_init(&t, 5, WIDE);
+	pg_table_add(&t, head);
+	pg_table_add(&t, kernel);
+	for (size_t i = r->region_count; i-- > 0;) {
+		const struct pg_region_row *g = &r->regions[i];
+		char from[PG_FORMAT_BYTES], size[PG_FORMAT_BYTES], resident[PG_FORMAT_BYTES],
+			rights[5];
+		snprintf(from, sizeof from, "0x%012" PRIx64, g->start);
+		const char *cells[] = {from, pg_format_size(g->end - g->start, size),
+			g->resident_pages
+				? pg_format_size(g->resident_pages * PG_PAGE_SIZE, resident)
+				: "-",
+			pg_rights_text(g->prot, g->shared, rights), g->name};
+		pg_table_add(&t, cells);
+	}
+	pg_table_write(&t, s->out);
+}
+
 void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
 {
 	const struct summary s = {.r = r, .out = out, .colour = colour};
@@ -328,4 +357,6 @@ void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
 		write_functions(&s);
 	if (r->place_count)
 		write_places(&s);
+	if (r->options->map)
+		write_map(&s);
 }

@@ -207,34 +207,57 @@ static void cpuid_xsave_leaf_agrees_with_xgetbv(void **state)
 	assert_int_equal(RUN(f, 0x0f, 0x01, 0xd0), PG_COMPLEX_GP);
 }
 
-/* The same on every processor that the host may run us on. */
-static void cpuid_answer_does_not_depend_on_the_processor(void **state)
+/* The numbers that tell one processor of the host from another are 0. */
+static void cpuid_processor_numbers_are_zero(void **state)
 {
 	(void)state;
-	static const uint32_t leaves[][2] = {{0, 0}, {1, 0}, {4, 0}, {7, 0}, {0xb, 0}, {0xb, 1},
-		{0xd, 0}, {0x1f, 0}, {0x1a, 0}, {0x80000001, 0}, {0x80000008, 0}, {0x8000001e, 0}};
-	enum { LEAVES = sizeof(leaves) / sizeof(leaves[0]) };
-	uint32_t first[LEAVES][4];
-	cpu_set_t before, one;
-	bool have_first = false;
-	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &before))
-			continue;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-		for (unsigned i = 0; i < LEAVES; i++) {
-			uint32_t out[4];
-			pg_cpu_guest_cpuid(leaves[i][0], leaves[i][1], out);
-			if (!have_first)
-				memcpy(first[i], out, sizeof(out));
-			else
-				assert_memory_equal(first[i], out, sizeof(out));
-		}
-		have_first = true;
+	uint32_t out[4];
+	pg_cpu_guest_cpuid(1, 0, out);
+	assert_int_equal(out[EBX] >> 24, 0);
+	for (uint32_t sub = 0; sub < 3; sub++) {
+		pg_cpu_guest_cpuid(0xb, sub, out);
+		assert_int_equal(out[EDX], 0);
+		pg_cpu_guest_cpuid(0x1f, sub, out);
+		assert_int_equal(out[EDX], 0);
 	}
-	sched_setaffinity(0, sizeof(before), &before);
+	pg_cpu_guest_cpuid(0x1a, 0, out);
+	assert_int_equal(out[EAX], 0);
+	pg_cpu_guest_cpuid(0x8000001e, 0, out);
+	if (out[EAX] !=
+		0) { /* above the highest extended leaf, Intel answers with the highest basic one */
+		uint32_t top[4], basic[4];
+		pg_cpu_guest_cpuid(0x80000000, 0, top);
+		assert_true(top[EAX] < 0x8000001e);
+		pg_cpu_guest_cpuid(0, 0, top);
+		pg_cpu_guest_cpuid(top[EAX], 0, basic);
+		assert_memory_equal(out, basic, sizeof(out));
+	}
+}
+
+/* A second question, answered from memory, and one that shares its place there have the same answers as the first. */
+static void cpuid_asked_again_answers_the_same(void **state)
+{
+	(void)state;
+	enum { LEAVES = 0x24, SUBS = 8 };
+	static uint32_t first[2][LEAVES][SUBS][4];
+	for (unsigned round = 0; round < 2; round++) {
+		for (uint32_t leaf = 0; leaf < LEAVES; leaf++) {
+			for (uint32_t sub = 0; sub < SUBS; sub++) {
+				for (unsigned high = 0; high < 2; high++) {
+					uint32_t out[4];
+					pg_cpu_guest_cpuid(leaf | high << 31, sub, out);
+					if (round == 0)
+						memcpy(first[high][leaf][sub], out, sizeof(out));
+					else
+						assert_memory_equal(
+							first[high][leaf][sub], out, sizeof(out));
+				}
+			}
+		}
+	}
+	/* these two share a place: one is the highest extended leaf's number, the other is out of range */
+	assert_true(first[1][0][0][EAX] >= 0x80000000);
+	assert_true(first[0][0x20][0][EAX] < 0x80000000);
 }
 
 static void cpuid_instruction_clears_upper_halves(void **state)
@@ -377,15 +400,76 @@ static void xsave_of_everything_stays_within_xcr0(void **state)
 	assert_int_equal(f->flat.stores, 1);
 }
 
+/* Where the x87 unit was when it last worked is the host's business: a guest sees zeros, in every format. */
+static void x87_pointers_of_the_host_are_not_shown(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		uint8_t code[4], size;
+		bool wide; /* legacy region: FOP at 6, pointers in 8 .. 23; else the 28-byte environment */
+	} saves[] = {
+		{{0x0f, 0xae, 0x03}, 3, true},       /* fxsave [rbx] */
+		{{0x48, 0x0f, 0xae, 0x03}, 4, true}, /* fxsave64 */
+		{{0x0f, 0xae, 0x23}, 3, true},       /* xsave */
+		{{0x48, 0x0f, 0xae, 0x23}, 4, true}, /* xsave64 */
+		{{0xd9, 0x33}, 2, false},            /* fnstenv */
+		{{0xdd, 0x33}, 2, false},            /* fnsave */
+	};
+	const uint8_t zeros[16] = {0};
+	for (unsigned i = 0; i < sizeof(saves) / sizeof(saves[0]); i++) {
+		uint16_t fcw = 0x37f;
+		uint32_t mxcsr = 0x1f80;
+		memset(&f->x, 0, sizeof(f->x));
+		memcpy(f->x.bytes + IMAGE_FCW, &fcw, 2);
+		memset(f->x.bytes + IMAGE_FOP, 0x5a, IMAGE_POINTERS_END - IMAGE_FOP);
+		f->x.bytes[IMAGE_FOP + 1] = 2; /* 11 bits */
+		memcpy(f->x.bytes + IMAGE_MXCSR, &mxcsr, 4);
+		f->x.bytes[IMAGE_FTW] = 0xff;
+		f->x.bytes[IMAGE_ST] = 0x77;
+		image_set_in_use(&f->x, pg_cpu_guest_xcr0());
+		memset(f->flat.bytes, 0, 1024);
+		f->regs.gpr[PG_RAX] = f->regs.gpr[PG_RDX] = UINT64_MAX;
+		f->regs.gpr[PG_RBX] = FLAT_BASE;
+		assert_int_equal(run(f, saves[i].code, saves[i].size), PG_COMPLEX_DONE);
+		assert_int_equal(f->flat.bytes[0], 0x7f);
+		if (saves[i].wide) {
+			assert_memory_equal(f->flat.bytes + 6, zeros, 2);
+			assert_memory_equal(f->flat.bytes + 8, zeros, 16);
+		} else {
+			assert_memory_equal(f->flat.bytes + 12, zeros,
+				8); /* instruction, its selector, opcode */
+			assert_memory_equal(f->flat.bytes + 20, zeros, 6); /* data, its selector */
+		}
+	}
+}
+
+/* The last processor of those we may use: its numbers are not 0 where there are several. */
+static void use_last_processor(void)
+{
+	cpu_set_t usable, last;
+	if (sched_getaffinity(0, sizeof(usable), &usable) != 0)
+		return;
+	CPU_ZERO(&last);
+	for (int i = CPU_SETSIZE - 1; i >= 0; i--) {
+		if (CPU_ISSET(i, &usable)) {
+			CPU_SET(i, &last);
+			(void)sched_setaffinity(0, sizeof(last), &last);
+			return;
+		}
+	}
+}
+
 int main(void)
 {
+	use_last_processor();
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(cpuid_features_are_the_hosts),
 		T(cpuid_what_is_not_run_is_not_offered),
 		T(cpuid_what_is_run_is_kept),
 		T(cpuid_xsave_leaf_agrees_with_xgetbv),
-		T(cpuid_answer_does_not_depend_on_the_processor),
+		T(cpuid_processor_numbers_are_zero),
+		T(cpuid_asked_again_answers_the_same),
 		T(cpuid_instruction_clears_upper_halves),
 		T(processor_number_is_zero),
 		T(instruction_not_offered_is_illegal),
@@ -393,6 +477,7 @@ int main(void)
 		T(segment_other_than_null_is_refused),
 		T(rep_longer_than_its_share_comes_back),
 		T(xsave_of_everything_stays_within_xcr0),
+		T(x87_pointers_of_the_host_are_not_shown),
 	};
 	return cmocka_run_group_tests_name("cpuid", tests, NULL, NULL);
 }

@@ -264,24 +264,6 @@ static bool may(pg_prot prot, enum pg_access access)
 	return access == PG_READ ? prot != 0 : (prot & access) != 0;
 }
 
-static bool grow(struct m_space *s, struct m_region *r, int page, bool *overflow)
-{
-	int low = r->end - STACK_LIMIT;
-	int i = (int)(r - s->region);
-	struct m_region *prev = i ? r - 1 : NULL;
-
-	if (low < 0)
-		low = 0;
-	*overflow = page >= low - STACK_GAP;
-	if (page < low || r->index < r->start - page)
-		return false;
-	if (prev && prev->prot && !(prev->flags & PG_MAP_GROWSDOWN) && page - prev->end < STACK_GAP)
-		return false;
-	r->index -= r->start - page;
-	r->start = page;
-	return true;
-}
-
 /* Linux's anon_vma_prepare() with its look at the neighbours. */
 static void want_anon_id(struct model *m, struct m_space *s, struct m_region *r)
 {
@@ -295,6 +277,27 @@ static void want_anon_id(struct model *m, struct m_space *s, struct m_region *r)
 		r->anon_id = r[-1].anon_id;
 	else
 		r->anon_id = ++m->last_anon_id;
+}
+
+static bool grow(struct model *m, struct m_space *s, struct m_region *r, int page, bool *overflow)
+{
+	int low = r->end - STACK_LIMIT;
+	int i = (int)(r - s->region);
+	struct m_region *prev = i ? r - 1 : NULL;
+
+	if (low < 0)
+		low = 0;
+	*overflow = page >= low - STACK_GAP;
+	if (page < 0)
+		return false;
+	if (prev && prev->prot && !(prev->flags & PG_MAP_GROWSDOWN) && page - prev->end < STACK_GAP)
+		return false;
+	want_anon_id(m, s, r);
+	if (page < low || r->index < r->start - page)
+		return false;
+	r->index -= r->start - page;
+	r->start = page;
+	return true;
 }
 
 static void take_anon(
@@ -389,7 +392,7 @@ static enum pg_fault_end fault(
 		e.end = PG_FAULT_MAPERR;
 		if (i < s->regions && (s->region[i].flags & PG_MAP_GROWSDOWN)) {
 			r = &s->region[i];
-			if (grow(s, r, page, &overflow)) {
+			if (grow(m, s, r, page, &overflow)) {
 				e.end = PG_FAULT_RESUME;
 				e.grew = true;
 			} else if (overflow) {
@@ -449,7 +452,7 @@ void model_grow(struct model *m, struct m_space *s, int page)
 {
 	bool overflow;
 
-	if (!grow(s, &s->region[position(s, page)], page, &overflow))
+	if (!grow(m, s, &s->region[position(s, page)], page, &overflow))
 		abort();
 }
 

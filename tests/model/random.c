@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define STEPS 70
-#define SEQUENCES 1500
+#define SEQUENCES 1000
 
 static void step(struct run *t)
 {

@@ -54,8 +54,8 @@ static void options_all_are_taken_in_both_spellings(void **state)
 	assert_int_equal(
 		parse(WORDS("--memory", "64M", "--tlb=16x4", "--page-table", "radix:5", "--aslr",
 			      "--seed=7", "--stack-limit", "unlimited", "--quiet", "--verbose",
-			      "--json", "j", "--output=o", "--trace-faults", "--explain=e", "--top",
-			      "3", "--", "ls", "-l", "--quiet"),
+			      "--json", "j", "--output=o", "--map", "--trace-faults", "--explain=e",
+			      "--top", "3", "--", "ls", "-l", "--quiet"),
 			&o),
 		PG_OPTIONS_RUN);
 	assert_true(o.memory_bytes == 64 << 20);
@@ -65,7 +65,7 @@ static void options_all_are_taken_in_both_spellings(void **state)
 	assert_int_equal(o.geometry.levels, 5);
 	assert_true(o.aslr && o.seeded && o.seed == 7);
 	assert_true(o.stack_limit_bytes == UINT64_MAX);
-	assert_true(o.quiet && o.verbose);
+	assert_true(o.quiet && o.verbose && o.map);
 	assert_string_equal(o.json_path, "j");
 	assert_string_equal(o.output_path, "o");
 	assert_true(o.faults.wanted && !o.faults.path);

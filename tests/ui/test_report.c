@@ -146,8 +146,8 @@ static void summary_exact_has_every_figure(void **state)
 		"1,003", "1,004", "1,005", "1,006", "1,007", "555", "1,100 pages were copied",
 		"55,555,555", "55,550,000", "99.99 %", "11,111,111", "5,999", "94.4 %", "350",
 		"1,400 references", "4.00 a walk", "123,456,789", "246.9 million", "33,333,333",
-		"22,222,222", "88", "0.500 s", "10 of 12", "\" \\ ? name", "memcpy (libexample.so.6, memcpy.c:42)",
-		"libexample.so.6+0x12340", "[heap]"};
+		"22,222,222", "88", "0.500 s", "10 of 12", "\" \\ ? name",
+		"memcpy (libexample.so.6, memcpy.c:42)", "libexample.so.6+0x12340", "[heap]"};
 	struct pg_report r = made_up(false);
 	char *text = summary_of(&r);
 
@@ -156,6 +156,20 @@ static void summary_exact_has_every_figure(void **state)
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
 		if (strlen(line) > 100)
 			fail_msg("%zu characters: %s", strlen(line), line);
+	free(text);
+}
+
+static void summary_has_the_map_if_asked_for(void **state)
+{
+	struct pg_report r = made_up(false);
+	char *text = summary_of(&r);
+
+	assert_null(strstr(text, "kernel space"));
+	free(text);
+	options.map = true;
+	text = summary_of(&r);
+	assert_says(text, "0x800000000000                           kernel space");
+	assert_says(text, "0x000000001000  8 KiB         -    r--p  x");
 	free(text);
 }
 
@@ -255,6 +269,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(summary_exact_has_every_figure),
+		cmocka_unit_test(summary_has_the_map_if_asked_for),
 		cmocka_unit_test(summary_fast_has_no_figures_that_are_not_counted),
 		cmocka_unit_test(json_fast_has_null_for_what_is_not_counted),
 		cmocka_unit_test(json_names_of_any_bytes_are_escaped),

@@ -4,7 +4,7 @@
  * Run by hand or by `make bench`; not part of the check. Prints a table to stdout.
  */
 #include "base/random.h"
-#include "mmu/tlb.h"
+#include "mmu/hit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,12 +80,24 @@ static void bench_walk(unsigned levels)
 	pg_frames_destroy(fs);
 }
 
+/* As pg_mmu_lookup, the first level inline: what the engine's quick path does. */
+PG_INLINE struct pg_tlb_way *look(struct pg_mmu *m, pg_va a, enum pg_access access, bool hit)
+{
+	struct pg_tlb_way *way = NULL;
+
+	if (hit)
+		way = access == PG_EXEC ? pg_mmu_hit_fetch(m, a) : pg_mmu_hit_data(m, a, access);
+	if (!way)
+		pg_mmu_lookup(m, a, access, &way);
+	return way;
+}
+
 /*
  * Accesses to the pages of trace[0 .. n) over and over, each by pg_mmu_lookup(); says where they
  * were answered.
  */
-static void bench_lookup(const char *what, const char *config, const uint32_t *trace, unsigned n,
-	enum pg_access access)
+PG_INLINE void bench_lookup_as(const char *what, const char *config, const uint32_t *trace,
+	unsigned n, enum pg_access access, bool hit)
 {
 	enum { N = 1 << 20 };
 	static struct pg_tlb_fast d[65536], f[65536];
@@ -114,7 +126,7 @@ static void bench_lookup(const char *what, const char *config, const uint32_t *t
 		t0 = now_ns();
 		for (unsigned done = 0; done < N; done += n)
 			for (unsigned i = 0; i < n; i++) {
-				pg_mmu_lookup(m, pg_va_of((pg_vpn){trace[i]}), access, &way);
+				way = look(m, pg_va_of((pg_vpn){trace[i]}), access, hit);
 				sum += way->host;
 			}
 		ns = (now_ns() - t0) / (N / n * n);
@@ -126,7 +138,7 @@ static void bench_lookup(const char *what, const char *config, const uint32_t *t
 				pg_va next = pg_va_of((pg_vpn){trace[i]});
 
 				next.v += way->host >> 63;
-				pg_mmu_lookup(m, next, access, &way);
+				way = look(m, next, access, hit);
 			}
 		ns = (now_ns() - t0) / (N / n * n);
 		best_chained = ns < best_chained ? ns : best_chained;
@@ -147,6 +159,21 @@ static void bench_lookup(const char *what, const char *config, const uint32_t *t
 	pg_mmu_destroy(m);
 	t->form->destroy(t);
 	pg_frames_destroy(fs);
+}
+
+static void bench_lookup(const char *what, const char *config, const uint32_t *trace, unsigned n,
+	enum pg_access access)
+{
+	bench_lookup_as(what, config, trace, n, access, false);
+}
+
+static void bench_hit(const char *what, const char *config, const uint32_t *trace, unsigned n,
+	enum pg_access access)
+{
+	if (access == PG_EXEC)
+		bench_lookup_as(what, config, trace, n, PG_EXEC, true);
+	else
+		bench_lookup_as(what, config, trace, n, PG_READ, true);
 }
 
 int main(void)
@@ -173,6 +200,8 @@ int main(void)
 		trace[i] = (uint32_t)pg_random_below(&r, 64);
 	bench_lookup("L1, mixed", "64x4", trace, TRACE, PG_READ);
 	bench_lookup("L1, mixed", "64x8", trace, TRACE, PG_EXEC);
+	bench_hit("L1, mixed, inline", "64x4", trace, TRACE, PG_READ);
+	bench_hit("L1, mixed, inline", "64x8", trace, TRACE, PG_EXEC);
 	bench_lookup("L1, mixed", "64x64", trace, TRACE, PG_READ);
 	/* 1024 pages at random: most in the second level. */
 	for (unsigned i = 0; i < TRACE; i++)
@@ -183,6 +212,7 @@ int main(void)
 	for (unsigned i = 0; i < TRACE; i++)
 		trace[i] = i % 400;
 	bench_lookup("L2, in order", "64x4,1536x12", trace, TRACE, PG_READ);
+	bench_hit("L2, in order, inl.", "64x4,1536x12", trace, TRACE, PG_READ);
 	/* 16384 pages at random: mostly walks. */
 	for (unsigned i = 0; i < TRACE; i++)
 		trace[i] = (uint32_t)pg_random_below(&r, 16384);
