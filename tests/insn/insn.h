@@ -112,6 +112,7 @@ struct insn_case {
 	bool fault_any_byte;  /* which byte: operands wider than the CPU's own accesses, masked stores */
 	bool fault_may_be;    /* whether it faults at all, or how: masked stores that store nothing there */
 	bool fault_x87_top;   /* whether an MMX store that faults has switched x87 to MMX already */
+	bool fault_mxcsr;     /* whether a conversion that could not be stored has raised its flags */
 	bool fault_upper;     /* upper halves of rcx, rsi, rdi of a string instruction with 32-bit addresses */
 	unsigned ignores;
 	struct {
