@@ -22,6 +22,7 @@ static const char *const gpr_names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rb
 	"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
 
 #define RFLAGS_RF ((uint64_t)1 << 16)
+#define RFLAGS_ARITHMETIC ((uint64_t)0x8d5)
 #define X_BV 512   /* XSTATE_BV */
 #define X_AVX 576
 
@@ -132,11 +133,12 @@ static bool same_memory(const struct insn_case *c, struct insn_side *sa, struct 
 	return same;
 }
 
+bool insn_lazy_flags;
+
 bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct insn_result *ra,
 	struct insn_side *sb, const struct insn_result *rb, FILE *f)
 {
 	bool same = true;
-	uint64_t ignored = RFLAGS_RF | c->flags_ignored;
 	/* Alignment checks (the AC flag, which popf may set) are not part of the guest: docs/QUIRKS.md */
 	if (ra->end == END_ALIGN)
 		return true;
@@ -152,6 +154,7 @@ bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct in
 				insn_end_name(ra->end), ra->raw, sb->name, insn_end_name(rb->end), rb->raw);
 	}
 	bool faulted = ra->end != END_BREAK && ra->end != END_STEP;
+	uint64_t ignored = RFLAGS_RF | (faulted && insn_lazy_flags ? RFLAGS_ARITHMETIC : 0);
 	uint64_t addr_mask = c->fault_any_byte ? 0 : ~(uint64_t)0;
 	field(f, &same, "si_addr", 0, ra->addr & addr_mask, rb->addr & addr_mask, sa->name, sb->name);
 	field(f, &same, "rip", c->before.rip, ra->after.rip, rb->after.rip, sa->name, sb->name);

@@ -303,6 +303,8 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 /* What of this operand the two sides may store or report differently: see compare.c. */
 static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, uint64_t va, unsigned n)
 {
+	if (i->meta.isa_ext == ZYDIS_ISA_EXT_MMX)
+		c->fault_x87_top = true;
 	if (n > 64 || i->mnemonic == ZYDIS_MNEMONIC_FNSTENV || i->mnemonic == ZYDIS_MNEMONIC_FLDENV)
 		c->fault_any_byte = true;
 	switch (i->mnemonic) {
@@ -312,6 +314,10 @@ static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, 
 		break;
 	case ZYDIS_MNEMONIC_MOVNTQ:
 		c->fault_x87_top = true;
+		break;
+	case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD: case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		c->fault_any_byte = true;
 		break;
 	case ZYDIS_MNEMONIC_FSTP: case ZYDIS_MNEMONIC_FBSTP:
 		if (n == 10) /* stored as eight bytes and two */
