@@ -251,29 +251,14 @@ static bool classify_named(struct pg_insn *in)
 	return false;
 }
 
-/*
- * [disp32] or [index * scale + disp32], which Zydis 4.0 takes for [r13 + ...] when REX.B or VEX.B is set, and then loses the
- * displacement. Intel SDM vol. 2, table 2-3, note 1.
- */
-static void no_base_operand(struct pg_insn *in, ZydisDecodedOperand *op)
-{
-	op->mem.base = ZYDIS_REGISTER_NONE;
-	op->mem.disp.has_displacement = ZYAN_TRUE;
-	op->mem.disp.value = in->zi.raw.disp.value;
-}
-
 static void classify(struct pg_insn *in)
 {
 	const ZydisDecodedInstruction *zi = &in->zi;
 	in->mem = -1;
-	bool no_base = (zi->attributes & ZYDIS_ATTRIB_HAS_SIB) && zi->raw.modrm.mod == 0 &&
-		zi->raw.sib.base == 5;
+	pg_operands_repair(zi, in->ops);
 	for (unsigned i = 0; i < zi->operand_count_visible; i++) {
-		if (!is_memory(&in->ops[i]))
-			continue;
-		in->mem = (int8_t)i;
-		if (no_base && in->ops[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
-			no_base_operand(in, &in->ops[i]);
+		if (is_memory(&in->ops[i]))
+			in->mem = (int8_t)i;
 	}
 	find_registers(in);
 	find_flags(in);

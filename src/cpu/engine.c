@@ -204,6 +204,14 @@ static void code_written(struct pg_engine *e, pg_pfn f)
 	pg_code_drop_frame(e, f);
 }
 
+static void set_precise_flags(struct pg_engine *e)
+{
+	if (e->config.precise_flags)
+		return;
+	e->config.precise_flags = true;
+	pg_code_flush(e);
+}
+
 static void stats(struct pg_cpu *c, struct pg_cpu_stats *out)
 {
 	struct pg_engine *e = c->engine;
@@ -276,6 +284,7 @@ const struct pg_engine_ops pg_engine_translator = {
 	.run = pg_run,
 	.interrupt = interrupt,
 	.code_written = code_written,
+	.set_precise_flags = set_precise_flags,
 	.stats = stats,
 	.check = check,
 	.address_top = address_top,

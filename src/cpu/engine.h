@@ -77,11 +77,7 @@ struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
 	bool fast; /* host-mapped frames; no TLB figures */
-	/*
-	 * EFLAGS exact in every fault and trap. Without it flags that the program overwrites before anyone can read them may
-	 * be stale in the state that a fault shows (never in what the program computes). Costs about a fifth in exact mode.
-	 */
-	bool precise_flags;
+	bool precise_flags; /* from the start: see set_precise_flags */
 };
 
 struct pg_engine; /* shared by all CPUs of the machine: the code cache */
@@ -107,6 +103,13 @@ struct pg_engine_ops {
 	void (*interrupt)(struct pg_cpu *c);
 	/* Bytes of a frame with translations changed by other means (pg_vm_hooks.code_written). */
 	void (*code_written)(struct pg_engine *e, pg_pfn f);
+	/*
+	 * EFLAGS exact in every fault and trap. Without it flags that the program overwrites before anyone can read them may
+	 * be stale in the state that a fault shows (never in what the program computes); with it checks save them, which
+	 * costs about a fifth in exact mode. linux/ asks for it when a guest installs a handler that could look. Not while a
+	 * CPU runs.
+	 */
+	void (*set_precise_flags)(struct pg_engine *e);
 	void (*stats)(struct pg_cpu *c, struct pg_cpu_stats *out);
 	const char *(*check)(struct pg_engine *e);
 	/* Highest usable guest address + 1 in this mode (2^47 - 4096, less in fast mode). */

@@ -24,6 +24,14 @@ struct guest_action {
 	uint64_t handler, flags, restorer, mask;
 };
 
+/* Can a handler of this signal see the registers of an instruction that trapped? */
+static bool shows_traps(int n, uint64_t handler)
+{
+	if (handler == (uint64_t)(uintptr_t)SIG_DFL || handler == (uint64_t)(uintptr_t)SIG_IGN)
+		return false;
+	return n == SIGSEGV || n == SIGBUS || n == SIGFPE || n == SIGILL || n == SIGTRAP;
+}
+
 int64_t pg_sys_rt_sigaction(struct pg_linux *l, const uint64_t *a)
 {
 	int n = (int)a[0];
@@ -40,6 +48,8 @@ int64_t pg_sys_rt_sigaction(struct pg_linux *l, const uint64_t *a)
 	if (a[1] != 0) {
 		l->sig.act[n] = (struct pg_sigaction){
 			new.handler, new.flags, new.restorer, new.mask & ~UNBLOCKABLE};
+		if (shows_traps(n, new.handler))
+			l->ops->set_precise_flags(l->engine);
 		pg_sighost_update(l, n);
 		if (pg_signal_ignored(l, n)) {
 			/* what waits of it is forgotten */
