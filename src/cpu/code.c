@@ -373,6 +373,14 @@ void pg_code_insert(struct pg_engine *e, struct pg_block *b)
 	*bucket = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 }
 
+void pg_emit_store_flags(struct pg_emit *m)
+{
+	e_mov_rr(m, SC, H_RAX);
+	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
+	e_gs_store(m, H_RAX, ST(flags_mem));
+	e_mov_rr(m, H_RAX, SC);
+}
+
 void pg_emit_restore_flags(struct pg_emit *m)
 {
 	e_mov_rr(m, SC, H_RAX);
@@ -402,16 +410,21 @@ uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 /* Where a direct exit whose flags are at `flags` may jump to enter b. */
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags)
 {
-	if (!b->entry_live || flags != FLAGS_MEM)
+	bool restore = b->entry_live && flags == FLAGS_MEM;
+	bool store = b->entry_mem && flags == FLAGS_EFLAGS;
+	if (!restore && !store)
 		return b->entry;
-	if (!b->restore) {
+	if (!b->moved) { /* a block wants one of the two only */
 		struct pg_emit *m = &e->emit;
 		uint8_t *at = m->p;
-		pg_emit_restore_flags(m);
+		if (restore)
+			pg_emit_restore_flags(m);
+		else
+			pg_emit_store_flags(m);
 		e_jmp(m, b->entry);
-		b->restore = at;
+		b->moved = at;
 	}
-	return b->restore;
+	return b->moved;
 }
 
 void pg_code_clear_jumps(struct pg_engine *e)

@@ -6,7 +6,8 @@
  *
  * Host registers while guest code runs: every guest register is in the host register of the same
  * name, but r13, r14 and r15, which are scratch (SA, SB, SC) and whose guest values are in
- * regs.gpr. GS points just behind struct pg_cpu, so all state is at gs:[negative]. FS is the host's.
+ * regs.gpr. GS points just behind struct pg_cpu, so all state is at gs:[negative]; from
+ * GS on are the TLB mirrors or, in fast mode, the guest's address space. FS is the host's.
  * The host's DF is always clear: the guest's is in regs.rflags.
  *
  * Where the guest's arithmetic flags are at each point of translated code is known when it is translated:
@@ -43,6 +44,13 @@
  * so that the way back is an ordinary return, which the host predicts. PG_COLD_ID: from the return address to the record.
  */
 #define PG_COLD_ID 14
+/* The record behind a failed check's call: what slow.c needs of the site without touching its row. */
+struct pg_cold_access {
+	uint32_t site;
+	uint16_t size;         /* bytes from the address that must lie in one page */
+	uint8_t access;        /* enum pg_access of the lookup */
+	uint8_t wants_store;   /* and the entry must allow stores inline */
+} __attribute__((packed));
 
 #define PG_BLOCK_INSNS 32 /* a fetch run, and so a block, is at most this long */
 #define PG_JUMP_ENTRIES 65536
@@ -155,12 +163,13 @@ struct pg_block {
 	uint8_t *thunk;    /* entry for indirect jumps, made on first use */
 	uint8_t *tail;     /* behind the last instruction, if control goes on there */
 	bool tail_saved;   /* pg_insn_row.saved of the tail */
-	uint8_t *restore;  /* entry for exits with flags in memory, when entry_live */
+	uint8_t *moved;    /* entry for exits whose flags are not where the block wants them */
 	uint32_t rows;     /* index of its first pg_insn_row */
 	uint32_t segments; /* index of its first pg_segment */
 	uint16_t bytes;    /* of guest code */
 	uint8_t n_rows, n_segments;
 	bool entry_live;   /* wants EFLAGS right at entry */
+	bool entry_mem;    /* only passes flags on: wants them in flags_mem at entry */
 	bool temporary;    /* single-step block, never found again */
 	uint8_t fetches;   /* fetch lookups that one entry makes: 1, or 2 for an instruction across pages */
 };
@@ -299,7 +308,7 @@ static inline struct pg_segment *pg_segment_at(struct pg_engine *e, uint32_t i)
 void pg_stubs_make(struct pg_engine *e);
 
 /* slow.c, called from stubs with only general registers saved: 0 goes on, 1 leaves with c->site set. */
-int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site);
+int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold);
 int pg_slow_fetch(struct pg_cpu *c, uint32_t block);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
 
@@ -315,7 +324,8 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
-/* Emits: EFLAGS from flags_mem; destroys SC. */
+/* Emit: EFLAGS from flags_mem, and back; destroy SC. */
+void pg_emit_store_flags(struct pg_emit *m);
 void pg_emit_restore_flags(struct pg_emit *m);
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);

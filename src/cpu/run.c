@@ -40,7 +40,9 @@ static void recover_flags(struct pg_cpu *c, enum pg_flags_at at)
 
 static void load_flags(struct pg_cpu *c)
 {
-	c->host_flags = (c->regs.rflags & FL_ALL) | 0x202;
+	uint64_t f = c->regs.rflags;
+	c->host_flags = (f & FL_ALL) | 0x202;
+	c->flags_mem = (f & 0xff) << 8 | (f & FL_OF ? 1 : 0);
 }
 
 /* The instruction of `row` and those behind it in its segment were counted at entry but did not happen. */
@@ -643,7 +645,7 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 		return leave_commit(c);
 	case LEAVE_FETCH:
 		b = pg_block_at(e, c->site);
-		recover_flags(c, b->entry_live ? FLAGS_RAX : FLAGS_DEAD);
+		recover_flags(c, b->entry_live ? FLAGS_RAX : b->entry_mem ? FLAGS_MEM : FLAGS_DEAD);
 		c->regs.rip = b->rip;
 		return TURN_NEXT;
 	case LEAVE_CHAIN: {

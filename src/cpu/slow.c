@@ -8,19 +8,17 @@
  */
 #include "cpu/cpu.h"
 
-int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site_id)
+int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold)
 {
-	struct pg_site *s = pg_site_at(c->engine, site_id);
-	c->looked = 0;
-	c->site = site_id;
-	if ((ea & PG_PAGE_MASK) + s->size > PG_PAGE_SIZE || ea >> 47 != 0)
-		return 1;
 	struct pg_tlb_way *way;
-	/* A shared check: only the first member's access is made now; the others must then be sure to hit. */
-	enum pg_access access = (enum pg_access)(s->group_last ? s->first_access : s->access);
-	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){ea}, access, &way);
-	if (__builtin_expect(r != PG_MMU_OK || (s->access == PG_WRITE &&
-			(way->code || !way->dirty || !(way->prot & PG_WRITE))), 0)) {
+	c->looked = 0;
+	c->site = cold->site;
+	if ((ea & PG_PAGE_MASK) + cold->size > PG_PAGE_SIZE || ea >> 47 != 0)
+		return 1;
+	/* Under a shared check only the first member's access is made now; the others must then be sure to hit. */
+	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)cold->access, &way);
+	if (__builtin_expect(r != PG_MMU_OK ||
+			(cold->wants_store && (way->code || !way->dirty || !(way->prot & PG_WRITE))), 0)) {
 		c->looked = (uint8_t)(1 + r);
 		return 1;
 	}

@@ -33,7 +33,7 @@ static void emit_quick_call(struct pg_engine *e, const void *fn, enum quick_args
 	switch (args) {
 	case ARGS_ACCESS: /* SA, the record behind the call */
 		e_op_mem(m, 0x8b, H_RDX, H_RSP, H_NONE, 1, 0);
-		e_op_mem32(m, 0x8b, H_RDX, H_RDX, H_NONE, 1, PG_COLD_ID);
+		e_lea(m, H_RDX, H_RDX, H_NONE, 1, PG_COLD_ID);
 		e_mov_rr(m, H_RSI, SA);
 		break;
 	case ARGS_FETCH:

@@ -35,10 +35,7 @@ void pg_emit_save_flags(struct pg_translator *tr)
 	struct pg_emit *m = out(tr);
 	if (tr->saved)
 		return;
-	e_mov_rr(m, SC, H_RAX);
-	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
-	e_gs_store(m, H_RAX, ST(flags_mem));
-	e_mov_rr(m, H_RAX, SC);
+	pg_emit_store_flags(m);
 	tr->saved = true;
 }
 
@@ -153,6 +150,14 @@ static void emit_cold(struct pg_translator *tr)
 		e_jmp(m, c->kind == COLD_ACCESS ? pg_site_at(e, c->site)->resume : tr->b->fetched);
 		PG_ASSERT(m->full || m->p - back == PG_COLD_ID);
 		e32(m, c->site);
+		if (c->kind == COLD_ACCESS) {
+			const struct pg_site *s = pg_site_at(e, c->site);
+			uint8_t access = s->group_last ? s->first_access : s->access;
+			e8(m, s->size & 255);
+			e8(m, s->size >> 8);
+			e8(m, access);
+			e8(m, s->access == PG_WRITE);
+		}
 	}
 }
 
@@ -320,7 +325,9 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->segments = e->segments.n;
 	b->temporary = temporary;
 	b->fetches = page2 ? 2 : 1;
-	b->entry_live = (tr->insn[0].hard | tr->insn[0].soft) != 0;
+	b->entry_live = tr->insn[0].hard != 0;
+	b->entry_mem = !b->entry_live && tr->insn[0].soft;
+	tr->saved = b->entry_mem;
 	emit_entry(tr);
 	begin_segment(tr, &tr->insn[0]);
 	for (unsigned i = 0; i < tr->n; i++) {
@@ -383,7 +390,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	*b = *whole;
 	tr->b = b;
 	b->next = PG_NIL;
-	b->thunk = b->restore = NULL;
+	b->thunk = b->moved = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
 	b->n_segments = 0; /* they are counted by the whole block */

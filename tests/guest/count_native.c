@@ -11,7 +11,7 @@
  *                 system calls touch memory but execute no instruction: not counted
  *   crossings     accesses that touch two pages, a read-modify-write once
  *   fetch_lookups one for each run: the first instruction, each taken transfer of control, the first behind a system call, each new
- *                 page in straight line; an instruction across two pages is a run of its own with two lookups, and
+ *                 page in straight line, each 32 instructions (cpu/translate.h); an instruction across two pages is a run of its own with two lookups, and
  *                 the next one begins a new run
  *   data_pages, code_pages  distinct pages touched by instructions
  *
@@ -34,6 +34,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MAX_RUN 32 /* PG_BLOCK_INSNS of cpu/cpu.h */
 #define MAX_PAGES 65536 /* a power of two: slots of the page sets */
 
 struct page_set {
@@ -168,6 +169,7 @@ static int count(pid_t pid, struct counts *c, int *status)
 {
 	ZydisDecoder d;
 	uint64_t next = UINT64_MAX, last_page = UINT64_MAX, rep_at = UINT64_MAX;
+	unsigned run = 0; /* instructions of the present run so far */
 	ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (;;) {
 		struct user_regs_struct u;
@@ -189,7 +191,11 @@ static int count(pid_t pid, struct counts *c, int *status)
 				c->fetch_lookups += 2;
 				last_page = UINT64_MAX; /* the next one begins a new run */
 			} else {
-				c->fetch_lookups += u.rip != next || first != last_page;
+				if (u.rip != next || first != last_page || run == MAX_RUN) {
+					c->fetch_lookups++;
+					run = 0;
+				}
+				run++;
 				last_page = first;
 			}
 			touch(&c->code, first);

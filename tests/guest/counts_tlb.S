@@ -9,8 +9,9 @@
  *   4 entries, 2 ways: 2 sets; even pages share set 0, which holds 8 and 10. Page 0, page 4 miss once and stay: 2; then 0, 4, 8 in
  *     turn over 2 ways by LRU: 0 hits (0 and 4 are there), 4 hits, 8 misses and evicts 0, and from then on every read misses: 148. 24 + 2 + 148 = 174.
  * Instructions: 2 + 12 x 4; 3 + 100 x 4; 1 + 50 x 5; 3 = 50 + 403 + 251 + 3 = 707. Loads 350, stores 12.
+ * One more zero fill is the stack's page, which exec writes the arguments to.
  *
- * EXPECT instructions=707 loads=350 stores=12 zero_fill=12 data_lookups=374
+ * EXPECT instructions=707 loads=350 stores=12 zero_fill=13 data_lookups=374
  * EXPECT[--tlb d4x1,i4x1] l1_data_misses=374
  * EXPECT[--tlb d4x2,i4x1] l1_data_misses=174
  */

@@ -197,13 +197,13 @@ static int map_pages(struct engine_side *e)
 	return 0;
 }
 
-static int start(struct engine_side *e, bool fast, const char *tlb, const char **why)
+static int start(struct engine_side *e, bool fast, bool lazy, const char *tlb, const char **why)
 {
 	struct pg_vm_config vc = {.memory_bytes = 8u << 20,
 		.form = &pg_table_radix,
 		.geometry = pg_geometry_x86_64,
 		.hooks = {.ctx = e, .code_written = hook_code_written}};
-	struct pg_engine_config ec = {.mmu = pg_mmu_config_default, .fast = fast};
+	struct pg_engine_config ec = {.mmu = pg_mmu_config_default, .fast = fast, .precise_flags = !lazy};
 	*why = "the machine's memory";
 	if (tlb && pg_mmu_config_parse(tlb, &ec.mmu, why))
 		return -1;
@@ -225,7 +225,8 @@ static int start(struct engine_side *e, bool fast, const char *tlb, const char *
 	return map_pages(e);
 }
 
-struct insn_side *insn_engine_create(const struct pg_engine_ops *ops, bool fast, const char *tlb)
+struct insn_side *insn_engine_create(
+	const struct pg_engine_ops *ops, bool fast, bool lazy, const char *tlb)
 {
 	struct engine_side *e = calloc(1, sizeof *e);
 	const char *why = "memory";
@@ -234,7 +235,7 @@ struct insn_side *insn_engine_create(const struct pg_engine_ops *ops, bool fast,
 	e->side = (struct insn_side){
 		"engine", engine_load, engine_run, engine_page, engine_restore, engine_destroy};
 	e->ops = ops;
-	if (start(e, fast, tlb, &why)) {
+	if (start(e, fast, lazy, tlb, &why)) {
 		fprintf(stderr, "engine side: cannot start: %s\n", why);
 		free(e); /* what was made dies with the process */
 		return NULL;

@@ -239,6 +239,12 @@ static bool is_wide_state(ZydisMnemonic m)
 		m == ZYDIS_MNEMONIC_XRSTOR || m == ZYDIS_MNEMONIC_XRSTOR64;
 }
 
+static bool is_state_of_many_parts(ZydisMnemonic m)
+{
+	return is_wide_state(m) || m == ZYDIS_MNEMONIC_FNSAVE || m == ZYDIS_MNEMONIC_FRSTOR ||
+		m == ZYDIS_MNEMONIC_FNSTENV || m == ZYDIS_MNEMONIC_FLDENV;
+}
+
 /* Bytes at an operand that the instruction can do something with. */
 static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedInstruction *i,
 	uint64_t va, unsigned n, uint64_t pc)
@@ -297,6 +303,8 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 /* What of this operand the two sides may store or report differently: see compare.c. */
 static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, uint64_t va, unsigned n)
 {
+	if (i->meta.isa_ext == ZYDIS_ISA_EXT_MMX)
+		c->fault_x87_top = true;
 	if (n > 64 || i->mnemonic == ZYDIS_MNEMONIC_FNSTENV || i->mnemonic == ZYDIS_MNEMONIC_FLDENV)
 		c->fault_any_byte = true;
 	switch (i->mnemonic) {
@@ -306,6 +314,17 @@ static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, 
 		break;
 	case ZYDIS_MNEMONIC_MOVNTQ:
 		c->fault_x87_top = true;
+		break;
+	case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD: case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		c->fault_any_byte = true;
+		break;
+	case ZYDIS_MNEMONIC_FSTP: case ZYDIS_MNEMONIC_FBSTP:
+		if (n == 10) /* stored as eight bytes and two */
+			insn_ignore_add(c, va, n, true);
+		break;
+	case ZYDIS_MNEMONIC_VCVTPS2PH:
+		c->fault_mxcsr = true;
 		break;
 	default:
 		c->fault_upper |= i->meta.category == ZYDIS_CATEGORY_STRINGOP && i->address_width == 32;
@@ -532,6 +551,9 @@ unsigned insn_make(struct insn_case *c, struct rng *r, const struct insn_templat
 			if (ops[o].type == ZYDIS_OPERAND_TYPE_MEMORY)
 				aim_operand(c, r, &i, ops, o, va, plan, b);
 		}
+		/* 32-bit addresses wrap inside such an operand, piece by piece, as the microcode likes */
+		if (i.address_width == 32 && is_state_of_many_parts(i.mnemonic))
+			continue;
 		/* of the address only; as a component bitmap it would ask for more than the guest has */
 		if (plan->count == 0 && i.meta.category == ZYDIS_CATEGORY_XSAVE &&
 			is_wide_state(i.mnemonic) && (c->before.gpr[0] > 7 || c->before.gpr[2] != 0))

@@ -107,11 +107,11 @@ struct insn_case {
 	unsigned pokes;
 	struct insn_poke poke[INSN_POKES];
 	/* What the architecture leaves open here; see generate.c for who sets them. */
-	uint64_t flags_ignored;
 	/* Only when it ended in a fault, and then left open: */
 	bool fault_any_byte;  /* which byte: operands wider than the CPU's own accesses, masked stores */
 	bool fault_may_be;    /* whether it faults at all, or how: masked stores that store nothing there */
 	bool fault_x87_top;   /* whether an MMX store that faults has switched x87 to MMX already */
+	bool fault_mxcsr;     /* whether a conversion that could not be stored has raised its flags */
 	bool fault_upper;     /* upper halves of rcx, rsi, rdi of a string instruction with 32-bit addresses */
 	unsigned ignores;
 	struct {
@@ -164,7 +164,9 @@ struct insn_side {
 /* NULL on failure, with the reason on stderr. */
 struct insn_side *insn_native_create(void);
 struct pg_engine_ops;
-struct insn_side *insn_engine_create(const struct pg_engine_ops *ops, bool fast, const char *tlb);
+/* lazy: without precise flags (struct pg_engine_config). */
+struct insn_side *insn_engine_create(
+	const struct pg_engine_ops *ops, bool fast, bool lazy, const char *tlb);
 uint64_t insn_engine_top(const struct pg_engine_ops *ops, bool fast);
 /* Bytes of the case that lie on page `index`, applied to buf[4096]. */
 void insn_case_apply(const struct insn_case *c, unsigned index, uint8_t *buf);
@@ -226,6 +228,8 @@ extern ZydisDecoder insn_decoder;
 /* ---- verdict (compare.c) ---- */
 
 /* True when they agree. Otherwise, if f, says where on f. */
+/* In every case of this run, arithmetic flags may be stale when it ended in a fault. */
+extern bool insn_lazy_flags;
 bool insn_agree(const struct insn_case *c, struct insn_side *a, const struct insn_result *ra,
 	struct insn_side *b, const struct insn_result *rb, FILE *f);
 void insn_print_code(const struct insn_case *c, FILE *f);

@@ -3,7 +3,9 @@
  * tests/insn/main.c: the differential instruction tester's command line and loop.
  *
  *   insn [--seed N] [--count N] [--class NAME[,NAME]] [--mode exact|fast|native] [--index N] [--tlb SPEC]
- *        [--verbose] [--limit N] [--break]
+ *        [--verbose] [--limit N] [--lazy] [--break]
+ *
+ * --lazy runs the engine without precise flags (struct pg_engine_config), and then does not compare them after faults.
  *
  * For each class it runs `count` cases on the real CPU and on the engine and compares. --mode native compares the real
  * CPU with itself (two traced children): the tester's own test. With --break each result of the second side is
@@ -165,7 +167,8 @@ static void report(struct insn_case *c, const char *class, const struct options 
 	struct insn_result ra, rb;
 	shrink(c, a, b);
 	printf("FAIL --mode %s --class %s --seed %lu --index %lu%s%s\n", mode_names[o->mode], class,
-		c->seed, c->index, o->tlb ? " --tlb " : "", o->tlb ? o->tlb : "");
+		c->seed, c->index, o->tlb ? " --tlb " : insn_lazy_flags ? " --lazy" : "",
+		o->tlb ? o->tlb : "");
 	for (unsigned k = 0; k < c->count; k++) {
 		struct insn_case line = *c;
 		line.count = 1;
@@ -224,7 +227,8 @@ static void worker(struct progress *p, enum insn_class k, const struct options *
 	struct insn_side *a = insn_native_create();
 	struct insn_side *b = o->mode == MODE_NATIVE
 		? insn_native_create()
-		: insn_engine_create(&pg_engine_translator, o->mode == MODE_FAST, o->tlb);
+		: insn_engine_create(
+			  &pg_engine_translator, o->mode == MODE_FAST, insn_lazy_flags, o->tlb);
 	if (!a || !b || !c)
 		_exit(2);
 	for (; p->index < o->count; p->index++)
@@ -317,7 +321,8 @@ static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {{"seed", 1, 0, 's'}, {"count", 1, 0, 'c'},
 		{"class", 1, 0, 'k'}, {"mode", 1, 0, 'm'}, {"index", 1, 0, 'i'}, {"tlb", 1, 0, 't'},
-		{"verbose", 0, 0, 'v'}, {"limit", 1, 0, 'l'}, {"break", 0, 0, 'b'}, {0}};
+		{"verbose", 0, 0, 'v'}, {"limit", 1, 0, 'l'}, {"break", 0, 0, 'b'},
+		{"lazy", 0, 0, 'z'}, {0}};
 	bool any = false;
 	int opt;
 	*o = (struct options){.seed = 1, .count = 1000, .limit = 3};
@@ -338,6 +343,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 't':
 			o->tlb = optarg;
+			break;
+		case 'z':
+			insn_lazy_flags = true;
 			break;
 		case 'b':
 			o->falsify = falsifying = true;
@@ -372,7 +380,7 @@ int main(int argc, char **argv)
 	if (parse(argc, argv, &o)) {
 		fprintf(stderr, "usage: insn [--seed N] [--count N] [--class NAME,...] "
 				"[--mode exact|fast|native] [--index N] [--tlb SPEC] [--limit N] "
-				"[--verbose] [--break]\n");
+				"[--verbose] [--lazy] [--break]\n");
 		return 2;
 	}
 	struct progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
