@@ -597,6 +597,7 @@ static int change_over(struct load *x)
 	x->space = NULL;
 	if (old != NULL) {
 		pg_space_destroy(old);
+		pg_timers_delete(l, false);
 		close_on_exec();
 	}
 	l->layout = x->layout;

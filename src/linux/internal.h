@@ -184,6 +184,10 @@ struct pg_linux {
 	uint64_t start_ns;    /* CLOCK_MONOTONIC at create */
 	uint64_t start_ticks; /* since boot, as in /proc/self/stat */
 
+	/* the guest's timers on the host, by timer_create */
+	int *timers; /* owned */
+	unsigned timer_count;
+
 	/* threads */
 	struct pg_thread *thread; /* the running one; NULL before load */
 	unsigned threads;
@@ -434,6 +438,11 @@ int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned 
 void pg_io_before_read(struct pg_linux *l, int fd, uint64_t start, uint64_t end);
 void pg_io_after_write(struct pg_linux *l, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_linux *l, int fd);
+
+/* --- sys_time.c ---------------------------------------------------------------------------------------- */
+
+/* Deletes the guest's timers: those of timer_create, and at its end the interval timers too. */
+void pg_timers_delete(struct pg_linux *l, bool intervals);
 
 /* --- mem.c ----------------------------------------------------------------------------------------------- */
 

@@ -17,13 +17,15 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define PIECES 256 /* host iovecs at once */
 
 /* The file's object if it is mapped, and where the next byte of a call without an offset comes from. */
 struct target {
-	bool regular, append;
+	bool regular; /* all that is asked for comes, without waiting */
+	bool append;
 	struct pg_object *object;
 	int64_t at;
 };
@@ -35,7 +37,9 @@ static void look(struct pg_linux *l, int fd, int64_t offset, struct target *t)
 	*t = (struct target){.at = offset};
 	if (fstat(fd, &st) != 0)
 		return;
-	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+	/* the memory devices (zero, urandom, ...) give all that is asked for, too */
+	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
+		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
 	t->object = pg_files_find(l, &st);
 	if (t->object == NULL)
 		return;

@@ -177,6 +177,7 @@ void pg_sighost_end(struct pg_linux *l)
 {
 	sigset_t set;
 
+	pg_timers_delete(l, true); /* their signals are the guest's */
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (catchable(n))
 			sigaction(n, &l->sig.former[n], NULL);

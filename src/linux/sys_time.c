@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -228,6 +229,38 @@ struct event {
 
 _Static_assert(sizeof(struct event) == 64, "sigevent");
 
+static bool note_timer(struct pg_linux *l, int id)
+{
+	int *more = realloc(l->timers, (l->timer_count + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return false;
+	l->timers = more;
+	more[l->timer_count++] = id;
+	return true;
+}
+
+static void forget_timer(struct pg_linux *l, int id)
+{
+	for (unsigned i = 0; i < l->timer_count; i++)
+		if (l->timers[i] == id)
+			l->timers[i--] = l->timers[--l->timer_count];
+}
+
+void pg_timers_delete(struct pg_linux *l, bool intervals)
+{
+	const struct itimerval none = {{0}};
+	static const int kinds[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
+
+	for (unsigned i = 0; i < l->timer_count; i++)
+		PG_QUICK(SYS_timer_delete, l->timers[i], 0, 0, 0, 0, 0);
+	free(l->timers);
+	l->timers = NULL;
+	l->timer_count = 0;
+	for (unsigned i = 0; intervals && i < 3; i++)
+		PG_QUICK(SYS_setitimer, kinds[i], (uintptr_t)&none, 0, 0, 0, 0);
+}
+
 int64_t pg_sys_timer_create(struct pg_linux *l, const uint64_t *a)
 {
 	struct event e;
@@ -244,11 +277,14 @@ int64_t pg_sys_timer_create(struct pg_linux *l, const uint64_t *a)
 	}
 	r = PG_QUICK(SYS_timer_create, (int)a[0], a[1] != 0 ? (uintptr_t)&e : 0, (uintptr_t)&id, 0,
 		0, 0);
-	if (r == 0 && pg_guest_write(l, a[2], &id, sizeof(id)) != 0) {
+	if (r != 0)
+		return r;
+	if (!note_timer(l, id) || pg_guest_write(l, a[2], &id, sizeof(id)) != 0) {
 		PG_QUICK(SYS_timer_delete, id, 0, 0, 0, 0, 0);
-		return -EFAULT;
+		forget_timer(l, id);
+		return l->oom ? -EAGAIN : -EFAULT;
 	}
-	return r;
+	return 0;
 }
 
 /* timer_settime and timerfd_settime: (which, flags, new, old). */
@@ -290,7 +326,11 @@ int64_t pg_sys_timer_getoverrun(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_timer_delete(struct pg_linux *l, const uint64_t *a)
 {
-	return PG_QUICK(SYS_timer_delete, (int)a[0], 0, 0, 0, 0, 0);
+	int64_t r = PG_QUICK(SYS_timer_delete, (int)a[0], 0, 0, 0, 0, 0);
+
+	if (r == 0)
+		forget_timer(l, (int)a[0]);
+	return r;
 }
 
 int64_t pg_sys_timerfd_create(struct pg_linux *l, const uint64_t *a)
