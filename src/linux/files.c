@@ -25,7 +25,8 @@
 #define OWN_FDS_FROM                                                                               \
 	16384 /* not higher than this: the host's table of descriptors grows with the number */
 
-int pg_linux_fd_limit(void)
+/* The hard limit is never changed while Pagoda lives, so neither is what follows from it. */
+static int compute_fd_limit(void)
 {
 	struct rlimit r;
 	uint64_t top;
@@ -38,6 +39,15 @@ int pg_linux_fd_limit(void)
 	if (top >= 2 * OWN_FDS)
 		return (int)(top - OWN_FDS);
 	return (int)(top / 2);
+}
+
+int pg_linux_fd_limit(void)
+{
+	static _Atomic int limit; /* a constant, remembered */
+
+	if (limit == 0)
+		limit = compute_fd_limit();
+	return limit;
 }
 
 /* A copy of fd among our own numbers, close-on-exec; the old one stays open. Or a negative errno. */
