@@ -384,6 +384,21 @@ const char *pg_linux_error(const struct pg_linux *l)
 
 /* --- run ------------------------------------------------------------------------------------------------- */
 
+/*
+ * Whether Linux would say "protection" and not "not present" in the error code: a page that is there without the
+ * right (without any right it is not there), and every address of the kernel, about which it tells nothing.
+ */
+static bool entry_is_there(struct pg_linux *l, pg_va a)
+{
+	struct pg_region r;
+
+	if (!pg_guest_range_ok(l, a.v, 1))
+		return a.v >= ((uint64_t)1 << 47) - PG_PAGE_SIZE;
+	if (!pg_space_find(l->space, a, false, &r) || r.prot == 0)
+		return false;
+	return !pg_pfn_is_none(pg_space_resident(l->space, a, NULL));
+}
+
 /* A page fault that space/ refused becomes a signal, with the numbers Linux leaves in the thread. */
 static void refuse_fault(struct pg_linux *l, const struct pg_exit_info *i)
 {
@@ -412,12 +427,8 @@ static void refuse_fault(struct pg_linux *l, const struct pg_exit_info *i)
 	s->own.cr2 = i->fault_va.v;
 	/* user mode; write; fetch. "Present" is set where an entry was there without the right. */
 	s->own.error_code = 4 | (i->fault_access == PG_WRITE ? 2 : 0) | (i->fault_access == PG_EXEC ? 16 : 0);
-	if (i->fault_end == PG_FAULT_ACCERR && pg_guest_range_ok(l, i->fault_va.v, 1)) {
-		pg_pte pte = 0;
-
-		if (!pg_pfn_is_none(pg_space_resident(l->space, i->fault_va, &pte)) || pte != 0)
-			s->own.error_code |= 1;
-	}
+	if (entry_is_there(l, i->fault_va))
+		s->own.error_code |= 1;
 	pg_signal_force(l, signo, code, i->fault_va.v);
 }
 
