@@ -97,8 +97,8 @@ static void cpu_detach(struct pg_cpu *c)
 {
 	if (!c->space)
 		return;
-	pg_space_detach(c->space, c->engine->config.fast ? &c->window_shootdown :
-							   pg_mmu_shootdown(c->mmu));
+	pg_space_detach(
+		c->space, c->engine->config.fast ? &c->window_shootdown : pg_mmu_shootdown(c->mmu));
 	c->space = NULL;
 }
 
@@ -130,7 +130,8 @@ static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **o
 			return -ENOMEM;
 	} else {
 		bytes = below + above;
-		area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		area = mmap(
+			NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (area == MAP_FAILED)
 			return -ENOMEM;
 		gs = area + below;
@@ -155,7 +156,8 @@ static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **o
 	if (!e->config.fast) {
 		int r = pg_mmu_create(&e->config.mmu, e->frames,
 			(struct pg_tlb_fast *)(void *)(gs + e->off_fast_d),
-			e->sets_i ? (struct pg_tlb_fast *)(void *)(gs + e->off_fast_i) : NULL, &c->mmu);
+			e->sets_i ? (struct pg_tlb_fast *)(void *)(gs + e->off_fast_i) : NULL,
+			&c->mmu);
 		if (r != 0) {
 			munmap(area, bytes);
 			return r;
@@ -238,7 +240,7 @@ static void stats(struct pg_cpu *c, struct pg_cpu_stats *out)
 		out->stores += (uint64_t)k->adj_stores;
 		out->data_lookups += (uint64_t)k->adj_lookups + k->extra_lookups + k->crossings;
 		out->fetch_lookups += k->fetch_extra;
-		out->page_crossings += k->crossings;
+		out->page_crossings += k->crossings + k->port_crossings;
 	}
 	pg_mmu_stats(c->mmu, &out->mmu);
 }

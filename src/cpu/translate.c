@@ -96,7 +96,8 @@ static void add_cold(struct pg_translator *tr, uint8_t *from, uint8_t kind, uint
 	c->disp = disp;
 }
 
-void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp)
+void pg_cold_access(
+	struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp)
 {
 	add_cold(tr, from, COLD_ACCESS, site, indexed, disp);
 }
@@ -236,14 +237,6 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_moffs(tr, in);
 		break;
 	case K_SET_DF:
-		/* Byte 1 of RFLAGS: IF always, DF as told; OF there is stale by design. */
-		e8(out(tr), 0x65);
-		e8(out(tr), 0xc6);
-		e_mem(out(tr), 0, H_NONE, H_NONE, 1, ST(regs.rflags) + 1);
-		/* With TF an instruction is translated alone, so that TF is known here. */
-		e8(out(tr), (in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02) |
-				(tr->temporary ? tr->cpu->regs.rflags >> 8 & 1 : 0));
-		break;
 	case K_COMPLEX:
 	case K_PUSHF:
 	case K_POPF:
@@ -338,7 +331,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 		pg_row_begin(tr, in);
 		uint32_t row = e->rows.n - 1;
 		emit_insn(tr, in);
-		if (in->kind != K_COMPLEX && in->kind != K_PUSHF && in->kind != K_POPF && in->kind != K_STOP) {
+		if (!pg_counted_in_c(in)) {
 			tr->segment->insns++;
 			tr->segment->loads += in->loads;
 			tr->segment->stores += in->stores;
@@ -384,7 +377,8 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	tr->saved = s->flags == FLAGS_MEM;
 	tr->n_cold = tr->n_segments = 0;
 	tr->disp = 0;
-	PG_ASSERT(!whole->temporary && pg_decode_run(tr, whole->rip, whole->n_rows) == whole->n_rows);
+	PG_ASSERT(
+		!whole->temporary && pg_decode_run(tr, whole->rip, whole->n_rows) == whole->n_rows);
 
 	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
 	*b = *whole;
