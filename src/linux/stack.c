@@ -6,8 +6,8 @@
  * those that the program has natively. From the top of the stack region downwards:
  *
  *   8 zero bytes, the executed file's name, the environment's strings, the arguments' strings,
- *   (random gap with address-space randomisation), "x86_64", 16 random bytes, aligned to 16:
- *   auxv, envp[] and 0, argv[] and 0, argc  <- rsp
+ *   (random gap with address-space randomisation), "x86_64", 16 random bytes,
+ *   auxv, envp[] and 0, argv[] and 0, argc  <- rsp, a multiple of 16
  *
  * Where Linux has an entry that does not hold here (vDSO, restartable sequences), there is an AT_IGNORE in its
  * place: nobody looks at it, and what follows lies where it lies natively.
@@ -219,7 +219,6 @@ int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_l
 	push(&b, r, sizeof(r));
 	random = b.sp;
 	aux_fill(&x, in, random, execfn, platform);
-	b.sp &= ~(uint64_t)15;
 	put_vectors(&b, in, &x, strings);
 	if (b.error != 0) {
 		*why = "not enough memory for its stack";
