@@ -23,7 +23,7 @@ INSN_ROUNDS  ?= 1000000
 .PHONY: all deps build-deps configure run check bench install format tidy fuzz insn-long clean help
 
 all: build-deps configure
-	@$(NINJA) -C $(BUILD)
+	@$(NINJA) -C $(BUILD) pagoda
 
 deps:
 	@tools/deps.sh build test bench
@@ -60,8 +60,8 @@ format:
 tidy: deps configure
 	@tools/tidy.sh $(BUILD)
 
-fuzz: deps configure
-	@$(NINJA) -C $(BUILD)
+fuzz: configure
+	@tools/deps.sh build fuzz
 	@tools/long.sh fuzz $(BUILD) $(FUZZ_SECONDS)
 
 insn-long: deps configure

@@ -14,10 +14,11 @@ import re
 import subprocess
 import sys
 
+PLAN = re.compile(r"^1\.\.\d+", re.M)
 TAP = re.compile(r"^(not ok|ok)\b(.*)$", re.M)
 CMOCKA = re.compile(r"^\[\s+(OK|FAILED)\s+\] (\w+)\s*$", re.M)
 CMOCKA_ERROR = re.compile(r"^\[\s+FAILED\s+\] ([A-Za-z_]\w*)\s*$", re.M)
-CLOSING = re.compile(r"^(\d+) passed, (\d+) failed\s*$", re.M)
+CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.M)
 FINE = ("OK", "SKIP", "EXPECTEDFAIL")
 
 
@@ -27,15 +28,14 @@ def cases(entry):
     fine = entry["result"] in FINE
     if entry["result"] == "SKIP":
         return 0, 0, 1
-    tap = TAP.findall(text)
+    tap = TAP.findall(text) if PLAN.search(text) else []
     if tap:
         skipped = sum(1 for word, rest in tap if word == "ok" and "# SKIP" in rest.upper())
         passed = sum(1 for word, _ in tap if word == "ok") - skipped
         failed = len(tap) - passed - skipped
     elif CLOSING.search(text):
-        passed = sum(int(p) for p, _ in CLOSING.findall(text))
-        failed = sum(int(f) for _, f in CLOSING.findall(text))
-        skipped = 0
+        passed, failed, skipped = (sum(int(n or 0) for n in column)
+                                   for column in zip(*CLOSING.findall(text)))
     elif CMOCKA.search(text):
         passed = sum(1 for word, _ in CMOCKA.findall(text) if word == "OK")
         failed = len(set(CMOCKA_ERROR.findall(text)))

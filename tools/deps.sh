@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installs the Debian 12 packages that are missing, by set: build, test, bench (default: all).
+# Installs the Debian 12 packages that are missing, by set: build, test, fuzz, bench (default: all but fuzz).
 # When all are there it only asks dpkg and is done in some milliseconds.
 set -euo pipefail
 
 build="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libdw-dev libelf-dev libcmocka-dev python3"
 test="clang clang-format clang-tidy mandoc sqlite3 lua5.4 busybox-static musl-tools golang-go
 	bc xz-utils gawk perl openssl"
+fuzz="clang libclang-rt-14-dev busybox-static"
 bench="qemu-user valgrind sqlite3 gzip"
 
 wanted=""
@@ -15,9 +16,10 @@ for set in "${@:-build test bench}"; do
 		case $name in
 		build) wanted+=" $build" ;;
 		test) wanted+=" $test" ;;
+		fuzz) wanted+=" $fuzz" ;;
 		bench) wanted+=" $bench" ;;
 		*)
-			echo "deps.sh: no set '$name'; sets are build, test, bench" >&2
+			echo "deps.sh: no set '$name'; sets are build, test, fuzz, bench" >&2
 			exit 2
 			;;
 		esac

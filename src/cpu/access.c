@@ -37,8 +37,8 @@ static unsigned host_reg(ZydisRegister r)
 static bool is_gpr(ZydisRegister r)
 {
 	ZydisRegisterClass c = ZydisRegisterGetClass(r);
-	return c == ZYDIS_REGCLASS_GPR8 || c == ZYDIS_REGCLASS_GPR16 ||
-		c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR64;
+	return c == ZYDIS_REGCLASS_GPR8 || c == ZYDIS_REGCLASS_GPR16 || c == ZYDIS_REGCLASS_GPR32 ||
+	       c == ZYDIS_REGCLASS_GPR64;
 }
 
 static bool is_stolen(unsigned r)
@@ -64,8 +64,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	bool narrow = in->zi.address_width == 32;
 	unsigned second = pg_tr_fast(tr) ? SC : SB; /* SB holds a constant in fast mode */
 	bool segment = mem->segment == ZYDIS_REGISTER_FS || mem->segment == ZYDIS_REGISTER_GS;
-	int32_t seg_disp =
-		mem->segment == ZYDIS_REGISTER_FS ? ST(regs.fs_base) : ST(regs.gs_base);
+	int32_t seg_disp = mem->segment == ZYDIS_REGISTER_FS ? ST(regs.fs_base) : ST(regs.gs_base);
 	int64_t disp = mem->disp.has_displacement ? mem->disp.value : 0;
 
 	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP ||
@@ -164,7 +163,8 @@ static bool wants_alignment(const struct pg_insn *in)
 		break;
 	}
 	if (in->zi.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ||
-		in->zi.mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || in->zi.mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
+		in->zi.mnemonic == ZYDIS_MNEMONIC_CVTPD2PI ||
+		in->zi.mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
 		return true;
 	switch (in->zi.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
@@ -190,8 +190,8 @@ static bool wants_alignment(const struct pg_insn *in)
 	}
 }
 
-struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth, unsigned size,
-	enum pg_access access, bool rmw, const uint64_t *constant)
+struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth,
+	unsigned size, enum pg_access access, bool rmw, const uint64_t *constant)
 {
 	struct pg_engine *e = tr->e;
 	struct pg_emit *m = out(tr);
@@ -219,7 +219,11 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	}
 	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
 	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
-		(access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH : in->kind == K_POP);
+		       (access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH
+					  : in->kind == K_POP);
+	s->x87 = in->zi.meta.category == ZYDIS_CATEGORY_X87_ALU &&
+		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTCW &&
+		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTSW;
 	s->aligned = in->kind == K_MEM && wants_alignment(in);
 
 	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
@@ -235,14 +239,14 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		pg_emit_save_flags(tr);
 	s->flags = (uint8_t)(in->hard ? FLAGS_RAX : in->soft ? FLAGS_MEM : FLAGS_DEAD);
 
-	int32_t tag = e->off_fast_d +
-		(int32_t)(access == PG_WRITE ? offsetof(struct pg_tlb_fast, neg_write) :
-					       offsetof(struct pg_tlb_fast, neg_read));
+	int32_t tag = e->off_fast_d + (int32_t)(access == PG_WRITE
+							? offsetof(struct pg_tlb_fast, neg_write)
+							: offsetof(struct pg_tlb_fast, neg_read));
 	int32_t host = e->off_fast_d + (int32_t)offsetof(struct pg_tlb_fast, host);
 	bool indexed = false;
 	if (constant) {
 		int32_t set = (int32_t)((*constant >> PG_PAGE_SHIFT) & (e->sets_d - 1)) *
-			(int32_t)sizeof(struct pg_tlb_fast);
+			      (int32_t)sizeof(struct pg_tlb_fast);
 		tag += set;
 		host += set;
 	} else if (e->sets_d > 1) {
@@ -282,7 +286,8 @@ void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s)
 }
 
 /* opcode reg, [checked operand]. wide: REX.W. prefix: 0x66 or 0. */
-void pg_emit_operand(struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix)
+void pg_emit_operand(
+	struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix)
 {
 	struct pg_emit *m = out(tr);
 	bool fast = pg_tr_fast(tr);
@@ -367,7 +372,7 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 	}
 	uint64_t constant = 0;
 	bool known = !pg_emit_group_address(tr, in) &&
-		emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+		     emit_address(tr, in, &in->ops[in->mem], 0, &constant);
 	p.w.disp = tr->disp;
 	struct pg_site *s = pg_emit_check(tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ,
 		in->reads && in->writes, known ? &constant : NULL);
@@ -466,8 +471,8 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 	if (in->mem >= 0) {
 		uint64_t constant = 0;
 		bool known = emit_address(tr, in, op, 0, &constant);
-		struct pg_site *s =
-			pg_emit_check(tr, in, nth++, size, PG_READ, false, known ? &constant : NULL);
+		struct pg_site *s = pg_emit_check(
+			tr, in, nth++, size, PG_READ, false, known ? &constant : NULL);
 		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
 		pg_emit_check_end(tr, s);
 		if (pg_tr_fast(tr)) /* the second probe wants SC */

@@ -69,12 +69,12 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t) + CAP_PAGES * sizeof(uint32_t);
 	e->code = reserve(e->code_bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
 	bool ok = e->code && vec_init(&e->blocks, sizeof(struct pg_block), CAP_BLOCKS) &&
-		vec_init(&e->rows, sizeof(struct pg_insn_row), CAP_ROWS) &&
-		vec_init(&e->segments, sizeof(struct pg_segment), CAP_SEGMENTS) &&
-		vec_init(&e->sites, sizeof(struct pg_site), CAP_SITES) &&
-		vec_init(&e->exits, sizeof(struct pg_exit_row), CAP_EXITS) &&
-		vec_init(&e->complexes, sizeof(struct pg_complex_row), CAP_COMPLEX) &&
-		vec_init(&e->pages, sizeof(struct pg_code_page), CAP_PAGES);
+		  vec_init(&e->rows, sizeof(struct pg_insn_row), CAP_ROWS) &&
+		  vec_init(&e->segments, sizeof(struct pg_segment), CAP_SEGMENTS) &&
+		  vec_init(&e->sites, sizeof(struct pg_site), CAP_SITES) &&
+		  vec_init(&e->exits, sizeof(struct pg_exit_row), CAP_EXITS) &&
+		  vec_init(&e->complexes, sizeof(struct pg_complex_row), CAP_COMPLEX) &&
+		  vec_init(&e->pages, sizeof(struct pg_code_page), CAP_PAGES);
 	e->block_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
 	e->page_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
 	e->frame_pages = reserve((size_t)frames * sizeof(uint32_t), PROT_READ | PROT_WRITE);
@@ -123,11 +123,11 @@ void pg_code_destroy(struct pg_engine *e)
 bool pg_code_is_full(const struct pg_engine *e)
 {
 	const uint32_t room = 4096;
-	return e->emit.end - e->emit.p < 1 << 20 || e->cold.end - e->cold.p < 1 << 20 || e->n_counters + room > e->cap_counters ||
-		e->blocks.n + room > e->blocks.cap || e->rows.n + room > e->rows.cap ||
-		e->segments.n + room > e->segments.cap || e->sites.n + room > e->sites.cap ||
-		e->exits.n + room > e->exits.cap || e->complexes.n + room > e->complexes.cap ||
-		e->pages.n + room > e->pages.cap;
+	return e->emit.end - e->emit.p < 1 << 20 || e->cold.end - e->cold.p < 1 << 20 ||
+	       e->n_counters + room > e->cap_counters || e->blocks.n + room > e->blocks.cap ||
+	       e->rows.n + room > e->rows.cap || e->segments.n + room > e->segments.cap ||
+	       e->sites.n + room > e->sites.cap || e->exits.n + room > e->exits.cap ||
+	       e->complexes.n + room > e->complexes.cap || e->pages.n + room > e->pages.cap;
 }
 
 /* What the counters of block b stand for is added to the totals, and they start again at 0. */
@@ -373,6 +373,14 @@ void pg_code_insert(struct pg_engine *e, struct pg_block *b)
 	*bucket = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 }
 
+void pg_emit_store_flags(struct pg_emit *m)
+{
+	e_mov_rr(m, SC, H_RAX);
+	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
+	e_gs_store(m, H_RAX, ST(flags_mem));
+	e_mov_rr(m, H_RAX, SC);
+}
+
 void pg_emit_restore_flags(struct pg_emit *m)
 {
 	e_mov_rr(m, SC, H_RAX);
@@ -402,16 +410,21 @@ uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 /* Where a direct exit whose flags are at `flags` may jump to enter b. */
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags)
 {
-	if (!b->entry_live || flags != FLAGS_MEM)
+	bool restore = b->entry_live && flags == FLAGS_MEM;
+	bool store = b->entry_mem && flags == FLAGS_EFLAGS;
+	if (!restore && !store)
 		return b->entry;
-	if (!b->restore) {
+	if (!b->moved) { /* a block wants one of the two only */
 		struct pg_emit *m = &e->emit;
 		uint8_t *at = m->p;
-		pg_emit_restore_flags(m);
+		if (restore)
+			pg_emit_restore_flags(m);
+		else
+			pg_emit_store_flags(m);
 		e_jmp(m, b->entry);
-		b->restore = at;
+		b->moved = at;
 	}
-	return b->restore;
+	return b->moved;
 }
 
 void pg_code_clear_jumps(struct pg_engine *e)

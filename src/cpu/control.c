@@ -140,9 +140,9 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		s = pg_emit_check(tr, in, 0, 8, PG_READ, false, NULL);
 		pg_emit_operand(tr, 0x8b, SA, true, 0);
 		pg_emit_check_end(tr, s);
-		int32_t pop = 8 + (in->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ?
-						  (int32_t)(in->ops[0].imm.value.u & 0xffff) :
-						  0);
+		int32_t pop = 8 + (in->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE
+						  ? (int32_t)(in->ops[0].imm.value.u & 0xffff)
+						  : 0);
 		e_lea(m, H_RSP, H_RSP, H_NONE, 1, pop);
 		emit_indirect(tr, -pop);
 		break;

@@ -6,7 +6,8 @@
  *
  * Host registers while guest code runs: every guest register is in the host register of the same
  * name, but r13, r14 and r15, which are scratch (SA, SB, SC) and whose guest values are in
- * regs.gpr. GS points just behind struct pg_cpu, so all state is at gs:[negative]. FS is the host's.
+ * regs.gpr. GS points just behind struct pg_cpu, so all state is at gs:[negative]; from
+ * GS on are the TLB mirrors or, in fast mode, the guest's address space. FS is the host's.
  * The host's DF is always clear: the guest's is in regs.rflags.
  *
  * Where the guest's arithmetic flags are at each point of translated code is known when it is translated:
@@ -43,6 +44,13 @@
  * so that the way back is an ordinary return, which the host predicts. PG_COLD_ID: from the return address to the record.
  */
 #define PG_COLD_ID 14
+/* The record behind a failed check's call: what slow.c needs of the site without touching its row. */
+struct pg_cold_access {
+	uint32_t site;
+	uint16_t size;       /* bytes from the address that must lie in one page */
+	uint8_t access;      /* enum pg_access of the lookup */
+	uint8_t wants_store; /* and the entry must allow stores inline */
+} __attribute__((packed));
 
 #define PG_BLOCK_INSNS 32 /* a fetch run, and so a block, is at most this long */
 #define PG_JUMP_ENTRIES 65536
@@ -74,23 +82,23 @@ struct pg_cpu {
 	uint64_t target;     /* host address to enter at, or to resume at */
 	uint64_t flags_mem;  /* low 16 bits: al = OF, ah = SF ZF AF PF CF as lahf gives */
 	uint64_t tmp_rax, tmp_rcx;
-	uint64_t self;       /* address of this struct */
-	uint64_t x_addr;     /* of regs.x */
-	uint32_t site;       /* which record the code was left at */
-	uint32_t leave;      /* enum pg_leave */
+	uint64_t self;   /* address of this struct */
+	uint64_t x_addr; /* of regs.x */
+	uint32_t site;   /* which record the code was left at */
+	uint32_t leave;  /* enum pg_leave */
 	uint32_t mxcsr_host;
 	uint32_t spare;
 	/* C only. */
-	struct pg_engine *engine;  /* borrowed */
-	struct pg_space *space;    /* borrowed */
-	struct pg_mmu *mmu;        /* owned; NULL in fast mode */
-	struct pg_cpu *next;       /* engine's list of CPUs */
-	volatile int interrupt;    /* sticky request, see pg_engine_ops.interrupt */
-	uint8_t looked;            /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
-	bool smc;                  /* a store dropped translations while a block was inside */
-	uint64_t extra_lookups;    /* data lookups beyond those of completed accesses */
+	struct pg_engine *engine; /* borrowed */
+	struct pg_space *space;   /* borrowed */
+	struct pg_mmu *mmu;       /* owned; NULL in fast mode */
+	struct pg_cpu *next;      /* engine's list of CPUs */
+	volatile int interrupt;   /* sticky request, see pg_engine_ops.interrupt */
+	uint8_t looked; /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
+	bool smc;       /* a store dropped translations while a block was inside */
+	uint64_t extra_lookups; /* data lookups beyond those of completed accesses */
 	uint64_t crossings;
-	uint64_t fetch_extra;      /* fetch lookups beyond one per run entered inline */
+	uint64_t fetch_extra; /* fetch lookups beyond one per run entered inline */
 	/* Adjustments to the counters of segments: what was counted at entry but did not happen. */
 	int64_t adj_insns, adj_loads, adj_stores, adj_lookups;
 	/* A crossing store in flight: fragments to be written by LEAVE_COMMIT. */
@@ -111,9 +119,10 @@ struct pg_cpu {
 	uint32_t link; /* exit record, or PG_NIL */
 	bool link_indirect;
 	uint64_t link_generation;
-	uint64_t port_lookups; /* made by an instruction executed in C */
-	uint32_t tmp_marks[4]; /* ends of record arrays before a temporary block */
-	uint8_t *cold_mark;    /* end of the cold code before it */
+	uint64_t port_crossings;
+	uint64_t port_lookups;    /* made by an instruction executed in C */
+	uint32_t tmp_marks[4];    /* ends of record arrays before a temporary block */
+	uint8_t *cold_mark;       /* end of the cold code before it */
 	struct pg_exit_info info; /* being built */
 	uint8_t *area;            /* the mapping this struct lies in */
 	size_t area_bytes;
@@ -133,9 +142,9 @@ struct pg_insn_row {
 	uint16_t host;  /* offset of its code from the block's body */
 	uint8_t segment;
 	uint8_t insns, loads, stores, lookups;
-	uint8_t flags;     /* enum pg_flags_at, at the operation itself */
-	uint8_t swap;      /* 1 + register whose low and high bytes are exchanged around the operation */
-	uint8_t saved;     /* flags are in flags_mem when it begins */
+	uint8_t flags; /* enum pg_flags_at, at the operation itself */
+	uint8_t swap; /* 1 + register whose low and high bytes are exchanged around the operation */
+	uint8_t saved; /* flags are in flags_mem when it begins */
 };
 
 struct pg_segment {
@@ -155,46 +164,48 @@ struct pg_block {
 	uint8_t *thunk;    /* entry for indirect jumps, made on first use */
 	uint8_t *tail;     /* behind the last instruction, if control goes on there */
 	bool tail_saved;   /* pg_insn_row.saved of the tail */
-	uint8_t *restore;  /* entry for exits with flags in memory, when entry_live */
+	uint8_t *moved;    /* entry for exits whose flags are not where the block wants them */
 	uint32_t rows;     /* index of its first pg_insn_row */
 	uint32_t segments; /* index of its first pg_segment */
 	uint16_t bytes;    /* of guest code */
 	uint8_t n_rows, n_segments;
-	bool entry_live;   /* wants EFLAGS right at entry */
-	bool temporary;    /* single-step block, never found again */
-	uint8_t fetches;   /* fetch lookups that one entry makes: 1, or 2 for an instruction across pages */
+	bool entry_live; /* wants EFLAGS right at entry */
+	bool entry_mem;  /* only passes flags on: wants them in flags_mem at entry */
+	bool temporary;  /* single-step block, never found again */
+	uint8_t fetches; /* fetch lookups that one entry makes: 1, or 2 for an instruction across pages */
 };
 
 /* A data access whose inline check may fail. */
 struct pg_site {
 	uint32_t block;
 	uint8_t row;
-	uint8_t nth;       /* accesses of the same instruction before it */
-	uint16_t size;     /* bytes */
-	uint8_t access;    /* enum pg_access of the check */
+	uint8_t nth;    /* accesses of the same instruction before it */
+	uint16_t size;  /* bytes */
+	uint8_t access; /* enum pg_access of the check */
 	uint8_t rmw;
-	uint8_t flags;     /* enum pg_flags_at while the check runs */
-	uint8_t aligned;   /* misaligned is #GP, whatever the page */
-	uint8_t stack;     /* through SS: a non-canonical address is #SS */
-	uint16_t op_len;   /* bytes from resume to the end of the operation, for crossing copies */
-	uint8_t *resume;   /* with SA = offset and SB = frame */
+	uint8_t flags;   /* enum pg_flags_at while the check runs */
+	uint8_t x87;     /* waits for pending x87 exceptions */
+	uint8_t aligned; /* misaligned is #GP, whatever the page */
+	uint8_t stack;   /* through SS: a non-canonical address is #SS */
+	uint16_t op_len; /* bytes from resume to the end of the operation, for crossing copies */
+	uint8_t *resume; /* with SA = offset and SB = frame */
 	/* A shared check (size is its span, access PG_WRITE if any member stores); group_last 0: none. */
 	uint8_t group_last;   /* row of the last member */
 	uint8_t first_access; /* of the first member */
 	uint16_t first_off, first_size;
-	uint32_t fragment;    /* block index of its ungrouped form, or PG_NIL */
+	uint32_t fragment; /* block index of its ungrouped form, or PG_NIL */
 };
 
 /* A direct way out of a block. */
 struct pg_exit_row {
 	uint32_t block;
-	uint8_t flags;   /* enum pg_flags_at */
-	uint8_t stop;    /* LEAVE_STOP: enum pg_exit */
-	uint8_t row;     /* of the instruction that leaves */
+	uint8_t flags; /* enum pg_flags_at */
+	uint8_t stop;  /* LEAVE_STOP: enum pg_exit */
+	uint8_t row;   /* of the instruction that leaves */
 	bool no_chain;
 	int32_t rsp_undo; /* indirect: to be added to rsp if the transfer itself faults */
-	uint64_t target; /* guest rip */
-	uint8_t *patch;  /* rel32 to be pointed at the target's entry */
+	uint64_t target;  /* guest rip */
+	uint8_t *patch;   /* rel32 to be pointed at the target's entry */
 };
 
 struct pg_complex_row {
@@ -210,8 +221,8 @@ struct pg_complex_row {
 /* The translations of one guest page with one content. */
 struct pg_code_page {
 	uint64_t vpn;
-	uint32_t id;         /* never 0; in the TLB while bound */
-	uint32_t next;       /* hash chain by vpn */
+	uint32_t id;   /* never 0; in the TLB while bound */
+	uint32_t next; /* hash chain by vpn */
 	bool retired;
 	uint32_t pfn;        /* frame it was last bound to */
 	uint32_t next_frame; /* other code pages bound to the same frame */
@@ -240,15 +251,16 @@ struct pg_engine {
 	uint64_t *counters;
 	uint32_t n_counters, cap_counters;
 	/* Stubs. */
-	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_fetch_live, *stub_indirect,
-		*stub_trap, *stub_chain, *stub_commit, *code_start;
+	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_fetch_live,
+		*stub_indirect, *stub_trap, *stub_chain, *stub_commit, *code_start;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
 	uint32_t *block_hash;
 	uint32_t *page_hash;
 	uint32_t next_id;
-	uint32_t *frame_pages; /* per frame: first code page bound to it; valid while PG_FRAME_CODE */
-	uint8_t *cross_slot;   /* host code of one crossing access, rewritten each time */
+	uint32_t *
+		frame_pages; /* per frame: first code page bound to it; valid while PG_FRAME_CODE */
+	uint8_t *cross_slot; /* host code of one crossing access, rewritten each time */
 	/* Totals of what was flushed, and of now. */
 	uint64_t generation; /* of flushes: records of an older one are gone */
 	uint64_t t_insns, t_loads, t_stores, t_lookups, t_runs, t_fetches;
@@ -299,14 +311,15 @@ static inline struct pg_segment *pg_segment_at(struct pg_engine *e, uint32_t i)
 void pg_stubs_make(struct pg_engine *e);
 
 /* slow.c, called from stubs with only general registers saved: 0 goes on, 1 leaves with c->site set. */
-int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site);
+int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold);
 int pg_slow_fetch(struct pg_cpu *c, uint32_t block);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
 
 /* code.c */
 int pg_code_create(struct pg_engine *e, const char **why);
 void pg_code_destroy(struct pg_engine *e);
-void *pg_vec_add(struct pg_vec *v, size_t size, uint32_t *index); /* reserved address space; never fails before its cap */
+void *pg_vec_add(struct pg_vec *v, size_t size,
+	uint32_t *index); /* reserved address space; never fails before its cap */
 void pg_code_flush(struct pg_engine *e);
 /* The code page for the frame now at a's page; makes or re-binds it and marks the frame. */
 struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
@@ -315,7 +328,8 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
-/* Emits: EFLAGS from flags_mem; destroys SC. */
+/* Emit: EFLAGS from flags_mem, and back; destroy SC. */
+void pg_emit_store_flags(struct pg_emit *m);
 void pg_emit_restore_flags(struct pg_emit *m);
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);

@@ -22,8 +22,7 @@ static uint32_t arithmetic(ZydisAccessedFlagsMask m)
 /* Bit r set for guest registers r13 .. r15, whatever their width. */
 static uint16_t stolen_bit(ZydisRegister r)
 {
-	ZydisRegister full =
-		ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
+	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
 	if (full >= ZYDIS_REGISTER_R13 && full <= ZYDIS_REGISTER_R15)
 		return (uint16_t)(1u << (13 + (full - ZYDIS_REGISTER_R13)));
 	return 0;
@@ -97,7 +96,8 @@ static void find_flags(struct pg_insn *in)
 	in->written = in->killed | undefined;
 	in->killed &= ~undefined;
 	/* What user mode may not do traps with the flags as they were. */
-	if (in->zi.meta.category == ZYDIS_CATEGORY_SYSTEM || in->zi.meta.category == ZYDIS_CATEGORY_SYSRET ||
+	if (in->zi.meta.category == ZYDIS_CATEGORY_SYSTEM ||
+		in->zi.meta.category == ZYDIS_CATEGORY_SYSRET ||
 		(in->zi.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)) {
 		in->tested = FL_ALL;
 		in->killed = 0;
@@ -109,13 +109,13 @@ static void find_flags(struct pg_insn *in)
 		const ZydisDecodedOperand *count = &in->ops[in->zi.operand_count_visible - 1];
 		unsigned mask = in->zi.operand_width == 64 ? 63 : 31;
 		bool certain = count->type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
-			(count->imm.value.u & mask) != 0;
+			       (count->imm.value.u & mask) != 0;
 		if (in->zi.mnemonic == ZYDIS_MNEMONIC_RCL || in->zi.mnemonic == ZYDIS_MNEMONIC_RCR)
 			in->tested |= FL_CF;
 		if (!certain)
 			in->killed = 0;
 		else if (!rotate && in->zi.mnemonic != ZYDIS_MNEMONIC_SHLD &&
-			in->zi.mnemonic != ZYDIS_MNEMONIC_SHRD && in->zi.operand_width >= 32)
+			 in->zi.mnemonic != ZYDIS_MNEMONIC_SHRD && in->zi.operand_width >= 32)
 			in->killed = FL_ALL;
 		return;
 	}
@@ -152,7 +152,8 @@ static bool classify_named(struct pg_insn *in)
 {
 	const ZydisDecodedInstruction *zi = &in->zi;
 	bool far_branch = zi->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
-	bool segment_operand = in->ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	bool segment_operand =
+		in->ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		ZydisRegisterGetClass(in->ops[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
 	switch (zi->mnemonic) {
 	case ZYDIS_MNEMONIC_NOP:
@@ -298,8 +299,8 @@ static void classify(struct pg_insn *in)
 	if (op->encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64) {
 		in->kind = K_MOFFS;
 	} else if (op->mem.type != ZYDIS_MEMOP_TYPE_MEM || in->size == 0 || in->size > 64 ||
-		op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-		zi->meta.category == ZYDIS_CATEGORY_AMX_TILE || (!in->reads && !in->writes)) {
+		   op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
+		   zi->meta.category == ZYDIS_CATEGORY_AMX_TILE || (!in->reads && !in->writes)) {
 		stop(in, PG_EXIT_UNSUPPORTED);
 		return;
 	}
@@ -348,13 +349,15 @@ static bool decode_one(struct pg_translator *tr, uint64_t rip, const uint8_t *by
 	in->mem = -1;
 	in->length = (uint8_t)n;
 	memset(&in->zi, 0, sizeof(in->zi));
-	stop(in, s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || s == ZYDIS_STATUS_NO_MORE_DATA ?
-			PG_EXIT_GP : PG_EXIT_ILLEGAL);
+	stop(in, s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || s == ZYDIS_STATUS_NO_MORE_DATA
+			 ? PG_EXIT_GP
+			 : PG_EXIT_ILLEGAL);
 	return true;
 }
 
 /* Translations of p depend on its bytes [from, to). A temporary block is gone before anyone could change them. */
-static void mark_used(const struct pg_translator *tr, struct pg_code_page *p, uint32_t from, uint32_t to)
+static void mark_used(
+	const struct pg_translator *tr, struct pg_code_page *p, uint32_t from, uint32_t to)
 {
 	if (tr->temporary)
 		return;
@@ -375,7 +378,8 @@ static uint32_t wanted_at(struct pg_translator *tr, uint64_t target)
 	struct pg_insn in;
 	for (unsigned i = 0; i < look_ahead && want; i++) {
 		uint32_t off = target & PG_PAGE_MASK;
-		if (!decode_one(tr, target, tr->page->copy + off, (unsigned)PG_PAGE_SIZE - off, &in))
+		if (!decode_one(
+			    tr, target, tr->page->copy + off, (unsigned)PG_PAGE_SIZE - off, &in))
 			return FL_ALL;
 		mark_used(tr, tr->page, off, off + in.length);
 		if (in.tested & want || (in.written && in.written & ~in.killed & want))

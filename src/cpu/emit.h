@@ -73,8 +73,8 @@ static inline void ebytes(struct pg_emit *e, const uint8_t *b, unsigned n)
 }
 
 /* ModRM, SIB and displacement for [base + index * scale + disp]; base or index may be H_NONE. */
-static inline void e_mem(
-	struct pg_emit *e, unsigned reg, unsigned base, unsigned index, unsigned scale, int32_t disp)
+static inline void e_mem(struct pg_emit *e, unsigned reg, unsigned base, unsigned index,
+	unsigned scale, int32_t disp)
 {
 	unsigned ss = scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
 	unsigned r = (reg & 7) << 3;
@@ -102,7 +102,7 @@ static inline void e_mem(
 static inline unsigned e_rex(bool w, unsigned reg, unsigned index, unsigned base)
 {
 	return 0x40 | (w ? 8 : 0) | (reg != H_NONE && reg > 7 ? 4 : 0) |
-		(index != H_NONE && index > 7 ? 2 : 0) | (base != H_NONE && base > 7 ? 1 : 0);
+	       (index != H_NONE && index > 7 ? 2 : 0) | (base != H_NONE && base > 7 ? 1 : 0);
 }
 
 /* op reg64, [base + index * scale + disp] (or the store form: opcode decides). */
@@ -176,8 +176,8 @@ static inline void e_gs_store(struct pg_emit *e, unsigned reg, int32_t disp)
 }
 
 /* op reg64, gs:[index + disp] */
-static inline void e_gs_index(
-	struct pg_emit *e, unsigned opcode, unsigned reg, unsigned index, unsigned scale, int32_t disp)
+static inline void e_gs_index(struct pg_emit *e, unsigned opcode, unsigned reg, unsigned index,
+	unsigned scale, int32_t disp)
 {
 	e8(e, 0x65);
 	e_op_mem(e, opcode, reg, H_NONE, index, scale, disp);

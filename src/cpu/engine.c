@@ -17,17 +17,18 @@ static uint32_t sets_of(const struct pg_tlb_geometry *g)
 	return g->entries ? g->entries / g->ways : 0;
 }
 
-/* Where the tables of a CPU lie below GS; returns the bytes of the whole area, pages. */
-static size_t lay_out(struct pg_engine *e)
+/*
+ * Where the tables of a CPU lie: the TLB mirrors from GS upwards (the shortest displacements are for what is used most;
+ * fast mode has its window there), everything else below. Bytes of each part, whole pages.
+ */
+static size_t lay_out(struct pg_engine *e, size_t *above)
 {
-	size_t below = sizeof(struct pg_cpu);
-	below += e->sets_d * sizeof(struct pg_tlb_fast);
-	e->off_fast_d = -(int32_t)below;
-	below += e->sets_i * sizeof(struct pg_tlb_fast);
-	e->off_fast_i = -(int32_t)below;
+	e->off_fast_d = 0;
+	e->off_fast_i = (int32_t)(e->sets_d * sizeof(struct pg_tlb_fast));
 	e->off_fetch = e->sets_i ? e->off_fast_i : e->off_fast_d;
 	e->sets_fetch = e->sets_i ? e->sets_i : e->sets_d;
-	below += PG_JUMP_ENTRIES * sizeof(uint64_t);
+	*above = pg_align_up((e->sets_d + e->sets_i) * sizeof(struct pg_tlb_fast), PG_PAGE_SIZE);
+	size_t below = sizeof(struct pg_cpu) + PG_JUMP_ENTRIES * sizeof(uint64_t);
 	e->off_jump = -(int32_t)below;
 	return pg_align_up(below + sizeof(struct pg_xsave) + 64, PG_PAGE_SIZE);
 }
@@ -65,7 +66,8 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 		free(e);
 		return -EINVAL;
 	}
-	lay_out(e);
+	size_t above;
+	lay_out(e, &above);
 	e->tr = calloc(1, sizeof(*e->tr));
 	int r = e->tr ? pg_code_create(e, why) : -ENOMEM;
 	if (r == 0)
@@ -95,8 +97,8 @@ static void cpu_detach(struct pg_cpu *c)
 {
 	if (!c->space)
 		return;
-	pg_space_detach(c->space, c->engine->config.fast ? &c->window_shootdown :
-							   pg_mmu_shootdown(c->mmu));
+	pg_space_detach(
+		c->space, c->engine->config.fast ? &c->window_shootdown : pg_mmu_shootdown(c->mmu));
 	c->space = NULL;
 }
 
@@ -117,7 +119,7 @@ static void cpu_destroy(struct pg_cpu *c)
 
 static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out)
 {
-	size_t below = lay_out(e), bytes;
+	size_t above, below = lay_out(e, &above), bytes;
 	uint8_t *area, *gs;
 	*out = NULL;
 	if (e->config.fast) {
@@ -127,8 +129,9 @@ static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **o
 		if (!area)
 			return -ENOMEM;
 	} else {
-		bytes = below;
-		area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		bytes = below + above;
+		area = mmap(
+			NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (area == MAP_FAILED)
 			return -ENOMEM;
 		gs = area + below;
@@ -153,7 +156,8 @@ static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **o
 	if (!e->config.fast) {
 		int r = pg_mmu_create(&e->config.mmu, e->frames,
 			(struct pg_tlb_fast *)(void *)(gs + e->off_fast_d),
-			e->sets_i ? (struct pg_tlb_fast *)(void *)(gs + e->off_fast_i) : NULL, &c->mmu);
+			e->sets_i ? (struct pg_tlb_fast *)(void *)(gs + e->off_fast_i) : NULL,
+			&c->mmu);
 		if (r != 0) {
 			munmap(area, bytes);
 			return r;
@@ -236,7 +240,7 @@ static void stats(struct pg_cpu *c, struct pg_cpu_stats *out)
 		out->stores += (uint64_t)k->adj_stores;
 		out->data_lookups += (uint64_t)k->adj_lookups + k->extra_lookups + k->crossings;
 		out->fetch_lookups += k->fetch_extra;
-		out->page_crossings += k->crossings;
+		out->page_crossings += k->crossings + k->port_crossings;
 	}
 	pg_mmu_stats(c->mmu, &out->mmu);
 }

@@ -12,8 +12,25 @@
 #include "mmu/tlb.h"
 #include "space/space.h"
 
-enum pg_gpr { PG_RAX, PG_RCX, PG_RDX, PG_RBX, PG_RSP, PG_RBP, PG_RSI, PG_RDI, PG_R8, PG_R9, PG_R10, PG_R11, PG_R12,
-	PG_R13, PG_R14, PG_R15, PG_GPRS };
+enum pg_gpr {
+	PG_RAX,
+	PG_RCX,
+	PG_RDX,
+	PG_RBX,
+	PG_RSP,
+	PG_RBP,
+	PG_RSI,
+	PG_RDI,
+	PG_R8,
+	PG_R9,
+	PG_R10,
+	PG_R11,
+	PG_R12,
+	PG_R13,
+	PG_R14,
+	PG_R15,
+	PG_GPRS
+};
 
 /* x87, SSE and AVX state in the standard (non-compacted) XSAVE format. Intel SDM vol. 1, 13.4. */
 #define PG_XSAVE_BYTES 4096
@@ -25,24 +42,24 @@ struct pg_xsave {
 struct pg_cpu_regs {
 	uint64_t gpr[PG_GPRS]; /* by enum pg_gpr: the x86 encoding order */
 	uint64_t rip;
-	uint64_t rflags;       /* user-visible bits; IF and bit 1 always set */
+	uint64_t rflags; /* user-visible bits; IF and bit 1 always set */
 	uint64_t fs_base, gs_base;
-	struct pg_xsave *x;    /* owned by the CPU; pg_engine_xsave_size() bytes are meaningful */
+	struct pg_xsave *x; /* owned by the CPU; pg_engine_xsave_size() bytes are meaningful */
 };
 
 /* Why run() returned. regs.rip is the instruction that did not complete, except where said. */
 enum pg_exit {
-	PG_EXIT_SYSCALL,     /* syscall executed: rip is behind it, rcx and r11 set as by hardware */
-	PG_EXIT_FAULT,       /* a page fault that space/ refused: see fault_va, fault_end, fault_access */
-	PG_EXIT_GP,          /* general protection, non-canonical address: SIGSEGV SI_KERNEL, si_addr 0 */
-	PG_EXIT_SS,          /* #SS, a non-canonical stack access: SIGBUS SI_KERNEL */
-	PG_EXIT_DIVIDE,      /* #DE: SIGFPE FPE_INTDIV */
-	PG_EXIT_FP,          /* unmasked x87 or SSE exception: SIGFPE, code from the status word */
-	PG_EXIT_BREAKPOINT,  /* int3: SIGTRAP, rip is behind it */
-	PG_EXIT_ILLEGAL,     /* ud2 or invalid encoding: SIGILL ILL_ILLOPN */
+	PG_EXIT_SYSCALL, /* syscall executed: rip is behind it, rcx and r11 set as by hardware */
+	PG_EXIT_FAULT, /* a page fault that space/ refused: see fault_va, fault_end, fault_access */
+	PG_EXIT_GP,    /* general protection, non-canonical address: SIGSEGV SI_KERNEL, si_addr 0 */
+	PG_EXIT_SS,    /* #SS, a non-canonical stack access: SIGBUS SI_KERNEL */
+	PG_EXIT_DIVIDE,     /* #DE: SIGFPE FPE_INTDIV */
+	PG_EXIT_FP,         /* unmasked x87 or SSE exception: SIGFPE, code from the status word */
+	PG_EXIT_BREAKPOINT, /* int3: SIGTRAP, rip is behind it */
+	PG_EXIT_ILLEGAL,    /* ud2 or invalid encoding: SIGILL ILL_ILLOPN */
 	PG_EXIT_UNSUPPORTED, /* valid but not handled by this engine: SIGILL, its bytes to be shown */
 	PG_EXIT_ALIGN,       /* #AC: SIGBUS BUS_ADRALN (a misaligned SSE operand is GP) */
-	PG_EXIT_STEP,        /* TF was set: one instruction done; SIGTRAP TRAP_TRACE, rip is behind it */
+	PG_EXIT_STEP, /* TF was set: one instruction done; SIGTRAP TRAP_TRACE, rip is behind it */
 	PG_EXIT_INTERRUPTED, /* pg_engine interrupt(): between instructions */
 	PG_EXIT_BUDGET,      /* the instruction budget of run() is used up (single-step testing) */
 };
@@ -61,11 +78,13 @@ struct pg_exit_info {
  * translations; instructions, accesses and TLB figures are absent, not zero.
  */
 struct pg_cpu_stats {
-	uint64_t instructions;   /* completed; a rep string instruction is one */
-	uint64_t loads, stores;  /* data accesses, a read-modify-write is one of each; each element of a rep is one */
+	uint64_t instructions; /* completed; a rep string instruction is one */
+	uint64_t loads,
+		stores; /* data accesses, a read-modify-write is one of each; each element of a rep is one */
 	uint64_t fetch_runs;     /* instruction fetch lookups, see translate.h */
 	uint64_t page_crossings; /* accesses that needed two lookups */
-	uint64_t data_lookups;   /* all data lookups: loads + stores - RMW pairs + crossings + repeats after faults */
+	uint64_t
+		data_lookups; /* all data lookups: loads + stores - RMW pairs + crossings + repeats after faults */
 	uint64_t fetch_lookups;
 	uint64_t blocks_translated, code_bytes, guest_bytes_translated;
 	uint64_t translations_dropped; /* by stores into code, or unmapping */
@@ -76,7 +95,7 @@ struct pg_cpu_stats {
 struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
-	bool fast; /* host-mapped frames; no TLB figures */
+	bool fast;          /* host-mapped frames; no TLB figures */
 	bool precise_flags; /* from the start: see set_precise_flags */
 };
 

@@ -33,8 +33,9 @@ void pg_fast_probe(struct pg_translator *tr, unsigned reg)
 {
 	struct pg_emit *m = &tr->e->emit;
 	PG_ASSERT(reg == SA);
-	ebytes(m, (const uint8_t[]){0xc4, 0x42, 0x8b, 0xf7, 0xfd}, 5);   /* shrx r15, r13, r14 */
-	ebytes(m, (const uint8_t[]){0x65, 0x45, 0x0f, 0xb6, 0xbf}, 5); /* movzx r15d, byte gs:[r15 + d] */
+	ebytes(m, (const uint8_t[]){0xc4, 0x42, 0x8b, 0xf7, 0xfd}, 5); /* shrx r15, r13, r14 */
+	ebytes(m, (const uint8_t[]){0x65, 0x45, 0x0f, 0xb6, 0xbf},
+		5); /* movzx r15d, byte gs:[r15 + d] */
 	e32(m, (uint32_t)PROBE_DISP);
 }
 
@@ -46,13 +47,15 @@ void pg_fast_restore(struct pg_translator *tr)
 static bool reserve_window(uint8_t *window)
 {
 	return mmap(window, PG_FAST_TOP, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		       0) != MAP_FAILED;
 }
 
 uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 {
 	*bytes = PG_FAST_TOP + 2 * BELOW;
-	uint8_t *p = mmap(NULL, *bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *p =
+		mmap(NULL, *bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	uint8_t *w = p + BELOW;
@@ -72,7 +75,8 @@ static void unmap_range(struct pg_cpu *c, uint64_t start, uint64_t end)
 	if (start >= end)
 		return;
 	PG_ASSERT(mmap(c->window + start, end - start, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED);
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+			  0) != MAP_FAILED);
 }
 
 /* Translations of pages in [start, end) may not be entered without a look at the page table again. */
@@ -97,7 +101,7 @@ static void stop_code(struct pg_engine *e, uint64_t start, uint64_t end)
 static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 {
 	struct pg_cpu *c = (struct pg_cpu *)(void *)((uint8_t *)self -
-		offsetof(struct pg_cpu, window_shootdown));
+						     offsetof(struct pg_cpu, window_shootdown));
 	uint64_t top = PG_FAST_TOP >> PG_PAGE_SHIFT;
 	if (end.v > top)
 		end.v = top;
@@ -118,7 +122,8 @@ void pg_fast_protect(struct pg_engine *e, pg_pfn f)
 	for (struct pg_rmap *r = pg_frames_row(e->frames, f)->rmap; r; r = r->next) {
 		for (struct pg_cpu *c = e->cpus; c; c = c->next) {
 			if (r->space == c->space)
-				unmap_range(c, r->vpn.v << PG_PAGE_SHIFT, (r->vpn.v + 1) << PG_PAGE_SHIFT);
+				unmap_range(c, r->vpn.v << PG_PAGE_SHIFT,
+					(r->vpn.v + 1) << PG_PAGE_SHIFT);
 		}
 	}
 }
@@ -127,8 +132,9 @@ static void map_page(struct pg_cpu *c, uint64_t va, pg_pfn f, bool writable)
 {
 	struct pg_engine *e = c->engine;
 	for (int again = 0; again < 2; again++) {
-		void *p = mmap(c->window + va, PG_PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0),
-			MAP_SHARED | MAP_FIXED, pg_frames_fd(e->frames), (off_t)f.v << PG_PAGE_SHIFT);
+		void *p = mmap(c->window + va, PG_PAGE_SIZE,
+			PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED,
+			pg_frames_fd(e->frames), (off_t)f.v << PG_PAGE_SHIFT);
 		if (p != MAP_FAILED)
 			return;
 		/* The host limits mappings (vm.max_map_count): the window is only a cache, start it again. */

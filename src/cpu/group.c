@@ -37,7 +37,8 @@ static bool writes(const struct pg_insn *in, unsigned reg)
 	for (unsigned i = 0; i < in->zi.operand_count; i++) {
 		const ZydisDecodedOperand *op = &in->ops[i];
 		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-			(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) && gpr_of(op->reg.value) == reg)
+			(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
+			gpr_of(op->reg.value) == reg)
 			return true;
 	}
 	return false;
@@ -167,7 +168,8 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 		s.delta += change;
 		members++;
 		last = k;
-		if (in->kind == K_CALL || in->kind == K_RET || (in->kind == K_MEM && writes(in, s.base)))
+		if (in->kind == K_CALL || in->kind == K_RET ||
+			(in->kind == K_MEM && writes(in, s.base)))
 			break;
 	}
 	if (members < 2)

@@ -11,12 +11,12 @@
 
 /* What the copy differs in. */
 struct pg_rewrite {
-	unsigned reg;   /* ModRM.reg of the copy (0 .. 15), or REG_KEEP */
-	unsigned vvvv;  /* VEX.vvvv of the copy (0 .. 15), or REG_KEEP */
-	unsigned base;  /* the memory operand: [base + index + disp]; index may be H_NONE */
+	unsigned reg;  /* ModRM.reg of the copy (0 .. 15), or REG_KEEP */
+	unsigned vvvv; /* VEX.vvvv of the copy (0 .. 15), or REG_KEEP */
+	unsigned base; /* the memory operand: [base + index + disp]; index may be H_NONE */
 	unsigned index;
 	int32_t disp;
-	bool gs;        /* with a GS prefix: fast mode */
+	bool gs; /* with a GS prefix: fast mode */
 };
 
 /*

@@ -40,7 +40,9 @@ static void recover_flags(struct pg_cpu *c, enum pg_flags_at at)
 
 static void load_flags(struct pg_cpu *c)
 {
-	c->host_flags = (c->regs.rflags & FL_ALL) | 0x202;
+	uint64_t f = c->regs.rflags;
+	c->host_flags = (f & FL_ALL) | 0x202;
+	c->flags_mem = (f & 0xff) << 8 | (f & FL_OF ? 1 : 0);
 }
 
 /* The instruction of `row` and those behind it in its segment were counted at entry but did not happen. */
@@ -76,7 +78,8 @@ static void set_fault(struct pg_cpu *c, uint64_t va, enum pg_access access, enum
  * One lookup of the page of va, by MMU or, in fast mode, by the page table. 0: allowed, *f and *code set; 1: a fault was
  * taken and mended, look again; -1: refused, info set. first: a result that slow.c already has (struct pg_cpu.looked).
  */
-static int look(struct pg_cpu *c, uint64_t va, enum pg_access access, uint8_t *first, pg_pfn *f, bool *code)
+static int look(
+	struct pg_cpu *c, uint64_t va, enum pg_access access, uint8_t *first, pg_pfn *f, bool *code)
 {
 	struct pg_engine *e = c->engine;
 	bool allowed;
@@ -85,11 +88,13 @@ static int look(struct pg_cpu *c, uint64_t va, enum pg_access access, uint8_t *f
 	} else if (e->config.fast) {
 		pg_pte pte = 0;
 		*f = pg_space_resident(c->space, (pg_va){va}, &pte);
-		allowed = (pte & PG_PTE_P) && (pte & PG_PTE_US) && (access != PG_WRITE || (pte & PG_PTE_RW)) &&
-			(access != PG_EXEC || !(pte & PG_PTE_NX));
+		allowed = (pte & PG_PTE_P) && (pte & PG_PTE_US) &&
+			  (access != PG_WRITE || (pte & PG_PTE_RW)) &&
+			  (access != PG_EXEC || !(pte & PG_PTE_NX));
 		if (allowed)
 			pg_space_table(c->space)->form->update(pg_space_table(c->space),
-				pg_vpn_of((pg_va){va}), PG_PTE_A | (access == PG_WRITE ? PG_PTE_D : 0), 0);
+				pg_vpn_of((pg_va){va}),
+				PG_PTE_A | (access == PG_WRITE ? PG_PTE_D : 0), 0);
 	} else {
 		struct pg_tlb_way *way = NULL;
 		enum pg_mmu_result r;
@@ -126,7 +131,8 @@ struct fragments {
 	unsigned n;
 };
 
-static int resolve(struct pg_cpu *c, uint64_t va, unsigned n, enum pg_access access, struct fragments *fr)
+static int resolve(
+	struct pg_cpu *c, uint64_t va, unsigned n, enum pg_access access, struct fragments *fr)
 {
 	uint8_t *first = &c->looked;
 	unsigned head = (unsigned)(PG_PAGE_SIZE - (va & PG_PAGE_MASK));
@@ -140,7 +146,7 @@ static int resolve(struct pg_cpu *c, uint64_t va, unsigned n, enum pg_access acc
 		int r = look(c, a, access, i ? NULL : first, &fr->frame[i], &fr->code[i]);
 		if (r == 0) {
 			fr->host[i] = (uint8_t *)pg_frames_bytes(c->engine->frames, fr->frame[i]) +
-				(a & PG_PAGE_MASK);
+				      (a & PG_PAGE_MASK);
 			i++;
 			continue;
 		}
@@ -157,8 +163,9 @@ static bool drop_overwritten(struct pg_cpu *c, const struct fragments *fr)
 {
 	bool any = false;
 	for (unsigned i = 0; i < fr->n; i++) {
-		if (fr->code[i] && pg_code_store_hits(c->engine, fr->frame[i],
-					   (uint32_t)((uintptr_t)fr->host[i] & PG_PAGE_MASK), fr->len[i])) {
+		if (fr->code[i] &&
+			pg_code_store_hits(c->engine, fr->frame[i],
+				(uint32_t)((uintptr_t)fr->host[i] & PG_PAGE_MASK), fr->len[i])) {
 			pg_code_drop_frame(c->engine, fr->frame[i]);
 			any = true;
 		}
@@ -294,6 +301,9 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 		recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth;
+		/* A pending x87 exception comes before the page fault: ES in the status word. SDM vol. 3, table 6-2. */
+		if (s->x87 && (c->regs.x->bytes[2] & 0x80))
+			return exit_with(c, PG_EXIT_FP);
 		return TURN_EXIT;
 	}
 	if (s->access == PG_WRITE && drop_overwritten(c, &fr)) {
@@ -348,8 +358,10 @@ static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_bloc
 		}
 		/* The page is the most recently used of its set now: asking again changes nothing. */
 		struct pg_tlb_way *way;
-		if (pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) == PG_MMU_OK &&
-			(s->access != PG_WRITE || (way->dirty && !way->code && (way->prot & PG_WRITE)))) {
+		if (pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) ==
+				PG_MMU_OK &&
+			(s->access != PG_WRITE ||
+				(way->dirty && !way->code && (way->prot & PG_WRITE)))) {
 			c->scratch[0] = ea & PG_PAGE_MASK;
 			c->scratch[1] = way->host;
 			c->target = (uint64_t)(uintptr_t)s->resume;
@@ -386,8 +398,8 @@ static enum turn leave_commit(struct pg_cpu *c)
 
 /* --- instructions executed in C -------------------------------------------------------------- */
 
-static int port_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write, struct pg_fragment frag[2],
-	unsigned *frags)
+static int port_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write,
+	struct pg_fragment frag[2], unsigned *frags)
 {
 	struct pg_cpu *c = ctx;
 	struct fragments fr;
@@ -403,6 +415,7 @@ static int port_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write, s
 	if (write && drop_overwritten(c, &fr))
 		c->smc = true;
 	c->port_lookups += fr.n;
+	c->port_crossings += fr.n - 1;
 	for (unsigned i = 0; i < fr.n; i++)
 		frag[i] = (struct pg_fragment){fr.host[i], fr.len[i]};
 	*frags = fr.n;
@@ -477,6 +490,14 @@ static enum pg_complex_result run_popf(struct pg_cpu *c, const struct pg_complex
 	return PG_COMPLEX_DONE;
 }
 
+static enum pg_complex_result run_set_df(struct pg_cpu *c, const struct pg_complex_row *x)
+{
+	const uint64_t df = 0x400;
+	c->regs.rflags = (c->regs.rflags & ~df) | (x->insn.mnemonic == ZYDIS_MNEMONIC_STD ? df : 0);
+	c->regs.rip += x->insn.length;
+	return PG_COMPLEX_DONE;
+}
+
 static enum turn leave_complex(struct pg_cpu *c)
 {
 	struct pg_engine *e = c->engine;
@@ -495,6 +516,8 @@ static enum turn leave_complex(struct pg_cpu *c)
 			r = run_pushf(c, x);
 		else if (x->kind == K_POPF)
 			r = run_popf(c, x);
+		else if (x->kind == K_SET_DF)
+			r = run_set_df(c, x);
 		else
 			r = pg_complex_run(&c->regs, &port, &x->insn, x->ops);
 		c->adj_lookups += e->config.fast ? 0 : (int64_t)c->port_lookups;
@@ -532,8 +555,8 @@ static enum turn leave_complex(struct pg_cpu *c)
 	}
 	if (c->smc || c->regs.rip != next || b->temporary || x->kind == K_POPF) {
 		/* Counts behind this instruction in its segment did not happen here. */
-		if (x->row + 1u < b->n_rows &&
-			pg_row_at(e, b->rows + x->row + 1)->segment == pg_row_at(e, b->rows + x->row)->segment)
+		if (x->row + 1u < b->n_rows && pg_row_at(e, b->rows + x->row + 1)->segment ==
+						       pg_row_at(e, b->rows + x->row)->segment)
 			uncount(c, b, x->row + 1u);
 		return TURN_NEXT;
 	}
@@ -599,9 +622,9 @@ static enum turn leave_trap(struct pg_cpu *c, bool *step)
 	}
 	switch (c->trap.signo) {
 	case SIGFPE:
-		return exit_with(c, c->trap.code == FPE_INTDIV || c->trap.code == FPE_INTOVF ?
-				PG_EXIT_DIVIDE :
-				PG_EXIT_FP);
+		return exit_with(c, c->trap.code == FPE_INTDIV || c->trap.code == FPE_INTOVF
+					    ? PG_EXIT_DIVIDE
+					    : PG_EXIT_FP);
 	case SIGILL:
 		return exit_with(c, PG_EXIT_ILLEGAL);
 	case SIGBUS:
@@ -626,7 +649,8 @@ static void read_bytes(struct pg_cpu *c)
 		pg_pfn f = a.v < USER_TOP ? pg_space_resident(c->space, a, NULL) : PG_PFN_NONE;
 		if (pg_pfn_is_none(f))
 			break;
-		c->info.bytes[i] = ((uint8_t *)pg_frames_bytes(c->engine->frames, f))[a.v & PG_PAGE_MASK];
+		c->info.bytes[i] =
+			((uint8_t *)pg_frames_bytes(c->engine->frames, f))[a.v & PG_PAGE_MASK];
 		c->info.length++;
 	}
 }
@@ -643,7 +667,7 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 		return leave_commit(c);
 	case LEAVE_FETCH:
 		b = pg_block_at(e, c->site);
-		recover_flags(c, b->entry_live ? FLAGS_RAX : FLAGS_DEAD);
+		recover_flags(c, b->entry_live ? FLAGS_RAX : b->entry_mem ? FLAGS_MEM : FLAGS_DEAD);
 		c->regs.rip = b->rip;
 		return TURN_NEXT;
 	case LEAVE_CHAIN: {
@@ -714,8 +738,8 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		c->link_indirect = false;
 		return TURN_EXIT;
 	}
-	uint32_t marks[] = {e->blocks.n, e->rows.n, e->segments.n, e->sites.n, e->exits.n, e->complexes.n,
-		e->n_counters};
+	uint32_t marks[] = {e->blocks.n, e->rows.n, e->segments.n, e->sites.n, e->exits.n,
+		e->complexes.n, e->n_counters};
 	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 	uint8_t *code = temporary ? b->entry : NULL;
 	uint8_t *cold = c->cold_mark;

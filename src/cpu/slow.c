@@ -8,19 +8,20 @@
  */
 #include "cpu/cpu.h"
 
-int pg_slow_access(struct pg_cpu *c, uint64_t ea, uint32_t site_id)
+int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold)
 {
-	struct pg_site *s = pg_site_at(c->engine, site_id);
-	c->looked = 0;
-	c->site = site_id;
-	if ((ea & PG_PAGE_MASK) + s->size > PG_PAGE_SIZE || ea >> 47 != 0)
-		return 1;
 	struct pg_tlb_way *way;
-	/* A shared check: only the first member's access is made now; the others must then be sure to hit. */
-	enum pg_access access = (enum pg_access)(s->group_last ? s->first_access : s->access);
-	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){ea}, access, &way);
-	if (__builtin_expect(r != PG_MMU_OK || (s->access == PG_WRITE &&
-			(way->code || !way->dirty || !(way->prot & PG_WRITE))), 0)) {
+	c->looked = 0;
+	c->site = cold->site;
+	if ((ea & PG_PAGE_MASK) + cold->size > PG_PAGE_SIZE || ea >> 47 != 0)
+		return 1;
+	/* Under a shared check only the first member's access is made now; the others must then be sure to hit. */
+	enum pg_mmu_result r =
+		pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)cold->access, &way);
+	if (__builtin_expect(r != PG_MMU_OK ||
+				     (cold->wants_store &&
+					     (way->code || !way->dirty || !(way->prot & PG_WRITE))),
+		    0)) {
 		c->looked = (uint8_t)(1 + r);
 		return 1;
 	}
@@ -56,8 +57,7 @@ int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 	while (i != PG_NIL) {
 		struct pg_block *b = pg_block_at(e, i);
 		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired) {
-			uint64_t *jump =
-				(uint64_t *)((uint8_t *)c + sizeof(*c) + e->off_jump);
+			uint64_t *jump = (uint64_t *)((uint8_t *)c + sizeof(*c) + e->off_jump);
 			jump[rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)b->thunk;
 			c->target = (uint64_t)(uintptr_t)b->thunk;
 			return 0;

@@ -33,7 +33,7 @@ static void emit_quick_call(struct pg_engine *e, const void *fn, enum quick_args
 	switch (args) {
 	case ARGS_ACCESS: /* SA, the record behind the call */
 		e_op_mem(m, 0x8b, H_RDX, H_RSP, H_NONE, 1, 0);
-		e_op_mem32(m, 0x8b, H_RDX, H_RDX, H_NONE, 1, PG_COLD_ID);
+		e_lea(m, H_RDX, H_RDX, H_NONE, 1, PG_COLD_ID);
 		e_mov_rr(m, H_RSI, SA);
 		break;
 	case ARGS_FETCH:
@@ -91,7 +91,8 @@ static void make_leave(struct pg_engine *e)
 	e8(m, 0x65);                                       /* mov eax, gs:[leave] */
 	e_op_mem32(m, 0x8b, H_RAX, H_NONE, H_NONE, 1, ST(leave));
 	ebytes(m, (const uint8_t[]){0x48, 0x83, 0xc4, 0x08}, 4); /* add rsp, 8 */
-	ebytes(m, (const uint8_t[]){0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3},
+	ebytes(m,
+		(const uint8_t[]){0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3},
 		11); /* pop r15 r14 r13 r12 rbp rbx; ret */
 }
 

@@ -35,10 +35,7 @@ void pg_emit_save_flags(struct pg_translator *tr)
 	struct pg_emit *m = out(tr);
 	if (tr->saved)
 		return;
-	e_mov_rr(m, SC, H_RAX);
-	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
-	e_gs_store(m, H_RAX, ST(flags_mem));
-	e_mov_rr(m, H_RAX, SC);
+	pg_emit_store_flags(m);
 	tr->saved = true;
 }
 
@@ -99,7 +96,8 @@ static void add_cold(struct pg_translator *tr, uint8_t *from, uint8_t kind, uint
 	c->disp = disp;
 }
 
-void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp)
+void pg_cold_access(
+	struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp)
 {
 	add_cold(tr, from, COLD_ACCESS, site, indexed, disp);
 }
@@ -153,6 +151,14 @@ static void emit_cold(struct pg_translator *tr)
 		e_jmp(m, c->kind == COLD_ACCESS ? pg_site_at(e, c->site)->resume : tr->b->fetched);
 		PG_ASSERT(m->full || m->p - back == PG_COLD_ID);
 		e32(m, c->site);
+		if (c->kind == COLD_ACCESS) {
+			const struct pg_site *s = pg_site_at(e, c->site);
+			uint8_t access = s->group_last ? s->first_access : s->access;
+			e8(m, s->size & 255);
+			e8(m, s->size >> 8);
+			e8(m, access);
+			e8(m, s->access == PG_WRITE);
+		}
 	}
 }
 
@@ -231,14 +237,6 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_moffs(tr, in);
 		break;
 	case K_SET_DF:
-		/* Byte 1 of RFLAGS: IF always, DF as told; OF there is stale by design. */
-		e8(out(tr), 0x65);
-		e8(out(tr), 0xc6);
-		e_mem(out(tr), 0, H_NONE, H_NONE, 1, ST(regs.rflags) + 1);
-		/* With TF an instruction is translated alone, so that TF is known here. */
-		e8(out(tr), (in->zi.mnemonic == ZYDIS_MNEMONIC_STD ? 0x06 : 0x02) |
-				(tr->temporary ? tr->cpu->regs.rflags >> 8 & 1 : 0));
-		break;
 	case K_COMPLEX:
 	case K_PUSHF:
 	case K_POPF:
@@ -320,7 +318,9 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->segments = e->segments.n;
 	b->temporary = temporary;
 	b->fetches = page2 ? 2 : 1;
-	b->entry_live = (tr->insn[0].hard | tr->insn[0].soft) != 0;
+	b->entry_live = tr->insn[0].hard != 0;
+	b->entry_mem = !b->entry_live && tr->insn[0].soft;
+	tr->saved = b->entry_mem;
 	emit_entry(tr);
 	begin_segment(tr, &tr->insn[0]);
 	for (unsigned i = 0; i < tr->n; i++) {
@@ -331,7 +331,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 		pg_row_begin(tr, in);
 		uint32_t row = e->rows.n - 1;
 		emit_insn(tr, in);
-		if (in->kind != K_COMPLEX && in->kind != K_PUSHF && in->kind != K_POPF && in->kind != K_STOP) {
+		if (!pg_counted_in_c(in)) {
 			tr->segment->insns++;
 			tr->segment->loads += in->loads;
 			tr->segment->stores += in->stores;
@@ -377,13 +377,14 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	tr->saved = s->flags == FLAGS_MEM;
 	tr->n_cold = tr->n_segments = 0;
 	tr->disp = 0;
-	PG_ASSERT(!whole->temporary && pg_decode_run(tr, whole->rip, whole->n_rows) == whole->n_rows);
+	PG_ASSERT(
+		!whole->temporary && pg_decode_run(tr, whole->rip, whole->n_rows) == whole->n_rows);
 
 	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
 	*b = *whole;
 	tr->b = b;
 	b->next = PG_NIL;
-	b->thunk = b->restore = NULL;
+	b->thunk = b->moved = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
 	b->n_segments = 0; /* they are counted by the whole block */

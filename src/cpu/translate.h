@@ -35,8 +35,8 @@ enum pg_kind {
 	K_PUSH,    /* register, immediate or memory */
 	K_POP,
 	K_LEAVE,
-	K_MOFFS,   /* mov al/eax/rax, [imm64] and back */
-	K_JMP,     /* direct */
+	K_MOFFS, /* mov al/eax/rax, [imm64] and back */
+	K_JMP,   /* direct */
 	K_JCC,
 	K_LOOP,    /* jrcxz, loop, loope, loopne */
 	K_CALL,    /* direct */
@@ -44,11 +44,11 @@ enum pg_kind {
 	K_CALL_IND,
 	K_RET,
 	K_SYSCALL,
-	K_SET_DF, /* std, cld */
 	K_COMPLEX, /* by complex.c */
 	K_PUSHF,   /* in C, in run.c */
 	K_POPF,
-	K_STOP, /* always stops; `stop` says how */
+	K_SET_DF, /* std, cld: likewise, rare enough */
+	K_STOP,   /* always stops; `stop` says how */
 };
 
 enum pg_group { GROUP_NONE, GROUP_FIRST, GROUP_MEMBER };
@@ -57,14 +57,17 @@ struct pg_insn {
 	uint64_t rip;
 	uint8_t bytes[15];
 	uint8_t length;
-	uint8_t kind;      /* enum pg_kind */
-	uint8_t stop;      /* K_STOP: enum pg_exit */
-	int8_t mem;        /* index of the memory operand that is accessed or computed, -1: none */
+	uint8_t kind;       /* enum pg_kind */
+	uint8_t stop;       /* K_STOP: enum pg_exit */
+	int8_t mem;         /* index of the memory operand that is accessed or computed, -1: none */
 	bool reads, writes; /* memory, for K_MEM */
 	uint16_t size;      /* bytes of the memory operand */
-	uint32_t tested, killed, written; /* arithmetic flags: read; surely overwritten; perhaps changed */
-	uint32_t hard, soft; /* live just before it: for a reader in this block; for whoever comes after */
-	uint16_t stolen_in, stolen_out; /* bits 13..15: read, written (outside of address computation) */
+	uint32_t tested, killed,
+		written; /* arithmetic flags: read; surely overwritten; perhaps changed */
+	uint32_t hard,
+		soft; /* live just before it: for a reader in this block; for whoever comes after */
+	uint16_t stolen_in,
+		stolen_out; /* bits 13..15: read, written (outside of address computation) */
 	uint8_t loads, stores, lookups; /* when it completes, no page crossed */
 	/* Its place in a shared check, see group.c. */
 	uint8_t group;       /* enum pg_group */
@@ -94,12 +97,12 @@ struct pg_translator {
 	bool saved;     /* this generation of flags is in flags_mem */
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
-		uint8_t *from;   /* rel32 to patch */
+		uint8_t *from; /* rel32 to patch */
 		uint32_t site;
 		uint8_t kind;    /* 0 access, 1 exit, 2 fetch */
 		uint8_t recover; /* how to find ea again: 0 sub with index, 1 constant, 2 is in SA */
 		uint64_t constant;
-		int32_t disp;    /* of the tag that was added */
+		int32_t disp; /* of the tag that was added */
 	} cold[PG_BLOCK_INSNS * 4 + 8];
 	unsigned n_cold;
 	/* Counts of the current segment up to the current instruction. */
@@ -153,12 +156,13 @@ bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in);
  * One data access. In: the address in SA. Out: the operation may use [SB + SA] (exact) or gs:[SA] (fast). The check goes
  * cold for everything it cannot answer. nth: accesses of this instruction before it.
  */
-struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth, unsigned size,
-	enum pg_access access, bool rmw, const uint64_t *constant);
+struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth,
+	unsigned size, enum pg_access access, bool rmw, const uint64_t *constant);
 /* The operation behind the check is complete: what is copied for a crossing access ends here. */
 void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s);
 /* mov [operand], imm or reg etc. through the checked address. */
-void pg_emit_operand(struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix);
+void pg_emit_operand(
+	struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix);
 /* Flags into flags_mem if someone may still want them and they are not there yet. */
 void pg_emit_save_flags(struct pg_translator *tr);
 
@@ -168,9 +172,17 @@ enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_in
 bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant);
 void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r);
 /* Cold code to be emitted behind the block: of a check (indexed: SB has the set), of an exit. */
-void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp);
+void pg_cold_access(
+	struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp);
 void pg_cold_exit(struct pg_translator *tr, uint8_t *from, uint64_t target, enum pg_flags_at flags);
 uint32_t pg_exit_record(struct pg_translator *tr, uint64_t target, enum pg_flags_at flags);
+
+/* Executed in C or not at all: run.c counts it when it completes. */
+static inline bool pg_counted_in_c(const struct pg_insn *in)
+{
+	return in->kind == K_COMPLEX || in->kind == K_PUSHF || in->kind == K_POPF ||
+	       in->kind == K_SET_DF || in->kind == K_STOP;
+}
 
 static inline bool pg_tr_fast(const struct pg_translator *tr)
 {

@@ -568,6 +568,8 @@ static int change_over(struct load *x)
 	const char *base = strrchr(x->args->filename, '/');
 	struct pg_space *old = l->space;
 
+	if (pg_thread_begin(l) != 0)
+		return fail(x, -ENOMEM, x->filename, "no memory for its thread");
 	if (l->cpu == NULL) {
 		int err = l->ops->cpu_create(l->engine, x->space, &l->cpu);
 
@@ -591,7 +593,6 @@ static int change_over(struct load *x)
 	l->exe_dev = (uint64_t)x->exe.st.st_dev;
 	l->exe_ino = (uint64_t)x->exe.st.st_ino;
 	snprintf(l->comm, sizeof(l->comm), "%.15s", base != NULL ? base + 1 : x->args->filename);
-	l->clear_tid = l->robust_list = l->robust_len = 0;
 	l->dumpable = true;
 	pg_signal_exec(l);
 	reset_registers(l, x->entry, x->sp);

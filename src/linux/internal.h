@@ -2,8 +2,8 @@
 /*
  * linux/internal.h: what the files of linux/ share and nobody else sees.
  *
- * One struct pg_linux is one machine's Linux: one process of one thread for now. Everything in it is guarded by the
- * machine lock, but for struct pg_inbox, which a host signal handler writes.
+ * One struct pg_linux is one machine's Linux: one process and its threads. Everything in it is guarded by the
+ * machine lock, but for struct pg_inbox, which a host signal handler writes, and the ticker's two flags.
  *
  * The machine lock: guest code and everything in this folder run with it held. Host calls that may block go
  * through pg_host_call(), which gives it up around the call (pg_machine_block_begin/end).
@@ -28,6 +28,7 @@
 #define PG_ERESTARTSYS 512    /* restart unless a handler without SA_RESTART runs */
 #define PG_ERESTARTNOINTR 513 /* always restart */
 #define PG_ERESTARTNOHAND 514 /* restart if no handler runs */
+#define PG_EWAIT 600          /* not over: the thread waits, see struct pg_wait */
 
 #define PG_NSIG 64
 #define SA_RESTORER_FLAG 0x04000000u /* the C library hides it */
@@ -49,6 +50,7 @@ struct pg_sigaction {
 /* A signal that waits for the guest. */
 struct pg_queued {
 	struct pg_queued *next;
+	int tid; /* for this thread only; 0: for the process */
 	union pg_siginfo info;
 };
 
@@ -63,27 +65,62 @@ struct pg_inbox {
 	union pg_siginfo ring[PG_INBOX];
 };
 
-struct pg_signals {
-	struct pg_sigaction act[PG_NSIG + 1];
+/* What of signals belongs to one thread; that of the running one is in the handle. */
+struct pg_signals_own {
 	uint64_t blocked;     /* bit n-1: signal n */
 	uint64_t saved_mask;  /* to be put back after the handler (sigsuspend, pselect, ppoll) */
 	bool restore_mask;    /* saved_mask is meaningful */
-	uint64_t pending;     /* signals with at least one element of the queue */
-	struct pg_queued *queue, **queue_end; /* owned, oldest first */
-	unsigned queued;
-	uint64_t alt_sp, alt_size;
 	uint32_t alt_flags;   /* SS_DISABLE, SS_AUTODISARM */
+	uint64_t alt_sp, alt_size;
 	/* of the last fault, as Linux leaves them in the thread and shows them in every frame */
 	uint64_t trapno, error_code, cr2;
 	/* the interrupted call that may have to be restarted; 0: none */
 	int restart;
 	uint64_t restart_rax;
+};
+
+struct pg_signals {
+	struct pg_sigaction act[PG_NSIG + 1];
+	struct pg_signals_own own; /* of the running thread */
+	uint64_t pending;     /* signals with at least one element of the queue */
+	struct pg_queued *queue, **queue_end; /* owned, oldest first */
+	unsigned queued;
 	uint64_t delivered;
 	uint64_t caught;      /* host signals for which our handler is installed */
 	struct sigaction former[PG_NSIG + 1];
 	uint64_t former_mask;
 	uint64_t in_host_mask; /* the guest mask that the host mask was last made from */
 	struct pg_inbox in;
+};
+
+/*
+ * What a thread waits for. A system call that must wait fills it by pg_thread_wait() and returns -PG_EWAIT; when the
+ * wait is over the call is run again with l->again set, and finds here how it was.
+ */
+struct pg_wait {
+	bool on;           /* the thread waits */
+	bool woken;        /* by pg_thread_wake() */
+	uint64_t key;      /* futex address; 0: none */
+	uint32_t bits;     /* of FUTEX_WAIT_BITSET */
+	uint64_t deadline; /* CLOCK_MONOTONIC, ns; UINT64_MAX: none */
+	uint64_t signals;  /* blocked signals that end the wait too: sigtimedwait */
+	struct pollfd *fds; /* owned: descriptors of which any ends the wait */
+	unsigned fd_count;
+};
+
+/*
+ * A guest thread. The running one's registers are in the CPU and its signals in the handle; those of the others are here. One
+ * thread's turn lasts until it waits, yields, or was interrupted by the ticker.
+ */
+struct pg_thread {
+	struct pg_thread *next; /* ring */
+	int tid;
+	struct pg_cpu_regs regs; /* x not used */
+	uint8_t *x;              /* owned: the XSAVE image */
+	struct pg_signals_own sig;
+	uint64_t clear_tid, robust_list, robust_len;
+	uint64_t pc;
+	struct pg_wait wait;
 };
 
 /* A host file behind an object: the context of its pager. */
@@ -128,7 +165,6 @@ struct pg_linux {
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino;        /* of the file at exe when it was loaded */
 	uint64_t personality;
-	uint64_t clear_tid, robust_list, robust_len;
 	bool dumpable;
 	bool lock_future; /* mlockall(MCL_FUTURE) */
 
@@ -148,7 +184,18 @@ struct pg_linux {
 	uint64_t start_ns;                /* CLOCK_MONOTONIC at create */
 	uint64_t start_ticks;             /* since boot, as in /proc/self/stat */
 
+	/* threads */
+	struct pg_thread *thread;         /* the running one; NULL before load */
+	unsigned threads;
+	int next_tid;
+	bool yield;                       /* the running thread gave up its turn */
+	volatile sig_atomic_t turn_over;  /* set by the ticker */
+	bool switched;                    /* another thread came in during a system call */
+	pthread_t ticker;                 /* ends turns; runs while there are two threads or more */
+	_Atomic int ticking;
+
 	/* the system call at work */
+	bool again;                       /* it is run again after a wait */
 	uint64_t pc;                      /* address of the syscall instruction */
 	unsigned number;
 	bool no_result;                   /* rax is not to be set: sigreturn, execve */
@@ -302,8 +349,12 @@ void pg_signal_init(struct pg_linux *l);
 void pg_signal_free(struct pg_linux *l);
 /* exec: handlers go back to their defaults, the alternate stack is forgotten. */
 void pg_signal_exec(struct pg_linux *l);
-/* Queues a signal for the guest, as sent. 0 or -EAGAIN. */
-int pg_signal_send(struct pg_linux *l, const union pg_siginfo *info);
+/* Queues a signal for the guest, as sent, for one thread or (tid 0) for the process. 0 or -EAGAIN. */
+int pg_signal_send(struct pg_linux *l, const union pg_siginfo *info, int tid);
+/* The signals of the queue that thread tid would take. */
+uint64_t pg_signal_pending(const struct pg_linux *l, int tid);
+/* Whether thread t has a signal that ends a wait. */
+bool pg_signal_wakes(const struct pg_linux *l, const struct pg_thread *t);
 /* A fault of the guest's own: delivered at once; kills if blocked or ignored. */
 void pg_signal_force(struct pg_linux *l, int signo, int code, uint64_t addr);
 /* Takes in what the host brought; true if an unblocked signal waits that is not ignored. */
@@ -332,6 +383,33 @@ void pg_sighost_update(struct pg_linux *l, int signo);
 /* Job-control signals are blocked on the host while the guest blocks them. */
 void pg_sighost_mask(struct pg_linux *l);
 void pg_sighost_collect(struct pg_linux *l);
+
+/* --- thread.c ------------------------------------------------------------------------------------------- */
+
+/* The first thread, for a new program; all others are gone. -ENOMEM. */
+PG_MUST_CHECK int pg_thread_begin(struct pg_linux *l);
+void pg_thread_free(struct pg_linux *l);
+/* The thread with this id, or NULL. */
+struct pg_thread *pg_thread_find(struct pg_linux *l, int tid);
+/* A copy of the running thread as clone(2) makes it: tid or a negative errno. */
+int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
+	uint64_t tls);
+/* The running thread ends; with the last one the guest. */
+void pg_thread_exit(struct pg_linux *l, int code);
+/* Whether waiting must give other threads their turn, so that a host call may not block. */
+bool pg_thread_shared(const struct pg_linux *l);
+/* Makes the running thread wait; returns -PG_EWAIT. */
+int64_t pg_thread_wait(struct pg_linux *l, const struct pg_wait *w);
+/* Waits for a descriptor if there are other threads and it is not ready: 0 or -PG_EWAIT. */
+int64_t pg_thread_wait_fd(struct pg_linux *l, int fd, short events);
+/* The deadline of a call: `until`, or what it was when the call was run first. */
+uint64_t pg_thread_deadline(const struct pg_linux *l, uint64_t until);
+/* Ends the waits of at most n threads on `key` whose bits meet `bits`; how many. */
+unsigned pg_thread_wake(struct pg_linux *l, uint64_t key, unsigned n, uint32_t bits);
+/* Moves at most n waiting threads from one key to another; how many. */
+unsigned pg_thread_requeue(struct pg_linux *l, uint64_t key, uint64_t to, unsigned n);
+/* Whose turn is next; waits on the host until somebody's is. */
+void pg_thread_schedule(struct pg_linux *l);
 
 /* --- table.c, text.c ----------------------------------------------------------------------------------- */
 

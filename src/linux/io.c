@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,6 +42,14 @@ static void look(struct pg_linux *l, int fd, int64_t offset, struct target *t)
 	t->append = (fcntl(fd, F_GETFL) & O_APPEND) != 0;
 	if (offset < 0)
 		t->at = lseek(fd, 0, SEEK_CUR);
+}
+
+/* Whether a blocking call would keep other threads from their turns: then the thread waits for the descriptor. */
+static bool must_wait(struct pg_linux *l, int fd, short events)
+{
+	if (!pg_thread_shared(l) || (fcntl(fd, F_GETFL) & O_NONBLOCK))
+		return false;
+	return pg_thread_wait_fd(l, fd, events) != 0;
 }
 
 void pg_io_before_read(struct pg_linux *l, int fd, uint64_t start, uint64_t end)
@@ -114,6 +123,8 @@ int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned c
 	if (total == 0)
 		return empty_io(l, true, fd, offset, flags);
 	look(l, fd, offset, &t);
+	if (!t.regular && must_wait(l, fd, POLLIN))
+		return -PG_EWAIT;
 	if (t.object != NULL && t.at >= 0 &&
 		pg_object_before_host_read(t.object, (uint64_t)t.at, (uint64_t)t.at + total) == -ENOMEM)
 		l->oom = true;
@@ -164,6 +175,8 @@ int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned 
 	if (total == 0)
 		return empty_io(l, false, fd, offset, flags);
 	look(l, fd, offset, &t);
+	if (!t.regular && must_wait(l, fd, POLLOUT))
+		return -PG_EWAIT;
 	while (done < total && !l->oom) {
 		unsigned n;
 		uint64_t got = pg_guest_pin(l, v, count, done, pg_guest_pin_bytes(l), PG_READ, host, &n, PIECES);

@@ -286,6 +286,7 @@ void pg_linux_destroy(struct pg_linux *l)
 {
 	if (l == NULL)
 		return;
+	pg_thread_free(l); /* the ticker goes before the CPU that it interrupts */
 	if (l->cpu != NULL)
 		l->ops->cpu_destroy(l->cpu);
 	if (l->space != NULL)
@@ -407,15 +408,15 @@ static void refuse_fault(struct pg_linux *l, const struct pg_exit_info *i)
 	case PG_FAULT_RESUME:
 		break;
 	}
-	s->trapno = 14;
-	s->cr2 = i->fault_va.v;
+	s->own.trapno = 14;
+	s->own.cr2 = i->fault_va.v;
 	/* user mode; write; fetch. "Present" is set where an entry was there without the right. */
-	s->error_code = 4 | (i->fault_access == PG_WRITE ? 2 : 0) | (i->fault_access == PG_EXEC ? 16 : 0);
+	s->own.error_code = 4 | (i->fault_access == PG_WRITE ? 2 : 0) | (i->fault_access == PG_EXEC ? 16 : 0);
 	if (i->fault_end == PG_FAULT_ACCERR && pg_guest_range_ok(l, i->fault_va.v, 1)) {
 		pg_pte pte = 0;
 
 		if (!pg_pfn_is_none(pg_space_resident(l->space, i->fault_va, &pte)) || pte != 0)
-			s->error_code |= 1;
+			s->own.error_code |= 1;
 	}
 	pg_signal_force(l, signo, code, i->fault_va.v);
 }
@@ -455,8 +456,8 @@ static void note_bytes(struct pg_linux *l, const struct pg_exit_info *i)
 
 static void trap(struct pg_linux *l, uint64_t trapno, int signo, int code, uint64_t addr)
 {
-	l->sig.trapno = trapno;
-	l->sig.error_code = 0;
+	l->sig.own.trapno = trapno;
+	l->sig.own.error_code = 0;
 	pg_signal_force(l, signo, code, addr);
 }
 
@@ -538,8 +539,12 @@ int pg_linux_run(struct pg_linux *l, struct pg_linux_end *out)
 			pg_linux_killed(l, SIGKILL);
 			break;
 		}
-		if (l->sig.in.poke || (l->sig.pending & ~l->sig.blocked) != 0 || l->sig.restart != 0 ||
-			l->sig.restore_mask) {
+		if (l->thread->wait.on || l->yield || (l->turn_over && l->threads > 1)) {
+			pg_thread_schedule(l);
+			continue;
+		}
+		if (l->sig.in.poke || (pg_signal_pending(l, l->thread->tid) & ~l->sig.own.blocked) != 0 ||
+			l->sig.own.restart != 0 || l->sig.own.restore_mask) {
 			pg_signal_deliver(l);
 			continue;
 		}

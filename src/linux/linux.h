@@ -8,8 +8,8 @@
  * Life: pg_linux_create -> pg_linux_load -> pg_linux_run -> (ask) -> pg_linux_destroy. The machine's
  * memory (struct pg_vm) is made by the caller before and destroyed by it after.
  *
- * One guest process of one thread for now: fork and clone answer ENOSYS. The state is in the
- * handle, but a host process can receive signals for one guest only: a second pg_linux_run() at the
+ * One guest process for now: fork and vfork answer ENOSYS. Its threads take turns on the machine's one processor
+ * (thread.c). The state is in the handle, but a host process can receive signals for one guest only: a second pg_linux_run() at the
  * same time is refused with -EBUSY.
  *
  * Nothing here prints or exits. Guest descriptors are host descriptors of the same number; Pagoda's own

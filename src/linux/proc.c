@@ -229,7 +229,7 @@ static void put_status(struct text *t)
 				put_memory_lines(t);
 			memory = true;
 		} else if (strncmp(line, "Threads:", 8) == 0)
-			fprintf(t->out, "Threads:\t1\n");
+			fprintf(t->out, "Threads:\t%u\n", l->threads);
 		else if (strncmp(line, "SigQ:", 5) == 0)
 			fprintf(t->out, "SigQ:\t%u%s", l->sig.queued, strchr(line, '/'));
 		else if (strncmp(line, "SigPnd:", 7) == 0)
@@ -237,7 +237,7 @@ static void put_status(struct text *t)
 		else if (strncmp(line, "ShdPnd:", 7) == 0)
 			fprintf(t->out, "ShdPnd:\t%016llx\n", 0ull);
 		else if (strncmp(line, "SigBlk:", 7) == 0)
-			fprintf(t->out, "SigBlk:\t%016llx\n", (unsigned long long)l->sig.blocked);
+			fprintf(t->out, "SigBlk:\t%016llx\n", (unsigned long long)l->sig.own.blocked);
 		else if (strncmp(line, "SigIgn:", 7) == 0)
 			fprintf(t->out, "SigIgn:\t%016llx\n", handled(l, true));
 		else if (strncmp(line, "SigCgt:", 7) == 0)
@@ -285,7 +285,7 @@ static void put_stat(struct text *t)
 	f[8] = (unsigned long long)pg_guest_pid(l, (int64_t)f[8]);
 	f[10] = st.minor;
 	f[12] = st.major;
-	f[20] = 1;
+	f[20] = l->threads;
 	f[22] = l->start_ticks;
 	f[23] = st.vsz_bytes;
 	f[24] = st.rss_pages;
@@ -296,7 +296,7 @@ static void put_stat(struct text *t)
 	f[29] = l->regs->gpr[PG_RSP];
 	f[30] = l->regs->rip;
 	f[31] = l->sig.pending & 0x7fffffff;
-	f[32] = l->sig.blocked & 0x7fffffff;
+	f[32] = l->sig.own.blocked & 0x7fffffff;
 	f[33] = handled(l, true) & 0x7fffffff;
 	f[34] = handled(l, false) & 0x7fffffff;
 	f[35] = 0;

@@ -85,9 +85,9 @@ bool pg_signal_on_alt(const struct pg_linux *l, uint64_t sp)
 {
 	const struct pg_signals *s = &l->sig;
 
-	if (s->alt_flags & SS_AUTODISARM_FLAG)
+	if (s->own.alt_flags & SS_AUTODISARM_FLAG)
 		return false;
-	return !(s->alt_flags & SS_DISABLE) && sp > s->alt_sp && sp - s->alt_sp <= s->alt_size;
+	return !(s->own.alt_flags & SS_DISABLE) && sp > s->own.alt_sp && sp - s->own.alt_sp <= s->own.alt_size;
 }
 
 /* The guest's image with the kernel's marks, at `at`. */
@@ -123,7 +123,7 @@ static void fill_context(const struct pg_linux *l, struct frame_context *c, uint
 		.di = r->gpr[PG_RDI], .si = r->gpr[PG_RSI], .bp = r->gpr[PG_RBP], .bx = r->gpr[PG_RBX],
 		.dx = r->gpr[PG_RDX], .ax = r->gpr[PG_RAX], .cx = r->gpr[PG_RCX], .sp = r->gpr[PG_RSP],
 		.ip = r->rip, .flags = r->rflags | 0x202, .cs = USER_CS, .ss = USER_SS,
-		.err = l->sig.error_code, .trapno = l->sig.trapno, .oldmask = mask, .cr2 = l->sig.cr2,
+		.err = l->sig.own.error_code, .trapno = l->sig.own.trapno, .oldmask = mask, .cr2 = l->sig.own.cr2,
 		.fpstate = fpstate,
 	};
 }
@@ -153,28 +153,28 @@ bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *
 
 	if (!(act->flags & SA_RESTORER_FLAG))
 		pg_linux_unknown(l, "signal handler without SA_RESTORER: not on x86-64");
-	if ((act->flags & SA_ONSTACK) && !nested && !(s->alt_flags & SS_DISABLE)) {
-		sp = s->alt_sp + s->alt_size;
+	if ((act->flags & SA_ONSTACK) && !nested && !(s->own.alt_flags & SS_DISABLE)) {
+		sp = s->own.alt_sp + s->own.alt_size;
 		entering = true;
 	}
 	image = pg_align_down(sp - size - sizeof(uint32_t), 64);
 	at = pg_align_down(image - sizeof(f), 16) - 8;
 	/* a frame that runs over the end of the alternate stack */
-	if ((nested || entering) && (at < s->alt_sp || at - s->alt_sp >= s->alt_size))
+	if ((nested || entering) && (at < s->own.alt_sp || at - s->own.alt_sp >= s->own.alt_size))
 		return false;
 	if (!(act->flags & SA_RESTORER_FLAG) || at > image || !pg_guest_range_ok(l, at, sp - at))
 		return false;
 	f.pretcode = act->restorer;
 	f.uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-	f.uc_stack = (struct frame_stack){.sp = s->alt_sp, .flags = (int32_t)s->alt_flags, .size = s->alt_size};
+	f.uc_stack = (struct frame_stack){.sp = s->own.alt_sp, .flags = (int32_t)s->own.alt_flags, .size = s->own.alt_size};
 	f.uc_sigmask = mask_to_save;
 	fill_context(l, &f.mc, image, mask_to_save);
 	memcpy(f.info, info->bytes, sizeof(f.info));
 	if (!put_image(l, image, size) || pg_guest_write(l, at, &f, sizeof(f)) != 0)
 		return false;
-	if (s->alt_flags & SS_AUTODISARM_FLAG) {
-		s->alt_sp = s->alt_size = 0;
-		s->alt_flags = SS_DISABLE;
+	if (s->own.alt_flags & SS_AUTODISARM_FLAG) {
+		s->own.alt_sp = s->own.alt_size = 0;
+		s->own.alt_flags = SS_DISABLE;
 	}
 	l->regs->gpr[PG_RDI] = (uint64_t)signo;
 	l->regs->gpr[PG_RSI] = at + offsetof(struct frame, info);
@@ -267,12 +267,12 @@ static void restore_stack(struct pg_linux *l, const struct frame_stack *st)
 	if (pg_signal_on_alt(l, l->regs->gpr[PG_RSP]))
 		return;
 	if (flags & SS_DISABLE) {
-		l->sig.alt_sp = l->sig.alt_size = 0;
-		l->sig.alt_flags = SS_DISABLE;
+		l->sig.own.alt_sp = l->sig.own.alt_size = 0;
+		l->sig.own.alt_flags = SS_DISABLE;
 	} else if ((flags & ~(SS_AUTODISARM_FLAG | SS_ONSTACK)) == 0 && st->size >= 2048) {
-		l->sig.alt_sp = st->sp;
-		l->sig.alt_size = st->size;
-		l->sig.alt_flags = flags & SS_AUTODISARM_FLAG;
+		l->sig.own.alt_sp = st->sp;
+		l->sig.own.alt_size = st->size;
+		l->sig.own.alt_flags = flags & SS_AUTODISARM_FLAG;
 	}
 }
 
@@ -305,7 +305,7 @@ bool pg_sigframe_pop(struct pg_linux *l)
 	r->gpr[PG_RSP] = c->sp;
 	r->rip = c->ip;
 	r->rflags = (r->rflags & ~(uint64_t)FLAGS_FREE) | (c->flags & FLAGS_FREE) | 0x202;
-	l->sig.restart = 0;
+	l->sig.own.restart = 0;
 	if (!get_image(l, c->fpstate))
 		return false;
 	restore_stack(l, &f.uc_stack);

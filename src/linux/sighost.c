@@ -95,13 +95,13 @@ void pg_sighost_mask(struct pg_linux *l)
 
 	if (atomic_load(&running) != l)
 		return;
-	if (((l->sig.blocked ^ l->sig.in_host_mask) & JOB_CONTROL) == 0)
+	if (((l->sig.own.blocked ^ l->sig.in_host_mask) & JOB_CONTROL) == 0)
 		return;
-	l->sig.in_host_mask = l->sig.blocked;
+	l->sig.in_host_mask = l->sig.own.blocked;
 	sigemptyset(&block);
 	sigemptyset(&open);
 	for (unsigned i = 0; i < 2; i++)
-		sigaddset(l->sig.blocked & BIT(each[i]) ? &block : &open, each[i]);
+		sigaddset(l->sig.own.blocked & BIT(each[i]) ? &block : &open, each[i]);
 	pthread_sigmask(SIG_BLOCK, &block, NULL);
 	pthread_sigmask(SIG_UNBLOCK, &open, NULL);
 }
@@ -113,7 +113,7 @@ static void take_in(struct pg_linux *l, union pg_siginfo *info)
 	/* sent by a process: whose number is the guest's view of it */
 	if (code == SI_USER || code == SI_TKILL || code == SI_QUEUE || info->host.si_signo == SIGCHLD)
 		info->host.si_pid = (pid_t)pg_guest_pid(l, info->host.si_pid);
-	(void)pg_signal_send(l, info); /* a full queue drops it, as Linux */
+	(void)pg_signal_send(l, info, 0); /* a full queue drops it, as Linux */
 }
 
 void pg_sighost_collect(struct pg_linux *l)
@@ -163,12 +163,12 @@ int pg_sighost_begin(struct pg_linux *l)
 		pg_sighost_update(l, n);
 	}
 	l->sig.former_mask = mask;
-	l->sig.blocked |= mask & ~(BIT(SIGKILL) | BIT(SIGSTOP));
+	l->sig.own.blocked |= mask & ~(BIT(SIGKILL) | BIT(SIGSTOP));
 	sigemptyset(&set);
 	for (int n = 1; n <= PG_NSIG; n++)
-		if (catchable(n) && !(BIT(n) & JOB_CONTROL & l->sig.blocked))
+		if (catchable(n) && !(BIT(n) & JOB_CONTROL & l->sig.own.blocked))
 			sigaddset(&set, n);
-	l->sig.in_host_mask = l->sig.blocked;
+	l->sig.in_host_mask = l->sig.own.blocked;
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	return 0;
 }

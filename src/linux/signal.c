@@ -7,7 +7,8 @@
  *
  * Invariants:
  *   G1 bit n-1 of pending is set exactly if signal n is on the queue.
- *   G2 a standard signal (1 .. 31) is on the queue at most once; a real-time signal as often as it was sent.
+ *   G2 a standard signal (1 .. 31) is on the queue at most once for the process and once for each thread; a real-time
+ *      signal as often as it was sent.
  *   G3 SIGKILL and SIGSTOP are never blocked, caught or ignored.
  *   G4 within a signal oldest first; between signals those of faults first, then the lowest number, as Linux.
  *   G5 a system call that was interrupted ends in exactly one of: restarted, or -EINTR.
@@ -44,7 +45,7 @@ bool pg_signal_ignored(const struct pg_linux *l, int signo)
 void pg_signal_init(struct pg_linux *l)
 {
 	l->sig.queue_end = &l->sig.queue;
-	l->sig.alt_flags = SS_DISABLE;
+	l->sig.own.alt_flags = SS_DISABLE;
 }
 
 void pg_signal_free(struct pg_linux *l)
@@ -67,28 +68,30 @@ void pg_signal_exec(struct pg_linux *l)
 		*a = (struct pg_sigaction){.handler = a->handler == 1 ? 1 : 0};
 		pg_sighost_update(l, n);
 	}
-	l->sig.alt_sp = l->sig.alt_size = 0;
-	l->sig.alt_flags = SS_DISABLE;
-	l->sig.restore_mask = false;
-	l->sig.trapno = l->sig.error_code = l->sig.cr2 = 0;
+	l->sig.own.alt_sp = l->sig.own.alt_size = 0;
+	l->sig.own.alt_flags = SS_DISABLE;
+	l->sig.own.restore_mask = false;
+	l->sig.own.trapno = l->sig.own.error_code = l->sig.own.cr2 = 0;
 }
 
-int pg_signal_send(struct pg_linux *l, const union pg_siginfo *info)
+int pg_signal_send(struct pg_linux *l, const union pg_siginfo *info, int tid)
 {
 	int n = info->host.si_signo;
 	struct pg_queued *q;
 
 	PG_ASSERT(n >= 1 && n <= PG_NSIG);
-	if (pg_signal_ignored(l, n) && !(l->sig.blocked & BIT(n)))
+	if (pg_signal_ignored(l, n) && !(l->sig.own.blocked & BIT(n)) && l->threads <= 1)
 		return 0;
-	if (n < 32 && (l->sig.pending & BIT(n)))
-		return 0;
+	for (q = n < 32 && (l->sig.pending & BIT(n)) ? l->sig.queue : NULL; q != NULL; q = q->next)
+		if (q->info.host.si_signo == n && q->tid == tid)
+			return 0;
 	if (l->sig.queued >= QUEUE_MOST)
 		return -EAGAIN;
 	q = malloc(sizeof(*q));
 	if (q == NULL)
 		return -EAGAIN;
 	q->next = NULL;
+	q->tid = tid;
 	q->info = *info;
 	*l->sig.queue_end = q;
 	l->sig.queue_end = &q->next;
@@ -97,13 +100,36 @@ int pg_signal_send(struct pg_linux *l, const union pg_siginfo *info)
 	return 0;
 }
 
-/* Takes the oldest signal n off the queue. */
+uint64_t pg_signal_pending(const struct pg_linux *l, int tid)
+{
+	uint64_t set = 0;
+
+	if (l->sig.pending == 0)
+		return 0;
+	for (const struct pg_queued *q = l->sig.queue; q != NULL; q = q->next)
+		if (q->tid == 0 || q->tid == tid)
+			set |= BIT(q->info.host.si_signo);
+	return set;
+}
+
+bool pg_signal_wakes(const struct pg_linux *l, const struct pg_thread *t)
+{
+	const struct pg_signals_own *own = t == l->thread ? &l->sig.own : &t->sig;
+	uint64_t can = pg_signal_pending(l, t->tid) & ~own->blocked;
+
+	for (; can != 0; can &= can - 1)
+		if (!pg_signal_ignored(l, __builtin_ctzll(can) + 1))
+			return true;
+	return false;
+}
+
+/* Takes the oldest signal n of the running thread off the queue. */
 static void dequeue(struct pg_linux *l, int n, union pg_siginfo *info)
 {
 	struct pg_queued **at = &l->sig.queue, *q;
 	bool more = false;
 
-	while (*at != NULL && (*at)->info.host.si_signo != n)
+	while (*at != NULL && ((*at)->info.host.si_signo != n || ((*at)->tid != 0 && (*at)->tid != l->thread->tid)))
 		at = &(*at)->next;
 	PG_ASSERT(*at != NULL);
 	q = *at;
@@ -113,7 +139,7 @@ static void dequeue(struct pg_linux *l, int n, union pg_siginfo *info)
 		l->sig.queue_end = at;
 	free(q);
 	l->sig.queued--;
-	for (q = *at; q != NULL; q = q->next)
+	for (q = l->sig.queue; q != NULL; q = q->next)
 		more = more || q->info.host.si_signo == n;
 	if (!more)
 		l->sig.pending &= ~BIT(n);
@@ -125,7 +151,7 @@ int pg_signal_take(struct pg_linux *l, uint64_t set, union pg_siginfo *info)
 	int n;
 
 	pg_sighost_collect(l);
-	can = l->sig.pending & set;
+	can = pg_signal_pending(l, l->thread->tid) & set;
 	if (can == 0)
 		return 0;
 	n = __builtin_ctzll(can & FAULTS ? can & FAULTS : can) + 1;
@@ -135,20 +161,14 @@ int pg_signal_take(struct pg_linux *l, uint64_t set, union pg_siginfo *info)
 
 bool pg_signal_waiting(struct pg_linux *l)
 {
-	uint64_t can;
-
 	if (l->sig.in.poke)
 		pg_sighost_collect(l);
-	can = l->sig.pending & ~l->sig.blocked;
-	for (; can != 0; can &= can - 1)
-		if (!pg_signal_ignored(l, __builtin_ctzll(can) + 1))
-			return true;
-	return false;
+	return pg_signal_wakes(l, l->thread);
 }
 
 void pg_signal_set_mask(struct pg_linux *l, uint64_t mask)
 {
-	l->sig.blocked = mask & ~UNBLOCKABLE;
+	l->sig.own.blocked = mask & ~UNBLOCKABLE;
 	pg_sighost_mask(l);
 }
 
@@ -189,7 +209,7 @@ static void told(struct pg_linux *l, int signo, const union pg_siginfo *info, ui
 static void enter(struct pg_linux *l, int signo, const union pg_siginfo *info)
 {
 	struct pg_sigaction *a = &l->sig.act[signo], used = *a;
-	uint64_t save = l->sig.restore_mask ? l->sig.saved_mask : l->sig.blocked;
+	uint64_t save = l->sig.own.restore_mask ? l->sig.own.saved_mask : l->sig.own.blocked;
 
 	told(l, signo, info, used.handler);
 	if (used.flags & SA_RESETHAND) {
@@ -202,15 +222,15 @@ static void enter(struct pg_linux *l, int signo, const union pg_siginfo *info)
 			return;
 		if (signo == SIGSEGV)
 			l->sig.act[SIGSEGV].handler = 0;
-		l->sig.restore_mask = false;
+		l->sig.own.restore_mask = false;
 		pg_signal_force(l, SIGSEGV, SI_KERNEL, 0);
 		return;
 	}
 	l->end.frame_failed = false;
-	l->sig.restore_mask = false;
+	l->sig.own.restore_mask = false;
 	l->sig.delivered++;
 	pg_signal_set_mask(
-		l, l->sig.blocked | used.mask | (used.flags & SA_NODEFER ? 0 : BIT(signo)));
+		l, l->sig.own.blocked | used.mask | (used.flags & SA_NODEFER ? 0 : BIT(signo)));
 }
 
 void pg_signal_force(struct pg_linux *l, int signo, int code, uint64_t addr)
@@ -218,7 +238,7 @@ void pg_signal_force(struct pg_linux *l, int signo, int code, uint64_t addr)
 	union pg_siginfo info;
 
 	set_addr(&info, signo, code, addr);
-	if (l->sig.act[signo].handler <= 1 || (l->sig.blocked & BIT(signo))) {
+	if (l->sig.act[signo].handler <= 1 || (l->sig.own.blocked & BIT(signo))) {
 		told(l, signo, &info, 0);
 		note_fault(l, signo, code, addr);
 		return;
@@ -231,21 +251,21 @@ void pg_signal_force(struct pg_linux *l, int signo, int code, uint64_t addr)
 /* The interrupted call begins anew, or fails with EINTR; rip is behind the syscall instruction still. */
 static void settle_call(struct pg_linux *l, bool again)
 {
-	if (l->sig.restart == 0)
+	if (l->sig.own.restart == 0)
 		return;
 	if (again) {
-		l->regs->gpr[PG_RAX] = l->sig.restart_rax;
+		l->regs->gpr[PG_RAX] = l->sig.own.restart_rax;
 		l->regs->rip -= 2;
 	} else {
 		l->regs->gpr[PG_RAX] = (uint64_t)-EINTR;
 	}
-	l->sig.restart = 0;
+	l->sig.own.restart = 0;
 }
 
 static bool restarts(const struct pg_linux *l, const struct pg_sigaction *a)
 {
-	return l->sig.restart == PG_ERESTARTNOINTR ||
-	       (l->sig.restart == PG_ERESTARTSYS && (a->flags & SA_RESTART));
+	return l->sig.own.restart == PG_ERESTARTNOINTR ||
+	       (l->sig.own.restart == PG_ERESTARTSYS && (a->flags & SA_RESTART));
 }
 
 /* The default action of a signal that has no handler. */
@@ -267,7 +287,7 @@ void pg_signal_deliver(struct pg_linux *l)
 	union pg_siginfo info;
 
 	while (!l->ended && !l->oom) {
-		int n = pg_signal_take(l, ~l->sig.blocked, &info);
+		int n = pg_signal_take(l, ~l->sig.own.blocked, &info);
 		const struct pg_sigaction *a = &l->sig.act[n];
 
 		if (n == 0)
@@ -284,8 +304,8 @@ void pg_signal_deliver(struct pg_linux *l)
 	if (l->ended)
 		return;
 	settle_call(l, true);
-	if (l->sig.restore_mask) {
-		l->sig.restore_mask = false;
-		pg_signal_set_mask(l, l->sig.saved_mask);
+	if (l->sig.own.restore_mask) {
+		l->sig.own.restore_mask = false;
+		pg_signal_set_mask(l, l->sig.own.saved_mask);
 	}
 }

@@ -37,7 +37,7 @@ int64_t pg_sys_sysinfo(struct pg_linux *l, const uint64_t *a)
 	s.bufferram = s.sharedram = 0;
 	s.totalswap = s.freeswap = 0;
 	s.totalhigh = s.freehigh = 0;
-	s.procs = 1;
+	s.procs = (unsigned short)l->threads;
 	return pg_guest_write(l, a[0], &s, sizeof(s));
 }
 

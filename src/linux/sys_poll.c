@@ -33,6 +33,12 @@ static uint64_t after_ns(uint64_t ns)
 	return ns > FOREVER - 1 - now ? FOREVER - 1 : now + ns;
 }
 
+/* The same in milliseconds; negative: for ever. */
+static uint64_t after_ms(const struct pg_linux *l, int ms)
+{
+	return pg_thread_deadline(l, ms < 0 ? FOREVER : after_ns((uint64_t)ms * 1000000u));
+}
+
 /* Reads a timespec: FOREVER for address 0. -EFAULT, -EINVAL. */
 static int get_until(struct pg_linux *l, uint64_t at, uint64_t *until)
 {
@@ -47,6 +53,7 @@ static int get_until(struct pg_linux *l, uint64_t at, uint64_t *until)
 		return -EINVAL;
 	*until = (uint64_t)t.tv_sec > 1u << 30 ? FOREVER - 1
 					       : after_ns((uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec);
+	*until = pg_thread_deadline(l, *until);
 	return 0;
 }
 
@@ -82,14 +89,14 @@ static int swap_mask(struct pg_linux *l, uint64_t at, uint64_t size)
 {
 	uint64_t set;
 
-	if (at == 0)
+	if (at == 0 || l->again)
 		return 0;
 	if (size != sizeof(set))
 		return -EINVAL;
 	if (pg_guest_read(l, &set, at, sizeof(set)) != 0)
 		return -EFAULT;
-	l->sig.saved_mask = l->sig.blocked;
-	l->sig.restore_mask = true;
+	l->sig.own.saved_mask = l->sig.own.blocked;
+	l->sig.own.restore_mask = true;
 	pg_signal_set_mask(l, set);
 	return 0;
 }
@@ -97,10 +104,10 @@ static int swap_mask(struct pg_linux *l, uint64_t at, uint64_t size)
 /* The wait is over. Interrupted: the old mask comes back after the handler, by signal.c; else now. */
 static void unswap_mask(struct pg_linux *l, int64_t result)
 {
-	if (!l->sig.restore_mask || result == -PG_ERESTARTNOHAND)
+	if (!l->sig.own.restore_mask || result == -PG_ERESTARTNOHAND || result == -PG_EWAIT)
 		return;
-	l->sig.restore_mask = false;
-	pg_signal_set_mask(l, l->sig.saved_mask);
+	l->sig.own.restore_mask = false;
+	pg_signal_set_mask(l, l->sig.own.saved_mask);
 }
 
 /* --- poll ------------------------------------------------------------------------------------------------------------ */
@@ -125,6 +132,13 @@ static int64_t poll_fds(struct pg_linux *l, uint64_t at, uint64_t n, uint64_t un
 			r = -PG_ERESTARTNOHAND;
 			break;
 		}
+		if (pg_thread_shared(l)) {
+			r = poll(fds, n, 0);
+			if (r != 0 || until <= pg_host_clock_ns(CLOCK_MONOTONIC))
+				break;
+			return pg_thread_wait(
+				l, &(struct pg_wait){.deadline = until, .fds = fds, .fd_count = (unsigned)n});
+		}
 		r = PG_HOST(l, SYS_ppoll, (uintptr_t)fds, n, (uintptr_t)left(until, &t), 0, 0, 0);
 		if (r != -PG_ERESTARTSYS)
 			break;
@@ -142,7 +156,7 @@ int64_t pg_sys_poll(struct pg_linux *l, const uint64_t *a)
 {
 	int ms = (int)a[2];
 
-	return poll_fds(l, a[0], (unsigned)a[1], ms < 0 ? FOREVER : after_ns((uint64_t)ms * 1000000u));
+	return poll_fds(l, a[0], (unsigned)a[1], after_ms(l, ms));
 }
 
 int64_t pg_sys_ppoll(struct pg_linux *l, const uint64_t *a)
@@ -156,16 +170,39 @@ int64_t pg_sys_ppoll(struct pg_linux *l, const uint64_t *a)
 		return r;
 	r = poll_fds(l, a[0], (unsigned)a[1], until);
 	unswap_mask(l, r);
+	if (r == -PG_EWAIT)
+		return r;
 	put_left(l, a[2], until, false);
 	return r;
 }
 
 /* --- select ------------------------------------------------------------------------------------------------------------ */
 
+/* Waits for the descriptors of three sets. */
+static int64_t select_wait(struct pg_linux *l, int n, const uint64_t *const *set, uint64_t until)
+{
+	static const short events[3] = {POLLIN, POLLOUT, POLLPRI};
+	struct pg_wait w = {.deadline = until};
+
+	w.fds = calloc((size_t)n + 1, sizeof(*w.fds));
+	if (w.fds == NULL)
+		return -ENOMEM;
+	for (int fd = 0; fd < n; fd++) {
+		short want = 0;
+
+		for (unsigned i = 0; i < 3; i++)
+			if (set[i] != NULL && (set[i][fd / 64] >> (fd % 64) & 1))
+				want |= events[i];
+		if (want != 0)
+			w.fds[w.fd_count++] = (struct pollfd){.fd = fd, .events = want};
+	}
+	return pg_thread_wait(l, &w);
+}
+
 static int64_t select_fds(struct pg_linux *l, int n, const uint64_t *at, uint64_t until)
 {
 	uint64_t bytes, *set[3] = {NULL, NULL, NULL};
-	struct timespec t;
+	struct timespec t, none = {0, 0};
 	int limit = pg_linux_fd_limit();
 	int64_t r = 0;
 
@@ -194,7 +231,11 @@ static int64_t select_fds(struct pg_linux *l, int n, const uint64_t *at, uint64_
 			memcpy(work[i], set[i], bytes);
 		}
 		r = PG_HOST(l, SYS_pselect6, n, (uintptr_t)work[0], (uintptr_t)work[1], (uintptr_t)work[2],
-			(uintptr_t)left(until, &t), 0);
+			(uintptr_t)(pg_thread_shared(l) ? &none : left(until, &t)), 0);
+		if (r == 0 && pg_thread_shared(l) && until > pg_host_clock_ns(CLOCK_MONOTONIC)) {
+			r = select_wait(l, n, (const uint64_t *const *)set, until);
+			break;
+		}
 		if (r == -PG_ERESTARTSYS) {
 			r = 0;
 			continue;
@@ -222,8 +263,11 @@ int64_t pg_sys_select(struct pg_linux *l, const uint64_t *a)
 			return -EINVAL;
 		until = v.tv_sec > 1 << 30 ? FOREVER - 1
 					   : after_ns((uint64_t)v.tv_sec * SECOND + (uint64_t)v.tv_usec * 1000u);
+		until = pg_thread_deadline(l, until);
 	}
 	r = select_fds(l, (int)a[0], a + 1, until);
+	if (r == -PG_EWAIT)
+		return r;
 	put_left(l, a[4], until, true);
 	return r;
 }
@@ -242,6 +286,8 @@ int64_t pg_sys_pselect6(struct pg_linux *l, const uint64_t *a)
 		return r;
 	r = select_fds(l, (int)a[0], a + 1, until);
 	unswap_mask(l, r);
+	if (r == -PG_EWAIT)
+		return r;
 	put_left(l, a[4], until, false);
 	return r;
 }
@@ -304,7 +350,19 @@ static int64_t epoll_until(struct pg_linux *l, const uint64_t *a, uint64_t until
 		if (left(until, &t) != NULL)
 			ms = t.tv_sec > 1000000 ? 1000000000
 						: (int)(t.tv_sec * 1000 + (t.tv_nsec + 999999) / 1000000);
+		if (pg_thread_shared(l))
+			ms = 0;
 		r = PG_HOST(l, SYS_epoll_pwait, (int)a[0], (uintptr_t)events, most, ms, 0, 8);
+		if (r == 0 && pg_thread_shared(l) && until > pg_host_clock_ns(CLOCK_MONOTONIC)) {
+			struct pg_wait w = {.deadline = until, .fd_count = 1, .fds = malloc(sizeof(*w.fds))};
+
+			r = -ENOMEM;
+			if (w.fds != NULL) {
+				*w.fds = (struct pollfd){.fd = (int)a[0], .events = POLLIN};
+				r = pg_thread_wait(l, &w);
+			}
+			break;
+		}
 		if (r != -PG_ERESTARTSYS)
 			break;
 	}
@@ -329,14 +387,14 @@ int64_t pg_sys_epoll_wait(struct pg_linux *l, const uint64_t *a)
 {
 	int ms = (int)a[3];
 
-	return epoll_until(l, a, ms < 0 ? FOREVER : after_ns((uint64_t)ms * 1000000u));
+	return epoll_until(l, a, after_ms(l, ms));
 }
 
 int64_t pg_sys_epoll_pwait(struct pg_linux *l, const uint64_t *a)
 {
 	int ms = (int)a[3];
 
-	return epoll_masked(l, a, ms < 0 ? FOREVER : after_ns((uint64_t)ms * 1000000u));
+	return epoll_masked(l, a, after_ms(l, ms));
 }
 
 int64_t pg_sys_epoll_pwait2(struct pg_linux *l, const uint64_t *a)
@@ -349,16 +407,27 @@ int64_t pg_sys_epoll_pwait2(struct pg_linux *l, const uint64_t *a)
 
 /* --- futex ---------------------------------------------------------------------------------------------------------------- */
 
-/* Waits until a signal or the time: with one thread nobody can wake us. */
-static int64_t futex_sleep(struct pg_linux *l, uint64_t at, uint32_t expected, uint64_t until)
+/* Waits until woken, a signal or the time. */
+static int64_t futex_sleep(struct pg_linux *l, uint64_t at, uint32_t expected, uint64_t until, uint32_t bits)
 {
+	const struct pg_wait w = {.key = at, .bits = bits, .deadline = until};
 	uint32_t now;
 	struct timespec t;
 
+	if (l->again) {
+		if (l->thread->wait.woken)
+			return 0;
+		if (until != FOREVER && pg_host_clock_ns(CLOCK_MONOTONIC) >= until)
+			return -ETIMEDOUT;
+		return pg_signal_waiting(l) ? -PG_ERESTARTSYS : pg_thread_wait(l, &w);
+	}
 	if (pg_guest_read(l, &now, at, sizeof(now)) != 0)
 		return -EFAULT;
 	if (now != expected)
 		return -EAGAIN;
+	if (pg_thread_shared(l))
+		return pg_thread_wait(l, &w);
+	/* alone: nobody can wake us */
 	for (;;) {
 		if (pg_signal_waiting(l))
 			return -PG_ERESTARTSYS;
@@ -382,36 +451,136 @@ static int futex_until(struct pg_linux *l, int op, bool realtime, uint64_t at, u
 		return -EINVAL;
 	then = (uint64_t)t.tv_sec > 1ull << 34 ? FOREVER / 2 : (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
 	now = pg_host_clock_ns(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC);
-	*until = after_ns(then > now ? then - now : 0);
+	*until = pg_thread_deadline(l, after_ns(then > now ? then - now : 0));
 	return 0;
 }
 
-/* Priority-inheritance futexes: the word holds the owner's thread id. */
-static int64_t futex_lock(struct pg_linux *l, uint64_t at, bool unlock)
+/*
+ * Priority-inheritance futexes: the word holds the owner's thread id. Waiting is by the same queue; on one processor that takes
+ * turns there is no priority to inherit.
+ */
+static int64_t futex_lock(struct pg_linux *l, uint64_t at, uint64_t until, bool wait)
+{
+	const struct pg_wait w = {.key = at, .bits = UINT32_MAX, .deadline = until};
+	uint32_t word, owner;
+
+	if (pg_guest_read(l, &word, at, sizeof(word)) != 0)
+		return -EFAULT;
+	owner = word & FUTEX_TID_MASK;
+	if (owner == (uint32_t)l->thread->tid)
+		return -EDEADLK;
+	if (owner == 0) {
+		word = (word & FUTEX_WAITERS) | (uint32_t)l->thread->tid;
+		return pg_guest_write(l, at, &word, sizeof(word));
+	}
+	if (pg_thread_find(l, (int)owner) == NULL)
+		return -ESRCH;
+	if (!wait)
+		return -EAGAIN;
+	if (until != FOREVER && pg_host_clock_ns(CLOCK_MONOTONIC) >= until)
+		return -ETIMEDOUT;
+	if (pg_signal_waiting(l))
+		return -PG_ERESTARTNOINTR;
+	word |= FUTEX_WAITERS;
+	if (pg_guest_write(l, at, &word, sizeof(word)) != 0)
+		return -EFAULT;
+	return pg_thread_wait(l, &w);
+}
+
+static int64_t futex_unlock(struct pg_linux *l, uint64_t at)
 {
 	uint32_t word;
 
 	if (pg_guest_read(l, &word, at, sizeof(word)) != 0)
 		return -EFAULT;
-	if (unlock) {
-		if ((word & FUTEX_TID_MASK) != PG_LINUX_PID)
-			return -EPERM;
-		word = 0;
-	} else {
-		if ((word & FUTEX_TID_MASK) == PG_LINUX_PID)
-			return -EDEADLK;
-		if ((word & FUTEX_TID_MASK) != 0)
-			return -ESRCH;
-		word = PG_LINUX_PID;
+	if ((word & FUTEX_TID_MASK) != (uint32_t)l->thread->tid)
+		return -EPERM;
+	word &= FUTEX_WAITERS;
+	if (pg_guest_write(l, at, &word, sizeof(word)) != 0)
+		return -EFAULT;
+	if (word != 0)
+		pg_thread_wake(l, at, 1, UINT32_MAX);
+	return 0;
+}
+
+/* FUTEX_WAKE_OP: changes the second word, wakes on the first, and on the second if it was as asked. */
+static int64_t futex_wake_op(struct pg_linux *l, const uint64_t *a)
+{
+	uint32_t code = (uint32_t)a[5], old, new;
+	int32_t op_arg = (int32_t)(code << 8) >> 20, cmp_arg = (int32_t)(code << 20) >> 20;
+	unsigned n;
+	bool also;
+
+	if (a[4] & 3)
+		return -EINVAL;
+	if (pg_guest_read(l, &old, a[4], sizeof(old)) != 0)
+		return -EFAULT;
+	if (code >> 31)
+		op_arg = (int32_t)(1u << (op_arg & 31));
+	switch (code >> 28 & 7) {
+	case FUTEX_OP_SET:
+		new = (uint32_t)op_arg;
+		break;
+	case FUTEX_OP_ADD:
+		new = old + (uint32_t)op_arg;
+		break;
+	case FUTEX_OP_OR:
+		new = old | (uint32_t)op_arg;
+		break;
+	case FUTEX_OP_ANDN:
+		new = old & ~(uint32_t)op_arg;
+		break;
+	case FUTEX_OP_XOR:
+		new = old ^ (uint32_t)op_arg;
+		break;
+	default:
+		return -ENOSYS;
 	}
-	return pg_guest_write(l, at, &word, sizeof(word));
+	if (pg_guest_write(l, a[4], &new, sizeof(new)) != 0)
+		return -EFAULT;
+	switch (code >> 24 & 15) {
+	case FUTEX_OP_CMP_EQ:
+		also = (int32_t)old == cmp_arg;
+		break;
+	case FUTEX_OP_CMP_NE:
+		also = (int32_t)old != cmp_arg;
+		break;
+	case FUTEX_OP_CMP_LT:
+		also = (int32_t)old < cmp_arg;
+		break;
+	case FUTEX_OP_CMP_LE:
+		also = (int32_t)old <= cmp_arg;
+		break;
+	case FUTEX_OP_CMP_GT:
+		also = (int32_t)old > cmp_arg;
+		break;
+	case FUTEX_OP_CMP_GE:
+		also = (int32_t)old >= cmp_arg;
+		break;
+	default:
+		return -ENOSYS;
+	}
+	n = pg_thread_wake(l, a[0], (unsigned)a[2], UINT32_MAX);
+	if (also)
+		n += pg_thread_wake(l, a[4], (unsigned)a[3], UINT32_MAX);
+	return n;
+}
+
+static int64_t futex_requeue(struct pg_linux *l, const uint64_t *a)
+{
+	unsigned n;
+
+	if ((int)a[2] < 0 || (int)a[3] < 0)
+		return -EINVAL;
+	n = pg_thread_wake(l, a[0], (unsigned)a[2], UINT32_MAX);
+	return n + pg_thread_requeue(l, a[0], a[4], (unsigned)a[3]);
 }
 
 int64_t pg_sys_futex(struct pg_linux *l, const uint64_t *a)
 {
 	int op = (int)a[1] & FUTEX_CMD_MASK;
 	bool realtime = ((int)a[1] & FUTEX_CLOCK_REALTIME) != 0;
-	uint32_t word;
+	uint32_t word, bits = UINT32_MAX;
 	uint64_t until;
 	int err;
 
@@ -423,27 +592,34 @@ int64_t pg_sys_futex(struct pg_linux *l, const uint64_t *a)
 	case FUTEX_WAIT_BITSET:
 		if ((uint32_t)a[5] == 0)
 			return -EINVAL;
+		bits = (uint32_t)a[5];
 		__attribute__((fallthrough));
 	case FUTEX_WAIT:
 		err = futex_until(l, op, realtime, a[3], &until);
-		return err != 0 ? err : futex_sleep(l, a[0], (uint32_t)a[2], until);
+		return err != 0 ? err : futex_sleep(l, a[0], (uint32_t)a[2], until, bits);
 	case FUTEX_WAKE_BITSET:
 		if ((uint32_t)a[5] == 0)
 			return -EINVAL;
-		return 0;
+		bits = (uint32_t)a[5];
+		__attribute__((fallthrough));
 	case FUTEX_WAKE:
+		return pg_thread_wake(l, a[0], (int)a[2] > 0 ? (unsigned)a[2] : 1, bits);
 	case FUTEX_REQUEUE:
-		return 0;
+		return futex_requeue(l, a);
 	case FUTEX_CMP_REQUEUE:
 		if (pg_guest_read(l, &word, a[0], sizeof(word)) != 0)
 			return -EFAULT;
-		return word != (uint32_t)a[5] ? -EAGAIN : 0;
+		return word != (uint32_t)a[5] ? -EAGAIN : futex_requeue(l, a);
+	case FUTEX_WAKE_OP:
+		return futex_wake_op(l, a);
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
+		err = futex_until(l, op, op == FUTEX_LOCK_PI || realtime, a[3], &until);
+		return err != 0 ? err : futex_lock(l, a[0], until, true);
 	case FUTEX_TRYLOCK_PI:
-		return futex_lock(l, a[0], false);
+		return futex_lock(l, a[0], FOREVER, false);
 	case FUTEX_UNLOCK_PI:
-		return futex_lock(l, a[0], true);
+		return futex_unlock(l, a[0]);
 	default:
 		pg_linux_unknown(l, "futex operation %d is not there: ENOSYS", op);
 		return -ENOSYS;

@@ -30,6 +30,11 @@ int64_t pg_sys_getpid(struct pg_linux *l, const uint64_t *a)
 	return PG_LINUX_PID;
 }
 
+int64_t pg_sys_gettid(struct pg_linux *l, const uint64_t *a)
+{
+	return l->thread->tid;
+}
+
 int64_t pg_sys_getppid(struct pg_linux *l, const uint64_t *a)
 {
 	return PG_LINUX_PPID;
@@ -179,22 +184,52 @@ int64_t pg_sys_capset(struct pg_linux *l, const uint64_t *a)
 	return capabilities(l, SYS_capset, a);
 }
 
-/* --- threads that are not there yet, exec, exit ---------------------------------------------------------------- */
+/* --- threads, exec, exit ------------------------------------------------------------------------------------- */
 
 static int64_t no_fork(struct pg_linux *l, const char *what)
 {
-	pg_linux_unknown(l, "%s is not there yet (Pagoda runs one process of one thread): ENOSYS", what);
+	pg_linux_unknown(l, "%s is not there yet (Pagoda runs one process): ENOSYS", what);
 	return -ENOSYS;
+}
+
+/* What a thread shares with its process; all of it, as with every threads library, or it is a fork. */
+#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+
+static int64_t clone_any(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
+	uint64_t tls)
+{
+	if (!(flags & CLONE_THREAD))
+		return no_fork(l, flags & CLONE_VFORK ? "vfork (clone)" : "fork (clone)");
+	if ((flags & (CLONE_VM | CLONE_SIGHAND)) != (CLONE_VM | CLONE_SIGHAND))
+		return -EINVAL;
+	if ((flags & THREAD_FLAGS) != THREAD_FLAGS || (flags & (CLONE_NEWNS | CLONE_PIDFD)))
+		return no_fork(l, "a thread with files or working directory of its own (clone)");
+	return pg_thread_clone(l, flags, stack, parent_tid, child_tid, tls);
 }
 
 int64_t pg_sys_clone(struct pg_linux *l, const uint64_t *a)
 {
-	return no_fork(l, a[0] & CLONE_THREAD ? "clone of a thread" : "fork (clone)");
+	return clone_any(l, a[0], a[1], a[2], a[3], a[4]);
 }
+
+/* struct clone_args of the first version. */
+struct clone_arguments {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+};
 
 int64_t pg_sys_clone3(struct pg_linux *l, const uint64_t *a)
 {
-	return no_fork(l, "clone3");
+	struct clone_arguments c;
+
+	if (a[1] < sizeof(c))
+		return -EINVAL;
+	if (a[1] > PG_PAGE_SIZE)
+		return -E2BIG;
+	if (pg_guest_read(l, &c, a[0], sizeof(c)) != 0)
+		return -EFAULT;
+	if ((c.stack == 0) != (c.stack_size == 0))
+		return -EINVAL;
+	return clone_any(l, c.flags, c.stack + c.stack_size, c.parent_tid, c.child_tid, c.tls);
 }
 
 int64_t pg_sys_fork(struct pg_linux *l, const uint64_t *a)
@@ -345,11 +380,7 @@ int64_t pg_sys_execveat(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_exit(struct pg_linux *l, const uint64_t *a)
 {
-	const uint32_t zero = 0;
-
-	if (l->clear_tid != 0)
-		(void)!pg_guest_write(l, l->clear_tid, &zero, sizeof(zero));
-	pg_linux_exit(l, (int)a[0]);
+	pg_thread_exit(l, (int)a[0]);
 	return 0;
 }
 
@@ -361,26 +392,28 @@ int64_t pg_sys_exit_group(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_set_tid_address(struct pg_linux *l, const uint64_t *a)
 {
-	l->clear_tid = a[0];
-	return PG_LINUX_PID;
+	l->thread->clear_tid = a[0];
+	return l->thread->tid;
 }
 
 int64_t pg_sys_set_robust_list(struct pg_linux *l, const uint64_t *a)
 {
 	if (a[1] != 24) /* sizeof(struct robust_list_head) */
 		return -EINVAL;
-	l->robust_list = a[0];
-	l->robust_len = a[1];
+	l->thread->robust_list = a[0];
+	l->thread->robust_len = a[1];
 	return 0;
 }
 
 int64_t pg_sys_get_robust_list(struct pg_linux *l, const uint64_t *a)
 {
-	if ((int)a[0] != 0 && (int)a[0] != PG_LINUX_PID)
+	const struct pg_thread *t = (int)a[0] == 0 ? l->thread : pg_thread_find(l, (int)a[0]);
+
+	if (t == NULL)
 		return -ESRCH;
-	if (pg_guest_write(l, a[2], &l->robust_len, sizeof(uint64_t)) != 0)
+	if (pg_guest_write(l, a[2], &t->robust_len, sizeof(uint64_t)) != 0)
 		return -EFAULT;
-	return pg_guest_write(l, a[1], &l->robust_list, sizeof(uint64_t));
+	return pg_guest_write(l, a[1], &t->robust_list, sizeof(uint64_t));
 }
 
 /* --- prctl, arch_prctl -------------------------------------------------------------------------------------------- */
@@ -588,16 +621,17 @@ int64_t pg_sys_getrusage(struct pg_linux *l, const uint64_t *a)
 	return pg_guest_write(l, a[1], &ru, sizeof(ru));
 }
 
-/* --- scheduling: one thread on one processor of the machine -------------------------------------------------------------- */
+/* --- scheduling: the machine has one processor -------------------------------------------------------------- */
 
 int64_t pg_sys_sched_yield(struct pg_linux *l, const uint64_t *a)
 {
+	l->yield = pg_thread_shared(l);
 	return 0;
 }
 
 static int64_t sched_target(struct pg_linux *l, int pid)
 {
-	return own_pid(pid) ? 0 : pg_host_pid(l, pid);
+	return own_pid(pid) || pg_thread_find(l, pid) != NULL ? 0 : pg_host_pid(l, pid);
 }
 
 int64_t pg_sys_sched_getaffinity(struct pg_linux *l, const uint64_t *a)
@@ -687,6 +721,6 @@ int64_t pg_sys_getcpu(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_membarrier(struct pg_linux *l, const uint64_t *a)
 {
-	/* with one thread every barrier holds at once; the commands are those the host knows */
+	/* on one processor every barrier holds at once; the commands are those the host knows */
 	return PG_QUICK(SYS_membarrier, (int)a[0], (unsigned)a[1], (int)a[2], 0, 0, 0);
 }

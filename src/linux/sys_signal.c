@@ -64,7 +64,7 @@ int64_t pg_sys_rt_sigaction(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_rt_sigprocmask(struct pg_linux *l, const uint64_t *a)
 {
-	uint64_t old = l->sig.blocked, set;
+	uint64_t old = l->sig.own.blocked, set;
 
 	if (a[3] != SIGSET_BYTES)
 		return -EINVAL;
@@ -95,7 +95,7 @@ int64_t pg_sys_rt_sigpending(struct pg_linux *l, const uint64_t *a)
 	if (a[1] > SIGSET_BYTES)
 		return -EINVAL;
 	pg_sighost_collect(l);
-	set = l->sig.pending & l->sig.blocked;
+	set = l->sig.pending & l->sig.own.blocked;
 	return pg_guest_write(l, a[0], &set, a[1]);
 }
 
@@ -113,6 +113,18 @@ static void wait_for_signal(struct pg_linux *l, uint64_t until_ns)
 	(void)PG_HOST(l, SYS_ppoll, 0, 0, (uintptr_t)tp, 0, 0, 0);
 }
 
+int64_t pg_sys_pause(struct pg_linux *l, const uint64_t *a)
+{
+	const struct pg_wait w = {.deadline = UINT64_MAX};
+
+	while (!pg_signal_waiting(l)) {
+		if (pg_thread_shared(l))
+			return pg_thread_wait(l, &w);
+		wait_for_signal(l, UINT64_MAX);
+	}
+	return -PG_ERESTARTNOHAND;
+}
+
 int64_t pg_sys_rt_sigsuspend(struct pg_linux *l, const uint64_t *a)
 {
 	uint64_t set;
@@ -121,24 +133,17 @@ int64_t pg_sys_rt_sigsuspend(struct pg_linux *l, const uint64_t *a)
 		return -EINVAL;
 	if (pg_guest_read(l, &set, a[0], sizeof(set)) != 0)
 		return -EFAULT;
-	l->sig.saved_mask = l->sig.blocked;
-	l->sig.restore_mask = true;
-	pg_signal_set_mask(l, set);
-	while (!pg_signal_waiting(l))
-		wait_for_signal(l, UINT64_MAX);
-	return -PG_ERESTARTNOHAND;
-}
-
-int64_t pg_sys_pause(struct pg_linux *l, const uint64_t *a)
-{
-	while (!pg_signal_waiting(l))
-		wait_for_signal(l, UINT64_MAX);
-	return -PG_ERESTARTNOHAND;
+	if (!l->again) {
+		l->sig.own.saved_mask = l->sig.own.blocked;
+		l->sig.own.restore_mask = true;
+		pg_signal_set_mask(l, set);
+	}
+	return pg_sys_pause(l, a);
 }
 
 int64_t pg_sys_rt_sigtimedwait(struct pg_linux *l, const uint64_t *a)
 {
-	uint64_t set, until = UINT64_MAX, blocked = l->sig.blocked;
+	uint64_t set, until = UINT64_MAX, blocked = l->sig.own.blocked;
 	union pg_siginfo info;
 	struct timespec t;
 	int n;
@@ -154,16 +159,23 @@ int64_t pg_sys_rt_sigtimedwait(struct pg_linux *l, const uint64_t *a)
 		if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= 1000000000)
 			return -EINVAL;
 		until = pg_host_clock_ns(CLOCK_MONOTONIC) + (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		until = pg_thread_deadline(l, until);
 	}
 	/* what is waited for is not delivered meanwhile, nor dropped because it would be ignored */
-	l->sig.blocked |= set;
+	l->sig.own.blocked |= set;
 	for (;;) {
 		n = pg_signal_take(l, set, &info);
 		if (n != 0 || pg_signal_waiting(l) || pg_host_clock_ns(CLOCK_MONOTONIC) >= until)
 			break;
+		if (pg_thread_shared(l)) {
+			const struct pg_wait w = {.deadline = until, .signals = set};
+
+			l->sig.own.blocked = blocked;
+			return pg_thread_wait(l, &w);
+		}
 		wait_for_signal(l, until);
 	}
-	l->sig.blocked = blocked;
+	l->sig.own.blocked = blocked;
 	if (n == 0)
 		return pg_signal_waiting(l) ? -EINTR : -EAGAIN;
 	if (a[1] != 0 && pg_guest_write(l, a[1], &info, sizeof(info)) != 0)
@@ -183,10 +195,10 @@ int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
 	uint32_t mode;
 
 	memset(&old, 0, sizeof(old));
-	old.sp = l->sig.alt_sp;
-	old.size = l->sig.alt_size;
-	old.flags = (int32_t)((l->sig.alt_flags & SS_AUTODISARM_FLAG) |
-			      (l->sig.alt_flags & SS_DISABLE ? SS_DISABLE : on ? SS_ONSTACK : 0));
+	old.sp = l->sig.own.alt_sp;
+	old.size = l->sig.own.alt_size;
+	old.flags = (int32_t)((l->sig.own.alt_flags & SS_AUTODISARM_FLAG) |
+			      (l->sig.own.alt_flags & SS_DISABLE ? SS_DISABLE : on ? SS_ONSTACK : 0));
 	if (a[0] != 0) {
 		if (pg_guest_read(l, &new, a[0], sizeof(new)) != 0)
 			return -EFAULT;
@@ -200,9 +212,9 @@ int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
 		} else if (new.size < 2048) {
 			return -ENOMEM;
 		}
-		l->sig.alt_sp = new.sp;
-		l->sig.alt_size = new.size;
-		l->sig.alt_flags = (mode == SS_DISABLE ? SS_DISABLE : 0) | ((uint32_t)new.flags & SS_AUTODISARM_FLAG);
+		l->sig.own.alt_sp = new.sp;
+		l->sig.own.alt_size = new.size;
+		l->sig.own.alt_flags = (mode == SS_DISABLE ? SS_DISABLE : 0) | ((uint32_t)new.flags & SS_AUTODISARM_FLAG);
 	}
 	return a[1] != 0 ? pg_guest_write(l, a[1], &old, sizeof(old)) : 0;
 }
@@ -217,7 +229,7 @@ int64_t pg_sys_rt_sigreturn(struct pg_linux *l, const uint64_t *a)
 
 /* --- sending -------------------------------------------------------------------------------------------------- */
 
-static int64_t send_self(struct pg_linux *l, int n, int code)
+static int64_t send_self(struct pg_linux *l, int n, int code, int tid)
 {
 	union pg_siginfo info;
 
@@ -226,7 +238,7 @@ static int64_t send_self(struct pg_linux *l, int n, int code)
 	info.host.si_code = code;
 	info.host.si_pid = PG_LINUX_PID;
 	info.host.si_uid = getuid();
-	return pg_signal_send(l, &info);
+	return pg_signal_send(l, &info, tid);
 }
 
 static bool number_ok(int n)
@@ -241,7 +253,7 @@ int64_t pg_sys_kill(struct pg_linux *l, const uint64_t *a)
 	if (!number_ok(n))
 		return -EINVAL;
 	if (pid == PG_LINUX_PID)
-		return n == 0 ? 0 : send_self(l, n, SI_USER);
+		return n == 0 ? 0 : send_self(l, n, SI_USER, 0);
 	if (pid == -PG_LINUX_PID)
 		pid = -l->host_pid;
 	return PG_QUICK(SYS_kill, pid > 0 ? pg_host_pid(l, pid) : pid, n, 0, 0, 0, 0);
@@ -253,8 +265,8 @@ int64_t pg_sys_tkill(struct pg_linux *l, const uint64_t *a)
 
 	if (tid <= 0 || !number_ok(n))
 		return -EINVAL;
-	if (tid == PG_LINUX_PID)
-		return n == 0 ? 0 : send_self(l, n, SI_TKILL);
+	if (pg_thread_find(l, tid) != NULL)
+		return n == 0 ? 0 : send_self(l, n, SI_TKILL, tid);
 	return PG_QUICK(SYS_tkill, pg_host_pid(l, tid), n, 0, 0, 0, 0);
 }
 
@@ -265,14 +277,14 @@ int64_t pg_sys_tgkill(struct pg_linux *l, const uint64_t *a)
 	if (tid <= 0 || tgid <= 0 || !number_ok(n))
 		return -EINVAL;
 	if (tgid == PG_LINUX_PID) {
-		if (tid != PG_LINUX_PID)
+		if (pg_thread_find(l, tid) == NULL)
 			return -ESRCH;
-		return n == 0 ? 0 : send_self(l, n, SI_TKILL);
+		return n == 0 ? 0 : send_self(l, n, SI_TKILL, tid);
 	}
 	return PG_QUICK(SYS_tgkill, pg_host_pid(l, tgid), pg_host_pid(l, tid), n, 0, 0, 0);
 }
 
-static int64_t queue_info(struct pg_linux *l, int pid, int n, uint64_t from)
+static int64_t queue_info(struct pg_linux *l, int pid, int tid, int n, uint64_t from)
 {
 	union pg_siginfo info;
 
@@ -286,19 +298,19 @@ static int64_t queue_info(struct pg_linux *l, int pid, int n, uint64_t from)
 			return -EPERM;
 		return PG_QUICK(SYS_rt_sigqueueinfo, pg_host_pid(l, pid), n, (uintptr_t)&info, 0, 0, 0);
 	}
-	return n == 0 ? 0 : pg_signal_send(l, &info);
+	return n == 0 ? 0 : pg_signal_send(l, &info, tid);
 }
 
 int64_t pg_sys_rt_sigqueueinfo(struct pg_linux *l, const uint64_t *a)
 {
-	return queue_info(l, (int)a[0], (int)a[1], a[2]);
+	return queue_info(l, (int)a[0], 0, (int)a[1], a[2]);
 }
 
 int64_t pg_sys_rt_tgsigqueueinfo(struct pg_linux *l, const uint64_t *a)
 {
 	if ((int)a[0] <= 0 || (int)a[1] <= 0)
 		return -EINVAL;
-	if ((int)a[0] == PG_LINUX_PID && (int)a[1] != PG_LINUX_PID)
+	if ((int)a[0] == PG_LINUX_PID && pg_thread_find(l, (int)a[1]) == NULL)
 		return -ESRCH;
-	return queue_info(l, (int)a[0], (int)a[2], a[3]);
+	return queue_info(l, (int)a[0], (int)a[1], (int)a[2], a[3]);
 }

@@ -8,6 +8,8 @@
 #include "linux/syscalls.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -101,6 +103,9 @@ static int64_t ask_name(struct pg_linux *l, long number, const uint64_t *a, int 
 		if (room < 0)
 			return -EINVAL;
 	}
+	if (number == SYS_accept4 && pg_thread_shared(l) && !(fcntl((int)a[0], F_GETFL) & O_NONBLOCK) &&
+		pg_thread_wait_fd(l, (int)a[0], POLLIN) != 0)
+		return -PG_EWAIT;
 	r = PG_HOST(l, number, (int)a[0], (uintptr_t)&name, (uintptr_t)&len, flags, 0, 0);
 	if (number == SYS_accept4)
 		r = made(r);
@@ -197,6 +202,9 @@ static int64_t one_message(struct pg_linux *l, int fd, struct msghdr *h, const s
 	uint64_t got = 0;
 	int64_t r;
 
+	if (!(flags & MSG_DONTWAIT) && pg_thread_shared(l) && !(fcntl(fd, F_GETFL) & O_NONBLOCK) &&
+		pg_thread_wait_fd(l, fd, in ? POLLIN : POLLOUT) != 0)
+		return -PG_EWAIT;
 	if (total != 0) {
 		got = pg_guest_pin(l, v, n, 0, pg_guest_pin_bytes(l), access, host, &pieces, PIECES);
 		if (got == 0)

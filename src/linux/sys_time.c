@@ -116,6 +116,31 @@ int64_t pg_sys_times(struct pg_linux *l, const uint64_t *a)
 
 /* --- sleeping ----------------------------------------------------------------------------------------------------- */
 
+/* The same while other threads take their turns. */
+static int64_t sleep_shared(struct pg_linux *l, int clock, bool absolute, const struct timespec *t, uint64_t rem)
+{
+	uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC), then, base;
+	struct pg_wait w = {0};
+	struct timespec c, left;
+
+	if (clock_gettime(clock, &c) != 0)
+		return -errno;
+	base = absolute ? (uint64_t)c.tv_sec * SECOND + (uint64_t)c.tv_nsec : 0;
+	then = (uint64_t)t->tv_sec > 1ull << 33 ? UINT64_MAX / 2 : (uint64_t)t->tv_sec * SECOND + (uint64_t)t->tv_nsec;
+	w.deadline = pg_thread_deadline(l, now + (then > base ? then - base : 0));
+	if (now >= w.deadline)
+		return 0;
+	if (!pg_signal_waiting(l))
+		return pg_thread_wait(l, &w);
+	if (absolute)
+		return -PG_ERESTARTNOHAND;
+	left = (struct timespec){
+		(time_t)((w.deadline - now) / SECOND), (long)((w.deadline - now) % SECOND)};
+	if (rem != 0 && pg_guest_write(l, rem, &left, sizeof(left)) != 0)
+		return -EFAULT;
+	return -EINTR;
+}
+
 /*
  * Sleeps on `clock`, relative or until an absolute time. A signal that the guest does not see lets it sleep on; one that
  * it does see ends it with -EINTR and, if relative, the rest in *rem.
@@ -124,6 +149,8 @@ static int64_t sleep_on(struct pg_linux *l, int clock, bool absolute, struct tim
 {
 	if (t.tv_nsec < 0 || t.tv_nsec >= SECOND || t.tv_sec < 0)
 		return -EINVAL;
+	if (pg_thread_shared(l))
+		return sleep_shared(l, clock, absolute, &t, rem);
 	for (;;) {
 		struct timespec left = t;
 		int64_t r = PG_HOST(l, SYS_clock_nanosleep, clock, absolute ? TIMER_ABSTIME : 0, (uintptr_t)&t,
@@ -205,8 +232,8 @@ int64_t pg_sys_timer_create(struct pg_linux *l, const uint64_t *a)
 	if (a[1] != 0) {
 		if (pg_guest_read(l, &e, a[1], sizeof(e)) != 0)
 			return -EFAULT;
-		if (e.notify == SIGEV_THREAD_ID)
-			e.tid = (int32_t)pg_host_pid(l, e.tid);
+		if (e.notify == SIGEV_THREAD_ID && pg_thread_find(l, e.tid) != NULL)
+			e.tid = l->host_pid;
 		if (e.notify != SIGEV_NONE && (e.signo < 1 || e.signo > PG_NSIG))
 			return -EINVAL;
 	}

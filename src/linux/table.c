@@ -204,7 +204,7 @@ static const struct pg_syscall table[] = {
 	NONE(183, afs_syscall)
 	NONE(184, tuxcall)
 	NONE(185, security)
-	HERE(186, gettid, getpid, "")
+	HERE(186, gettid, gettid, "")
 	HERE(187, readahead, readahead, "fdu")
 	HERE(188, setxattr, setxattr, "sspux")
 	HERE(189, lsetxattr, lsetxattr, "sspux")
@@ -441,7 +441,8 @@ void pg_syscall_run(struct pg_linux *l)
 
 	l->number = (unsigned)rax;
 	l->no_result = false;
-	l->calls++;
+	if (!l->again)
+		l->calls++;
 	s = pg_syscall_get(l->number);
 	snprintf(unknown, sizeof(unknown), "syscall_%u", l->number);
 	name = s != NULL ? s->name : unknown;
@@ -451,13 +452,14 @@ void pg_syscall_run(struct pg_linux *l)
 		pg_linux_unknown(l, "system call %u (%s) is not there: ENOSYS", l->number, name);
 		result = -ENOSYS;
 	}
-	if (l->oom)
+	if (l->oom || result == -PG_EWAIT)
 		return;
 	if (interrupted(result)) {
-		l->sig.restart = (int)-result;
-		l->sig.restart_rax = rax;
+		l->sig.own.restart = (int)-result;
+		l->sig.own.restart_rax = rax;
 		result = -EINTR;
 	}
+	l->switched = false;
 	if (!l->no_result && !l->ended)
 		r->gpr[PG_RAX] = (uint64_t)result;
 	if (l->hooks.call != NULL)

@@ -115,11 +115,13 @@ int64_t pg_space_read_string(struct pg_space *s, char *dst, uint64_t cap, pg_va 
  */
 static bool add(struct iovec *iov, unsigned *len, unsigned cap, uint8_t *p, uint64_t k)
 {
-	struct iovec *v = *len ? &iov[*len - 1] : NULL;
+	if (*len && !((uintptr_t)p & PG_PAGE_MASK)) {
+		struct iovec *v = &iov[*len - 1];
 
-	if (v && (uint8_t *)v->iov_base + v->iov_len == p && !((uintptr_t)p & PG_PAGE_MASK)) {
-		v->iov_len += k;
-		return true;
+		if ((uint8_t *)v->iov_base + v->iov_len == p) {
+			v->iov_len += k;
+			return true;
+		}
 	}
 	if (*len >= cap)
 		return false;

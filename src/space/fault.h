@@ -36,7 +36,7 @@ enum pg_fault_case {
 enum pg_fault_kind {
 	PG_FAULT_SOFT = 0,   /* case 0 and 1A: nothing had to be made */
 	PG_FAULT_ZERO_READ,  /* 3A: the zero page */
-	PG_FAULT_ZERO_FILL,  /* 3B: a frame, zeroed */
+	PG_FAULT_ZERO_FILL,  /* 3B, and 2A of shared memory without a pager: a frame, zeroed */
 	PG_FAULT_FILE_CACHE, /* 2A: page was in the page cache */
 	PG_FAULT_FILE_DISK,  /* 2A or 2B: the pager had to read (major) */
 	PG_FAULT_COPY,    /* 1B, 2B: copy-on-write; 2B whose page the pager had to read is FILE_DISK

@@ -257,6 +257,8 @@ static void write_translation(struct json *j, const struct pg_report *r)
 	open_(j, "translation", '{');
 	number(j, "data_lookups", c->data_lookups);
 	number(j, "fetch_lookups", c->fetch_lookups);
+	number(j, "data_lookups_not_inline", m->slow_lookups[0]);
+	number(j, "fetch_lookups_not_inline", m->slow_lookups[1]);
 	number(j, "l1_data_misses", m->misses[PG_TLB_L1D]);
 	number_if(j, "l1_fetch_misses", m->misses[PG_TLB_L1I], g->l1i.entries > 0);
 	number_if(j, "l2_lookups", m->l2_lookups, g->l2.entries > 0);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -44,13 +45,42 @@ struct run {
 	char *program;                            /* owned; the path of the last program loaded */
 };
 
+/*
+ * Between these, writing into a pipe that nobody reads any more is an error like others, and not a SIGPIPE: while the
+ * guest runs, that would be a signal of the guest's.
+ */
+static void pipe_errors_begin(sigset_t *before)
+{
+	sigset_t pipe;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, before);
+}
+
+static void pipe_errors_end(const sigset_t *before)
+{
+	const struct timespec now = {0, 0};
+	sigset_t pipe;
+
+	if (!sigismember(before, SIGPIPE)) {
+		sigemptyset(&pipe);
+		sigaddset(&pipe, SIGPIPE);
+		while (sigtimedwait(&pipe, NULL, &now) > 0)
+			;
+	}
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 /* Says why Pagoda itself cannot go on: one line. */
 static void say(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct run *r, const char *format, ...)
 {
 	va_list args;
+	sigset_t before;
 
+	pipe_errors_begin(&before);
 	fflush(NULL);
 	fputs("pagoda: ", r->err);
 	va_start(args, format);
@@ -58,6 +88,7 @@ static void say(struct run *r, const char *format, ...)
 	va_end(args);
 	fputc('\n', r->err);
 	fflush(r->err);
+	pipe_errors_end(&before);
 }
 
 /* A FILE on a descriptor that the guest cannot see; takes fd. NULL with errno set. */
@@ -129,10 +160,15 @@ static void on_fault(void *ctx, const struct pg_fault_event *e)
 	struct run *r = ctx;
 
 	pg_fault_trace_add(r->faults, e);
+	if (!r->lines.out && !r->steps.out)
+		return;
+	sigset_t before;
+	pipe_errors_begin(&before);
 	if (r->lines.out)
 		pg_faultlog_write(&r->lines, e);
 	if (r->steps.out)
 		pg_faultlog_write(&r->steps, e);
+	pipe_errors_end(&before);
 }
 
 static void on_unknown(void *ctx, unsigned number, const char *name, const char *what)
@@ -146,8 +182,11 @@ static void on_unknown(void *ctx, unsigned number, const char *name, const char 
 static void on_call(void *ctx, const struct pg_linux_call *c)
 {
 	struct run *r = ctx;
+	sigset_t before;
 
+	pipe_errors_begin(&before);
 	fprintf(r->call_file, "%s\n", c->text);
+	pipe_errors_end(&before);
 }
 
 static void on_exec(void *ctx, const char *path)
@@ -399,9 +438,12 @@ int pg_run_command(const struct pg_options *o)
 		say(&r, "%s", strerror(ENOMEM));
 		goto out;
 	}
-	if (!open_outputs(&r) || !make_machine(&r) || !run_guest(&r) || !make_report(&r))
+	if (!open_outputs(&r) || !make_machine(&r) || !run_guest(&r))
 		goto out;
-	status = write_report(&r) ? r.report.status : 2;
+	/* the guest is gone: from here on SIGPIPE would only hide its exit status */
+	signal(SIGPIPE, SIG_IGN);
+	if (make_report(&r))
+		status = write_report(&r) ? r.report.status : 2;
 
 out:
 	if (r.fault_file && r.fault_file != r.err && !close_output(&r, r.fault_file)) {

@@ -283,6 +283,19 @@ def traces_do_not_alter_what_they_watch():
     return [] if plain == traced else ["%r\n%r" % (plain, traced)]
 
 
+def pipe_that_nobody_reads_does_not_kill():
+    wrong = []
+    for words in (["--trace-faults", "--quiet"], ["--explain"], ["--trace-calls"], []):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run([PAGODA, "run", *words, "--", "sh", "-c", "echo fine; exit 7"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=writing, timeout=120)
+        os.close(writing)
+        if (done.returncode, done.stdout) != (7, b"fine\n"):
+            wrong.append("%r: %r" % (words, done))
+    return wrong
+
+
 def calls_unknown_are_named_when_verbose():
     with open(scratch("call.c"), "w", encoding="ascii") as f:
         f.write("#include <unistd.h>\n#include <sys/syscall.h>\n#include <errno.h>\n"
@@ -317,6 +330,7 @@ CASES = [
     page_table_of_five_levels_walks_five,
     traces_have_each_fault_once,
     traces_do_not_alter_what_they_watch,
+    pipe_that_nobody_reads_does_not_kill,
     calls_unknown_are_named_when_verbose,
 ]
 

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/model/model_calls.c: the mapping calls of the model: map, unmap, protect, remap, discard, sync,
+ * brk, accesses, truncation, fork. See model.h; what they stand on is in model.c.
+ */
+#include "model_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the operations */
+
+static int page_of(uint64_t a)
+{
+	return (int)(int64_t)(a >> 12) - FIRST;
+}
+
+static void populate(struct model *m, struct m_space *s, int start, int end, const struct op *op)
+{
+	bool write = (op->prot & PG_WRITE) && !(op->flags & PG_MAP_SHARED);
+
+	for (int p = start; op->prot && p < end; p++) {
+		if (m_fault(m, s, p, write ? PG_WRITE : PG_READ, true) != PG_FAULT_RESUME)
+			return;
+	}
+}
+
+static int free_object(struct model *m)
+{
+	for (int i = FILES + 1; i < OBJECTS; i++) {
+		if (!m->object[i].used)
+			return i;
+	}
+	abort();
+}
+
+static struct outcome do_map(struct model *m, struct m_space *s, const struct op *op)
+{
+	bool fixed = op->flags & (PG_MAP_FIXED | PG_MAP_FIXED_FREE);
+	int pages = (int)((op->len + 4095) / 4096), at, i;
+	uint64_t hint = (op->addr + 4095) / 4096 * 4096;
+	struct m_region r = {0};
+
+	if (!op->len || op->offset % 4096 || (op->prot & ~op->max_prot))
+		return (struct outcome){-EINVAL, 0};
+	if ((op->flags & PG_MAP_GROWSDOWN) && (op->object >= 0 || (op->flags & PG_MAP_SHARED)))
+		return (struct outcome){-EINVAL, 0};
+	if (s->max_regions && s->regions > s->max_regions)
+		return (struct outcome){-ENOMEM, 0};
+	if (fixed) {
+		if (op->addr % 4096)
+			return (struct outcome){-EINVAL, 0};
+		if (op->addr < LO)
+			return (struct outcome){-EPERM, 0};
+		at = page_of(op->addr);
+		if (at + pages > PAGES)
+			return (struct outcome){-ENOMEM, 0};
+		for (int p = at; (op->flags & PG_MAP_FIXED_FREE) && p < at + pages; p++) {
+			if (model_region(s, p))
+				return (struct outcome){-EEXIST, 0};
+		}
+	} else {
+		if (hint && hint < LO)
+			hint = LO;
+		at = page_of(hint);
+		if (!hint || at + pages > PAGES || !m_is_free(s, at, at + pages))
+			at = m_place(m, s, pages);
+		if (at < 0)
+			return (struct outcome){-ENOMEM, 0};
+	}
+	r = (struct m_region){.start = at,
+		.end = at + pages,
+		.prot = op->prot,
+		.max_prot = op->max_prot,
+		.object = op->object,
+		.name = "",
+		.flags = op->flags &
+			 (PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE | PG_MAP_LOCKED)};
+	if (r.object < 0 && (r.flags & PG_MAP_SHARED)) {
+		r.object = free_object(m);
+		m->object[r.object] = (struct m_object){
+			.used = true, .shmem = true, .size = (uint64_t)pages * 4096};
+	}
+	r.kind = r.object >= 0                ? PG_REGION_FILE
+		 : r.flags & PG_MAP_GROWSDOWN ? PG_REGION_STACK
+					      : PG_REGION_ANON;
+	if (r.object >= 0)
+		r.name = r.object < FILES + 1 ? "object" : "/dev/zero (deleted)";
+	r.index = op->object >= 0 ? (long)(op->offset / 4096) : r.object >= 0 ? 0 : at + FIRST;
+	r.charged = (r.prot & PG_WRITE) && !(r.flags & (PG_MAP_SHARED | PG_MAP_NORESERVE));
+	m_clear(m, s, at, at + pages);
+	i = m_position(s, at);
+	m_insert_at(s, i, r);
+	m_merge_around(s, i);
+	if (op->flags & (PG_MAP_POPULATE | PG_MAP_LOCKED))
+		populate(m, s, at, at + pages, op);
+	return (struct outcome){0, LO + (uint64_t)at * 4096};
+}
+
+/* 0 and page bounds, or not a range of the space. */
+static bool range(const struct op *op, uint64_t len, int *start, int *end)
+{
+	uint64_t n = (len + 4095) / 4096 * 4096;
+
+	*start = page_of(op->addr);
+	*end = *start + (int)(n / 4096);
+	return n && op->addr >= LO && op->addr + n <= HI;
+}
+
+static int do_unmap_range(struct model *m, struct m_space *s, int start, int end)
+{
+	int i = m_position(s, start);
+
+	if (i < s->regions && s->region[i].start < start && s->region[i].end > end &&
+		s->max_regions && s->regions >= s->max_regions)
+		return -ENOMEM;
+	m_clear(m, s, start, end);
+	return 0;
+}
+
+static struct outcome do_unmap(struct model *m, struct m_space *s, const struct op *op)
+{
+	int start, end;
+
+	if (op->addr % 4096 || !range(op, op->len, &start, &end))
+		return (struct outcome){-EINVAL, 0};
+	return (struct outcome){do_unmap_range(m, s, start, end), 0};
+}
+
+static struct outcome do_protect(struct model *m, struct m_space *s, const struct op *op)
+{
+	int start, end, cuts = 0;
+
+	if (op->addr % 4096)
+		return (struct outcome){-EINVAL, 0};
+	if (!op->len)
+		return (struct outcome){0, 0};
+	if (!range(op, op->len, &start, &end) || !m_whole(s, start, end))
+		return (struct outcome){-ENOMEM, 0};
+	for (int i = m_position(s, start); i < s->regions && s->region[i].start < end; i++) {
+		struct m_region *r = &s->region[i];
+
+		if (op->prot & ~r->max_prot)
+			return (struct outcome){-EACCES, 0};
+		if (r->prot != op->prot)
+			cuts += (r->start < start) + (r->end > end);
+	}
+	if (cuts && s->max_regions && s->regions + cuts > s->max_regions)
+		return (struct outcome){-ENOMEM, 0};
+	for (int at = start; at < end;) {
+		struct m_region *r = model_region(s, at);
+		int to = r->end < end ? r->end : end;
+
+		if (r->prot != op->prot) {
+			m_cut(s, at);
+			m_cut(s, to);
+			r = model_region(s, at);
+			r->prot = op->prot;
+			if ((r->prot & PG_WRITE) &&
+				!(r->flags & (PG_MAP_SHARED | PG_MAP_NORESERVE)))
+				r->charged = true;
+			else if (!(r->prot & PG_WRITE) && r->object < 0 && !r->anon_id)
+				r->charged = false;
+			for (int p = at; p < to; p++)
+				s->page[p].writable =
+					s->page[p].entry != NONE && (r->prot & PG_WRITE) &&
+					(!m_is_private(r) ||
+						(s->page[p].anon && s->page[p].anon->refs == 1));
+			m_merge_around(s, (int)(r - s->region));
+		}
+		at = to;
+	}
+	return (struct outcome){0, 0};
+}
+
+static struct outcome move(struct model *m, struct m_space *s, int old, int olen, int nlen)
+{
+	struct m_region *r = model_region(s, old), d;
+	int to, i;
+
+	if (s->max_regions && s->regions + 3 >= s->max_regions)
+		return (struct outcome){-ENOMEM, 0};
+	to = m_place(m, s, nlen);
+	if (to < 0)
+		return (struct outcome){-ENOMEM, 0};
+	d = *r;
+	d.start = to;
+	d.end = to + nlen;
+	d.index = d.object < 0 && !d.anon_id ? to + FIRST : m_index_of(r, old);
+	if (d.kind == PG_REGION_HEAP || d.kind == PG_REGION_STACK)
+		d.name = "";
+	if (d.kind == PG_REGION_HEAP)
+		d.kind = PG_REGION_ANON;
+	if (olen) {
+		m_cut(s, old);
+		m_cut(s, old + olen);
+		m_remove_at(s, m_position(s, old));
+		for (int p = 0; p < olen; p++) {
+			s->page[to + p] = s->page[old + p];
+			s->page[old + p] = (struct m_page){0};
+		}
+	}
+	i = m_position(s, to);
+	m_insert_at(s, i, d);
+	m_merge_around(s, i);
+	return (struct outcome){0, LO + (uint64_t)to * 4096};
+}
+
+static struct outcome do_remap(struct model *m, struct m_space *s, const struct op *op)
+{
+	int olen = (int)((op->len + 4095) / 4096), nlen = (int)((op->new_len + 4095) / 4096);
+	int old = page_of(op->addr), i;
+	struct m_region *r;
+
+	if (op->addr % 4096 || !nlen)
+		return (struct outcome){-EINVAL, 0};
+	r = old >= 0 ? model_region(s, old) : NULL;
+	if (!r)
+		return (struct outcome){-EFAULT, 0};
+	if (!olen && m_is_private(r))
+		return (struct outcome){-EINVAL, 0};
+	if (olen == nlen)
+		return (struct outcome){0, op->addr};
+	if (olen > nlen) {
+		if (old + olen > PAGES)
+			return (struct outcome){-EINVAL, op->addr};
+		return (struct outcome){do_unmap_range(m, s, old + nlen, old + olen), op->addr};
+	}
+	if (old + olen > r->end)
+		return (struct outcome){-EFAULT, 0};
+	i = (int)(r - s->region);
+	if (olen && old + olen == r->end && old + nlen <= PAGES &&
+		(i + 1 == s->regions || s->region[i + 1].start >= old + nlen)) {
+		r->end = old + nlen;
+		m_merge_around(s, i);
+		return (struct outcome){0, op->addr};
+	}
+	return op->may_move ? move(m, s, old, olen, nlen) : (struct outcome){-ENOMEM, 0};
+}
+
+static struct outcome do_discard(struct model *m, struct m_space *s, const struct op *op)
+{
+	int start, end;
+
+	if (op->addr % 4096)
+		return (struct outcome){-EINVAL, 0};
+	if (!op->len)
+		return (struct outcome){0, 0};
+	if (!range(op, op->len, &start, &end) || !m_whole(s, start, end))
+		return (struct outcome){-ENOMEM, 0};
+	for (int p = start; p < end; p++) {
+		if (model_region(s, p)->flags & PG_MAP_LOCKED)
+			return (struct outcome){-EINVAL, 0};
+	}
+	for (int p = start; p < end; p++)
+		m_page_clear(&s->page[p]);
+	return (struct outcome){0, 0};
+}
+
+static struct outcome do_sync(struct model *m, struct m_space *s, const struct op *op)
+{
+	int start, end;
+
+	if (op->addr % 4096)
+		return (struct outcome){-EINVAL, 0};
+	if (!op->len)
+		return (struct outcome){0, 0};
+	if (!range(op, op->len, &start, &end) || !m_whole(s, start, end))
+		return (struct outcome){-ENOMEM, 0};
+	for (int p = start; p < end; p++) {
+		struct m_region *r = model_region(s, p);
+
+		if (r->object >= 0 && !m_is_private(r))
+			m_write_back(m, r->object, m_index_of(r, p));
+	}
+	return (struct outcome){0, 0};
+}
+
+/* op->addr: the break wanted; op->len: the data limit. */
+static struct outcome do_brk(struct model *m, struct m_space *s, const struct op *op)
+{
+	uint64_t start = LO + (uint64_t)s->brk_start * 4096;
+	int from = (int)((s->brk + 4095) / 4096), to = page_of(op->addr + 4095), i;
+	struct outcome now = {0, LO + s->brk};
+	struct m_region r;
+
+	if (op->addr < start || op->addr - start > op->len)
+		return now;
+	if (to < from && do_unmap_range(m, s, to, from))
+		return now;
+	if (to > from) {
+		if (to + 1 > PAGES)
+			return now;
+		if (!m_is_free(s, from, to + 1))
+			return now;
+		i = m_position(s, from) - 1;
+		r = (struct m_region){.start = from,
+			.end = to,
+			.prot = PG_READ | PG_WRITE,
+			.max_prot = PG_READ | PG_WRITE | PG_EXEC,
+			.kind = PG_REGION_HEAP,
+			.object = -1,
+			.name = "[heap]",
+			.charged = true,
+			.index = from + FIRST};
+		if (from > s->brk_start && i >= 0 && m_can_merge(&s->region[i], &r)) {
+			s->region[i].end = to;
+		} else {
+			if (s->max_regions && s->regions > s->max_regions)
+				return now;
+			m_insert_at(s, i + 1, r);
+		}
+	}
+	s->brk = op->addr - LO;
+	return (struct outcome){0, op->addr};
+}
+
+static void store(struct model *m, struct m_space *s, int page, unsigned probe, uint8_t value)
+{
+	struct m_region *r = model_region(s, page);
+
+	if (s->page[page].entry == ANON) {
+		s->page[page].anon->byte[probe] = value;
+	} else {
+		m->object[r->object].byte[m_index_of(r, page)][probe] = value;
+	}
+}
+
+/* Faults the pages of the access in and, for a write, stores. */
+static struct outcome do_access(
+	struct model *m, struct m_space *s, const struct op *op, bool by_kernel)
+{
+	uint64_t a = op->addr, end = op->addr + op->len;
+
+	while (a < end) {
+		uint64_t to = (a / 4096 + 1) * 4096 < end ? (a / 4096 + 1) * 4096 : end;
+		int p = page_of(a);
+		struct m_region *r = p >= 0 && p < PAGES ? model_region(s, p) : NULL;
+
+		if ((!by_kernel || !r || !m_serves(r, &s->page[p], op->access)) &&
+			m_fault(m, s, p, op->access, by_kernel) != PG_FAULT_RESUME)
+			break;
+		r = model_region(s, p);
+		if (op->access == PG_WRITE && s->page[p].entry == FILE_PAGE)
+			m->object[r->object].dirty[m_index_of(r, p)] = true;
+		for (unsigned i = 0; op->access == PG_WRITE && i < PROBES; i++) {
+			uint64_t at = (a & ~4095ull) + probe_at[i];
+
+			if (at >= a && at < to)
+				store(m, s, p, i, op_byte(op, at));
+		}
+		a = to;
+	}
+	return (struct outcome){(int64_t)(a - op->addr), 0};
+}
+
+static struct outcome do_truncate(struct model *m, const struct op *op)
+{
+	struct m_object *o = &m->object[op->object];
+	long first = (long)((op->len + 4095) / 4096);
+
+	for (int i = 0; i < SPACES; i++) {
+		struct m_space *s = &m->space[i];
+
+		for (int p = 0; s->used && p < PAGES; p++) {
+			struct m_region *r = model_region(s, p);
+
+			if (r && r->object == op->object && m_index_of(r, p) >= first)
+				m_page_clear(&s->page[p]);
+		}
+	}
+	o->size = op->len;
+	for (long i = 0; i < OBJECT_PAGES; i++) {
+		for (unsigned k = 0; k < PROBES; k++) {
+			if ((uint64_t)i * 4096 + probe_at[k] >= op->len)
+				o->byte[i][k] = o->disk[i][k] = 0;
+		}
+		if (i >= first)
+			o->cached[i] = o->dirty[i] = false;
+	}
+	return (struct outcome){0, 0};
+}
+
+static struct outcome do_host_write(struct model *m, const struct op *op)
+{
+	struct m_object *o = &m->object[op->object];
+
+	for (uint64_t i = 0; i < OBJECT_PAGES; i++) {
+		for (unsigned k = 0; k < PROBES; k++) {
+			uint64_t at = i * 4096 + probe_at[k];
+
+			if (at >= op->offset && at < op->offset + op->len)
+				o->byte[i][k] = o->disk[i][k] = op_byte(op, at);
+		}
+	}
+	return (struct outcome){0, 0};
+}
+
+static struct outcome do_fork(struct model *m, struct m_space *s, struct m_space *c)
+{
+	*c = *s;
+	memset(c->faults, 0, sizeof c->faults);
+	c->refused = c->copies = c->pages_in = c->minor = c->major = c->by_kernel = 0;
+	for (int i = 0; i < c->regions; i++) {
+		struct m_region *r = &c->region[i];
+
+		r->flags &= ~(unsigned)PG_MAP_LOCKED;
+		for (int p = r->start; p < r->end; p++) {
+			if (c->page[p].anon)
+				c->page[p].anon->refs++;
+			if (m_is_private(r))
+				s->page[p].writable = c->page[p].writable = false;
+			if (!m_is_private(r) || !r->anon_id)
+				c->page[p].entry = NONE;
+			if (!m_is_private(r))
+				c->page[p].writable = false;
+		}
+		if (r->anon_id) {
+			r->anon_id = ++m->last_anon_id;
+			r->forked = true;
+		}
+	}
+	return (struct outcome){0, 0};
+}
+
+static struct outcome do_exit(struct model *m, struct m_space *s)
+{
+	m_clear(m, s, 0, PAGES);
+	*s = (struct m_space){0};
+	return (struct outcome){0, 0};
+}
+
+/* Objects made by map go with their last region. */
+static void collect(struct model *m)
+{
+	for (int o = FILES + 1; o < OBJECTS; o++) {
+		bool used = false;
+
+		for (int i = 0; i < SPACES; i++) {
+			for (int k = 0; k < m->space[i].regions; k++)
+				used = used || m->space[i].region[k].object == o;
+		}
+		m->object[o].used = used;
+	}
+}
+
+struct outcome model_apply(struct model *m, const struct op *op)
+{
+	struct m_space *s = &m->space[op->space];
+	struct outcome out = {0};
+
+	m->events = 0;
+	switch (op->kind) {
+	case OP_MAP:
+		out = do_map(m, s, op);
+		break;
+	case OP_UNMAP:
+		out = do_unmap(m, s, op);
+		break;
+	case OP_PROTECT:
+		out = do_protect(m, s, op);
+		break;
+	case OP_REMAP:
+		out = do_remap(m, s, op);
+		break;
+	case OP_DISCARD:
+		out = do_discard(m, s, op);
+		break;
+	case OP_SYNC:
+		out = do_sync(m, s, op);
+		break;
+	case OP_BRK:
+		out = do_brk(m, s, op);
+		break;
+	case OP_WRITE:
+	case OP_READ:
+		out = do_access(m, s, op, true);
+		break;
+	case OP_FAULT:
+		out = do_access(m, s, op, false);
+		break;
+	case OP_TRUNCATE:
+		out = do_truncate(m, op);
+		break;
+	case OP_HOST_WRITE:
+		out = do_host_write(m, op);
+		break;
+	case OP_FORK:
+		out = do_fork(m, s, &m->space[op->other]);
+		break;
+	case OP_EXIT:
+		out = do_exit(m, s);
+		break;
+	case OP_KINDS:
+		break;
+	}
+	collect(m);
+	return out;
+}
+
+void model_init(struct model *m, int max_regions, int top)
+{
+	memset(m, 0, sizeof *m);
+	m->top = top;
+	m->space[0].used = true;
+	m->space[0].max_regions = max_regions;
+	m->space[0].brk_start = 8;
+	m->space[0].brk = 8 * 4096;
+	for (int i = 0; i <= FILES; i++) {
+		m->object[i].used = true;
+		m->object[i].shmem = i == FILES;
+		m->object[i].size = i == 0 ? 20 * 4096 : i == 1 ? 9 * 4096 + 1500 : 12 * 4096;
+	}
+}
+
+void model_free(struct model *m)
+{
+	for (int i = 0; i < SPACES; i++) {
+		for (int p = 0; p < PAGES; p++)
+			m_anon_drop(&m->space[i].page[p]);
+	}
+}
