@@ -85,7 +85,7 @@ static void put_maps(struct text *t)
 static bool put_smap(void *ctx, const struct pg_region *r)
 {
 	struct text *t = ctx;
-	uint64_t rss = r->resident_pages * PG_PAGE_SIZE, anon = 0, file = 0, dirty = 0;
+	uint64_t rss = r->resident_pages * PG_PAGE_SIZE, anon = 0, dirty = 0;
 	struct pg_frames *fs = pg_vm_frames(t->l->vm);
 
 	put_region(ctx, r);
@@ -97,8 +97,6 @@ static bool put_smap(void *ctx, const struct pg_region *r)
 			continue;
 		if (pg_frames_row(fs, f)->state == PG_FRAME_ANON)
 			anon += PG_PAGE_SIZE;
-		else
-			file += PG_PAGE_SIZE;
 		if (pte & PG_PTE_D)
 			dirty += PG_PAGE_SIZE;
 	}
