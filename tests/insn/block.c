@@ -62,6 +62,39 @@ static bool append(struct insn_case *c, const uint8_t *bytes, unsigned n)
 	return true;
 }
 
+/*
+ * A transfer through a register or the stack, in two instructions: the first holds the target as a 32-bit
+ * immediate, filled in later. False when there is no room.
+ */
+static bool append_indirect(struct insn_case *c, struct rng *r, const struct insn_plan *p)
+{
+	uint8_t load[6] = {0}, go[4] = {0};
+	unsigned g = rng_below(r, 16), kind = rng_below(r, 3), n = 0, m = 0;
+	if (c->count + 2 > INSN_MAX || c->code_len + 10 > INSN_CODE)
+		return false;
+	if (kind == 2 || p->keep >> g & 1) { /* push imm32; ret */
+		load[n++] = 0x68;
+		n += 4;
+		go[m++] = 0xc3;
+	} else { /* mov r32, imm32; jmp or call r64 */
+		if (g >= 8)
+			load[n++] = 0x41;
+		load[n++] = (uint8_t)(0xb8 | (g & 7));
+		n += 4;
+		if (g >= 8)
+			go[m++] = 0x41;
+		go[m++] = 0xff;
+		go[m++] = (uint8_t)((kind ? 0xd0 : 0xe0) | (g & 7));
+	}
+	return append(c, load, n) && append(c, go, m);
+}
+
+static void set_absolute(struct insn_case *c, unsigned load, unsigned to)
+{
+	uint32_t va = (uint32_t)c->before.rip + (to < c->count ? c->insn[to].at : c->code_len);
+	memcpy(c->code + c->insn[load].at + c->insn[load].len - 4, &va, 4);
+}
+
 /* A conditional or plain jump, its target filled in later: rel8 or rel32. */
 static void append_jump(struct insn_case *c, struct rng *r, bool plain)
 {
@@ -113,7 +146,7 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 {
 	struct insn_plan plan;
 	unsigned want = 2 + rng_below(r, 19), store = INSN_MAX, victim = INSN_MAX;
-	unsigned jumps[INSN_MAX], n_jumps = 0, counter = 16;
+	unsigned jumps[INSN_MAX], n_jumps = 0, loads[INSN_MAX], n_loads = 0, counter = 16;
 
 	insn_state_random(c, r);
 	draw_plan(c, r, &plan);
@@ -132,6 +165,11 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 		if (rng_chance(r, 15)) {
 			jumps[n_jumps++] = c->count;
 			append_jump(c, r, rng_chance(r, 20));
+			continue;
+		}
+		if (rng_chance(r, 4)) {
+			if (append_indirect(c, r, &plan))
+				loads[n_loads++] = c->count - 2;
 			continue;
 		}
 		if (k == CLASS_SMC && store == INSN_MAX && rng_chance(r, 40)) {
@@ -166,6 +204,8 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 	unsigned last = k == CLASS_LOOP ? c->count - 2 : c->count;
 	for (unsigned i = 0; i < n_jumps; i++)
 		set_target(c, jumps[i], jumps[i] + 1 + rng_below(r, last - jumps[i]));
+	for (unsigned i = 0; i < n_loads; i++) /* behind the second of the two */
+		set_absolute(c, loads[i], loads[i] + 2 + rng_below(r, last - loads[i] - 1));
 	if (store < INSN_MAX) {
 		/* the immediate of the victim, or somewhere else in these pages */
 		uint32_t end = c->insn[store].at + c->insn[store].len;

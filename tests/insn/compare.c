@@ -135,6 +135,11 @@ static bool same_memory(const struct insn_case *c, struct insn_side *sa, struct 
 
 bool insn_lazy_flags;
 
+static bool is_bad_address(enum insn_end e)
+{
+	return e == END_MAPERR || e == END_ACCERR || e == END_GP || e == END_SS;
+}
+
 bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct insn_result *ra,
 	struct insn_side *sb, const struct insn_result *rb, FILE *f)
 {
@@ -145,9 +150,7 @@ bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct in
 	if (c->fault_may_be && (ra->end == END_MAPERR || ra->end == END_ACCERR) && ra->end != rb->end &&
 		(rb->end == END_BREAK || rb->end == END_MAPERR || rb->end == END_ACCERR))
 		return true;
-	bool both_page_faults = (ra->end == END_MAPERR || ra->end == END_ACCERR) &&
-		(rb->end == END_MAPERR || rb->end == END_ACCERR);
-	if (ra->end != rb->end && !(c->fault_any_byte && both_page_faults)) {
+	if (ra->end != rb->end && !(c->fault_any_byte && is_bad_address(ra->end) && is_bad_address(rb->end))) {
 		same = false;
 		if (f)
 			fprintf(f, "  end      %s: %s (%lx)  %s: %s (%lx)\n", sa->name,

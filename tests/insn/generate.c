@@ -241,7 +241,7 @@ static bool is_wide_state(ZydisMnemonic m)
 
 static bool is_state_of_many_parts(ZydisMnemonic m)
 {
-	return is_wide_state(m) || m == ZYDIS_MNEMONIC_FNSAVE || m == ZYDIS_MNEMONIC_FRSTOR ||
+	return m == ZYDIS_MNEMONIC_FBSTP || m == ZYDIS_MNEMONIC_FBLD || is_wide_state(m) || m == ZYDIS_MNEMONIC_FNSAVE || m == ZYDIS_MNEMONIC_FRSTOR ||
 		m == ZYDIS_MNEMONIC_FNSTENV || m == ZYDIS_MNEMONIC_FLDENV;
 }
 
@@ -305,7 +305,7 @@ static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, 
 {
 	if (i->meta.isa_ext == ZYDIS_ISA_EXT_MMX)
 		c->fault_x87_top = true;
-	if (n > 64 || i->mnemonic == ZYDIS_MNEMONIC_FNSTENV || i->mnemonic == ZYDIS_MNEMONIC_FLDENV)
+	if (n == 10 || is_state_of_many_parts(i->mnemonic))
 		c->fault_any_byte = true;
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_VMASKMOVDQU:
@@ -552,7 +552,7 @@ unsigned insn_make(struct insn_case *c, struct rng *r, const struct insn_templat
 				aim_operand(c, r, &i, ops, o, va, plan, b);
 		}
 		/* 32-bit addresses wrap inside such an operand, piece by piece, as the microcode likes */
-		if (i.address_width == 32 && is_state_of_many_parts(i.mnemonic))
+		if (i.address_width == 32 && (is_state_of_many_parts(i.mnemonic) || ops[0].size == 80))
 			continue;
 		/* of the address only; as a component bitmap it would ask for more than the guest has */
 		if (plan->count == 0 && i.meta.category == ZYDIS_CATEGORY_XSAVE &&
@@ -586,7 +586,10 @@ static uint64_t place_code(struct rng *r)
 void insn_generate(struct insn_case *c, uint64_t seed, uint64_t index, enum insn_class k)
 {
 	static const struct insn_plan free_plan = {.index = 0xff};
-	struct rng r = {seed * 0x9e3779b97f4a7c15ull + index * 0xd1342543de82ef95ull + (uint64_t)k};
+	/* each of the three through the mixer: their streams must not be shifted copies of each other */
+	struct rng r = {seed};
+	r.s = rng_next(&r) ^ index;
+	r.s = rng_next(&r) ^ (uint64_t)k;
 	memset(c, 0, sizeof *c);
 	c->seed = seed;
 	c->index = index;
@@ -599,7 +602,8 @@ void insn_generate(struct insn_case *c, uint64_t seed, uint64_t index, enum insn
 	if (k == CLASS_TRAP)
 		do
 			from = (enum insn_class)rng_below(&r, CLASS_SINGLE_LAST);
-		while (!insn_template_count(from));
+		/* a gather may be stopped between two elements */
+		while (!insn_template_count(from) || from == CLASS_MASKED);
 	for (;;) {
 		memset(c, 0, sizeof *c);
 		c->seed = seed;

@@ -60,8 +60,9 @@ static void child_main(const struct native *n)
 		int prot = (insn_pages[i].prot & PG_READ ? PROT_READ : 0) |
 			(insn_pages[i].prot & PG_WRITE ? PROT_WRITE : 0) |
 			(insn_pages[i].prot & PG_EXEC ? PROT_EXEC : 0);
-		void *p = mmap((void *)insn_pages[i].va, 4096, prot, MAP_SHARED | MAP_FIXED_NOREPLACE,
-			n->memfd, (off_t)i * 4096);
+		/* over whatever the engine may have put there: a child made later inherits it */
+		void *p = mmap((void *)insn_pages[i].va, 4096, prot, MAP_SHARED | MAP_FIXED, n->memfd,
+			(off_t)i * 4096);
 		if (p != (void *)insn_pages[i].va)
 			_exit(3);
 	}
@@ -124,14 +125,14 @@ static void reset_flags(struct native *n)
 static int strip(struct native *n)
 {
 	char path[64];
-	uint64_t lo[256], hi[256];
+	static uint64_t lo[4096], hi[4096];
 	unsigned count = 0;
 	snprintf(path, sizeof path, "/proc/%d/maps", n->child);
 	FILE *f = fopen(path, "r");
 	char line[512];
 	if (!f)
 		return -errno;
-	while (count < 256 && fgets(line, sizeof line, f)) {
+	while (count < 4096 && fgets(line, sizeof line, f)) {
 		unsigned long a, b;
 		if (sscanf(line, "%lx-%lx", &a, &b) == 2 && insn_page_of(a) < 0 && a >> 63 == 0) {
 			lo[count] = a;

@@ -62,7 +62,7 @@ def main():
     else:
         native = run([program])
         ours = run(guest[:-2])
-    if len(native[1]) < 20:
+    if len(native[1]) < 10:
         print('the program itself said too little')
         return 1
     if native == ours:

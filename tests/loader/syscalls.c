@@ -61,7 +61,8 @@ static void memory(void)
 	SHOW(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1));
 	SHOW(mmap((void *)1, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	SHOW(mmap(NULL, (size_t)1 << 60, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	SHOW(mmap((void *)0x7ffffffff000, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	SHOW(mmap((void *)0x7ffffffff000, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		-1, 0));
 	p = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	SHOW(mmap(p, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
 	SHOW(munmap(p + 1, 4096));
@@ -91,7 +92,8 @@ static void memory(void)
 	q = mremap(q, 12288, 4 << 20, MREMAP_MAYMOVE);
 	printf("%c%c%d\n", q[0], q[8191], q[(4 << 20) - 1]);
 	SHOW(mremap(q, 4 << 20, 4096, 0) == q);
-	OK((uintptr_t)mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0) < 1u << 31);
+	OK((uintptr_t)mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0) <
+		1u << 31);
 	p = sbrk(0);
 	SHOW(brk(p + 10000));
 	p[9999] = 1;
@@ -200,7 +202,8 @@ static void files(void)
 	SHOW(chmod("g", 0600));
 	SHOW(utimensat(AT_FDCWD, "g", (struct timespec[]){{5, 6}, {7, 8}}, 0));
 	stat("g", &st);
-	printf("times %ld.%09ld %ld.%09ld\n", st.st_atim.tv_sec, st.st_atim.tv_nsec, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	printf("times %ld.%09ld %ld.%09ld\n", st.st_atim.tv_sec, st.st_atim.tv_nsec,
+		st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	SHOW(truncate("g", 5));
 	SHOW(statvfs("g", &vfs));
 	SHOW(fcntl(fd, F_SETLK, &lk));
@@ -276,9 +279,11 @@ static void fault(const char *what, volatile char *p, int write)
 		printf("%s: no fault\n", what);
 		return;
 	}
-	printf("%s: signal %d code %d addr %s trapno %lld err %lld cr2 %s\n", what, last.si_signo, last.si_code,
-		last.si_addr == p ? "right" : "wrong", (long long)uc.uc_mcontext.gregs[REG_TRAPNO],
-		(long long)uc.uc_mcontext.gregs[REG_ERR], uc.uc_mcontext.gregs[REG_CR2] == (greg_t)p ? "right" : "wrong");
+	printf("%s: signal %d code %d addr %s trapno %lld err %lld cr2 %s\n", what, last.si_signo,
+		last.si_code, last.si_addr == p ? "right" : "wrong",
+		(long long)uc.uc_mcontext.gregs[REG_TRAPNO],
+		(long long)uc.uc_mcontext.gregs[REG_ERR],
+		uc.uc_mcontext.gregs[REG_CR2] == (greg_t)p ? "right" : "wrong");
 }
 
 static void *sender(void *arg)
@@ -290,7 +295,8 @@ static void *sender(void *arg)
 
 static void signals(void)
 {
-	char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), path[128], b;
+	char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	     path[128], b;
 	sigset_t set, old;
 	union sigval val = {.sival_int = 77};
 	struct timespec t = {0, 20000000};
@@ -354,7 +360,8 @@ static void signals(void)
 	for (int i = 0; i < 4; i++) {
 		int r = sigtimedwait(&set, &info, &t);
 
-		printf("timed wait %d %s\n", r == SIGRTMIN ? info.si_value.sival_int : -1, r < 0 ? strerrorname_np(errno) : "");
+		printf("timed wait %d %s\n", r == SIGRTMIN ? info.si_value.sival_int : -1,
+			r < 0 ? strerrorname_np(errno) : "");
 	}
 	pipe(fds);
 	got = 0;
@@ -378,8 +385,11 @@ static void signals(void)
 	got = 0;
 	SHOW(write(fds[1], "x", 1));
 	printf("broken pipe: %d %d\n", (int)got, last.si_signo == SIGPIPE);
-	SHOW(timer_create(CLOCK_MONOTONIC, &(struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1,
-						   .sigev_value.sival_int = 55}, &timer));
+	SHOW(timer_create(CLOCK_MONOTONIC,
+		&(struct sigevent){.sigev_notify = SIGEV_SIGNAL,
+			.sigev_signo = SIGUSR1,
+			.sigev_value.sival_int = 55},
+		&timer));
 	got = 0;
 	timer_settime(timer, 0, &(struct itimerspec){{0, 0}, {0, 10000000}}, NULL);
 	while (!got)
@@ -391,7 +401,8 @@ static void signals(void)
 	printf("alt %d %zu\n", os.ss_flags, os.ss_size);
 	handle(SIGUSR1, note, SA_ONSTACK | SA_RESETHAND);
 	raise(SIGUSR1);
-	OK((char *)uc.uc_mcontext.fpregs > (char *)ss.ss_sp && (char *)uc.uc_mcontext.fpregs < (char *)ss.ss_sp + 65536);
+	OK((char *)uc.uc_mcontext.fpregs > (char *)ss.ss_sp &&
+		(char *)uc.uc_mcontext.fpregs < (char *)ss.ss_sp + 65536);
 	OK(uc.uc_stack.ss_sp == ss.ss_sp);
 	printf("uc_flags %lx\n", uc.uc_flags);
 	sigaction(SIGUSR1, NULL, &(struct sigaction){0});
@@ -491,6 +502,7 @@ int main(void)
 	proc();
 	fflush(stdout);
 	if (chdir("/") == 0)
-		execl("/bin/rm", "rm", "-rf", dir, NULL); /* in this very process: exec replaces everything */
+		execl("/bin/rm", "rm", "-rf", dir,
+			NULL); /* in this very process: exec replaces everything */
 	return 1;
 }

@@ -15,8 +15,9 @@ extern char **environ;
 
 int main(int argc, char **argv)
 {
-	static const int aux[] = {AT_PHDR, AT_PHENT, AT_PHNUM, AT_BASE, AT_ENTRY, AT_RANDOM, AT_EXECFN, AT_PLATFORM,
-		AT_PAGESZ, AT_CLKTCK, AT_UID, AT_SECURE, AT_FLAGS, AT_HWCAP2};
+	static const int aux[] = {AT_PHDR, AT_PHENT, AT_PHNUM, AT_BASE, AT_ENTRY, AT_RANDOM,
+		AT_EXECFN, AT_PLATFORM, AT_PAGESZ, AT_CLKTCK, AT_UID, AT_SECURE, AT_FLAGS,
+		AT_HWCAP2};
 	char out[65536];
 	size_t n = 0;
 	int fd = open("/proc/self/maps", O_RDONLY);
@@ -27,8 +28,8 @@ int main(int argc, char **argv)
 	close(fd);
 	out[n] = '\0';
 	printf("descriptor %d\n", fd);
-	printf("argc at %p argv %p %p environ %p %p\n", (void *)(argv - 1), (void *)argv, argv[0], (void *)environ,
-		environ[0]);
+	printf("argc at %p argv %p %p environ %p %p\n", (void *)(argv - 1), (void *)argv, argv[0],
+		(void *)environ, environ[0]);
 	for (unsigned i = 0; i < sizeof(aux) / sizeof(aux[0]); i++)
 		printf("aux %d %lx\n", aux[i], getauxval((unsigned long)aux[i]));
 	printf("main %p break %p\n", (void *)main, sbrk(0));
