@@ -566,6 +566,8 @@ static int64_t set_limit(struct pg_linux *l, unsigned what, const struct rlimit6
 	if (err != 0)
 		return err;
 	l->limits[what] = *want;
+	if (what == RLIMIT_STACK)
+		pg_space_set_stack_limit(l->space, want->rlim_cur);
 	return 0;
 }
 

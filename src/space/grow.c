@@ -43,6 +43,11 @@ void pg_space_set_brk_start(struct pg_space *s, pg_va start)
 	s->brk_start = s->brk = start;
 }
 
+void pg_space_set_stack_limit(struct pg_space *s, uint64_t bytes)
+{
+	s->c.stack_limit_bytes = bytes;
+}
+
 /* True if [from, to + one page) is free, guards of stacks included. */
 static bool room_for_heap(struct pg_space *s, uint64_t from, uint64_t to)
 {

@@ -133,6 +133,8 @@ PG_MUST_CHECK int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len);
 /* Program break. set_start once by exec. brk: moves the break if it can; returns the present break
  * either way. */
 void pg_space_set_brk_start(struct pg_space *s, pg_va start);
+/* How far stacks may grow from now on: setrlimit(RLIMIT_STACK). What has grown stays. */
+void pg_space_set_stack_limit(struct pg_space *s, uint64_t bytes);
 pg_va pg_space_brk(struct pg_space *s, pg_va want, uint64_t data_limit_bytes);
 
 /* true and a copy of the region that holds `a`, or the next one above if `or_above`. O(log n). */

@@ -417,6 +417,24 @@ static void signals(void)
 	printf("signal from a thread\n");
 }
 
+static __attribute__((noinline)) void dig(char *from)
+{
+	volatile char room[4096];
+
+	room[0] = 1;
+	if (from - (char *)room < 6 << 20)
+		dig(from);
+	room[1] = 1;
+}
+
+static __attribute__((noinline)) int grow(int n)
+{
+	volatile char room[4096];
+
+	room[0] = 1;
+	return n <= 4096 ? room[0] : grow(n - 4096) + room[0] - 1;
+}
+
 static void processes(void)
 {
 	struct rlimit r;
@@ -432,6 +450,16 @@ static void processes(void)
 	SHOW(getrlimit(RLIMIT_STACK, &r));
 	r.rlim_cur = r.rlim_max;
 	r.rlim_cur = 1 << 20;
+	handle(SIGSEGV, leave, SA_ONSTACK);
+	sigaltstack(&(stack_t){.ss_sp = malloc(65536), .ss_size = 65536}, NULL);
+	SHOW(setrlimit(RLIMIT_STACK, &r));
+	if (sigsetjmp(back, 1) == 0)
+		dig((char *)&r);
+	OK((char *)&r - (char *)last.si_addr > 900 << 10 &&
+		(char *)&r - (char *)last.si_addr < 1100 << 10);
+	r.rlim_cur = 8 << 20;
+	SHOW(setrlimit(RLIMIT_STACK, &r));
+	printf("it grows again %d\n", grow(3 << 20));
 	SHOW(setrlimit(RLIMIT_CORE, &(struct rlimit){5, 4}));
 	SHOW(setrlimit(RLIMIT_AS, &(struct rlimit){1 << 30, RLIM_INFINITY}));
 	SHOW(mmap(NULL, (size_t)2 << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
@@ -457,7 +485,7 @@ static void processes(void)
 
 static void proc(void)
 {
-	static const char *const lines[] = {"VmStk:", "VmExe:"}; /* VmLib counts Linux's vDSO */
+	static const char *const lines[] = {"Threads:", "VmExe:"}; /* VmLib counts Linux's vDSO */
 	char path[128], line[512], exe[256] = "";
 	FILE *f = fopen("/proc/self/status", "r");
 

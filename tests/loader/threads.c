@@ -72,11 +72,15 @@ static void on_signal(int n)
 	caught_by = pthread_self();
 }
 
+static int slept;
+
 static void *sleeper(void *arg)
 {
-	struct timespec t = {10, 0};
+	struct timespec t = {60, 0};
+	int err = nanosleep(&t, &t) < 0 ? errno : 0;
 
-	return (void *)(intptr_t)(nanosleep(&t, &t) < 0 ? errno : 0);
+	__atomic_store_n(&slept, 1, __ATOMIC_SEQ_CST);
+	return (void *)(intptr_t)err;
 }
 
 static void *deep(void *arg)
@@ -151,8 +155,10 @@ int main(void)
 	signal(SIGUSR1, on_signal);
 	siginterrupt(SIGUSR1, 1);
 	pthread_create(&u, NULL, sleeper, NULL);
-	usleep(2000);
-	pthread_kill(u, SIGUSR1);
+	do {
+		usleep(2000); /* the first ones may come before it sleeps */
+		pthread_kill(u, SIGUSR1);
+	} while (!__atomic_load_n(&slept, __ATOMIC_SEQ_CST));
 	printf("interrupted sleep %s\n", strerrorname_np((int)(intptr_t)join(u)));
 	printf("signal %d, by the right thread %d\n", (int)caught,
 		pthread_equal(caught_by, u) != 0);
