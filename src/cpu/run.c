@@ -806,7 +806,7 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;
 		if (c->interrupt && !step) {
 			c->interrupt = 0;
-			t = exit_with(c, PG_EXIT_INTERRUPTED);
+			exit_with(c, PG_EXIT_INTERRUPTED);
 			break;
 		}
 		step = false;

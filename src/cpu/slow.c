@@ -7,17 +7,20 @@
  * answer; everything else (faults, crossings, stores into code) returns 1 and goes the long way through run.c.
  */
 #include "cpu/cpu.h"
+#include "mmu/hit.h"
 
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold)
 {
 	struct pg_tlb_way *way;
+	enum pg_mmu_result r = PG_MMU_OK;
 	c->looked = 0;
 	c->site = cold->site;
 	if ((ea & PG_PAGE_MASK) + cold->size > PG_PAGE_SIZE || ea >> 47 != 0)
 		return 1;
 	/* Under a shared check only the first member's access is made now; the others must then be sure to hit. */
-	enum pg_mmu_result r =
-		pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)cold->access, &way);
+	way = pg_mmu_hit_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access);
+	if (!way)
+		r = pg_mmu_lookup_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access, &way);
 	if (__builtin_expect(r != PG_MMU_OK ||
 				     (cold->wants_store &&
 					     (way->code || !way->dirty || !(way->prot & PG_WRITE))),
@@ -39,8 +42,10 @@ int pg_slow_fetch(struct pg_cpu *c, uint32_t block)
 	c->site = block;
 	if (c->interrupt || b->fetches != 1 || !c->mmu)
 		return 1;
-	struct pg_tlb_way *way;
-	enum pg_mmu_result r = pg_mmu_lookup(c->mmu, (pg_va){b->rip}, PG_EXEC, &way);
+	struct pg_tlb_way *way = pg_mmu_hit_fetch(c->mmu, (pg_va){b->rip});
+	enum pg_mmu_result r = PG_MMU_OK;
+	if (!way)
+		r = pg_mmu_lookup_fetch(c->mmu, (pg_va){b->rip}, &way);
 	if (r != PG_MMU_OK || way->code_id != pg_page_at(c->engine, b->page)->id) {
 		c->looked = (uint8_t)(1 + r);
 		return 1;

@@ -17,9 +17,9 @@ struct pg_frames; /* the physical memory of one machine */
 enum pg_frame_state {
 	PG_FRAME_FREE = 0, /* in the buddy allocator */
 	PG_FRAME_ANON,     /* holds a private page: owner is its struct pg_anon */
-	PG_FRAME_CACHE,    /* holds a page of a file or shared object: owner is its struct pg_object */
-	PG_FRAME_TABLE,    /* a page-table node: owner is its struct pg_table */
-	PG_FRAME_WIRED,    /* for good: the zero page, the machine's own */
+	PG_FRAME_CACHE, /* holds a page of a file or shared object: owner is its struct pg_object */
+	PG_FRAME_TABLE, /* a page-table node: owner is its struct pg_table */
+	PG_FRAME_WIRED, /* for good: the zero page, the machine's own */
 	PG_FRAME_STATES,
 };
 
@@ -54,9 +54,9 @@ struct pg_frame {
 };
 
 struct pg_frames_stats {
-	uint64_t total;                     /* frames */
-	uint64_t by_state[PG_FRAME_STATES]; /* frames; sums to total */
-	uint64_t used_peak;                 /* most frames not free at once */
+	uint64_t total;                        /* frames */
+	uint64_t by_state[PG_FRAME_STATES];    /* frames; sums to total */
+	uint64_t used_peak;                    /* most frames not free at once */
 	uint64_t free_blocks[PG_FRAME_ORDERS]; /* blocks on each free list */
 };
 

@@ -17,8 +17,8 @@
 _Static_assert(sizeof(Elf64_Phdr) == PG_ELF_PHDR_BYTES, "program header size");
 
 /* Reads exactly n bytes or says why not. */
-static int read_all(pg_elf_read read, void *ctx, uint64_t off, void *buf, uint64_t n, const char *short_why,
-	const char **why)
+static int read_all(pg_elf_read read, void *ctx, uint64_t off, void *buf, uint64_t n,
+	const char *short_why, const char **why)
 {
 	int64_t got;
 
@@ -115,7 +115,8 @@ static int check_load(const Elf64_Phdr *p, const char **why)
 		 pg_align_up(p->p_vaddr + p->p_memsz, PG_PAGE_SIZE) > PG_ELF_TOP)
 		*why = "inconsistent ELF: a segment lies outside the address space";
 	else if (p->p_filesz != 0 && ((p->p_offset ^ p->p_vaddr) & PG_PAGE_MASK) != 0)
-		*why = "inconsistent ELF: a segment's address and file offset differ within the page";
+		*why = "inconsistent ELF: a segment's address and file offset differ within the "
+		       "page";
 	else
 		return 0;
 	return -EINVAL;
@@ -142,7 +143,8 @@ static int read_interp(
 }
 
 /* Takes the PT_LOADs in; out->segment has room for all of them. */
-static int take_segments(const Elf64_Ehdr *h, const Elf64_Phdr *ph, struct pg_elf *out, const char **why)
+static int take_segments(
+	const Elf64_Ehdr *h, const Elf64_Phdr *ph, struct pg_elf *out, const char **why)
 {
 	for (unsigned i = 0; i < h->e_phnum; i++) {
 		const Elf64_Phdr *p = &ph[i];

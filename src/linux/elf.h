@@ -23,7 +23,7 @@
 #include "base/types.h"
 
 #define PG_ELF_TOP ((uint64_t)1 << 47) /* nothing of a program lies at or above */
-#define PG_ELF_INTERP 4096             /* longest interpreter name with its NUL, as Linux's PATH_MAX */
+#define PG_ELF_INTERP 4096 /* longest interpreter name with its NUL, as Linux's PATH_MAX */
 #define PG_ELF_PHDR_BYTES 56
 
 struct pg_elf_segment {
@@ -41,9 +41,9 @@ struct pg_elf {
 	unsigned segments;
 	struct pg_elf_segment *segment; /* owned; segments of them */
 	uint64_t lo, hi;                /* [lo, hi): what all segments cover */
-	uint64_t max_align;             /* the largest p_align of a segment that is a power of two; else 0 */
-	bool stack_exec;                /* PT_GNU_STACK asks for an executable stack */
-	char interp[PG_ELF_INTERP];     /* "" : none */
+	uint64_t max_align; /* the largest p_align of a segment that is a power of two; else 0 */
+	bool stack_exec;    /* PT_GNU_STACK asks for an executable stack */
+	char interp[PG_ELF_INTERP]; /* "" : none */
 };
 
 /* Reads up to n bytes from byte `off`: how many were read (fewer only at the end of file), or a negative error. */
@@ -54,8 +54,7 @@ typedef int64_t (*pg_elf_read)(void *ctx, uint64_t off, void *buf, uint64_t n);
  * phrase that names the cause ("not an ELF file") and *out holds nothing. A file that is not an ELF at all is
  * -ENOEXEC.
  */
-PG_MUST_CHECK int pg_elf_parse(
-	pg_elf_read read, void *ctx, struct pg_elf *out, const char **why);
+PG_MUST_CHECK int pg_elf_parse(pg_elf_read read, void *ctx, struct pg_elf *out, const char **why);
 void pg_elf_free(struct pg_elf *e);
 
 #endif

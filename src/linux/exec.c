@@ -135,7 +135,8 @@ static int image_open(struct load *x, struct image *m, const char *name)
 	if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) != 0)
 		return fail(x, -EACCES, name, "permission denied: not executable (chmod +x)");
 	if (fstatvfs(m->fd, &vfs) == 0 && (vfs.f_flag & ST_NOEXEC) != 0)
-		return fail(x, -EACCES, name, "permission denied: its file system is mounted noexec");
+		return fail(
+			x, -EACCES, name, "permission denied: its file system is mounted noexec");
 	if (!pg_fd_path(m->fd, m->path, sizeof(m->path)))
 		snprintf(m->path, sizeof(m->path), "%s", path);
 	return 0;
@@ -233,7 +234,8 @@ static int find_program(struct load *x)
 			return err != 0 ? fail(x, err, x->filename, why) : 0;
 		}
 		if (depth == MAX_SCRIPTS)
-			return fail(x, -ELOOP, x->filename, "too many scripts that run one another");
+			return fail(
+				x, -ELOOP, x->filename, "too many scripts that run one another");
 		if (!split_script(line, got, &interp, &arg))
 			return fail(x, -ENOEXEC, x->filename, "its #! line names no interpreter");
 		err = apply_script(x, x->filename, interp, arg);
@@ -295,7 +297,8 @@ static int make_space(struct load *x)
 {
 	struct pg_linux *l = x->l;
 	uint64_t top = x->layout.address_top, limit = l->limits[RLIMIT_STACK].rlim_cur;
-	uint64_t gap = limit, pad = STACK_GAP_PAGES * PG_PAGE_SIZE, least = (uint64_t)128 << 20, most = top / 6 * 5;
+	uint64_t gap = limit, pad = STACK_GAP_PAGES * PG_PAGE_SIZE, least = (uint64_t)128 << 20,
+		 most = top / 6 * 5;
 	struct pg_space_config c = {0};
 	int err;
 
@@ -307,7 +310,8 @@ static int make_space(struct load *x)
 		gap = least;
 	if (gap > most)
 		gap = most;
-	x->layout.mmap_top = pg_align_up(top - gap - (l->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
+	x->layout.mmap_top =
+		pg_align_up(top - gap - (l->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
 	x->layout.stack_top = top - (l->aslr ? random_pages(x, 22) : 0);
 	c.lo.v = MMAP_MIN_ADDR;
 	c.hi.v = top;
@@ -317,7 +321,8 @@ static int make_space(struct load *x)
 	c.max_regions = l->max_regions;
 	err = pg_space_create(l->vm, &c, &x->space);
 	if (err != 0)
-		return fail(x, err, x->filename, "the machine has too little memory for an address space");
+		return fail(x, err, x->filename,
+			"the machine has too little memory for an address space");
 	return 0;
 }
 
@@ -338,8 +343,8 @@ static const char *map_phrase(int err)
 }
 
 /* Maps one segment at bias + vaddr. at: the page to put it at, result of a search if not fixed. */
-static int map_segment(struct load *x, struct image *m, const struct pg_elf_segment *s, uint64_t bias, unsigned flags,
-	uint64_t total, pg_va *at)
+static int map_segment(struct load *x, struct image *m, const struct pg_elf_segment *s,
+	uint64_t bias, unsigned flags, uint64_t total, pg_va *at)
 {
 	const pg_prot all = PG_READ | PG_WRITE | PG_EXEC;
 	uint64_t page = pg_align_down(bias + s->vaddr, PG_PAGE_SIZE);
@@ -351,7 +356,8 @@ static int map_segment(struct load *x, struct image *m, const struct pg_elf_segm
 	if (s->filesz != 0) {
 		uint64_t want = total > len ? total : len;
 
-		err = pg_space_map(x->space, at, want, s->prot, all, flags, m->object, s->offset - head, m->path);
+		err = pg_space_map(x->space, at, want, s->prot, all, flags, m->object,
+			s->offset - head, m->path);
 		if (err != 0)
 			return err;
 		if (want > len && pg_space_unmap(x->space, (pg_va){at->v + len}, want - len) != 0)
@@ -375,7 +381,8 @@ static int map_segment(struct load *x, struct image *m, const struct pg_elf_segm
 		static const uint8_t zeros[PG_PAGE_SIZE];
 		uint64_t from = at->v + head + s->filesz, n = -from & PG_PAGE_MASK;
 
-		if (n != 0 && pg_space_write(x->space, (pg_va){from}, zeros, n, 0) != n && (s->prot & PG_WRITE))
+		if (n != 0 && pg_space_write(x->space, (pg_va){from}, zeros, n, 0) != n &&
+			(s->prot & PG_WRITE))
 			return -EFAULT;
 	}
 	if (mem_end > file_end) {
@@ -415,7 +422,8 @@ static int map_image(struct load *x, struct image *m, uint64_t hint, bool fixed)
 		if (search && e->max_align > PG_PAGE_SIZE && e->max_align < top - span) {
 			/* more room, then the aligned place in it */
 			at.v = 0;
-			err = pg_space_map(x->space, &at, span + e->max_align, 0, 0, 0, NULL, 0, "");
+			err = pg_space_map(
+				x->space, &at, span + e->max_align, 0, 0, 0, NULL, 0, "");
 			if (err == 0)
 				err = pg_space_unmap(x->space, at, span + e->max_align);
 			if (err != 0)
@@ -425,8 +433,10 @@ static int map_image(struct load *x, struct image *m, uint64_t hint, bool fixed)
 			search = false;
 		}
 		if (m->bias + s->vaddr + s->memsz > top)
-			return fail(x, -ENOMEM, m->path, "its segments lie outside the address space");
-		err = map_segment(x, m, s, m->bias, flags, i == 0 && e->position_free ? span : 0, &at);
+			return fail(
+				x, -ENOMEM, m->path, "its segments lie outside the address space");
+		err = map_segment(
+			x, m, s, m->bias, flags, i == 0 && e->position_free ? span : 0, &at);
 		if (err != 0)
 			why = map_phrase(err);
 		if (why != NULL)
@@ -523,7 +533,8 @@ static int map_program(struct load *x)
 /* Closes the guest's close-on-exec descriptors. */
 static void close_on_exec(void)
 {
-	int limit = pg_linux_fd_limit(), dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int limit = pg_linux_fd_limit(),
+	    dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool all = true;
 	char buf[4096];
 
@@ -537,7 +548,8 @@ static void close_on_exec(void)
 			int fd = atoi(buf + i + 19);
 
 			memcpy(&len, buf + i + 16, sizeof(len));
-			if (buf[i + 19] != '.' && fd != dir && fd < limit && (fcntl(fd, F_GETFD) & FD_CLOEXEC))
+			if (buf[i + 19] != '.' && fd != dir && fd < limit &&
+				(fcntl(fd, F_GETFD) & FD_CLOEXEC))
 				close(fd);
 			i += len;
 		}
@@ -585,6 +597,7 @@ static int change_over(struct load *x)
 	x->space = NULL;
 	if (old != NULL) {
 		pg_space_destroy(old);
+		pg_timers_delete(l, false);
 		close_on_exec();
 	}
 	l->layout = x->layout;
@@ -617,7 +630,8 @@ int pg_exec(struct pg_linux *l, const struct pg_exec_args *args)
 	x->layout.address_top = l->ops->address_top(l->engine);
 	snprintf(x->filename, sizeof(x->filename), "%s", args->filename);
 	x->argv = pg_strings_copy((const char *const *)args->argv);
-	err = x->argv != NULL ? find_program(x) : fail(x, -ENOMEM, args->filename, "no memory to load it");
+	err = x->argv != NULL ? find_program(x)
+			      : fail(x, -ENOMEM, args->filename, "no memory to load it");
 	if (err == 0)
 		err = find_interp(x);
 	if (err == 0)

@@ -21,10 +21,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OWN_FDS 512        /* how many numbers are kept for Pagoda at the top */
-#define OWN_FDS_FROM 16384 /* not higher than this: the host's table of descriptors grows with the number */
+#define OWN_FDS 512 /* how many numbers are kept for Pagoda at the top */
+#define OWN_FDS_FROM                                                                               \
+	16384 /* not higher than this: the host's table of descriptors grows with the number */
 
-int pg_linux_fd_limit(void)
+/* The hard limit is never changed while Pagoda lives, so neither is what follows from it. */
+static int compute_fd_limit(void)
 {
 	struct rlimit r;
 	uint64_t top;
@@ -37,6 +39,15 @@ int pg_linux_fd_limit(void)
 	if (top >= 2 * OWN_FDS)
 		return (int)(top - OWN_FDS);
 	return (int)(top / 2);
+}
+
+int pg_linux_fd_limit(void)
+{
+	static _Atomic int limit; /* a constant, remembered */
+
+	if (limit == 0)
+		limit = compute_fd_limit();
+	return limit;
 }
 
 /* A copy of fd among our own numbers, close-on-exec; the old one stays open. Or a negative errno. */
@@ -137,8 +148,8 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 	want = size - from < PG_PAGE_SIZE ? size - from : PG_PAGE_SIZE;
 	pg_machine_block_begin(f->l);
 	while (done < want) {
-		ssize_t n = pwrite(
-			f->fd, (const char *)buf + done, want - done, (off_t)(from + done));
+		ssize_t n =
+			pwrite(f->fd, (const char *)buf + done, want - done, (off_t)(from + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -222,8 +233,8 @@ struct pg_object *pg_files_find(struct pg_linux *l, const struct stat *st)
 	return pg_object_find(l->vm, key_of(st));
 }
 
-int pg_files_object(
-	struct pg_linux *l, int fd, const struct stat *st, bool writable, const char *name, struct pg_object **out)
+int pg_files_object(struct pg_linux *l, int fd, const struct stat *st, bool writable,
+	const char *name, struct pg_object **out)
 {
 	struct pg_object_key key = key_of(st);
 	struct pg_file *f = find_file(l, key);
@@ -254,7 +265,8 @@ int pg_files_object(
 		free(f);
 		return own;
 	}
-	*f = (struct pg_file){.next = l->files, .l = l, .key = key, .fd = own, .writable = writable};
+	*f = (struct pg_file){
+		.next = l->files, .l = l, .key = key, .fd = own, .writable = writable};
 	err = pg_object_open(l->vm, key, name, &file_pager, f, 0, out, &existed);
 	if (err != 0) {
 		close(own);

@@ -88,13 +88,15 @@ uint64_t pg_guest_peek(struct pg_linux *l, void *dst, uint64_t src, uint64_t n)
 			break;
 		if (part > n - done)
 			part = n - done;
-		memcpy((char *)dst + done, (char *)pg_frames_bytes(fs, f) + (a & PG_PAGE_MASK), part);
+		memcpy((char *)dst + done, (char *)pg_frames_bytes(fs, f) + (a & PG_PAGE_MASK),
+			part);
 		done += part;
 	}
 	return done;
 }
 
-int pg_guest_iovecs(struct pg_linux *l, uint64_t va, uint64_t count, struct iovec **out, uint64_t *total)
+int pg_guest_iovecs(
+	struct pg_linux *l, uint64_t va, uint64_t count, struct iovec **out, uint64_t *total)
 {
 	struct iovec *v;
 	uint64_t sum = 0;
@@ -109,7 +111,8 @@ int pg_guest_iovecs(struct pg_linux *l, uint64_t va, uint64_t count, struct iove
 		return -ENOMEM;
 	err = pg_guest_read(l, v, va, count * sizeof(*v));
 	for (uint64_t i = 0; err == 0 && i < count; i++) {
-		const uint64_t most = 0x7ffff000; /* Linux's MAX_RW_COUNT: longer transfers are cut */
+		const uint64_t most =
+			0x7ffff000; /* Linux's MAX_RW_COUNT: longer transfers are cut */
 
 		if ((int64_t)v[i].iov_len < 0)
 			err = -EINVAL;
@@ -136,8 +139,8 @@ uint64_t pg_guest_pin_bytes(const struct pg_linux *l)
 	return eighth < (1u << 20) ? eighth : 1u << 20;
 }
 
-uint64_t pg_guest_pin(struct pg_linux *l, const struct iovec *v, unsigned count, uint64_t skip, uint64_t most,
-	enum pg_access access, struct iovec *host, unsigned *host_len, unsigned cap)
+uint64_t pg_guest_pin(struct pg_linux *l, const struct iovec *v, unsigned count, uint64_t skip,
+	uint64_t most, enum pg_access access, struct iovec *host, unsigned *host_len, unsigned cap)
 {
 	uint64_t done = 0;
 
@@ -155,7 +158,8 @@ uint64_t pg_guest_pin(struct pg_linux *l, const struct iovec *v, unsigned count,
 		len -= skip;
 		skip = 0;
 		want = len < most - done ? len : most - done;
-		got = pg_space_pin(l->space, (pg_va){a}, want, access, l->pc, host, host_len, cap, &end);
+		got = pg_space_pin(
+			l->space, (pg_va){a}, want, access, l->pc, host, host_len, cap, &end);
 		done += got;
 		if (got < want) {
 			if (end == PG_FAULT_OOM && done == 0)
@@ -166,7 +170,8 @@ uint64_t pg_guest_pin(struct pg_linux *l, const struct iovec *v, unsigned count,
 	return done;
 }
 
-void pg_guest_unpin(struct pg_linux *l, enum pg_access access, const struct iovec *host, unsigned host_len)
+void pg_guest_unpin(
+	struct pg_linux *l, enum pg_access access, const struct iovec *host, unsigned host_len)
 {
 	pg_space_unpin(l->space, access, host, host_len);
 }

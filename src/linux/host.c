@@ -51,7 +51,8 @@ _Static_assert(sizeof(sig_atomic_t) == 4, "the assembly above compares 32 bits")
 
 bool pg_host_call_window(uint64_t pc, uint64_t *out)
 {
-	if (pc < (uint64_t)(uintptr_t)pg_host_call_open || pc >= (uint64_t)(uintptr_t)pg_host_call_shut)
+	if (pc < (uint64_t)(uintptr_t)pg_host_call_open ||
+		pc >= (uint64_t)(uintptr_t)pg_host_call_shut)
 		return false;
 	*out = (uint64_t)(uintptr_t)pg_host_call_out;
 	return true;
@@ -67,8 +68,8 @@ void pg_machine_block_end(struct pg_linux *l)
 	pthread_mutex_lock(&l->lock);
 }
 
-int64_t pg_host_call(struct pg_linux *l, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
-	uint64_t f)
+int64_t pg_host_call(struct pg_linux *l, long number, uint64_t a, uint64_t b, uint64_t c,
+	uint64_t d, uint64_t e, uint64_t f)
 {
 	long r;
 
@@ -78,7 +79,8 @@ int64_t pg_host_call(struct pg_linux *l, long number, uint64_t a, uint64_t b, ui
 	return r == -EINTR ? -PG_ERESTARTSYS : r;
 }
 
-int64_t pg_host_quick(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+int64_t pg_host_quick(
+	long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
 	long r = syscall(number, a, b, c, d, e, f);
 
@@ -124,7 +126,8 @@ uint64_t pg_host_vdso_bytes(void)
 		unsigned long lo, hi;
 		const char *name = strchr(line, '[');
 
-		if (name == NULL || (strncmp(name, "[vvar", 5) != 0 && strncmp(name, "[vdso]", 6) != 0))
+		if (name == NULL ||
+			(strncmp(name, "[vvar", 5) != 0 && strncmp(name, "[vdso]", 6) != 0))
 			continue;
 		if (sscanf(line, "%lx-%lx", &lo, &hi) == 2 && hi > lo)
 			sum += hi - lo;

@@ -67,10 +67,10 @@ struct pg_inbox {
 
 /* What of signals belongs to one thread; that of the running one is in the handle. */
 struct pg_signals_own {
-	uint64_t blocked;     /* bit n-1: signal n */
-	uint64_t saved_mask;  /* to be put back after the handler (sigsuspend, pselect, ppoll) */
-	bool restore_mask;    /* saved_mask is meaningful */
-	uint32_t alt_flags;   /* SS_DISABLE, SS_AUTODISARM */
+	uint64_t blocked;    /* bit n-1: signal n */
+	uint64_t saved_mask; /* to be put back after the handler (sigsuspend, pselect, ppoll) */
+	bool restore_mask;   /* saved_mask is meaningful */
+	uint32_t alt_flags;  /* SS_DISABLE, SS_AUTODISARM */
 	uint64_t alt_sp, alt_size;
 	/* of the last fault, as Linux leaves them in the thread and shows them in every frame */
 	uint64_t trapno, error_code, cr2;
@@ -81,12 +81,12 @@ struct pg_signals_own {
 
 struct pg_signals {
 	struct pg_sigaction act[PG_NSIG + 1];
-	struct pg_signals_own own; /* of the running thread */
-	uint64_t pending;     /* signals with at least one element of the queue */
+	struct pg_signals_own own;            /* of the running thread */
+	uint64_t pending;                     /* signals with at least one element of the queue */
 	struct pg_queued *queue, **queue_end; /* owned, oldest first */
 	unsigned queued;
 	uint64_t delivered;
-	uint64_t caught;      /* host signals for which our handler is installed */
+	uint64_t caught; /* host signals for which our handler is installed */
 	struct sigaction former[PG_NSIG + 1];
 	uint64_t former_mask;
 	uint64_t in_host_mask; /* the guest mask that the host mask was last made from */
@@ -98,12 +98,12 @@ struct pg_signals {
  * wait is over the call is run again with l->again set, and finds here how it was.
  */
 struct pg_wait {
-	bool on;           /* the thread waits */
-	bool woken;        /* by pg_thread_wake() */
-	uint64_t key;      /* futex address; 0: none */
-	uint32_t bits;     /* of FUTEX_WAIT_BITSET */
-	uint64_t deadline; /* CLOCK_MONOTONIC, ns; UINT64_MAX: none */
-	uint64_t signals;  /* blocked signals that end the wait too: sigtimedwait */
+	bool on;            /* the thread waits */
+	bool woken;         /* by pg_thread_wake() */
+	uint64_t key;       /* futex address; 0: none */
+	uint32_t bits;      /* of FUTEX_WAIT_BITSET */
+	uint64_t deadline;  /* CLOCK_MONOTONIC, ns; UINT64_MAX: none */
+	uint64_t signals;   /* blocked signals that end the wait too: sigtimedwait */
 	struct pollfd *fds; /* owned: descriptors of which any ends the wait */
 	unsigned fd_count;
 };
@@ -140,73 +140,77 @@ struct pg_syscall {
 };
 
 struct pg_linux {
-	struct pg_vm *vm;                 /* borrowed */
-	const struct pg_engine_ops *ops;  /* borrowed */
-	struct pg_engine *engine;         /* owned */
-	struct pg_cpu *cpu;               /* owned; NULL before load */
-	struct pg_cpu_regs *regs;         /* the cpu's */
-	struct pg_space *space;           /* owned; NULL before load */
+	struct pg_vm *vm;                /* borrowed */
+	const struct pg_engine_ops *ops; /* borrowed */
+	struct pg_engine *engine;        /* owned */
+	struct pg_cpu *cpu;              /* owned; NULL before load */
+	struct pg_cpu_regs *regs;        /* the cpu's */
+	struct pg_space *space;          /* owned; NULL before load */
 	struct pg_linux_hooks hooks;
-	pthread_mutex_t lock;             /* the machine lock */
+	pthread_mutex_t lock; /* the machine lock */
 
 	/* from the configuration, owned copies */
 	char *path;
 	char **argv, **envp;
 	bool aslr, seeded;
 	uint64_t max_regions;
-	uint64_t random_state[4];         /* of the seeded stream */
+	uint64_t random_state[4]; /* of the seeded stream */
 	uint64_t stack_limit;
 
 	/* the program */
-	char exe[PATH_MAX];               /* absolute path, as /proc/self/exe */
+	char exe[PATH_MAX]; /* absolute path, as /proc/self/exe */
 	char comm[16];
 	struct pg_linux_layout layout;
-	uint8_t auxv[512];                /* as /proc/self/auxv */
+	uint8_t auxv[512]; /* as /proc/self/auxv */
 	uint32_t auxv_bytes;
-	uint64_t exe_dev, exe_ino;        /* of the file at exe when it was loaded */
+	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	uint64_t personality;
 	bool dumpable;
 	bool lock_future; /* mlockall(MCL_FUTURE) */
 
 	struct rlimit64 limits[RLIM_NLIMITS];
 	struct pg_signals sig;
-	struct pg_file *files;            /* those whose objects live */
-	bool posix_locks;                 /* the guest took fcntl locks: pager fds must not be closed */
-	int *kept_fds;                    /* owned: such fds, closed at the end */
+	struct pg_file *files; /* those whose objects live */
+	bool posix_locks;      /* the guest took fcntl locks: pager fds must not be closed */
+	int *kept_fds;         /* owned: such fds, closed at the end */
 	unsigned kept_count, kept_cap;
 
 	/* the host */
-	uint64_t proc_dev;                /* st_dev of /proc; 0: none */
-	uint64_t frames_dev, frames_ino;  /* the machine's memory: no guest call reaches it */
-	uint64_t pagoda_dev, pagoda_ino;  /* our own executable */
+	uint64_t proc_dev;               /* st_dev of /proc; 0: none */
+	uint64_t frames_dev, frames_ino; /* the machine's memory: no guest call reaches it */
+	uint64_t pagoda_dev, pagoda_ino; /* our own executable */
 	int host_pid;
-	uint64_t vdso_bytes;              /* what Linux maps for vvar and vdso natively */
-	uint64_t start_ns;                /* CLOCK_MONOTONIC at create */
-	uint64_t start_ticks;             /* since boot, as in /proc/self/stat */
+	uint64_t vdso_bytes;  /* what Linux maps for vvar and vdso natively */
+	uint64_t start_ns;    /* CLOCK_MONOTONIC at create */
+	uint64_t start_ticks; /* since boot, as in /proc/self/stat */
+
+	/* the guest's timers on the host, by timer_create */
+	int *timers; /* owned */
+	unsigned timer_count;
 
 	/* threads */
-	struct pg_thread *thread;         /* the running one; NULL before load */
+	struct pg_thread *thread; /* the running one; NULL before load */
 	unsigned threads;
 	int next_tid;
-	bool yield;                       /* the running thread gave up its turn */
-	volatile sig_atomic_t turn_over;  /* set by the ticker */
-	bool switched;                    /* another thread came in during a system call */
-	pthread_t ticker;                 /* ends turns; runs while there are two threads or more */
+	bool yield;                      /* the running thread gave up its turn */
+	volatile sig_atomic_t turn_over; /* set by the ticker */
+	bool switched;                   /* another thread came in during a system call */
+	pthread_t ticker;                /* ends turns; runs while there are two threads or more */
 	_Atomic int ticking;
 
 	/* the system call at work */
-	bool again;                       /* it is run again after a wait */
-	uint64_t pc;                      /* address of the syscall instruction */
+	bool again;  /* it is run again after a wait */
+	uint64_t pc; /* address of the syscall instruction */
 	unsigned number;
-	bool no_result;                   /* rax is not to be set: sigreturn, execve */
-	bool oom;                         /* no frame while memory was touched: the guest is to be killed */
+	bool no_result; /* rax is not to be set: sigreturn, execve */
+	bool oom;       /* no frame while memory was touched: the guest is to be killed */
 	bool ended;
 	struct pg_linux_end end;
 	bool leave_told;
 
 	/* figures */
 	uint64_t calls, execs, bytes_read, bytes_written;
-	struct pg_cpu_stats cpu_before;     /* of programs that exec replaced */
+	struct pg_cpu_stats cpu_before; /* of programs that exec replaced */
 	struct pg_space_stats space_before;
 
 	/* lines that hooks.unknown was told, each once */
@@ -218,9 +222,11 @@ struct pg_linux {
 
 /* --- linux.c ------------------------------------------------------------------------------------ */
 
-void pg_linux_fail(struct pg_linux *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void pg_linux_fail(struct pg_linux *l, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /* Tells hooks.unknown a line, once. */
-void pg_linux_unknown(struct pg_linux *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void pg_linux_unknown(struct pg_linux *l, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /* The guest is over; the first call counts. */
 void pg_linux_exit(struct pg_linux *l, int code);
 void pg_linux_killed(struct pg_linux *l, int signo);
@@ -239,14 +245,15 @@ void pg_machine_block_end(struct pg_linux *l);
  * A host system call that a signal for the guest interrupts, whenever it comes: the result, a negative errno, or
  * -PG_ERESTARTSYS if a signal came before or during it and nothing was done. Gives up the machine lock meanwhile.
  */
-int64_t pg_host_call(struct pg_linux *l, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
-	uint64_t f);
-#define PG_HOST(l, nr, a, b, c, d, e, f)                                                          \
+int64_t pg_host_call(struct pg_linux *l, long number, uint64_t a, uint64_t b, uint64_t c,
+	uint64_t d, uint64_t e, uint64_t f);
+#define PG_HOST(l, nr, a, b, c, d, e, f)                                                           \
 	pg_host_call((l), (nr), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),        \
 		(uint64_t)(e), (uint64_t)(f))
 /* A host system call that does not block: the result or a negative errno. */
-int64_t pg_host_quick(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
-#define PG_QUICK(nr, a, b, c, d, e, f)                                                            \
+int64_t pg_host_quick(
+	long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+#define PG_QUICK(nr, a, b, c, d, e, f)                                                             \
 	pg_host_quick((nr), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),            \
 		(uint64_t)(e), (uint64_t)(f))
 /* Whether pc lies where pg_host_call() looks for signals and has not called yet; then *out is where to go on. */
@@ -273,10 +280,11 @@ bool pg_guest_range_ok(const struct pg_linux *l, uint64_t a, uint64_t n);
 PG_MUST_CHECK int pg_guest_iovecs(
 	struct pg_linux *l, uint64_t va, uint64_t count, struct iovec **out, uint64_t *total);
 /* Pins part of the guest's iovecs, from byte `skip` of them, at most `most` bytes. Bytes pinned; 0: bad address. */
-uint64_t pg_guest_pin(struct pg_linux *l, const struct iovec *v, unsigned count, uint64_t skip, uint64_t most,
-	enum pg_access access, struct iovec *host, unsigned *host_len, unsigned cap);
+uint64_t pg_guest_pin(struct pg_linux *l, const struct iovec *v, unsigned count, uint64_t skip,
+	uint64_t most, enum pg_access access, struct iovec *host, unsigned *host_len, unsigned cap);
 /* After a host call wrote `done` bytes into what was pinned, or failed; gives the pins back. */
-void pg_guest_unpin(struct pg_linux *l, enum pg_access access, const struct iovec *host, unsigned host_len);
+void pg_guest_unpin(
+	struct pg_linux *l, enum pg_access access, const struct iovec *host, unsigned host_len);
 /* Most bytes that may be pinned at once on this machine. */
 uint64_t pg_guest_pin_bytes(const struct pg_linux *l);
 
@@ -294,15 +302,15 @@ PG_MUST_CHECK int pg_exec(struct pg_linux *l, const struct pg_exec_args *x);
 /* Lays out argv, envp and auxv on the new space's stack; sets l->layout's fields of it, l->auxv and *sp. */
 struct pg_stack_in {
 	struct pg_space *space;
-	uint64_t top;       /* end of the stack region: STACK_TOP less randomisation */
+	uint64_t top; /* end of the stack region: STACK_TOP less randomisation */
 	uint64_t phdr, phnum, base, entry;
 	const char *execfn;
 	char **argv, **envp;
 	uint64_t stack_limit;
 	bool exec_stack;
 };
-PG_MUST_CHECK int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_linux_layout *layout,
-	uint64_t *sp, const char **why);
+PG_MUST_CHECK int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in,
+	struct pg_linux_layout *layout, uint64_t *sp, const char **why);
 /* Frees a NULL-ended list of strings. */
 void pg_strings_free(char **v);
 char **pg_strings_copy(const char *const *v);
@@ -313,8 +321,8 @@ char **pg_strings_copy(const char *const *v);
  * The object of an open host file; a reference for the caller. writable: the descriptor may be written and shared
  * mappings of it will be. name: what maps show. -ENODEV for what cannot be mapped.
  */
-PG_MUST_CHECK int pg_files_object(
-	struct pg_linux *l, int fd, const struct stat *st, bool writable, const char *name, struct pg_object **out);
+PG_MUST_CHECK int pg_files_object(struct pg_linux *l, int fd, const struct stat *st, bool writable,
+	const char *name, struct pg_object **out);
 /* The object of the file, if it is mapped: borrowed, or NULL. */
 struct pg_object *pg_files_find(struct pg_linux *l, const struct stat *st);
 void pg_files_close_kept(struct pg_linux *l);
@@ -368,8 +376,8 @@ bool pg_signal_ignored(const struct pg_linux *l, int signo);
 bool pg_signal_default_ignores(int signo);
 
 /* Builds the handler's frame and enters it. false: it does not fit. */
-bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *act, const union pg_siginfo *info,
-	uint64_t mask_to_save);
+bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *act,
+	const union pg_siginfo *info, uint64_t mask_to_save);
 /* rt_sigreturn. false: the frame is bad. */
 bool pg_sigframe_pop(struct pg_linux *l);
 uint64_t pg_sigframe_min_stack(void);
@@ -392,8 +400,8 @@ void pg_thread_free(struct pg_linux *l);
 /* The thread with this id, or NULL. */
 struct pg_thread *pg_thread_find(struct pg_linux *l, int tid);
 /* A copy of the running thread as clone(2) makes it: tid or a negative errno. */
-int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
-	uint64_t tls);
+int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid,
+	uint64_t child_tid, uint64_t tls);
 /* The running thread ends; with the last one the guest. */
 void pg_thread_exit(struct pg_linux *l, int code);
 /* Whether waiting must give other threads their turn, so that a host call may not block. */
@@ -416,20 +424,25 @@ void pg_thread_schedule(struct pg_linux *l);
 const struct pg_syscall *pg_syscall_get(unsigned number); /* NULL: Linux has no such call */
 /* Runs the system call in the guest's registers and sets rax. */
 void pg_syscall_run(struct pg_linux *l);
-void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char *name, const uint64_t *a,
-	bool returned, int64_t result, char *out, size_t cap);
+void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char *name,
+	const uint64_t *a, bool returned, int64_t result, char *out, size_t cap);
 
 /* --- io.c ------------------------------------------------------------------------------------------------ */
 
 /* Reads or writes guest memory from or to a descriptor; offset -1: the descriptor's own. As preadv2/pwritev2. */
-int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned count, uint64_t total, int64_t offset,
-	int flags);
-int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned count, uint64_t total, int64_t offset,
-	int flags);
+int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+	uint64_t total, int64_t offset, int flags);
+int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+	uint64_t total, int64_t offset, int flags);
 /* Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. */
 void pg_io_before_read(struct pg_linux *l, int fd, uint64_t start, uint64_t end);
 void pg_io_after_write(struct pg_linux *l, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_linux *l, int fd);
+
+/* --- sys_time.c ---------------------------------------------------------------------------------------- */
+
+/* Deletes the guest's timers: those of timer_create, and at its end the interval timers too. */
+void pg_timers_delete(struct pg_linux *l, bool intervals);
 
 /* --- mem.c ----------------------------------------------------------------------------------------------- */
 

@@ -17,13 +17,15 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define PIECES 256 /* host iovecs at once */
 
 /* The file's object if it is mapped, and where the next byte of a call without an offset comes from. */
 struct target {
-	bool regular, append;
+	bool regular; /* all that is asked for comes, without waiting */
+	bool append;
 	struct pg_object *object;
 	int64_t at;
 };
@@ -35,7 +37,9 @@ static void look(struct pg_linux *l, int fd, int64_t offset, struct target *t)
 	*t = (struct target){.at = offset};
 	if (fstat(fd, &st) != 0)
 		return;
-	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+	/* the memory devices (zero, urandom, ...) give all that is asked for, too */
+	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
+		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
 	t->object = pg_files_find(l, &st);
 	if (t->object == NULL)
 		return;
@@ -89,15 +93,18 @@ void pg_io_truncated(struct pg_linux *l, int fd)
 }
 
 /* One host call on pinned frames. Chooses the plain form where the guest used it: some files know no other. */
-static int64_t host_io(struct pg_linux *l, bool in, int fd, const struct iovec *v, unsigned n, int64_t offset, int flags)
+static int64_t host_io(struct pg_linux *l, bool in, int fd, const struct iovec *v, unsigned n,
+	int64_t offset, int flags)
 {
 	if (flags != 0)
-		return PG_HOST(l, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
+		return PG_HOST(
+			l, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
 	if (n == 1 && offset < 0)
-		return PG_HOST(l, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base, v->iov_len, 0, 0, 0);
+		return PG_HOST(l, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base, v->iov_len,
+			0, 0, 0);
 	if (n == 1)
-		return PG_HOST(l, in ? SYS_pread64 : SYS_pwrite64, fd, (uintptr_t)v->iov_base, v->iov_len, offset, 0,
-			0);
+		return PG_HOST(l, in ? SYS_pread64 : SYS_pwrite64, fd, (uintptr_t)v->iov_base,
+			v->iov_len, offset, 0, 0);
 	if (offset < 0)
 		return PG_HOST(l, in ? SYS_readv : SYS_writev, fd, (uintptr_t)v, n, 0, 0, 0);
 	return PG_HOST(l, in ? SYS_preadv : SYS_pwritev, fd, (uintptr_t)v, n, offset, 0, 0);
@@ -111,8 +118,8 @@ static int64_t empty_io(struct pg_linux *l, bool in, int fd, int64_t offset, int
 	return host_io(l, in, fd, &none, 1, offset, flags);
 }
 
-int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned count, uint64_t total, int64_t offset,
-	int flags)
+int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+	uint64_t total, int64_t offset, int flags)
 {
 	struct iovec host[PIECES];
 	struct target t;
@@ -126,11 +133,13 @@ int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned c
 	if (!t.regular && must_wait(l, fd, POLLIN))
 		return -PG_EWAIT;
 	if (t.object != NULL && t.at >= 0 &&
-		pg_object_before_host_read(t.object, (uint64_t)t.at, (uint64_t)t.at + total) == -ENOMEM)
+		pg_object_before_host_read(t.object, (uint64_t)t.at, (uint64_t)t.at + total) ==
+			-ENOMEM)
 		l->oom = true;
 	while (done < total && !l->oom) {
 		unsigned n;
-		uint64_t got = pg_guest_pin(l, v, count, done, pg_guest_pin_bytes(l), PG_WRITE, host, &n, PIECES);
+		uint64_t got = pg_guest_pin(
+			l, v, count, done, pg_guest_pin_bytes(l), PG_WRITE, host, &n, PIECES);
 		int64_t r;
 
 		if (got == 0) {
@@ -141,7 +150,8 @@ int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned c
 
 				if (t.regular) {
 					r = PG_QUICK(SYS_pread64, fd, (uintptr_t)&probe, 1,
-						offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR), 0, 0);
+						offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR), 0,
+						0);
 					return r > 0 ? -EFAULT : r;
 				}
 				p.iov_len = 0;
@@ -150,7 +160,8 @@ int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned c
 			}
 			break;
 		}
-		r = host_io(l, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
+		r = host_io(
+			l, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
 		pg_guest_unpin(l, PG_WRITE, host, n);
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;
@@ -162,8 +173,8 @@ int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned c
 	return (int64_t)done;
 }
 
-int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned count, uint64_t total, int64_t offset,
-	int flags)
+int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+	uint64_t total, int64_t offset, int flags)
 {
 	struct iovec host[PIECES];
 	struct target t;
@@ -179,13 +190,15 @@ int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned 
 		return -PG_EWAIT;
 	while (done < total && !l->oom) {
 		unsigned n;
-		uint64_t got = pg_guest_pin(l, v, count, done, pg_guest_pin_bytes(l), PG_READ, host, &n, PIECES);
+		uint64_t got = pg_guest_pin(
+			l, v, count, done, pg_guest_pin_bytes(l), PG_READ, host, &n, PIECES);
 
 		if (got == 0) {
 			r = -EFAULT;
 			break;
 		}
-		r = host_io(l, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
+		r = host_io(l, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
+			flags);
 		pg_guest_unpin(l, PG_READ, host, n);
 		if (r < 0)
 			break;
@@ -198,8 +211,8 @@ int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned 
 
 		if (t.append && offset < 0)
 			start = lseek(fd, 0, SEEK_CUR) - (int64_t)done;
-		if (start >= 0 && pg_object_after_host_write(t.object, (uint64_t)start, (uint64_t)start + done) ==
-					  -ENOMEM)
+		if (start >= 0 && pg_object_after_host_write(t.object, (uint64_t)start,
+					  (uint64_t)start + done) == -ENOMEM)
 			l->oom = true;
 	}
 	l->bytes_written += done;

@@ -237,7 +237,8 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 	int err;
 
 	*why = "no host memory";
-	if (c->vm == NULL || c->engine == NULL || c->path == NULL || c->argv == NULL || c->argv[0] == NULL) {
+	if (c->vm == NULL || c->engine == NULL || c->path == NULL || c->argv == NULL ||
+		c->argv[0] == NULL) {
 		*why = "the configuration names no machine, engine or program";
 		return -EINVAL;
 	}
@@ -274,7 +275,8 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		return err;
 	}
 	look_at_host(l);
-	hooks = (struct pg_vm_hooks){.ctx = l, .fault = l->hooks.fault != NULL ? forward_fault : NULL,
+	hooks = (struct pg_vm_hooks){.ctx = l,
+		.fault = l->hooks.fault != NULL ? forward_fault : NULL,
 		.code_written = forward_code};
 	pg_vm_set_hooks(l->vm, &hooks);
 	*why = "";
@@ -384,6 +386,21 @@ const char *pg_linux_error(const struct pg_linux *l)
 
 /* --- run ------------------------------------------------------------------------------------------------- */
 
+/*
+ * Whether Linux would say "protection" and not "not present" in the error code: a page that is there without the
+ * right (without any right it is not there), and every address of the kernel, about which it tells nothing.
+ */
+static bool entry_is_there(struct pg_linux *l, pg_va a)
+{
+	struct pg_region r;
+
+	if (!pg_guest_range_ok(l, a.v, 1))
+		return a.v >= ((uint64_t)1 << 47) - PG_PAGE_SIZE;
+	if (!pg_space_find(l->space, a, false, &r) || r.prot == 0)
+		return false;
+	return !pg_pfn_is_none(pg_space_resident(l->space, a, NULL));
+}
+
 /* A page fault that space/ refused becomes a signal, with the numbers Linux leaves in the thread. */
 static void refuse_fault(struct pg_linux *l, const struct pg_exit_info *i)
 {
@@ -411,13 +428,10 @@ static void refuse_fault(struct pg_linux *l, const struct pg_exit_info *i)
 	s->own.trapno = 14;
 	s->own.cr2 = i->fault_va.v;
 	/* user mode; write; fetch. "Present" is set where an entry was there without the right. */
-	s->own.error_code = 4 | (i->fault_access == PG_WRITE ? 2 : 0) | (i->fault_access == PG_EXEC ? 16 : 0);
-	if (i->fault_end == PG_FAULT_ACCERR && pg_guest_range_ok(l, i->fault_va.v, 1)) {
-		pg_pte pte = 0;
-
-		if (!pg_pfn_is_none(pg_space_resident(l->space, i->fault_va, &pte)) || pte != 0)
-			s->own.error_code |= 1;
-	}
+	s->own.error_code =
+		4 | (i->fault_access == PG_WRITE ? 2 : 0) | (i->fault_access == PG_EXEC ? 16 : 0);
+	if (entry_is_there(l, i->fault_va))
+		s->own.error_code |= 1;
 	pg_signal_force(l, signo, code, i->fault_va.v);
 }
 
@@ -543,7 +557,8 @@ int pg_linux_run(struct pg_linux *l, struct pg_linux_end *out)
 			pg_thread_schedule(l);
 			continue;
 		}
-		if (l->sig.in.poke || (pg_signal_pending(l, l->thread->tid) & ~l->sig.own.blocked) != 0 ||
+		if (l->sig.in.poke ||
+			(pg_signal_pending(l, l->thread->tid) & ~l->sig.own.blocked) != 0 ||
 			l->sig.own.restart != 0 || l->sig.own.restore_mask) {
 			pg_signal_deliver(l);
 			continue;

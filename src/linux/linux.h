@@ -30,14 +30,15 @@ struct pg_linux; /* one machine's Linux */
 
 /* One finished system call, for --verbose. Borrowed during the call of the hook. */
 struct pg_linux_call {
-	unsigned number;   /* as in rax */
-	const char *name;  /* "openat"; "syscall_999" for a number that Linux does not know either */
-	bool known;        /* false: there is no such call here, answered ENOSYS */
+	unsigned number;  /* as in rax */
+	const char *name; /* "openat"; "syscall_999" for a number that Linux does not know either */
+	bool known;       /* false: there is no such call here, answered ENOSYS */
 	uint64_t args[6];
-	int64_t result;    /* as the guest sees it in rax: negative errno on failure; for exit calls and a
+	int64_t result; /* as the guest sees it in rax: negative errno on failure; for exit calls and a
 	                      sigreturn: 0 */
-	bool returned;     /* false: exit, exit_group, execve that succeeded, a fatal signal */
-	const char *text;  /* one line without newline, "openat(AT_FDCWD, \"/etc/passwd\", 0x0) = 3" */
+	bool returned; /* false: exit, exit_group, execve that succeeded, a fatal signal */
+	const char
+		*text; /* one line without newline, "openat(AT_FDCWD, \"/etc/passwd\", 0x0) = 3" */
 };
 
 /* What linux/ tells the floors above. Any member may be NULL. None may touch guest memory or change anything. */
@@ -66,13 +67,15 @@ struct pg_linux_hooks {
 };
 
 struct pg_linux_config {
-	struct pg_vm *vm;                        /* borrowed; its hooks are set by pg_linux_create() */
-	const struct pg_engine_ops *engine;      /* borrowed */
-	struct pg_mmu_config mmu;                /* for the engine */
-	bool fast;                               /* for the engine */
+	struct pg_vm *vm;                   /* borrowed; its hooks are set by pg_linux_create() */
+	const struct pg_engine_ops *engine; /* borrowed */
+	struct pg_mmu_config mmu;           /* for the engine */
+	bool fast;                          /* for the engine */
 
-	const char *path;        /* the program: with a '/' as it is, else searched in envp's PATH. Copied */
-	const char *const *argv; /* NULL-ended, argv[0] included, copied. Must have one element at least */
+	const char
+		*path; /* the program: with a '/' as it is, else searched in envp's PATH. Copied */
+	const char *const
+		*argv; /* NULL-ended, argv[0] included, copied. Must have one element at least */
 	const char *const *envp; /* NULL-ended, copied */
 
 	uint64_t stack_limit_bytes; /* RLIMIT_STACK, soft; 0: the host's; UINT64_MAX: unlimited */
@@ -97,7 +100,7 @@ struct pg_linux_end {
 	uint64_t addr;     /* si_addr; 0 where Linux gives none */
 	enum pg_access access; /* for SIGSEGV and SIGBUS by a page; 0: not known */
 	enum pg_fault_end why; /* the same, finer: PG_FAULT_STACK is a stack overflow */
-	uint64_t pc;       /* guest instruction where it ended; for exit the syscall instruction */
+	uint64_t pc; /* guest instruction where it ended; for exit the syscall instruction */
 	uint64_t sp;
 	uint8_t bytes[15]; /* of the instruction at pc, for SIGILL */
 	uint8_t length;    /* how many of them are known */
@@ -119,7 +122,8 @@ void pg_linux_destroy(struct pg_linux *l);
  * pg_linux_error() is one sentence that names the cause and the file ("/bin/x: not an ELF file ...").
  */
 PG_MUST_CHECK int pg_linux_load(struct pg_linux *l);
-const char *pg_linux_error(const struct pg_linux *l); /* "" if there was none; valid until destroy */
+const char *pg_linux_error(
+	const struct pg_linux *l); /* "" if there was none; valid until destroy */
 
 /*
  * Runs the guest to its end and says how it was. While it runs host signals are caught and
@@ -133,9 +137,9 @@ struct pg_linux_stats {
 	struct pg_cpu_stats cpu;
 	struct pg_space_stats space;
 	uint64_t system_calls;
-	uint64_t signals;     /* delivered to handlers */
-	uint64_t execs;       /* programs loaded, the first included */
-	uint64_t bytes_read;  /* by the guest's system calls, into its memory */
+	uint64_t signals;    /* delivered to handlers */
+	uint64_t execs;      /* programs loaded, the first included */
+	uint64_t bytes_read; /* by the guest's system calls, into its memory */
 	uint64_t bytes_written;
 };
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
@@ -153,17 +157,17 @@ const char *pg_linux_comm(const struct pg_linux *l);
 
 /* Where exec put things, for maps and drawings. */
 struct pg_linux_layout {
-	uint64_t exe_base;     /* what the program's addresses are moved by; 0 for a non-PIE */
-	uint64_t interp_base;  /* the same for its interpreter; 0: none */
-	uint64_t entry;        /* the program's entry point */
-	uint64_t phdr;         /* address of its program headers; 0: not mapped */
+	uint64_t exe_base;    /* what the program's addresses are moved by; 0 for a non-PIE */
+	uint64_t interp_base; /* the same for its interpreter; 0: none */
+	uint64_t entry;       /* the program's entry point */
+	uint64_t phdr;        /* address of its program headers; 0: not mapped */
 	uint64_t code_start, code_end, data_start, data_end; /* as in /proc/self/stat */
 	uint64_t brk_start;
-	uint64_t mmap_top;     /* mappings are placed downwards from here */
-	uint64_t stack_top;    /* end of the stack region */
-	uint64_t stack_start;  /* rsp at the entry point */
+	uint64_t mmap_top;    /* mappings are placed downwards from here */
+	uint64_t stack_top;   /* end of the stack region */
+	uint64_t stack_start; /* rsp at the entry point */
 	uint64_t args_start, args_end, env_start, env_end;
-	uint64_t address_top;  /* one beyond the highest address of a program in this mode */
+	uint64_t address_top; /* one beyond the highest address of a program in this mode */
 };
 const struct pg_linux_layout *pg_linux_layout(const struct pg_linux *l);
 

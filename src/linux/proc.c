@@ -35,7 +35,8 @@ struct text {
 /* --- maps, smaps ------------------------------------------------------------------------------------------------- */
 
 /* The device and inode of a region's file; zeros if it has none. */
-static void file_of(const struct pg_region *r, unsigned *major_no, unsigned *minor_no, unsigned long *inode)
+static void file_of(
+	const struct pg_region *r, unsigned *major_no, unsigned *minor_no, unsigned long *inode)
 {
 	struct pg_object_key key = {0, 0};
 
@@ -60,8 +61,9 @@ static bool put_region(void *ctx, const struct pg_region *r)
 
 	file_of(r, &major_no, &minor_no, &inode);
 	n = fprintf(t->out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", (unsigned long)r->start.v,
-		(unsigned long)r->end.v, r->prot & PG_READ ? 'r' : '-', r->prot & PG_WRITE ? 'w' : '-',
-		r->prot & PG_EXEC ? 'x' : '-', r->flags & PG_MAP_SHARED ? 's' : 'p',
+		(unsigned long)r->end.v, r->prot & PG_READ ? 'r' : '-',
+		r->prot & PG_WRITE ? 'w' : '-', r->prot & PG_EXEC ? 'x' : '-',
+		r->flags & PG_MAP_SHARED ? 's' : 'p',
 		(unsigned long)(r->object != NULL ? r->offset : 0), major_no, minor_no, inode);
 	if (r->name != NULL && r->name[0] != '\0') {
 		fprintf(t->out, "%*s", 73 - n > 0 ? 73 - n : 0, "");
@@ -83,7 +85,7 @@ static void put_maps(struct text *t)
 static bool put_smap(void *ctx, const struct pg_region *r)
 {
 	struct text *t = ctx;
-	uint64_t rss = r->resident_pages * PG_PAGE_SIZE, anon = 0, file = 0, dirty = 0;
+	uint64_t rss = r->resident_pages * PG_PAGE_SIZE, anon = 0, dirty = 0;
 	struct pg_frames *fs = pg_vm_frames(t->l->vm);
 
 	put_region(ctx, r);
@@ -95,8 +97,6 @@ static bool put_smap(void *ctx, const struct pg_region *r)
 			continue;
 		if (pg_frames_row(fs, f)->state == PG_FRAME_ANON)
 			anon += PG_PAGE_SIZE;
-		else
-			file += PG_PAGE_SIZE;
 		if (pte & PG_PTE_D)
 			dirty += PG_PAGE_SIZE;
 	}
@@ -106,11 +106,14 @@ static bool put_smap(void *ctx, const struct pg_region *r)
 		"Shared_Clean:   %8u kB\nShared_Dirty:   %8u kB\n"
 		"Private_Clean:  %8llu kB\nPrivate_Dirty:  %8llu kB\n"
 		"Referenced:     %8llu kB\nAnonymous:      %8llu kB\nKSM:            %8u kB\n"
-		"LazyFree:       %8u kB\nAnonHugePages:  %8u kB\nShmemPmdMapped: %8u kB\nFilePmdMapped:  %8u kB\n"
-		"Shared_Hugetlb: %8u kB\nPrivate_Hugetlb: %7u kB\nSwap:           %8u kB\nSwapPss:        %8u kB\n"
+		"LazyFree:       %8u kB\nAnonHugePages:  %8u kB\nShmemPmdMapped: %8u "
+		"kB\nFilePmdMapped:  %8u kB\n"
+		"Shared_Hugetlb: %8u kB\nPrivate_Hugetlb: %7u kB\nSwap:           %8u kB\nSwapPss: "
+		"       %8u kB\n"
 		"Locked:         %8llu kB\nTHPeligible:    %8u\n",
-		KB(r->end.v - r->start.v), 4u, 4u, KB(rss), KB(rss), KB(dirty), 0u, 0u, KB(rss - dirty), KB(dirty),
-		KB(rss), KB(anon), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, r->flags & PG_MAP_LOCKED ? KB(rss) : 0ull, 0u);
+		KB(r->end.v - r->start.v), 4u, 4u, KB(rss), KB(rss), KB(dirty), 0u, 0u,
+		KB(rss - dirty), KB(dirty), KB(rss), KB(anon), 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u,
+		r->flags & PG_MAP_LOCKED ? KB(rss) : 0ull, 0u);
 	fprintf(t->out, "VmFlags: %s%s%s%smr mw me %s%s%ssd \n", r->prot & PG_READ ? "rd " : "",
 		r->prot & PG_WRITE ? "wr " : "", r->prot & PG_EXEC ? "ex " : "",
 		r->flags & PG_MAP_SHARED ? "sh " : "", r->flags & PG_MAP_GROWSDOWN ? "gd " : "",
@@ -153,7 +156,8 @@ static void get_sizes(struct pg_linux *l, struct sizes *s)
 
 	*s = (struct sizes){.l = l};
 	pg_space_each_region(l->space, add_sizes, s);
-	s->exe = pg_align_up(y->code_end, PG_PAGE_SIZE) - pg_align_down(y->code_start, PG_PAGE_SIZE);
+	s->exe =
+		pg_align_up(y->code_end, PG_PAGE_SIZE) - pg_align_down(y->code_start, PG_PAGE_SIZE);
 	if (s->exe > s->lib)
 		s->exe = s->lib;
 	s->lib -= s->exe;
@@ -166,9 +170,11 @@ static void put_statm(struct text *t)
 
 	pg_space_stats(t->l->space, &st);
 	get_sizes(t->l, &s);
-	fprintf(t->out, "%llu %llu %llu %llu 0 %llu 0\n", (unsigned long long)(st.vsz_bytes / PG_PAGE_SIZE),
-		(unsigned long long)st.rss_pages, (unsigned long long)(st.rss_file_pages + st.rss_shmem_pages),
-		(unsigned long long)(s.exe / PG_PAGE_SIZE), (unsigned long long)((s.data + s.stack) / PG_PAGE_SIZE));
+	fprintf(t->out, "%llu %llu %llu %llu 0 %llu 0\n",
+		(unsigned long long)(st.vsz_bytes / PG_PAGE_SIZE), (unsigned long long)st.rss_pages,
+		(unsigned long long)(st.rss_file_pages + st.rss_shmem_pages),
+		(unsigned long long)(s.exe / PG_PAGE_SIZE),
+		(unsigned long long)((s.data + s.stack) / PG_PAGE_SIZE));
 }
 
 static unsigned long long handled(const struct pg_linux *l, bool ignored)
@@ -191,13 +197,15 @@ static void put_memory_lines(struct text *t)
 	get_sizes(t->l, &s);
 	fprintf(t->out,
 		"VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmPin:\t%8u kB\n"
-		"VmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nRssFile:\t%8llu kB\nRssShmem:\t%8llu kB\n"
+		"VmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nRssFile:\t%8llu "
+		"kB\nRssShmem:\t%8llu kB\n"
 		"VmData:\t%8llu kB\nVmStk:\t%8llu kB\nVmExe:\t%8llu kB\nVmLib:\t%8llu kB\n"
 		"VmPTE:\t%8llu kB\nVmSwap:\t%8u kB\nHugetlbPages:\t%8u kB\n",
-		KB(st.vsz_peak_bytes), KB(st.vsz_bytes), KB(s.locked), 0u, KB(st.rss_peak_pages * PG_PAGE_SIZE),
-		KB(st.rss_pages * PG_PAGE_SIZE), KB(st.rss_anon_pages * PG_PAGE_SIZE),
-		KB(st.rss_file_pages * PG_PAGE_SIZE), KB(st.rss_shmem_pages * PG_PAGE_SIZE), KB(s.data), KB(s.stack),
-		KB(s.exe), KB(s.lib), KB(st.table.node_frames * PG_PAGE_SIZE), 0u, 0u);
+		KB(st.vsz_peak_bytes), KB(st.vsz_bytes), KB(s.locked), 0u,
+		KB(st.rss_peak_pages * PG_PAGE_SIZE), KB(st.rss_pages * PG_PAGE_SIZE),
+		KB(st.rss_anon_pages * PG_PAGE_SIZE), KB(st.rss_file_pages * PG_PAGE_SIZE),
+		KB(st.rss_shmem_pages * PG_PAGE_SIZE), KB(s.data), KB(s.stack), KB(s.exe),
+		KB(s.lib), KB(st.table.node_frames * PG_PAGE_SIZE), 0u, 0u);
 }
 
 /* status is the host's with the lines that are ours exchanged: so it has what this kernel has. */
@@ -214,11 +222,13 @@ static void put_status(struct text *t)
 		else if (strncmp(line, "State:", 6) == 0)
 			fprintf(t->out, "State:\tR (running)\n");
 		else if (strncmp(line, "Tgid:", 5) == 0 || strncmp(line, "Pid:", 4) == 0)
-			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line, PG_LINUX_PID);
+			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line,
+				PG_LINUX_PID);
 		else if (strncmp(line, "PPid:", 5) == 0)
 			fprintf(t->out, "PPid:\t%d\n", PG_LINUX_PPID);
 		else if (strncmp(line, "NStgid:", 7) == 0 || strncmp(line, "NSpid:", 6) == 0)
-			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line, PG_LINUX_PID);
+			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line,
+				PG_LINUX_PID);
 		else if (strncmp(line, "NSpgid:", 7) == 0)
 			fprintf(t->out, "NSpgid:\t%d\n", (int)pg_guest_pid(l, getpgrp()));
 		else if (strncmp(line, "NSsid:", 6) == 0)
@@ -237,7 +247,8 @@ static void put_status(struct text *t)
 		else if (strncmp(line, "ShdPnd:", 7) == 0)
 			fprintf(t->out, "ShdPnd:\t%016llx\n", 0ull);
 		else if (strncmp(line, "SigBlk:", 7) == 0)
-			fprintf(t->out, "SigBlk:\t%016llx\n", (unsigned long long)l->sig.own.blocked);
+			fprintf(t->out, "SigBlk:\t%016llx\n",
+				(unsigned long long)l->sig.own.blocked);
 		else if (strncmp(line, "SigIgn:", 7) == 0)
 			fprintf(t->out, "SigIgn:\t%016llx\n", handled(l, true));
 		else if (strncmp(line, "SigCgt:", 7) == 0)
@@ -422,13 +433,17 @@ static void put_meminfo(struct text *t)
 	anon = fs.by_state[PG_FRAME_ANON] * PG_PAGE_SIZE;
 	table = fs.by_state[PG_FRAME_TABLE] * PG_PAGE_SIZE;
 	fprintf(t->out,
-		"MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu kB\nBuffers:        %8u kB\n"
-		"Cached:         %8llu kB\nSwapCached:     %8u kB\nActive:         %8llu kB\nInactive:       %8u kB\n"
-		"SwapTotal:      %8u kB\nSwapFree:       %8u kB\nAnonPages:      %8llu kB\nMapped:         %8llu kB\n"
-		"Shmem:          %8llu kB\nPageTables:     %8llu kB\nCommitLimit:    %8llu kB\nCommitted_AS:   %8llu kB\n",
-		KB(total), KB(free_bytes), KB(free_bytes), 0u, KB(cache), 0u, KB(anon + cache), 0u, 0u, 0u, KB(anon),
-		KB(st.rss_file_pages * PG_PAGE_SIZE), KB(st.rss_shmem_pages * PG_PAGE_SIZE), KB(table), KB(total),
-		KB(st.vsz_bytes));
+		"MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu "
+		"kB\nBuffers:        %8u kB\n"
+		"Cached:         %8llu kB\nSwapCached:     %8u kB\nActive:         %8llu "
+		"kB\nInactive:       %8u kB\n"
+		"SwapTotal:      %8u kB\nSwapFree:       %8u kB\nAnonPages:      %8llu kB\nMapped: "
+		"        %8llu kB\n"
+		"Shmem:          %8llu kB\nPageTables:     %8llu kB\nCommitLimit:    %8llu "
+		"kB\nCommitted_AS:   %8llu kB\n",
+		KB(total), KB(free_bytes), KB(free_bytes), 0u, KB(cache), 0u, KB(anon + cache), 0u,
+		0u, 0u, KB(anon), KB(st.rss_file_pages * PG_PAGE_SIZE),
+		KB(st.rss_shmem_pages * PG_PAGE_SIZE), KB(table), KB(total), KB(st.vsz_bytes));
 }
 
 /* --- opening -------------------------------------------------------------------------------------------------------------- */
@@ -451,8 +466,9 @@ static const struct {
 };
 
 /* Entries that would show or change Pagoda itself in the guest's place, and for which we have nothing truer. */
-static const char *const refused[] = {"mem", "smaps_rollup", "numa_maps", "pagemap", "clear_refs", "syscall", "stack",
-	"personality", "coredump_filter", "oom_adj", "oom_score_adj", "patch_state", "arch_status"};
+static const char *const refused[] = {"mem", "smaps_rollup", "numa_maps", "pagemap", "clear_refs",
+	"syscall", "stack", "personality", "coredump_filter", "oom_adj", "oom_score_adj",
+	"patch_state", "arch_status"};
 
 static int make(struct pg_linux *l, const char *name, void (*put)(struct text *t))
 {

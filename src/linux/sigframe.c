@@ -21,7 +21,7 @@
 
 #define MAGIC1 0x46505853u
 #define MAGIC2 0x46505845u
-#define SW_BYTES_AT 464   /* in the legacy area: struct _fpx_sw_bytes */
+#define SW_BYTES_AT 464 /* in the legacy area: struct _fpx_sw_bytes */
 #define XHEADER_AT 512
 #define LEGACY_BYTES 512
 #define UC_FP_XSTATE 1u
@@ -87,15 +87,18 @@ bool pg_signal_on_alt(const struct pg_linux *l, uint64_t sp)
 
 	if (s->own.alt_flags & SS_AUTODISARM_FLAG)
 		return false;
-	return !(s->own.alt_flags & SS_DISABLE) && sp > s->own.alt_sp && sp - s->own.alt_sp <= s->own.alt_size;
+	return !(s->own.alt_flags & SS_DISABLE) && sp > s->own.alt_sp &&
+	       sp - s->own.alt_sp <= s->own.alt_size;
 }
 
 /* The guest's image with the kernel's marks, at `at`. */
 static bool put_image(struct pg_linux *l, uint64_t at, uint32_t size)
 {
 	uint8_t *image = malloc(size + sizeof(uint32_t));
-	struct sw_bytes sw = {.magic1 = MAGIC1, .extended_size = size + (uint32_t)sizeof(uint32_t),
-		.xfeatures = pg_cpu_guest_xcr0(), .xstate_size = size};
+	struct sw_bytes sw = {.magic1 = MAGIC1,
+		.extended_size = size + (uint32_t)sizeof(uint32_t),
+		.xfeatures = pg_cpu_guest_xcr0(),
+		.xstate_size = size};
 	const uint32_t magic2 = MAGIC2;
 	uint64_t present;
 	bool ok;
@@ -113,17 +116,36 @@ static bool put_image(struct pg_linux *l, uint64_t at, uint32_t size)
 	return ok;
 }
 
-static void fill_context(const struct pg_linux *l, struct frame_context *c, uint64_t fpstate, uint64_t mask)
+static void fill_context(
+	const struct pg_linux *l, struct frame_context *c, uint64_t fpstate, uint64_t mask)
 {
 	const struct pg_cpu_regs *r = l->regs;
 
 	*c = (struct frame_context){
-		.r8 = r->gpr[PG_R8], .r9 = r->gpr[PG_R9], .r10 = r->gpr[PG_R10], .r11 = r->gpr[PG_R11],
-		.r12 = r->gpr[PG_R12], .r13 = r->gpr[PG_R13], .r14 = r->gpr[PG_R14], .r15 = r->gpr[PG_R15],
-		.di = r->gpr[PG_RDI], .si = r->gpr[PG_RSI], .bp = r->gpr[PG_RBP], .bx = r->gpr[PG_RBX],
-		.dx = r->gpr[PG_RDX], .ax = r->gpr[PG_RAX], .cx = r->gpr[PG_RCX], .sp = r->gpr[PG_RSP],
-		.ip = r->rip, .flags = r->rflags | 0x202, .cs = USER_CS, .ss = USER_SS,
-		.err = l->sig.own.error_code, .trapno = l->sig.own.trapno, .oldmask = mask, .cr2 = l->sig.own.cr2,
+		.r8 = r->gpr[PG_R8],
+		.r9 = r->gpr[PG_R9],
+		.r10 = r->gpr[PG_R10],
+		.r11 = r->gpr[PG_R11],
+		.r12 = r->gpr[PG_R12],
+		.r13 = r->gpr[PG_R13],
+		.r14 = r->gpr[PG_R14],
+		.r15 = r->gpr[PG_R15],
+		.di = r->gpr[PG_RDI],
+		.si = r->gpr[PG_RSI],
+		.bp = r->gpr[PG_RBP],
+		.bx = r->gpr[PG_RBX],
+		.dx = r->gpr[PG_RDX],
+		.ax = r->gpr[PG_RAX],
+		.cx = r->gpr[PG_RCX],
+		.sp = r->gpr[PG_RSP],
+		.ip = r->rip,
+		.flags = r->rflags | 0x202,
+		.cs = USER_CS,
+		.ss = USER_SS,
+		.err = l->sig.own.error_code,
+		.trapno = l->sig.own.trapno,
+		.oldmask = mask,
+		.cr2 = l->sig.own.cr2,
 		.fpstate = fpstate,
 	};
 }
@@ -142,8 +164,8 @@ static void clear_state(struct pg_linux *l)
 	memcpy(l->regs->x->bytes + 28, &mxcsr_mask, sizeof(mxcsr_mask));
 }
 
-bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *act, const union pg_siginfo *info,
-	uint64_t mask_to_save)
+bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *act,
+	const union pg_siginfo *info, uint64_t mask_to_save)
 {
 	struct pg_signals *s = &l->sig;
 	struct frame f = {0};
@@ -166,7 +188,8 @@ bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *
 		return false;
 	f.pretcode = act->restorer;
 	f.uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-	f.uc_stack = (struct frame_stack){.sp = s->own.alt_sp, .flags = (int32_t)s->own.alt_flags, .size = s->own.alt_size};
+	f.uc_stack = (struct frame_stack){
+		.sp = s->own.alt_sp, .flags = (int32_t)s->own.alt_flags, .size = s->own.alt_size};
 	f.uc_sigmask = mask_to_save;
 	fill_context(l, &f.mc, image, mask_to_save);
 	memcpy(f.info, info->bytes, sizeof(f.info));
@@ -230,10 +253,11 @@ static bool get_image(struct pg_linux *l, uint64_t at)
 	if (pg_guest_read(l, image, at, LEGACY_BYTES) != 0)
 		goto out;
 	memcpy(&sw, image + SW_BYTES_AT, sizeof(sw));
-	extended = sw.magic1 == MAGIC1 && sw.xstate_size >= XHEADER_AT + 64 && sw.xstate_size <= size &&
-		   sw.xstate_size <= sw.extended_size;
+	extended = sw.magic1 == MAGIC1 && sw.xstate_size >= XHEADER_AT + 64 &&
+		   sw.xstate_size <= size && sw.xstate_size <= sw.extended_size;
 	if (extended)
-		extended = pg_guest_read(l, &magic2, at + sw.xstate_size, sizeof(magic2)) == 0 && magic2 == MAGIC2;
+		extended = pg_guest_read(l, &magic2, at + sw.xstate_size, sizeof(magic2)) == 0 &&
+			   magic2 == MAGIC2;
 	if (extended) {
 		uint64_t present;
 

@@ -20,9 +20,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define BIT(n) ((uint64_t)1 << ((n) - 1))
-#define ENGINES                                                                                    \
-	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP))
+#define BIT(n) ((uint64_t)1 << ((n)-1))
+#define ENGINES (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP))
 #define JOB_CONTROL (BIT(SIGTTIN) | BIT(SIGTTOU))
 
 static struct pg_linux *_Atomic running;
@@ -111,7 +110,8 @@ static void take_in(struct pg_linux *l, union pg_siginfo *info)
 	int code = info->host.si_code;
 
 	/* sent by a process: whose number is the guest's view of it */
-	if (code == SI_USER || code == SI_TKILL || code == SI_QUEUE || info->host.si_signo == SIGCHLD)
+	if (code == SI_USER || code == SI_TKILL || code == SI_QUEUE ||
+		info->host.si_signo == SIGCHLD)
 		info->host.si_pid = (pid_t)pg_guest_pid(l, info->host.si_pid);
 	(void)pg_signal_send(l, info, 0); /* a full queue drops it, as Linux */
 }
@@ -177,6 +177,7 @@ void pg_sighost_end(struct pg_linux *l)
 {
 	sigset_t set;
 
+	pg_timers_delete(l, true); /* their signals are the guest's */
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (catchable(n))
 			sigaction(n, &l->sig.former[n], NULL);

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define QUEUE_MOST 4096
-#define BIT(n) ((uint64_t)1 << ((n) - 1))
+#define BIT(n) ((uint64_t)1 << ((n)-1))
 #define FAULTS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGFPE) | BIT(SIGSYS))
 #define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
 
@@ -129,7 +129,8 @@ static void dequeue(struct pg_linux *l, int n, union pg_siginfo *info)
 	struct pg_queued **at = &l->sig.queue, *q;
 	bool more = false;
 
-	while (*at != NULL && ((*at)->info.host.si_signo != n || ((*at)->tid != 0 && (*at)->tid != l->thread->tid)))
+	while (*at != NULL && ((*at)->info.host.si_signo != n ||
+				      ((*at)->tid != 0 && (*at)->tid != l->thread->tid)))
 		at = &(*at)->next;
 	PG_ASSERT(*at != NULL);
 	q = *at;

@@ -6,8 +6,8 @@
  * those that the program has natively. From the top of the stack region downwards:
  *
  *   8 zero bytes, the executed file's name, the environment's strings, the arguments' strings,
- *   (random gap with address-space randomisation), "x86_64", 16 random bytes, aligned to 16:
- *   auxv, envp[] and 0, argv[] and 0, argc  <- rsp
+ *   (random gap with address-space randomisation), "x86_64", 16 random bytes,
+ *   auxv, envp[] and 0, argv[] and 0, argc  <- rsp, a multiple of 16
  *
  * Where Linux has an entry that does not hold here (vDSO, restartable sequences), there is an AT_IGNORE in its
  * place: nobody looks at it, and what follows lies where it lies natively.
@@ -106,7 +106,8 @@ static void aux_add(struct aux *x, uint64_t type, uint64_t value)
 	x->v[x->n++] = value;
 }
 
-static void aux_fill(struct aux *x, const struct pg_stack_in *in, uint64_t random, uint64_t execfn, uint64_t platform)
+static void aux_fill(struct aux *x, const struct pg_stack_in *in, uint64_t random, uint64_t execfn,
+	uint64_t platform)
 {
 	uint32_t cpuid[4];
 
@@ -140,7 +141,8 @@ static void aux_fill(struct aux *x, const struct pg_stack_in *in, uint64_t rando
 }
 
 /* argc, argv, envp, auxv from sp upwards. strings: where argv[0] lies. */
-static void put_vectors(struct build *b, const struct pg_stack_in *in, const struct aux *x, uint64_t strings)
+static void put_vectors(
+	struct build *b, const struct pg_stack_in *in, const struct aux *x, uint64_t strings)
 {
 	unsigned argc = count(in->argv), envc = count(in->envp), n = 0;
 	uint64_t words = 1 + argc + 1 + envc + 1, s = strings;
@@ -185,8 +187,8 @@ static int map_stack(const struct pg_stack_in *in, uint64_t bytes)
 		PG_MAP_FIXED_FREE | PG_MAP_GROWSDOWN, NULL, 0, "[stack]");
 }
 
-int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_linux_layout *layout, uint64_t *sp,
-	const char **why)
+int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_linux_layout *layout,
+	uint64_t *sp, const char **why)
 {
 	struct build b = {.l = l, .space = in->space, .sp = in->top - sizeof(uint64_t)};
 	struct aux x = {.n = 0};
@@ -219,7 +221,6 @@ int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_l
 	push(&b, r, sizeof(r));
 	random = b.sp;
 	aux_fill(&x, in, random, execfn, platform);
-	b.sp &= ~(uint64_t)15;
 	put_vectors(&b, in, &x, strings);
 	if (b.error != 0) {
 		*why = "not enough memory for its stack";

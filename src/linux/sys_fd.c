@@ -40,7 +40,8 @@ int64_t pg_sys_close(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_close_range(struct pg_linux *l, const uint64_t *a)
 {
-	unsigned first = (unsigned)a[0], last = (unsigned)a[1], limit = (unsigned)pg_linux_fd_limit();
+	unsigned first = (unsigned)a[0], last = (unsigned)a[1],
+		 limit = (unsigned)pg_linux_fd_limit();
 
 	if (first > last)
 		return -EINVAL;
@@ -173,7 +174,8 @@ int64_t pg_sys_fcntl(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_flock(struct pg_linux *l, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_HOST(l, SYS_flock, (int)a[0], (int)a[1], 0, 0, 0, 0) : -EBADF;
+	return pg_fd_ok((int)a[0]) ? PG_HOST(l, SYS_flock, (int)a[0], (int)a[1], 0, 0, 0, 0)
+				   : -EBADF;
 }
 
 static int64_t two(struct pg_linux *l, int64_t r, const int *fds, uint64_t to)
@@ -210,7 +212,9 @@ int64_t pg_sys_socketpair(struct pg_linux *l, const uint64_t *a)
 {
 	int fds[2];
 
-	return two(l, PG_QUICK(SYS_socketpair, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)fds, 0, 0), fds, a[3]);
+	return two(l,
+		PG_QUICK(SYS_socketpair, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)fds, 0, 0),
+		fds, a[3]);
 }
 
 int64_t pg_sys_eventfd(struct pg_linux *l, const uint64_t *a)
@@ -252,23 +256,28 @@ int64_t pg_sys_inotify_add_watch(struct pg_linux *l, const uint64_t *a)
 		return -EBADF;
 	err = pg_path_get(l, a[1], path);
 	return err != 0 ? err
-			: PG_QUICK(SYS_inotify_add_watch, (int)a[0], (uintptr_t)path, (unsigned)a[2], 0, 0, 0);
+			: PG_QUICK(SYS_inotify_add_watch, (int)a[0], (uintptr_t)path,
+				  (unsigned)a[2], 0, 0, 0);
 }
 
 int64_t pg_sys_inotify_rm_watch(struct pg_linux *l, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_inotify_rm_watch, (int)a[0], (int)a[1], 0, 0, 0, 0) : -EBADF;
+	return pg_fd_ok((int)a[0])
+		       ? PG_QUICK(SYS_inotify_rm_watch, (int)a[0], (int)a[1], 0, 0, 0, 0)
+		       : -EBADF;
 }
 
 int64_t pg_sys_fchmod(struct pg_linux *l, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_fchmod, (int)a[0], (unsigned)a[1], 0, 0, 0, 0) : -EBADF;
+	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_fchmod, (int)a[0], (unsigned)a[1], 0, 0, 0, 0)
+				   : -EBADF;
 }
 
 int64_t pg_sys_fchown(struct pg_linux *l, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_fchown, (int)a[0], (unsigned)a[1], (unsigned)a[2], 0, 0, 0)
-				   : -EBADF;
+	return pg_fd_ok((int)a[0])
+		       ? PG_QUICK(SYS_fchown, (int)a[0], (unsigned)a[1], (unsigned)a[2], 0, 0, 0)
+		       : -EBADF;
 }
 
 /* --- directories ------------------------------------------------------------------------------------------ */
@@ -305,10 +314,12 @@ static bool lists_descriptors(const struct pg_linux *l, int fd)
 	struct stat st;
 	size_t n;
 
-	if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != l->proc_dev || !pg_fd_path(fd, path, sizeof(path)))
+	if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != l->proc_dev ||
+		!pg_fd_path(fd, path, sizeof(path)))
 		return false;
 	n = strlen(path);
-	return (n > 3 && strcmp(path + n - 3, "/fd") == 0) || (n > 7 && strcmp(path + n - 7, "/fdinfo") == 0);
+	return (n > 3 && strcmp(path + n - 3, "/fd") == 0) ||
+	       (n > 7 && strcmp(path + n - 7, "/fdinfo") == 0);
 }
 
 static int64_t list(struct pg_linux *l, const uint64_t *a, long number, size_t name_at)

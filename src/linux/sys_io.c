@@ -26,7 +26,8 @@ static int64_t one(struct pg_linux *l, const uint64_t *a, int64_t offset, bool i
 		return -EINVAL;
 	if (!pg_guest_range_ok(l, a[1], a[2]))
 		return fcntl((int)a[0], F_GETFD) < 0 ? -EBADF : -EFAULT;
-	return in ? pg_io_read(l, (int)a[0], &v, 1, n, offset, 0) : pg_io_write(l, (int)a[0], &v, 1, n, offset, 0);
+	return in ? pg_io_read(l, (int)a[0], &v, 1, n, offset, 0)
+		  : pg_io_write(l, (int)a[0], &v, 1, n, offset, 0);
 }
 
 int64_t pg_sys_read(struct pg_linux *l, const uint64_t *a)
@@ -163,8 +164,8 @@ static int64_t move(struct pg_linux *l, long number, const uint64_t *a)
 	from = place(in, in_at);
 	to = place(out, out_at);
 	pg_io_before_read(l, in, from, from + n);
-	r = PG_HOST(l, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out, a[3] != 0 ? (uintptr_t)&out_at : 0, n,
-		(unsigned)a[5]);
+	r = PG_HOST(l, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out,
+		a[3] != 0 ? (uintptr_t)&out_at : 0, n, (unsigned)a[5]);
 	if (r > 0)
 		pg_io_after_write(l, out, to, to + (uint64_t)r);
 	if (r >= 0 && a[1] != 0 && pg_guest_write(l, a[1], &in_at, sizeof(in_at)) != 0)

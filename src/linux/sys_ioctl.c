@@ -119,7 +119,8 @@ static int64_t run(struct pg_linux *l, int fd, const struct known *k, uint64_t a
 		memcpy(buf, &pid, sizeof(pid));
 	}
 	if ((k->request == FICLONE && !pg_fd_ok((int)arg)) ||
-		(k->request == FICLONERANGE && !pg_fd_ok((int)((struct file_clone_range *)buf)->src_fd)))
+		(k->request == FICLONERANGE &&
+			!pg_fd_ok((int)((struct file_clone_range *)buf)->src_fd)))
 		return -EBADF;
 	r = PG_HOST(l, SYS_ioctl, fd, k->request, host, 0, 0, 0);
 	if (r < 0 || !(k->way & OUT))

@@ -61,7 +61,8 @@ static bool add_data(void *ctx, const struct pg_region *r)
 /* Whether `more` bytes, private and writable if `data`, are within RLIMIT_AS and RLIMIT_DATA. */
 static bool within_limits(struct pg_linux *l, uint64_t more, bool data)
 {
-	uint64_t sum = 0, as = l->limits[RLIMIT_AS].rlim_cur, most = l->limits[RLIMIT_DATA].rlim_cur;
+	uint64_t sum = 0, as = l->limits[RLIMIT_AS].rlim_cur,
+		 most = l->limits[RLIMIT_DATA].rlim_cur;
 
 	if (as != RLIM64_INFINITY) {
 		uint64_t vsz = pg_mem_vsz(l);
@@ -213,8 +214,13 @@ static int check_wish(struct pg_linux *l, struct wish *w)
 
 int64_t pg_sys_mmap(struct pg_linux *l, const uint64_t *a)
 {
-	struct wish w = {.addr = a[0], .len = a[1], .prot = (int)a[2] & PROT_ALL, .flags = (int)a[3],
-		.fd = (int)a[4], .offset = a[5], .max_prot = PG_READ | PG_WRITE | PG_EXEC};
+	struct wish w = {.addr = a[0],
+		.len = a[1],
+		.prot = (int)a[2] & PROT_ALL,
+		.flags = (int)a[3],
+		.fd = (int)a[4],
+		.offset = a[5],
+		.max_prot = PG_READ | PG_WRITE | PG_EXEC};
 	pg_va at;
 	int err;
 
@@ -241,8 +247,8 @@ int64_t pg_sys_mmap(struct pg_linux *l, const uint64_t *a)
 	}
 	at.v = w.addr;
 	if (err == 0)
-		err = pg_space_map(l->space, &at, w.len, (pg_prot)w.prot, w.max_prot, map_flags(l, &w), w.object,
-			w.object != NULL ? w.offset : 0, w.name);
+		err = pg_space_map(l->space, &at, w.len, (pg_prot)w.prot, w.max_prot,
+			map_flags(l, &w), w.object, w.object != NULL ? w.offset : 0, w.name);
 	if (w.object != NULL)
 		pg_object_unref(w.object);
 	return err != 0 ? err : (int64_t)at.v;
@@ -289,19 +295,21 @@ int64_t pg_sys_mprotect(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_mremap(struct pg_linux *l, const uint64_t *a)
 {
-	uint64_t old_len = pg_align_up(a[1], PG_PAGE_SIZE), new_len = pg_align_up(a[2], PG_PAGE_SIZE);
+	uint64_t old_len = pg_align_up(a[1], PG_PAGE_SIZE),
+		 new_len = pg_align_up(a[2], PG_PAGE_SIZE);
 	int flags = (int)a[3];
 	struct pg_region r;
 	pg_va result;
 	int err;
 
-	if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | 4 /* MREMAP_DONTUNMAP */)) || (a[0] & PG_PAGE_MASK) ||
-		new_len == 0)
+	if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | 4 /* MREMAP_DONTUNMAP */)) ||
+		(a[0] & PG_PAGE_MASK) || new_len == 0)
 		return -EINVAL;
 	if ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE))
 		return -EINVAL;
 	if (flags & (MREMAP_FIXED | 4)) {
-		pg_linux_unknown(l, "mremap to a chosen address (MREMAP_FIXED, MREMAP_DONTUNMAP) is not there: ENOSYS");
+		pg_linux_unknown(l, "mremap to a chosen address (MREMAP_FIXED, MREMAP_DONTUNMAP) "
+				    "is not there: ENOSYS");
 		return -ENOSYS;
 	}
 	if (!pg_guest_range_ok(l, a[0], old_len) || new_len > l->layout.address_top)
@@ -319,7 +327,8 @@ int64_t pg_sys_brk(struct pg_linux *l, const uint64_t *a)
 {
 	pg_va now = pg_space_brk(l->space, (pg_va){0}, UINT64_MAX);
 
-	if (a[0] > now.v && (a[0] >= l->layout.address_top || !within_limits(l, a[0] - now.v, true)))
+	if (a[0] > now.v &&
+		(a[0] >= l->layout.address_top || !within_limits(l, a[0] - now.v, true)))
 		return (int64_t)now.v;
 	return (int64_t)pg_space_brk(l->space, (pg_va){a[0]}, l->limits[RLIMIT_DATA].rlim_cur).v;
 }
@@ -331,7 +340,9 @@ int64_t pg_sys_brk(struct pg_linux *l, const uint64_t *a)
  * hole and nothing else failed, as Linux's walks do.
  */
 static int each_part(struct pg_linux *l, uint64_t start, uint64_t end,
-	int (*f)(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx), void *ctx)
+	int (*f)(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to,
+		void *ctx),
+	void *ctx)
 {
 	bool hole = false;
 	struct pg_region r;
@@ -355,7 +366,8 @@ static int each_part(struct pg_linux *l, uint64_t start, uint64_t end,
 	return hole ? -ENOMEM : 0;
 }
 
-static int sync_part(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+static int sync_part(
+	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	const int *flags = ctx;
 
@@ -397,7 +409,8 @@ static int populate(struct pg_linux *l, uint64_t from, uint64_t to, enum pg_acce
 	return 0;
 }
 
-static int advise_part(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+static int advise_part(
+	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	const int *advice = ctx;
 	bool private_anon = r->object == NULL && !(r->flags & PG_MAP_SHARED);
@@ -475,7 +488,8 @@ int64_t pg_sys_madvise(struct pg_linux *l, const uint64_t *a)
 	return each_part(l, a[0], a[0] + len, advise_part, &advice);
 }
 
-static int in_core_part(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+static int in_core_part(
+	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	uint64_t *out = ctx;
 
@@ -488,7 +502,8 @@ static int in_core_part(struct pg_linux *l, const struct pg_region *r, uint64_t 
 	return 0;
 }
 
-static int nothing_part(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+static int nothing_part(
+	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	return 0;
 }
@@ -508,7 +523,8 @@ int64_t pg_sys_mincore(struct pg_linux *l, const uint64_t *a)
 	return err != 0 ? err : each_part(l, a[0], a[0] + len, in_core_part, &out);
 }
 
-static int lock_part(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+static int lock_part(
+	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	bool write = (r->prot & PG_WRITE) && !(r->flags & PG_MAP_SHARED);
 	int err;
@@ -554,7 +570,6 @@ int64_t pg_sys_munlock(struct pg_linux *l, const uint64_t *a)
 	return lock_range(l, a[0], a[1], false);
 }
 
-
 int64_t pg_sys_mlockall(struct pg_linux *l, const uint64_t *a)
 {
 	const int current = 1, future = 2, onfault = 4;
@@ -569,7 +584,8 @@ int64_t pg_sys_mlockall(struct pg_linux *l, const uint64_t *a)
 		return 0;
 	while (!l->oom && pg_space_find(l->space, (pg_va){at}, true, &r)) {
 		at = r.end.v;
-		(void)lock_part(l, &r, r.start.v, r.end.v, NULL); /* errors are ignored, as Linux does */
+		(void)lock_part(
+			l, &r, r.start.v, r.end.v, NULL); /* errors are ignored, as Linux does */
 	}
 	return 0;
 }

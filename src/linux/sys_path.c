@@ -46,7 +46,8 @@ static int64_t vet(struct pg_linux *l, int fd, int flags)
 		close(fd);
 		return -ENOENT;
 	}
-	if ((uint64_t)st.st_dev == l->proc_dev && S_ISREG(st.st_mode) && pg_fd_path(fd, path, sizeof(path))) {
+	if ((uint64_t)st.st_dev == l->proc_dev && S_ISREG(st.st_mode) &&
+		pg_fd_path(fd, path, sizeof(path))) {
 		got = pg_proc_open(l, path, flags);
 		if (got == 1)
 			return fd;
@@ -117,7 +118,8 @@ int64_t pg_sys_openat2(struct pg_linux *l, const uint64_t *a)
 		return err;
 	if (!dir_ok((int)a[0]) && path[0] != '/')
 		return -EBADF;
-	fd = PG_HOST(l, SYS_openat2, (int)a[0], (uintptr_t)path, (uintptr_t)&how, sizeof(how), 0, 0);
+	fd = PG_HOST(
+		l, SYS_openat2, (int)a[0], (uintptr_t)path, (uintptr_t)&how, sizeof(how), 0, 0);
 	return fd < 0 ? fd : vet(l, (int)fd, (int)how.flags);
 }
 
@@ -179,11 +181,13 @@ int64_t pg_sys_statx(struct pg_linux *l, const uint64_t *a)
 		return err;
 	if (!dir_ok((int)a[0]) && path[0] != '/')
 		return -EBADF;
-	r = PG_QUICK(SYS_statx, (int)a[0], (uintptr_t)path, (int)a[2], (unsigned)a[3], (uintptr_t)&st, 0);
+	r = PG_QUICK(SYS_statx, (int)a[0], (uintptr_t)path, (int)a[2], (unsigned)a[3],
+		(uintptr_t)&st, 0);
 	return r != 0 ? r : pg_guest_write(l, a[4], &st, sizeof(st));
 }
 
-static int64_t access_at(struct pg_linux *l, int dir, uint64_t name, int mode, int flags, bool second)
+static int64_t access_at(
+	struct pg_linux *l, int dir, uint64_t name, int mode, int flags, bool second)
 {
 	char path[PATH_MAX];
 	int err;
@@ -264,7 +268,8 @@ static int64_t readlink_at(struct pg_linux *l, int dir, uint64_t name, uint64_t 
 
 		if (err != 0)
 			return err;
-		n = PG_QUICK(SYS_readlinkat, dir, (uintptr_t)path, (uintptr_t)out, sizeof(out), 0, 0);
+		n = PG_QUICK(
+			SYS_readlinkat, dir, (uintptr_t)path, (uintptr_t)out, sizeof(out), 0, 0);
 	}
 	if (n < 0)
 		return n;
@@ -284,7 +289,8 @@ int64_t pg_sys_readlinkat(struct pg_linux *l, const uint64_t *a)
 }
 
 /* A host call (dir, path, x, y, z). */
-static int64_t with_path(struct pg_linux *l, long number, int dir, uint64_t name, uint64_t x, uint64_t y, uint64_t z)
+static int64_t with_path(
+	struct pg_linux *l, long number, int dir, uint64_t name, uint64_t x, uint64_t y, uint64_t z)
 {
 	char path[PATH_MAX];
 	int err = pg_path_get(l, name, path);
@@ -297,8 +303,8 @@ static int64_t with_path(struct pg_linux *l, long number, int dir, uint64_t name
 }
 
 /* A host call (dir, path, dir, path, x). */
-static int64_t with_paths(
-	struct pg_linux *l, long number, int dir1, uint64_t name1, int dir2, uint64_t name2, uint64_t x)
+static int64_t with_paths(struct pg_linux *l, long number, int dir1, uint64_t name1, int dir2,
+	uint64_t name2, uint64_t x)
 {
 	char path1[PATH_MAX], path2[PATH_MAX];
 	int err = pg_path_get(l, name1, path1);
@@ -418,13 +424,14 @@ int64_t pg_sys_chown(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_lchown(struct pg_linux *l, const uint64_t *a)
 {
-	return with_path(
-		l, SYS_fchownat, AT_FDCWD, a[0], (unsigned)a[1], (unsigned)a[2], AT_SYMLINK_NOFOLLOW);
+	return with_path(l, SYS_fchownat, AT_FDCWD, a[0], (unsigned)a[1], (unsigned)a[2],
+		AT_SYMLINK_NOFOLLOW);
 }
 
 int64_t pg_sys_fchownat(struct pg_linux *l, const uint64_t *a)
 {
-	return with_path(l, SYS_fchownat, (int)a[0], a[1], (unsigned)a[2], (unsigned)a[3], (uint64_t)(int)a[4]);
+	return with_path(l, SYS_fchownat, (int)a[0], a[1], (unsigned)a[2], (unsigned)a[3],
+		(uint64_t)(int)a[4]);
 }
 
 int64_t pg_sys_truncate(struct pg_linux *l, const uint64_t *a)
@@ -447,13 +454,15 @@ int64_t pg_sys_truncate(struct pg_linux *l, const uint64_t *a)
 }
 
 /* Times from the guest, of the family's own kind, as timespecs for utimensat. */
-static int64_t utimens(struct pg_linux *l, int dir, uint64_t name, const struct timespec *t, int flags)
+static int64_t utimens(
+	struct pg_linux *l, int dir, uint64_t name, const struct timespec *t, int flags)
 {
 	char path[PATH_MAX];
 	int err;
 
 	if (name == 0)
-		return pg_fd_ok(dir) ? PG_QUICK(SYS_utimensat, dir, 0, (uintptr_t)t, flags, 0, 0) : -EBADF;
+		return pg_fd_ok(dir) ? PG_QUICK(SYS_utimensat, dir, 0, (uintptr_t)t, flags, 0, 0)
+				     : -EBADF;
 	err = pg_path_get(l, name, path);
 	if (err != 0)
 		return err;

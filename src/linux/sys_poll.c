@@ -51,8 +51,9 @@ static int get_until(struct pg_linux *l, uint64_t at, uint64_t *until)
 		return -EFAULT;
 	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= (long)SECOND)
 		return -EINVAL;
-	*until = (uint64_t)t.tv_sec > 1u << 30 ? FOREVER - 1
-					       : after_ns((uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec);
+	*until = (uint64_t)t.tv_sec > 1u << 30
+			 ? FOREVER - 1
+			 : after_ns((uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec);
 	*until = pg_thread_deadline(l, *until);
 	return 0;
 }
@@ -137,7 +138,8 @@ static int64_t poll_fds(struct pg_linux *l, uint64_t at, uint64_t n, uint64_t un
 			if (r != 0 || until <= pg_host_clock_ns(CLOCK_MONOTONIC))
 				break;
 			return pg_thread_wait(
-				l, &(struct pg_wait){.deadline = until, .fds = fds, .fd_count = (unsigned)n});
+				l, &(struct pg_wait){
+					   .deadline = until, .fds = fds, .fd_count = (unsigned)n});
 		}
 		r = PG_HOST(l, SYS_ppoll, (uintptr_t)fds, n, (uintptr_t)left(until, &t), 0, 0, 0);
 		if (r != -PG_ERESTARTSYS)
@@ -145,8 +147,8 @@ static int64_t poll_fds(struct pg_linux *l, uint64_t at, uint64_t n, uint64_t un
 		r = 0;
 	}
 	for (uint64_t i = 0; r >= 0 && i < n; i++)
-		if (pg_guest_write(l, at + i * sizeof(*fds) + offsetof(struct pollfd, revents), &fds[i].revents,
-			    sizeof(fds[i].revents)) != 0)
+		if (pg_guest_write(l, at + i * sizeof(*fds) + offsetof(struct pollfd, revents),
+			    &fds[i].revents, sizeof(fds[i].revents)) != 0)
 			r = -EFAULT;
 	free(fds);
 	return r;
@@ -230,7 +232,8 @@ static int64_t select_fds(struct pg_linux *l, int n, const uint64_t *at, uint64_
 			work[i] = set[i] + bytes / 8 + 1;
 			memcpy(work[i], set[i], bytes);
 		}
-		r = PG_HOST(l, SYS_pselect6, n, (uintptr_t)work[0], (uintptr_t)work[1], (uintptr_t)work[2],
+		r = PG_HOST(l, SYS_pselect6, n, (uintptr_t)work[0], (uintptr_t)work[1],
+			(uintptr_t)work[2],
 			(uintptr_t)(pg_thread_shared(l) ? &none : left(until, &t)), 0);
 		if (r == 0 && pg_thread_shared(l) && until > pg_host_clock_ns(CLOCK_MONOTONIC)) {
 			r = select_wait(l, n, (const uint64_t *const *)set, until);
@@ -262,7 +265,8 @@ int64_t pg_sys_select(struct pg_linux *l, const uint64_t *a)
 		if (v.tv_sec < 0 || v.tv_usec < 0)
 			return -EINVAL;
 		until = v.tv_sec > 1 << 30 ? FOREVER - 1
-					   : after_ns((uint64_t)v.tv_sec * SECOND + (uint64_t)v.tv_usec * 1000u);
+					   : after_ns((uint64_t)v.tv_sec * SECOND +
+						      (uint64_t)v.tv_usec * 1000u);
 		until = pg_thread_deadline(l, until);
 	}
 	r = select_fds(l, (int)a[0], a + 1, until);
@@ -348,13 +352,15 @@ static int64_t epoll_until(struct pg_linux *l, const uint64_t *a, uint64_t until
 			break;
 		}
 		if (left(until, &t) != NULL)
-			ms = t.tv_sec > 1000000 ? 1000000000
-						: (int)(t.tv_sec * 1000 + (t.tv_nsec + 999999) / 1000000);
+			ms = t.tv_sec > 1000000
+				     ? 1000000000
+				     : (int)(t.tv_sec * 1000 + (t.tv_nsec + 999999) / 1000000);
 		if (pg_thread_shared(l))
 			ms = 0;
 		r = PG_HOST(l, SYS_epoll_pwait, (int)a[0], (uintptr_t)events, most, ms, 0, 8);
 		if (r == 0 && pg_thread_shared(l) && until > pg_host_clock_ns(CLOCK_MONOTONIC)) {
-			struct pg_wait w = {.deadline = until, .fd_count = 1, .fds = malloc(sizeof(*w.fds))};
+			struct pg_wait w = {
+				.deadline = until, .fd_count = 1, .fds = malloc(sizeof(*w.fds))};
 
 			r = -ENOMEM;
 			if (w.fds != NULL) {
@@ -408,7 +414,8 @@ int64_t pg_sys_epoll_pwait2(struct pg_linux *l, const uint64_t *a)
 /* --- futex ---------------------------------------------------------------------------------------------------------------- */
 
 /* Waits until woken, a signal or the time. */
-static int64_t futex_sleep(struct pg_linux *l, uint64_t at, uint32_t expected, uint64_t until, uint32_t bits)
+static int64_t futex_sleep(
+	struct pg_linux *l, uint64_t at, uint32_t expected, uint64_t until, uint32_t bits)
 {
 	const struct pg_wait w = {.key = at, .bits = bits, .deadline = until};
 	uint32_t now;
@@ -449,7 +456,8 @@ static int futex_until(struct pg_linux *l, int op, bool realtime, uint64_t at, u
 		return -EFAULT;
 	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= (long)SECOND)
 		return -EINVAL;
-	then = (uint64_t)t.tv_sec > 1ull << 34 ? FOREVER / 2 : (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+	then = (uint64_t)t.tv_sec > 1ull << 34 ? FOREVER / 2
+					       : (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
 	now = pg_host_clock_ns(realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC);
 	*until = pg_thread_deadline(l, after_ns(then > now ? then - now : 0));
 	return 0;

@@ -54,7 +54,8 @@ int64_t pg_sys_getpgid(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_setpgid(struct pg_linux *l, const uint64_t *a)
 {
-	return PG_QUICK(SYS_setpgid, pg_host_pid(l, (int)a[0]), pg_host_pid(l, (int)a[1]), 0, 0, 0, 0);
+	return PG_QUICK(
+		SYS_setpgid, pg_host_pid(l, (int)a[0]), pg_host_pid(l, (int)a[1]), 0, 0, 0, 0);
 }
 
 int64_t pg_sys_getsid(struct pg_linux *l, const uint64_t *a)
@@ -94,7 +95,8 @@ PLAIN(setfsgid)
 static int64_t three_ids(struct pg_linux *l, long number, const uint64_t *a)
 {
 	uint32_t id[3];
-	int64_t r = PG_QUICK(number, (uintptr_t)&id[0], (uintptr_t)&id[1], (uintptr_t)&id[2], 0, 0, 0);
+	int64_t r =
+		PG_QUICK(number, (uintptr_t)&id[0], (uintptr_t)&id[1], (uintptr_t)&id[2], 0, 0, 0);
 
 	for (unsigned i = 0; r == 0 && i < 3; i++)
 		r = pg_guest_write(l, a[i], &id[i], sizeof(id[i]));
@@ -195,8 +197,8 @@ static int64_t no_fork(struct pg_linux *l, const char *what)
 /* What a thread shares with its process; all of it, as with every threads library, or it is a fork. */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
-static int64_t clone_any(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
-	uint64_t tls)
+static int64_t clone_any(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid,
+	uint64_t child_tid, uint64_t tls)
 {
 	if (!(flags & CLONE_THREAD))
 		return no_fork(l, flags & CLONE_VFORK ? "vfork (clone)" : "fork (clone)");
@@ -246,8 +248,8 @@ int64_t pg_sys_wait4(struct pg_linux *l, const uint64_t *a)
 {
 	struct rusage ru;
 	int status = 0;
-	int64_t r = PG_HOST(l, SYS_wait4, pg_host_pid(l, (int)a[0]), (uintptr_t)&status, (int)a[2], (uintptr_t)&ru, 0,
-		0);
+	int64_t r = PG_HOST(l, SYS_wait4, pg_host_pid(l, (int)a[0]), (uintptr_t)&status, (int)a[2],
+		(uintptr_t)&ru, 0, 0);
 
 	if (r > 0 && a[1] != 0 && pg_guest_write(l, a[1], &status, sizeof(status)) != 0)
 		return -EFAULT;
@@ -262,7 +264,8 @@ int64_t pg_sys_waitid(struct pg_linux *l, const uint64_t *a)
 	int64_t r;
 
 	memset(&info, 0, sizeof(info));
-	r = PG_HOST(l, SYS_waitid, (int)a[0], pg_host_pid(l, (int)a[1]), (uintptr_t)&info, (int)a[3], 0, 0);
+	r = PG_HOST(l, SYS_waitid, (int)a[0], pg_host_pid(l, (int)a[1]), (uintptr_t)&info,
+		(int)a[3], 0, 0);
 	if (r == 0 && a[2] != 0)
 		return pg_guest_write(l, a[2], &info, sizeof(info));
 	return r;
@@ -638,7 +641,8 @@ int64_t pg_sys_sched_getaffinity(struct pg_linux *l, const uint64_t *a)
 {
 	uint8_t mask[1024] = {0};
 	unsigned len = (unsigned)a[1] < sizeof(mask) ? (unsigned)a[1] : sizeof(mask);
-	int64_t r = PG_QUICK(SYS_sched_getaffinity, sched_target(l, (int)a[0]), len, (uintptr_t)mask, 0, 0, 0);
+	int64_t r = PG_QUICK(
+		SYS_sched_getaffinity, sched_target(l, (int)a[0]), len, (uintptr_t)mask, 0, 0, 0);
 
 	if (r > 0 && pg_guest_write(l, a[2], mask, (uint64_t)r) != 0)
 		return -EFAULT;
@@ -652,7 +656,8 @@ int64_t pg_sys_sched_setaffinity(struct pg_linux *l, const uint64_t *a)
 
 	if (pg_guest_read(l, mask, a[2], len) != 0)
 		return -EFAULT;
-	return PG_QUICK(SYS_sched_setaffinity, sched_target(l, (int)a[0]), len, (uintptr_t)mask, 0, 0, 0);
+	return PG_QUICK(
+		SYS_sched_setaffinity, sched_target(l, (int)a[0]), len, (uintptr_t)mask, 0, 0, 0);
 }
 
 int64_t pg_sys_sched_getscheduler(struct pg_linux *l, const uint64_t *a)
@@ -666,13 +671,15 @@ int64_t pg_sys_sched_setscheduler(struct pg_linux *l, const uint64_t *a)
 
 	if (pg_guest_read(l, &priority, a[2], sizeof(priority)) != 0)
 		return -EFAULT;
-	return PG_QUICK(SYS_sched_setscheduler, sched_target(l, (int)a[0]), (int)a[1], (uintptr_t)&priority, 0, 0, 0);
+	return PG_QUICK(SYS_sched_setscheduler, sched_target(l, (int)a[0]), (int)a[1],
+		(uintptr_t)&priority, 0, 0, 0);
 }
 
 int64_t pg_sys_sched_getparam(struct pg_linux *l, const uint64_t *a)
 {
 	int priority = 0;
-	int64_t r = PG_QUICK(SYS_sched_getparam, sched_target(l, (int)a[0]), (uintptr_t)&priority, 0, 0, 0, 0);
+	int64_t r = PG_QUICK(
+		SYS_sched_getparam, sched_target(l, (int)a[0]), (uintptr_t)&priority, 0, 0, 0, 0);
 
 	return r != 0 ? r : pg_guest_write(l, a[1], &priority, sizeof(priority));
 }
@@ -683,7 +690,8 @@ int64_t pg_sys_sched_setparam(struct pg_linux *l, const uint64_t *a)
 
 	if (pg_guest_read(l, &priority, a[1], sizeof(priority)) != 0)
 		return -EFAULT;
-	return PG_QUICK(SYS_sched_setparam, sched_target(l, (int)a[0]), (uintptr_t)&priority, 0, 0, 0, 0);
+	return PG_QUICK(
+		SYS_sched_setparam, sched_target(l, (int)a[0]), (uintptr_t)&priority, 0, 0, 0, 0);
 }
 
 PLAIN(sched_get_priority_max)
@@ -692,7 +700,8 @@ PLAIN(sched_get_priority_min)
 int64_t pg_sys_sched_rr_get_interval(struct pg_linux *l, const uint64_t *a)
 {
 	struct timespec t;
-	int64_t r = PG_QUICK(SYS_sched_rr_get_interval, sched_target(l, (int)a[0]), (uintptr_t)&t, 0, 0, 0, 0);
+	int64_t r = PG_QUICK(
+		SYS_sched_rr_get_interval, sched_target(l, (int)a[0]), (uintptr_t)&t, 0, 0, 0, 0);
 
 	return r != 0 ? r : pg_guest_write(l, a[1], &t, sizeof(t));
 }

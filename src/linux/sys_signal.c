@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BIT(n) ((uint64_t)1 << ((n) - 1))
+#define BIT(n) ((uint64_t)1 << ((n)-1))
 #define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
 #define SIGSET_BYTES 8
 #define SS_AUTODISARM_FLAG 0x80000000u
@@ -43,8 +43,8 @@ int64_t pg_sys_rt_sigaction(struct pg_linux *l, const uint64_t *a)
 		return -EFAULT;
 	if (n < 1 || n > PG_NSIG || (a[1] != 0 && (n == SIGKILL || n == SIGSTOP)))
 		return -EINVAL;
-	old = (struct guest_action){l->sig.act[n].handler, l->sig.act[n].flags, l->sig.act[n].restorer,
-		l->sig.act[n].mask};
+	old = (struct guest_action){l->sig.act[n].handler, l->sig.act[n].flags,
+		l->sig.act[n].restorer, l->sig.act[n].mask};
 	if (a[1] != 0) {
 		l->sig.act[n] = (struct pg_sigaction){
 			new.handler, new.flags, new.restorer, new.mask & ~UNBLOCKABLE};
@@ -105,7 +105,8 @@ static void wait_for_signal(struct pg_linux *l, uint64_t until_ns)
 	struct timespec t, *tp = NULL;
 
 	if (until_ns != UINT64_MAX) {
-		uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC), left = until_ns > now ? until_ns - now : 0;
+		uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC),
+			 left = until_ns > now ? until_ns - now : 0;
 
 		t = (struct timespec){(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
 		tp = &t;
@@ -158,7 +159,8 @@ int64_t pg_sys_rt_sigtimedwait(struct pg_linux *l, const uint64_t *a)
 			return -EFAULT;
 		if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= 1000000000)
 			return -EINVAL;
-		until = pg_host_clock_ns(CLOCK_MONOTONIC) + (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		until = pg_host_clock_ns(CLOCK_MONOTONIC) + (uint64_t)t.tv_sec * 1000000000u +
+			(uint64_t)t.tv_nsec;
 		until = pg_thread_deadline(l, until);
 	}
 	/* what is waited for is not delivered meanwhile, nor dropped because it would be ignored */
@@ -198,13 +200,15 @@ int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
 	old.sp = l->sig.own.alt_sp;
 	old.size = l->sig.own.alt_size;
 	old.flags = (int32_t)((l->sig.own.alt_flags & SS_AUTODISARM_FLAG) |
-			      (l->sig.own.alt_flags & SS_DISABLE ? SS_DISABLE : on ? SS_ONSTACK : 0));
+			      (l->sig.own.alt_flags & SS_DISABLE ? SS_DISABLE
+				      : on                       ? SS_ONSTACK
+								 : 0));
 	if (a[0] != 0) {
 		if (pg_guest_read(l, &new, a[0], sizeof(new)) != 0)
 			return -EFAULT;
 		if (on)
 			return -EPERM;
-		mode = (uint32_t)new.flags & ~SS_AUTODISARM_FLAG;
+		mode = (uint32_t) new.flags & ~SS_AUTODISARM_FLAG;
 		if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
 			return -EINVAL;
 		if (mode == SS_DISABLE) {
@@ -214,7 +218,8 @@ int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
 		}
 		l->sig.own.alt_sp = new.sp;
 		l->sig.own.alt_size = new.size;
-		l->sig.own.alt_flags = (mode == SS_DISABLE ? SS_DISABLE : 0) | ((uint32_t)new.flags & SS_AUTODISARM_FLAG);
+		l->sig.own.alt_flags = (mode == SS_DISABLE ? SS_DISABLE : 0) |
+				       ((uint32_t) new.flags &SS_AUTODISARM_FLAG);
 	}
 	return a[1] != 0 ? pg_guest_write(l, a[1], &old, sizeof(old)) : 0;
 }
@@ -296,7 +301,8 @@ static int64_t queue_info(struct pg_linux *l, int pid, int tid, int n, uint64_t 
 	if (pid != PG_LINUX_PID) {
 		if (info.host.si_code >= 0 || info.host.si_code == SI_TKILL)
 			return -EPERM;
-		return PG_QUICK(SYS_rt_sigqueueinfo, pg_host_pid(l, pid), n, (uintptr_t)&info, 0, 0, 0);
+		return PG_QUICK(
+			SYS_rt_sigqueueinfo, pg_host_pid(l, pid), n, (uintptr_t)&info, 0, 0, 0);
 	}
 	return n == 0 ? 0 : pg_signal_send(l, &info, tid);
 }

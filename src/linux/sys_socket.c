@@ -37,12 +37,14 @@ int64_t pg_sys_socket(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_listen(struct pg_linux *l, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_listen, (int)a[0], (int)a[1], 0, 0, 0, 0) : -EBADF;
+	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_listen, (int)a[0], (int)a[1], 0, 0, 0, 0)
+				   : -EBADF;
 }
 
 int64_t pg_sys_shutdown(struct pg_linux *l, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_shutdown, (int)a[0], (int)a[1], 0, 0, 0, 0) : -EBADF;
+	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_shutdown, (int)a[0], (int)a[1], 0, 0, 0, 0)
+				   : -EBADF;
 }
 
 /* An address from the guest. */
@@ -55,8 +57,8 @@ static int get_name(struct pg_linux *l, uint64_t at, uint64_t len, struct sockad
 }
 
 /* An address to the guest: as much as it has room for; the true length to *len_at. */
-static int put_name(struct pg_linux *l, uint64_t at, uint64_t len_at, int room, const struct sockaddr_storage *name,
-	socklen_t len)
+static int put_name(struct pg_linux *l, uint64_t at, uint64_t len_at, int room,
+	const struct sockaddr_storage *name, socklen_t len)
 {
 	uint64_t n = (uint64_t)room < len ? (uint64_t)room : len;
 
@@ -74,7 +76,8 @@ static int64_t named(struct pg_linux *l, long number, const uint64_t *a)
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	err = get_name(l, a[1], a[2], &name);
-	return err != 0 ? err : PG_HOST(l, number, (int)a[0], (uintptr_t)&name, (uint32_t)a[2], 0, 0, 0);
+	return err != 0 ? err
+			: PG_HOST(l, number, (int)a[0], (uintptr_t)&name, (uint32_t)a[2], 0, 0, 0);
 }
 
 int64_t pg_sys_bind(struct pg_linux *l, const uint64_t *a)
@@ -103,13 +106,15 @@ static int64_t ask_name(struct pg_linux *l, long number, const uint64_t *a, int 
 		if (room < 0)
 			return -EINVAL;
 	}
-	if (number == SYS_accept4 && pg_thread_shared(l) && !(fcntl((int)a[0], F_GETFL) & O_NONBLOCK) &&
+	if (number == SYS_accept4 && pg_thread_shared(l) &&
+		!(fcntl((int)a[0], F_GETFL) & O_NONBLOCK) &&
 		pg_thread_wait_fd(l, (int)a[0], POLLIN) != 0)
 		return -PG_EWAIT;
 	r = PG_HOST(l, number, (int)a[0], (uintptr_t)&name, (uintptr_t)&len, flags, 0, 0);
 	if (number == SYS_accept4)
 		r = made(r);
-	if (r >= 0 && (a[1] != 0 || number != SYS_accept4) && put_name(l, a[1], a[2], room, &name, len) != 0)
+	if (r >= 0 && (a[1] != 0 || number != SYS_accept4) &&
+		put_name(l, a[1], a[2], room, &name, len) != 0)
 		return -EFAULT;
 	return r;
 }
@@ -142,7 +147,8 @@ static bool has_pointers(int level, int name)
 	if (level == SOL_SOCKET)
 		return name == attach_filter || name == attach_bpf || name == reuseport_cbpf;
 	/* netfilter's tables (64 and up of IP and IPv6), TCP_ZEROCOPY_RECEIVE */
-	return ((level == 0 || level == 41) && name >= 64 && name < 100) || (level == 6 && name == zerocopy_receive);
+	return ((level == 0 || level == 41) && name >= 64 && name < 100) ||
+	       (level == 6 && name == zerocopy_receive);
 }
 
 int64_t pg_sys_setsockopt(struct pg_linux *l, const uint64_t *a)
@@ -153,14 +159,16 @@ int64_t pg_sys_setsockopt(struct pg_linux *l, const uint64_t *a)
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	if (has_pointers((int)a[1], (int)a[2])) {
-		pg_linux_unknown(l, "socket option %d of level %d is not there: ENOPROTOOPT", (int)a[2], (int)a[1]);
+		pg_linux_unknown(l, "socket option %d of level %d is not there: ENOPROTOOPT",
+			(int)a[2], (int)a[1]);
 		return -ENOPROTOOPT;
 	}
 	if (len < 0 || (unsigned)len > sizeof(value))
 		return -EINVAL;
 	if (a[3] != 0 && pg_guest_read(l, value, a[3], (unsigned)len) != 0)
 		return -EFAULT;
-	return PG_QUICK(SYS_setsockopt, (int)a[0], (int)a[1], (int)a[2], a[3] != 0 ? (uintptr_t)value : 0, len, 0);
+	return PG_QUICK(SYS_setsockopt, (int)a[0], (int)a[1], (int)a[2],
+		a[3] != 0 ? (uintptr_t)value : 0, len, 0);
 }
 
 int64_t pg_sys_getsockopt(struct pg_linux *l, const uint64_t *a)
@@ -181,7 +189,8 @@ int64_t pg_sys_getsockopt(struct pg_linux *l, const uint64_t *a)
 		len = sizeof(value);
 	if (pg_guest_read(l, value, a[3], (unsigned)len) != 0)
 		memset(value, 0, sizeof(value));
-	r = PG_QUICK(SYS_getsockopt, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)value, (uintptr_t)&len, 0);
+	r = PG_QUICK(SYS_getsockopt, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)value,
+		(uintptr_t)&len, 0);
 	if (r == 0 && pg_guest_write(l, a[3], value, (unsigned)len) != 0)
 		return -EFAULT;
 	return r != 0 ? r : pg_guest_write(l, a[4], &len, sizeof(len));
@@ -193,8 +202,8 @@ int64_t pg_sys_getsockopt(struct pg_linux *l, const uint64_t *a)
  * One message to or from the guest's iovecs, in one host call: h has name and control in host memory already. Bytes moved or a
  * negative errno. A message that is longer than what can be pinned at once is cut, as by a small socket buffer.
  */
-static int64_t one_message(struct pg_linux *l, int fd, struct msghdr *h, const struct iovec *v, unsigned n,
-	uint64_t total, int flags, bool in)
+static int64_t one_message(struct pg_linux *l, int fd, struct msghdr *h, const struct iovec *v,
+	unsigned n, uint64_t total, int flags, bool in)
 {
 	struct iovec host[PIECES];
 	unsigned pieces = 0;
@@ -206,7 +215,8 @@ static int64_t one_message(struct pg_linux *l, int fd, struct msghdr *h, const s
 		pg_thread_wait_fd(l, fd, in ? POLLIN : POLLOUT) != 0)
 		return -PG_EWAIT;
 	if (total != 0) {
-		got = pg_guest_pin(l, v, n, 0, pg_guest_pin_bytes(l), access, host, &pieces, PIECES);
+		got = pg_guest_pin(
+			l, v, n, 0, pg_guest_pin_bytes(l), access, host, &pieces, PIECES);
 		if (got == 0)
 			return -EFAULT;
 	}
@@ -334,10 +344,12 @@ static int64_t message(struct pg_linux *l, int fd, uint64_t at, int flags, bool 
 		uint64_t got = h.msg_controllen;
 		uint32_t out_flags = (uint32_t)h.msg_flags;
 
-		if ((g.name != 0 && put_name(l, g.name, at + offsetof(struct guest_message, name_len), g.name_len,
-					    &name, h.msg_namelen) != 0) ||
+		if ((g.name != 0 &&
+			    put_name(l, g.name, at + offsetof(struct guest_message, name_len),
+				    g.name_len, &name, h.msg_namelen) != 0) ||
 			(got != 0 && pg_guest_write(l, g.control, h.msg_control, got) != 0) ||
-			pg_guest_write(l, at + offsetof(struct guest_message, control_len), &got, sizeof(got)) != 0 ||
+			pg_guest_write(l, at + offsetof(struct guest_message, control_len), &got,
+				sizeof(got)) != 0 ||
 			pg_guest_write(l, at + offsetof(struct guest_message, flags), &out_flags,
 				sizeof(out_flags)) != 0)
 			r = -EFAULT;

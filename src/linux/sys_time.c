@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -78,7 +79,8 @@ int64_t pg_sys_settimeofday(struct pg_linux *l, const uint64_t *a)
 	if ((a[0] != 0 && pg_guest_read(l, &v, a[0], sizeof(v)) != 0) ||
 		(a[1] != 0 && pg_guest_read(l, &z, a[1], sizeof(z)) != 0))
 		return -EFAULT;
-	return PG_QUICK(SYS_settimeofday, a[0] != 0 ? (uintptr_t)&v : 0, a[1] != 0 ? (uintptr_t)&z : 0, 0, 0, 0, 0);
+	return PG_QUICK(SYS_settimeofday, a[0] != 0 ? (uintptr_t)&v : 0,
+		a[1] != 0 ? (uintptr_t)&z : 0, 0, 0, 0, 0);
 }
 
 static int64_t adjust(struct pg_linux *l, int clock, uint64_t at)
@@ -117,7 +119,8 @@ int64_t pg_sys_times(struct pg_linux *l, const uint64_t *a)
 /* --- sleeping ----------------------------------------------------------------------------------------------------- */
 
 /* The same while other threads take their turns. */
-static int64_t sleep_shared(struct pg_linux *l, int clock, bool absolute, const struct timespec *t, uint64_t rem)
+static int64_t sleep_shared(
+	struct pg_linux *l, int clock, bool absolute, const struct timespec *t, uint64_t rem)
 {
 	uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC), then, base;
 	struct pg_wait w = {0};
@@ -126,7 +129,9 @@ static int64_t sleep_shared(struct pg_linux *l, int clock, bool absolute, const 
 	if (clock_gettime(clock, &c) != 0)
 		return -errno;
 	base = absolute ? (uint64_t)c.tv_sec * SECOND + (uint64_t)c.tv_nsec : 0;
-	then = (uint64_t)t->tv_sec > 1ull << 33 ? UINT64_MAX / 2 : (uint64_t)t->tv_sec * SECOND + (uint64_t)t->tv_nsec;
+	then = (uint64_t)t->tv_sec > 1ull << 33
+		       ? UINT64_MAX / 2
+		       : (uint64_t)t->tv_sec * SECOND + (uint64_t)t->tv_nsec;
 	w.deadline = pg_thread_deadline(l, now + (then > base ? then - base : 0));
 	if (now >= w.deadline)
 		return 0;
@@ -145,7 +150,8 @@ static int64_t sleep_shared(struct pg_linux *l, int clock, bool absolute, const 
  * Sleeps on `clock`, relative or until an absolute time. A signal that the guest does not see lets it sleep on; one that
  * it does see ends it with -EINTR and, if relative, the rest in *rem.
  */
-static int64_t sleep_on(struct pg_linux *l, int clock, bool absolute, struct timespec t, uint64_t rem)
+static int64_t sleep_on(
+	struct pg_linux *l, int clock, bool absolute, struct timespec t, uint64_t rem)
 {
 	if (t.tv_nsec < 0 || t.tv_nsec >= SECOND || t.tv_sec < 0)
 		return -EINVAL;
@@ -153,8 +159,8 @@ static int64_t sleep_on(struct pg_linux *l, int clock, bool absolute, struct tim
 		return sleep_shared(l, clock, absolute, &t, rem);
 	for (;;) {
 		struct timespec left = t;
-		int64_t r = PG_HOST(l, SYS_clock_nanosleep, clock, absolute ? TIMER_ABSTIME : 0, (uintptr_t)&t,
-			(uintptr_t)&left, 0, 0);
+		int64_t r = PG_HOST(l, SYS_clock_nanosleep, clock, absolute ? TIMER_ABSTIME : 0,
+			(uintptr_t)&t, (uintptr_t)&left, 0, 0);
 
 		if (r != -PG_ERESTARTSYS)
 			return r;
@@ -223,6 +229,38 @@ struct event {
 
 _Static_assert(sizeof(struct event) == 64, "sigevent");
 
+static bool note_timer(struct pg_linux *l, int id)
+{
+	int *more = realloc(l->timers, (l->timer_count + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return false;
+	l->timers = more;
+	more[l->timer_count++] = id;
+	return true;
+}
+
+static void forget_timer(struct pg_linux *l, int id)
+{
+	for (unsigned i = 0; i < l->timer_count; i++)
+		if (l->timers[i] == id)
+			l->timers[i--] = l->timers[--l->timer_count];
+}
+
+void pg_timers_delete(struct pg_linux *l, bool intervals)
+{
+	const struct itimerval none = {{0}};
+	static const int kinds[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
+
+	for (unsigned i = 0; i < l->timer_count; i++)
+		PG_QUICK(SYS_timer_delete, l->timers[i], 0, 0, 0, 0, 0);
+	free(l->timers);
+	l->timers = NULL;
+	l->timer_count = 0;
+	for (unsigned i = 0; intervals && i < 3; i++)
+		PG_QUICK(SYS_setitimer, kinds[i], (uintptr_t)&none, 0, 0, 0, 0);
+}
+
 int64_t pg_sys_timer_create(struct pg_linux *l, const uint64_t *a)
 {
 	struct event e;
@@ -237,12 +275,16 @@ int64_t pg_sys_timer_create(struct pg_linux *l, const uint64_t *a)
 		if (e.notify != SIGEV_NONE && (e.signo < 1 || e.signo > PG_NSIG))
 			return -EINVAL;
 	}
-	r = PG_QUICK(SYS_timer_create, (int)a[0], a[1] != 0 ? (uintptr_t)&e : 0, (uintptr_t)&id, 0, 0, 0);
-	if (r == 0 && pg_guest_write(l, a[2], &id, sizeof(id)) != 0) {
+	r = PG_QUICK(SYS_timer_create, (int)a[0], a[1] != 0 ? (uintptr_t)&e : 0, (uintptr_t)&id, 0,
+		0, 0);
+	if (r != 0)
+		return r;
+	if (!note_timer(l, id) || pg_guest_write(l, a[2], &id, sizeof(id)) != 0) {
 		PG_QUICK(SYS_timer_delete, id, 0, 0, 0, 0, 0);
-		return -EFAULT;
+		forget_timer(l, id);
+		return l->oom ? -EAGAIN : -EFAULT;
 	}
-	return r;
+	return 0;
 }
 
 /* timer_settime and timerfd_settime: (which, flags, new, old). */
@@ -284,7 +326,11 @@ int64_t pg_sys_timer_getoverrun(struct pg_linux *l, const uint64_t *a)
 
 int64_t pg_sys_timer_delete(struct pg_linux *l, const uint64_t *a)
 {
-	return PG_QUICK(SYS_timer_delete, (int)a[0], 0, 0, 0, 0, 0);
+	int64_t r = PG_QUICK(SYS_timer_delete, (int)a[0], 0, 0, 0, 0, 0);
+
+	if (r == 0)
+		forget_timer(l, (int)a[0]);
+	return r;
 }
 
 int64_t pg_sys_timerfd_create(struct pg_linux *l, const uint64_t *a)

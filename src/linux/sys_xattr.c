@@ -47,7 +47,8 @@ static int64_t xattr_set(struct pg_linux *l, long number, const uint64_t *a, boo
 		return -ENOMEM;
 	r = pg_guest_read(l, value, a[2], a[3]);
 	if (r == 0)
-		r = PG_QUICK(number, on.first, (uintptr_t)name, (uintptr_t)value, a[3], (int)a[4], 0);
+		r = PG_QUICK(
+			number, on.first, (uintptr_t)name, (uintptr_t)value, a[3], (int)a[4], 0);
 	free(value);
 	return r;
 }

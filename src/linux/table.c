@@ -415,12 +415,16 @@ static bool interrupted(int64_t r)
 	return r <= -PG_ERESTARTSYS && r >= -PG_ERESTARTNOHAND;
 }
 
-static void tell(struct pg_linux *l, const struct pg_syscall *s, const char *name, const uint64_t *a, bool returned,
-	int64_t result)
+static void tell(struct pg_linux *l, const struct pg_syscall *s, const char *name,
+	const uint64_t *a, bool returned, int64_t result)
 {
 	char text[512];
-	struct pg_linux_call c = {.number = l->number, .name = name, .known = s != NULL && s->run != NULL,
-		.result = result, .returned = returned, .text = text};
+	struct pg_linux_call c = {.number = l->number,
+		.name = name,
+		.known = s != NULL && s->run != NULL,
+		.result = result,
+		.returned = returned,
+		.text = text};
 
 	for (unsigned i = 0; i < 6; i++)
 		c.args[i] = a[i];
@@ -431,8 +435,8 @@ static void tell(struct pg_linux *l, const struct pg_syscall *s, const char *nam
 void pg_syscall_run(struct pg_linux *l)
 {
 	struct pg_cpu_regs *r = l->regs;
-	const uint64_t a[6] = {r->gpr[PG_RDI], r->gpr[PG_RSI], r->gpr[PG_RDX], r->gpr[PG_R10], r->gpr[PG_R8],
-		r->gpr[PG_R9]};
+	const uint64_t a[6] = {r->gpr[PG_RDI], r->gpr[PG_RSI], r->gpr[PG_RDX], r->gpr[PG_R10],
+		r->gpr[PG_R8], r->gpr[PG_R9]};
 	const uint64_t rax = r->gpr[PG_RAX];
 	const struct pg_syscall *s;
 	char unknown[32];

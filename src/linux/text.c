@@ -134,8 +134,8 @@ static void add_argument(struct pg_linux *l, struct line *t, char kind, const ui
 	}
 }
 
-void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char *name, const uint64_t *a,
-	bool returned, int64_t result, char *out, size_t cap)
+void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char *name,
+	const uint64_t *a, bool returned, int64_t result, char *out, size_t cap)
 {
 	const char *kinds = s != NULL ? s->args : "xxxxxx";
 	struct line t = {out, cap - 1, 0};
@@ -150,7 +150,8 @@ void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char 
 	if (!returned)
 		add(&t, ") = ?");
 	else if (result < 0 && result > -4096 && strerrorname_np((int)-result) != NULL)
-		add(&t, ") = -%s (%s)", strerrorname_np((int)-result), strerrordesc_np((int)-result));
+		add(&t, ") = -%s (%s)", strerrorname_np((int)-result),
+			strerrordesc_np((int)-result));
 	else if (result >= 0 && result < 1 << 30)
 		add(&t, ") = %lld", (long long)result);
 	else

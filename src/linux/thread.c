@@ -136,8 +136,8 @@ struct pg_thread *pg_thread_find(struct pg_linux *l, int tid)
 	return NULL;
 }
 
-int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid,
-	uint64_t tls)
+int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid,
+	uint64_t child_tid, uint64_t tls)
 {
 	struct pg_thread *t, *last = l->thread;
 	uint32_t tid = (uint32_t)l->next_tid;
@@ -149,8 +149,10 @@ int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint
 	t = make((int)tid);
 	if (t == NULL)
 		return -ENOMEM;
-	if (((flags & CLONE_PARENT_SETTID) && pg_guest_write(l, parent_tid, &tid, sizeof(tid)) != 0) ||
-		((flags & CLONE_CHILD_SETTID) && pg_guest_write(l, child_tid, &tid, sizeof(tid)) != 0)) {
+	if (((flags & CLONE_PARENT_SETTID) &&
+		    pg_guest_write(l, parent_tid, &tid, sizeof(tid)) != 0) ||
+		((flags & CLONE_CHILD_SETTID) &&
+			pg_guest_write(l, child_tid, &tid, sizeof(tid)) != 0)) {
 		destroy(t);
 		return -EFAULT;
 	}
@@ -192,7 +194,8 @@ static void farewell(struct pg_linux *l)
 				pg_guest_read(l, &word, lock, sizeof(word)) != 0)
 				break;
 			if ((word & 0x3fffffff) == (uint32_t)t->tid) {
-				word = (word & 0x80000000) | 0x40000000; /* FUTEX_WAITERS kept, FUTEX_OWNER_DIED */
+				word = (word & 0x80000000) |
+				       0x40000000; /* FUTEX_WAITERS kept, FUTEX_OWNER_DIED */
 				if (pg_guest_write(l, lock, &word, sizeof(word)) != 0)
 					break;
 				pg_thread_wake(l, lock, 1, UINT32_MAX);
@@ -358,7 +361,8 @@ static void sleep_all(struct pg_linux *l, uint64_t now)
 		deadline = now + TURN_NS;
 	}
 	if (deadline != UINT64_MAX) {
-		ts = (struct timespec){(time_t)((deadline - now) / 1000000000u), (long)((deadline - now) % 1000000000u)};
+		ts = (struct timespec){(time_t)((deadline - now) / 1000000000u),
+			(long)((deadline - now) % 1000000000u)};
 		tp = &ts;
 	}
 	(void)PG_HOST(l, SYS_ppoll, (uintptr_t)fds, n, (uintptr_t)tp, 0, 0, 0);

@@ -98,13 +98,28 @@ static uint32_t random_below(uint32_t n)
 /* A PIE with an interpreter, two segments and a stack entry. */
 static size_t make_image(uint8_t *out)
 {
-	Elf64_Ehdr h = {.e_type = ET_DYN, .e_machine = EM_X86_64, .e_version = 1, .e_entry = 0x1000,
-		.e_phoff = sizeof(h), .e_ehsize = sizeof(h), .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 4};
+	Elf64_Ehdr h = {.e_type = ET_DYN,
+		.e_machine = EM_X86_64,
+		.e_version = 1,
+		.e_entry = 0x1000,
+		.e_phoff = sizeof(h),
+		.e_ehsize = sizeof(h),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = 4};
 	Elf64_Phdr p[4] = {
 		{.p_type = PT_INTERP, .p_offset = 512, .p_filesz = 8},
-		{.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = 1024, .p_memsz = 1024, .p_align = 4096},
-		{.p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 1024, .p_vaddr = 0x3400, .p_filesz = 512,
-			.p_memsz = 0x5000, .p_align = 4096},
+		{.p_type = PT_LOAD,
+			.p_flags = PF_R | PF_X,
+			.p_filesz = 1024,
+			.p_memsz = 1024,
+			.p_align = 4096},
+		{.p_type = PT_LOAD,
+			.p_flags = PF_R | PF_W,
+			.p_offset = 1024,
+			.p_vaddr = 0x3400,
+			.p_filesz = 512,
+			.p_memsz = 0x5000,
+			.p_align = 4096},
 		{.p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W},
 	};
 
@@ -122,9 +137,9 @@ static size_t make_image(uint8_t *out)
 /* Numbers at which arithmetic on headers goes wrong. */
 static uint64_t nasty(void)
 {
-	static const uint64_t v[] = {0, 1, 2, 7, 8, 55, 56, 57, 0xfff, 0x1000, 0x1001, 0x7fffffff, 0x80000000,
-		0xffffffff, 0x100000000, 0x7ffffffff000, 0x800000000000, 0x7fffffffffffffff, 0x8000000000000000,
-		0xfffffffffffff000, 0xffffffffffffffff};
+	static const uint64_t v[] = {0, 1, 2, 7, 8, 55, 56, 57, 0xfff, 0x1000, 0x1001, 0x7fffffff,
+		0x80000000, 0xffffffff, 0x100000000, 0x7ffffffff000, 0x800000000000,
+		0x7fffffffffffffff, 0x8000000000000000, 0xfffffffffffff000, 0xffffffffffffffff};
 
 	return v[random_below(sizeof(v) / sizeof(v[0]))];
 }
@@ -134,7 +149,8 @@ static void mutate(uint8_t *p, size_t *n)
 	unsigned changes = 1 + random_below(4);
 
 	for (unsigned i = 0; i < changes; i++) {
-		size_t at = random_below(2) ? random_below(64 + 8 * PG_ELF_PHDR_BYTES) : random_below((uint32_t)*n);
+		size_t at = random_below(2) ? random_below(64 + 8 * PG_ELF_PHDR_BYTES)
+					    : random_below((uint32_t)*n);
 		uint64_t v = nasty();
 		size_t width = (size_t)1 << random_below(4);
 
@@ -162,7 +178,7 @@ static void mutate(uint8_t *p, size_t *n)
 
 int main(int argc, char **argv)
 {
-	uint8_t (*seed)[SEED_BYTES] = calloc((size_t)argc, sizeof(*seed));
+	uint8_t(*seed)[SEED_BYTES] = calloc((size_t)argc, sizeof(*seed));
 	size_t *size = calloc((size_t)argc, sizeof(*size));
 	unsigned seeds = 0;
 

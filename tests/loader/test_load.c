@@ -11,8 +11,8 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,9 +123,16 @@ static int load(struct world *w, const char *path, uint64_t memory)
 {
 	static const char *const argv[] = {"program", "one", "two words", NULL};
 	static const char *const envp[] = {"PATH=/nowhere", "A=b", NULL};
-	struct pg_vm_config vc = {.memory_bytes = memory, .form = &pg_table_radix, .geometry = pg_geometry_x86_64};
-	struct pg_linux_config c = {.engine = &fake, .mmu = pg_mmu_config_default, .path = path, .argv = argv,
-		.envp = envp, .stack_limit_bytes = 8u << 20, .seeded = true, .seed = 1};
+	struct pg_vm_config vc = {
+		.memory_bytes = memory, .form = &pg_table_radix, .geometry = pg_geometry_x86_64};
+	struct pg_linux_config c = {.engine = &fake,
+		.mmu = pg_mmu_config_default,
+		.path = path,
+		.argv = argv,
+		.envp = envp,
+		.stack_limit_bytes = 8u << 20,
+		.seeded = true,
+		.seed = 1};
 	const char *why = "";
 
 	assert_int_equal(pg_vm_create(&vc, &w->vm), 0);
@@ -158,10 +165,19 @@ static void make(struct image *m, uint16_t type, uint64_t base)
 	m->h.e_ehsize = sizeof(m->h);
 	m->h.e_phentsize = sizeof(Elf64_Phdr);
 	m->h.e_phnum = 3;
-	m->p[0] = (Elf64_Phdr){.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = base, .p_filesz = 0x1000,
-		.p_memsz = 0x1000, .p_align = 0x1000};
-	m->p[1] = (Elf64_Phdr){.p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 0x1000, .p_vaddr = base + 0x2000,
-		.p_filesz = 0x200, .p_memsz = 0x3000, .p_align = 0x1000};
+	m->p[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+		.p_flags = PF_R | PF_X,
+		.p_vaddr = base,
+		.p_filesz = 0x1000,
+		.p_memsz = 0x1000,
+		.p_align = 0x1000};
+	m->p[1] = (Elf64_Phdr){.p_type = PT_LOAD,
+		.p_flags = PF_R | PF_W,
+		.p_offset = 0x1000,
+		.p_vaddr = base + 0x2000,
+		.p_filesz = 0x200,
+		.p_memsz = 0x3000,
+		.p_align = 0x1000};
 	m->p[2] = (Elf64_Phdr){.p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W};
 	memset(m->rest, 0xa5, sizeof(m->rest));
 }
@@ -170,7 +186,8 @@ static uint64_t word(struct world *w, uint64_t at)
 {
 	uint64_t v = 0;
 
-	assert_int_equal(pg_space_read(pg_linux_space(w->l), &v, (pg_va){at}, sizeof(v), 0), sizeof(v));
+	assert_int_equal(
+		pg_space_read(pg_linux_space(w->l), &v, (pg_va){at}, sizeof(v), 0), sizeof(v));
 	return v;
 }
 
@@ -178,7 +195,9 @@ static void string_is(struct world *w, uint64_t at, const char *want)
 {
 	char got[256] = "";
 
-	assert_int_equal(pg_space_read_string(pg_linux_space(w->l), got, sizeof(got), (pg_va){at}, 0), strlen(want));
+	assert_int_equal(
+		pg_space_read_string(pg_linux_space(w->l), got, sizeof(got), (pg_va){at}, 0),
+		strlen(want));
 	assert_string_equal(got, want);
 }
 
@@ -407,7 +426,8 @@ static void load_missing_interpreter_is_named(void **state)
 	struct image m;
 
 	make(&m, ET_DYN, 0);
-	m.p[2] = (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = 0x800, .p_filesz = 16, .p_memsz = 16};
+	m.p[2] =
+		(Elf64_Phdr){.p_type = PT_INTERP, .p_offset = 0x800, .p_filesz = 16, .p_memsz = 16};
 	memcpy((uint8_t *)&m + 0x800, "/lib/no-such-ld", 16);
 	put_file(*state, &m, sizeof(m), 0700);
 	refused(*state, -ENOENT, "/lib/no-such-ld");
