@@ -72,7 +72,8 @@ static bool append_indirect(struct insn_case *c, struct rng *r, const struct ins
 	unsigned g = rng_below(r, 16), kind = rng_below(r, 3), n = 0, m = 0;
 	if (c->count + 2 > INSN_MAX || c->code_len + 10 > INSN_CODE)
 		return false;
-	if (kind == 2 || p->keep >> g & 1) { /* push imm32; ret */
+	/* rsi and rdi stay what string instructions want: one that overwrites itself is nobody's business */
+	if (kind == 2 || p->keep >> g & 1 || g == 6 || g == 7) { /* push imm32; ret */
 		load[n++] = 0x68;
 		n += 4;
 		go[m++] = 0xc3;
@@ -87,6 +88,14 @@ static bool append_indirect(struct insn_case *c, struct rng *r, const struct ins
 		go[m++] = (uint8_t)((kind ? 0xd0 : 0xe0) | (g & 7));
 	}
 	return append(c, load, n) && append(c, go, m);
+}
+
+static unsigned not_second(unsigned to, const unsigned *loads, unsigned n_loads)
+{
+	for (unsigned i = 0; i < n_loads; i++)
+		if (to == loads[i] + 1)
+			return to + 1;
+	return to;
 }
 
 static void set_absolute(struct insn_case *c, unsigned load, unsigned to)
@@ -202,10 +211,13 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 		append(c, jnz, 6);
 	}
 	unsigned last = k == CLASS_LOOP ? c->count - 2 : c->count;
+	/* not to the second of a pair: its register might hold that very address */
 	for (unsigned i = 0; i < n_jumps; i++)
-		set_target(c, jumps[i], jumps[i] + 1 + rng_below(r, last - jumps[i]));
-	for (unsigned i = 0; i < n_loads; i++) /* behind the second of the two */
-		set_absolute(c, loads[i], loads[i] + 2 + rng_below(r, last - loads[i] - 1));
+		set_target(c, jumps[i],
+			not_second(jumps[i] + 1 + rng_below(r, last - jumps[i]), loads, n_loads));
+	for (unsigned i = 0; i < n_loads; i++)
+		set_absolute(c, loads[i],
+			not_second(loads[i] + 2 + rng_below(r, last - loads[i] - 1), loads, n_loads));
 	if (store < INSN_MAX) {
 		/* the immediate of the victim, or somewhere else in these pages */
 		uint32_t end = c->insn[store].at + c->insn[store].len;

@@ -127,7 +127,7 @@ static bool run_both(const struct insn_case *c, struct insn_side *a, struct insn
 	if (falsifying)
 		falsify(c, b, rb);
 	/* what the CPU refuses, the engine may refuse in either way */
-	if (ra->end == END_ILLEGAL && rb->end == END_UNSUPPORTED)
+	if (ra->end == END_ILLEGAL && rb->end == END_UNSUPPORTED && ra->after.rip == rb->after.rip)
 		rb->end = END_ILLEGAL;
 	bool same = insn_agree(c, a, ra, b, rb, f);
 	a->restore(a, c);
@@ -155,7 +155,9 @@ static void shrink(struct insn_case *c, bool counted, struct insn_side *a, struc
 			if (is_nop(c, k) || (counted && k + 2 >= c->count))
 				continue;
 			memset(less.code + c->insn[k].at, 0x90, c->insn[k].len);
-			if (!run_both(&less, a, b, &ra, &rb, NULL) && rb.end != END_UNSUPPORTED) {
+			/* without some instruction it may not end any more: that is another story */
+			if (!run_both(&less, a, b, &ra, &rb, NULL) && rb.end != END_UNSUPPORTED &&
+				ra.end != END_TIMEOUT && rb.end != END_TIMEOUT) {
 				*c = less;
 				again = true;
 			}
