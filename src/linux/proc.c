@@ -170,11 +170,9 @@ static void put_statm(struct text *t)
 
 	pg_space_stats(t->l->space, &st);
 	get_sizes(t->l, &s);
-	fprintf(t->out, "%llu %llu %llu %llu 0 %llu 0\n",
-		(unsigned long long)(st.vsz_bytes / PG_PAGE_SIZE), (unsigned long long)st.rss_pages,
-		(unsigned long long)(st.rss_file_pages + st.rss_shmem_pages),
-		(unsigned long long)(s.exe / PG_PAGE_SIZE),
-		(unsigned long long)((s.data + s.stack) / PG_PAGE_SIZE));
+	fprintf(t->out, "%lu %lu %lu %lu 0 %lu 0\n", st.vsz_bytes / PG_PAGE_SIZE, st.rss_pages,
+		st.rss_file_pages + st.rss_shmem_pages, s.exe / PG_PAGE_SIZE,
+		(s.data + s.stack) / PG_PAGE_SIZE);
 }
 
 static unsigned long long handled(const struct pg_linux *l, bool ignored)
