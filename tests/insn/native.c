@@ -262,6 +262,14 @@ static void native_run(struct insn_side *s, const struct insn_case *c, struct in
 	out->after.fs_base = u.fs_base;
 	out->after.gs_base = u.gs_base;
 	memcpy(out->after.x, n->x, INSN_XBYTES);
+	/*
+	 * The kernel saves by XSAVES, which writes MXCSR as a part of SSE: with SSE in its initial state ptrace shows a
+	 * stale one, and the true one is initial too. Intel SDM vol. 1, 13.11.
+	 */
+	if (!(n->x[512] & 2)) {
+		static const uint8_t initial[4] = {0x80, 0x1f, 0, 0};
+		memcpy(out->after.x + 24, initial, 4);
+	}
 	out->end = end_of(&si, &out->addr);
 	out->raw = (uint64_t)si.si_signo << 32 | (uint32_t)si.si_code;
 	if (u.eflags & 0x204000)
