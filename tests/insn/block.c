@@ -161,7 +161,7 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 	draw_plan(c, r, &plan);
 	uint64_t page = k == CLASS_SMC ? SMC_VA : CODE_VA;
 	c->before.rip = rng_chance(r, 75) ? page + 256 + rng_below(r, 0x2b00)
-					   : page + 0x1000 - rng_below(r, 100);
+					  : page + 0x1000 - rng_below(r, 100);
 	if (k == CLASS_LOOP) {
 		do
 			counter = rng_below(r, 16);
@@ -196,14 +196,15 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 		}
 		enum insn_class from = (enum insn_class)mix[rng_below(r, sizeof mix)];
 		uint8_t bytes[15];
-		unsigned n = insn_make(c, r, insn_template_pick(from, r), c->before.rip + c->code_len,
-			&plan, bytes);
+		unsigned n = insn_make(c, r, insn_template_pick(from, r),
+			c->before.rip + c->code_len, &plan, bytes);
 		if (n)
 			append(c, bytes, n);
 	}
 	if (k == CLASS_LOOP) {
 		/* dec or sub, then back: at most eight times around */
-		uint8_t dec[3] = {(uint8_t)(0x48 | counter >> 3), 0xff, (uint8_t)(0xc8 | (counter & 7))};
+		uint8_t dec[3] = {
+			(uint8_t)(0x48 | counter >> 3), 0xff, (uint8_t)(0xc8 | (counter & 7))};
 		append(c, dec, 3);
 		uint8_t jnz[6] = {0x0f, 0x85};
 		int32_t d = -(int32_t)(c->code_len + 6);
@@ -217,11 +218,13 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 			not_second(jumps[i] + 1 + rng_below(r, last - jumps[i]), loads, n_loads));
 	for (unsigned i = 0; i < n_loads; i++)
 		set_absolute(c, loads[i],
-			not_second(loads[i] + 2 + rng_below(r, last - loads[i] - 1), loads, n_loads));
+			not_second(
+				loads[i] + 2 + rng_below(r, last - loads[i] - 1), loads, n_loads));
 	if (store < INSN_MAX) {
 		/* the immediate of the victim, or somewhere else in these pages */
 		uint32_t end = c->insn[store].at + c->insn[store].len;
-		uint32_t to = victim < INSN_MAX ? c->insn[victim].at + 1u : c->code_len + rng_below(r, 256);
+		uint32_t to = victim < INSN_MAX ? c->insn[victim].at + 1u
+						: c->code_len + rng_below(r, 256);
 		uint32_t d = to - end;
 		memcpy(c->code + c->insn[store].at + 2, &d, 4);
 		if (victim == INSN_MAX) {
