@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """`make bench`: what it costs to run programs on Pagoda, as ratios to native, measured in one run.
 
-bench.py BUILD [--runs N] [--only NAME[,NAME]] [--no-cachegrind] [--markdown]
+bench.py BUILD [--runs N] [--only NAME[,NAME]] [--no-cachegrind] [--markdown] [--write FILE.md]
 
 Each workload runs natively, on Pagoda (exact, fast), and under qemu-x86_64, valgrind --tool=none and
 --tool=cachegrind where those are installed. Runs are interleaved, so that a slow minute of the host hits all alike;
@@ -184,7 +184,25 @@ def table(head, rows, markdown):
         if markdown and number == 0:
             lines.append("|" + "|".join("-" * (w + 1) + (":" if i else "-")
                                         for i, w in enumerate(wide)) + "|")
-    print("\n".join(lines) + "\n", flush=True)
+    show("\n".join(lines) + "\n")
+
+
+PRINTED = []
+
+
+def show(text):
+    """Prints, and keeps for --write."""
+    print(text, flush=True)
+    PRINTED.append(text)
+
+
+def write_into(path):
+    """Puts what was printed between the marks of a document."""
+    begin, end = "<!-- figures: begin -->\n", "<!-- figures: end -->"
+    with open(path, encoding="utf-8") as f:
+        before, rest = f.read().split(begin)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(before + begin + "\n" + "\n".join(PRINTED) + "\n" + end + rest.split(end)[1])
 
 
 def ratio_table(results, with_tools, markdown):
@@ -220,13 +238,14 @@ def micro_table(folder, pagoda, markdown):
     table(["nanoseconds each"] + list(columns), rows, markdown)
 
 
-def helper_tables(folder):
+def helper_tables(folder, markdown):
     """Tables that other benchmark programs of the build print themselves."""
     for name in ("tests/unit/bench_mmu", "tests/scale/bench_space"):
         program = os.path.join(folder, name)
         if os.path.exists(program):
             done = subprocess.run([program], capture_output=True, text=True)
-            print(done.stdout if done.returncode == 0 else "%s failed\n" % name, flush=True)
+            text = done.stdout if done.returncode == 0 else "%s failed\n" % name
+            show("```\n" + text.strip("\n") + "\n```\n" if markdown else text)
 
 
 def main():
@@ -236,7 +255,9 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--no-cachegrind", action="store_true")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--write", metavar="FILE.md", help="put the tables between the marks of a document")
     options = parser.parse_args()
+    options.markdown = options.markdown or bool(options.write)
     pagoda = os.path.abspath(os.path.join(options.build, "pagoda"))
 
     def say(text):
@@ -254,7 +275,9 @@ def main():
         ratio_table(results, with_tools, options.markdown)
         if not options.only:
             micro_table(folder, pagoda, options.markdown)
-            helper_tables(options.build)
+            helper_tables(options.build, options.markdown)
+    if options.write:
+        write_into(options.write)
     return 0
 
 

@@ -19,13 +19,15 @@
  * All states but FREE are entered by pg_frames_alloc and left by pg_frames_free, nowhere else.
  *
  * Invariants (pg_frames_check):
- *   F1 the blocks, each 2^order frames and aligned to its size, cover all frames without overlap;
- *      all frames of a block have the state of its first.
- *   F2 a block is on the free list of its order if and only if it is FREE; lists are linked both
- * ways. F3 no two free buddies of one order: they would have merged. F4 the counters by state and
- * by free list are those that a count gives; by_state sums to total. F5 a FREE frame has no owner,
- * flags, pins, mappings or reverse map. F6 the reverse map of a frame is no longer than map_count,
- * and has no mapping twice.
+ *   F1 the blocks, each 2^order frames and aligned to its size, cover all frames without
+ *      overlap; all frames of a block have the state of its first.
+ *   F2 a block is on the free list of its order if and only if it is FREE; lists are linked
+ *      both ways.
+ *   F3 no two free buddies of one order: they would have merged.
+ *   F4 the counters by state and by free list are those that a count gives; by_state sums
+ *      to total.
+ *   F5 a FREE frame has no owner, flags, pins, mappings or reverse map.
+ *   F6 the reverse map of a frame is no longer than map_count, and has no mapping twice.
  *
  * Allocation takes from the smallest block that will do and splits the lower half off; so a fresh
  * machine hands frames out in ascending order block by block: the engine's fast mode merges neighbours.

@@ -10,10 +10,12 @@
  * use.
  *
  * Invariants (radix check):
- *   X1 each inner entry names a TABLE block of this table, of its level's order, and no two the
- * same. X2 row.index of a node is the number of its entries that are not 0. X3 no node but the root
- * is empty. X4 stats.entries is the number of leaf entries, stats.node_frames that of the nodes'
- * frames.
+ *   X1 each inner entry names a TABLE block of this table, of its level's order, and no two
+ *      the same.
+ *   X2 row.index of a node is the number of its entries that are not 0.
+ *   X3 no node but the root is empty.
+ *   X4 stats.entries is the number of leaf entries, stats.node_frames that of the nodes'
+ *      frames.
  *
  * walk and update run while the guest's vector registers are live: this file is compiled with
  * general registers only, and the two call nothing.

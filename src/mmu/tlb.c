@@ -7,13 +7,16 @@
  * mirrors belong to the caller, the page table to space/.
  *
  * Invariants (pg_mmu_check):
- *   M1 the order bytes of a set are a permutation of its slots; positions in use come before free
- * ones. M2 a mark is that of its entry, and the entry is in the set of its page number. M3 no
- * (ASID, page number) is twice in a set. M4 the mirror of a set is the image of its most recently
- * used way if that belongs to the current ASID, else unusable; only its code_id may be 0 instead,
- * after pg_mmu_poke(). M5 an entry of the current ASID names the frame that the current table
- * names, allows no more, and is dirty only if D is set there; A is set there. M6 an entry of a
- * frame with PG_FRAME_CODE has `code` set.
+ *   M1 the order bytes of a set are a permutation of its slots; positions in use come
+ *      before free ones.
+ *   M2 a mark is that of its entry, and the entry is in the set of its page number.
+ *   M3 no (ASID, page number) is twice in a set.
+ *   M4 the mirror of a set is the image of its most recently used way if that belongs to
+ *      the current ASID, else unusable; only its code_id may be 0 instead, after
+ *      pg_mmu_poke().
+ *   M5 an entry of the current ASID names the frame that the current table names, allows no
+ *      more, and is dirty only if D is set there; A is set there.
+ *   M6 an entry of a frame with PG_FRAME_CODE has `code` set.
  *
  * Compiled with general registers only, as mmu.c, which calls some of it.
  */

@@ -54,31 +54,32 @@ struct pg_mmu_config {
  * Parses "64x4", "64x4,1536x12" (unified first level, then second) or "d64x4,i64x8,1536x12"
  * (split): ENTRIESxWAYS each. -EINVAL and *why (a static sentence) for anything else.
  */
-PG_MUST_CHECK int pg_mmu_config_parse(const char *text, struct pg_mmu_config *out, const char **why);
+PG_MUST_CHECK int pg_mmu_config_parse(
+	const char *text, struct pg_mmu_config *out, const char **why);
 /* Split d64x4,i64x8 with second level 1536x12: near a contemporary x86-64 core. */
 extern const struct pg_mmu_config pg_mmu_config_default;
 
 /* One entry, as pg_mmu_lookup() hands it out; valid until the next call on this MMU. */
 struct pg_tlb_way {
-	uint64_t vpn;     /* UINT64_MAX: invalid */
-	uint64_t host;    /* host address of the frame */
+	uint64_t vpn;  /* UINT64_MAX: invalid */
+	uint64_t host; /* host address of the frame */
 	uint32_t pfn;
 	uint32_t code_id; /* see struct pg_tlb_fast; 0 on fill */
 	uint16_t asid;
-	uint8_t prot;     /* OR of enum pg_access that the entry allows */
-	uint8_t dirty;    /* D bit known to be set */
-	uint8_t code;     /* stores must not go inline: the frame has translations */
-	uint8_t ready;    /* of prot, what needs no walk any more: PG_WRITE only if dirty */
+	uint8_t prot;  /* OR of enum pg_access that the entry allows */
+	uint8_t dirty; /* D bit known to be set */
+	uint8_t code;  /* stores must not go inline: the frame has translations */
+	uint8_t ready; /* of prot, what needs no walk any more: PG_WRITE only if dirty */
 };
 
 /* Which TLB a figure is about. */
 enum pg_tlb_which { PG_TLB_L1D, PG_TLB_L1I, PG_TLB_L2, PG_TLBS };
 
 struct pg_mmu_stats {
-	uint64_t slow_lookups[2];  /* calls of pg_mmu_lookup: [0] data, [1] fetch */
-	uint64_t misses[PG_TLBS];  /* unified: data and fetch misses are both in L1D */
-	uint64_t fetch_misses;     /* of misses[L1D] or misses[L1I]: those by fetch */
-	uint64_t l2_lookups;       /* = first-level misses when there is a second level */
+	uint64_t slow_lookups[2]; /* calls of pg_mmu_lookup: [0] data, [1] fetch */
+	uint64_t misses[PG_TLBS]; /* unified: data and fetch misses are both in L1D */
+	uint64_t fetch_misses;    /* of misses[L1D] or misses[L1I]: those by fetch */
+	uint64_t l2_lookups;      /* = first-level misses when there is a second level */
 	uint64_t walks;
 	uint64_t walk_refs;        /* memory references made by walks */
 	uint64_t dirty_walks;      /* extra walks to set a D bit; refs are in walk_refs too */
@@ -117,7 +118,8 @@ enum pg_mmu_result {
 };
 
 /* pg_mmu_lookup() by kind: PG_READ or PG_WRITE, and PG_EXEC. */
-enum pg_mmu_result pg_mmu_lookup_data(struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
+enum pg_mmu_result pg_mmu_lookup_data(
+	struct pg_mmu *m, pg_va a, enum pg_access access, struct pg_tlb_way **way);
 enum pg_mmu_result pg_mmu_lookup_fetch(struct pg_mmu *m, pg_va a, struct pg_tlb_way **way);
 
 /*

@@ -39,7 +39,8 @@ int main(void)
 	printf("movsb %ld %ld %ld\n", (long)((uint8_t *)d - b), (long)((uint8_t *)s - a), (long)c);
 	c = 9999;
 	__asm__ volatile("std\n rep movsq\n cld" : "+D"(d), "+S"(s), "+c"(c) : : "memory", "cc");
-	printf("movsq back %ld %ld %016lx\n", (long)((uint8_t *)d - b), (long)((uint8_t *)s - a), sum(b, n));
+	printf("movsq back %ld %ld %016lx\n", (long)((uint8_t *)d - b), (long)((uint8_t *)s - a),
+		sum(b, n));
 	d = b + 3;
 	c = 70001;
 	__asm__ volatile("rep stosw" : "+D"(d), "+c"(c) : "a"(0x1234) : "memory");

@@ -22,8 +22,10 @@ int main(void)
 	unsigned nonzero = 0;
 	for (unsigned i = 32 * PAGE; i < 64 * PAGE; i++)
 		nonzero += start[i] != 0;
-	printf("after shrink and growth: %u bytes not zero, %d kept\n", nonzero, start[3 * PAGE + 3]);
-	printf("unaligned: %d\n", sbrk(5) == start + 64 * PAGE && sbrk(-5) == start + 64 * PAGE + 5);
+	printf("after shrink and growth: %u bytes not zero, %d kept\n", nonzero,
+		start[3 * PAGE + 3]);
+	printf("unaligned: %d\n",
+		sbrk(5) == start + 64 * PAGE && sbrk(-5) == start + 64 * PAGE + 5);
 	check(brk(start) == 0 && sbrk(0) == start, "brk");
 	printf("absurd: %d\n", brk((void *)0x7fffffff0000) == -1);
 	return 0;

@@ -34,7 +34,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_RUN 32 /* PG_BLOCK_INSNS of cpu/cpu.h */
+#define MAX_RUN 32      /* PG_BLOCK_INSNS of cpu/cpu.h */
 #define MAX_PAGES 65536 /* a power of two: slots of the page sets */
 
 struct page_set {
@@ -63,8 +63,8 @@ static void touch(struct page_set *s, uint64_t page)
 
 static uint64_t reg_value(const struct user_regs_struct *u, ZydisRegister r)
 {
-	const unsigned long long g[16] = {u->rax, u->rcx, u->rdx, u->rbx, u->rsp, u->rbp, u->rsi, u->rdi,
-		u->r8, u->r9, u->r10, u->r11, u->r12, u->r13, u->r14, u->r15};
+	const unsigned long long g[16] = {u->rax, u->rcx, u->rdx, u->rbx, u->rsp, u->rbp, u->rsi,
+		u->rdi, u->r8, u->r9, u->r10, u->r11, u->r12, u->r13, u->r14, u->r15};
 	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
 	if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
 		return 0;
@@ -112,16 +112,19 @@ static bool is_bit_string(const ZydisDecodedInstruction *i, const ZydisDecodedOp
 {
 	return (i->mnemonic == ZYDIS_MNEMONIC_BT || i->mnemonic == ZYDIS_MNEMONIC_BTS ||
 		       i->mnemonic == ZYDIS_MNEMONIC_BTR || i->mnemonic == ZYDIS_MNEMONIC_BTC) &&
-		ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+	       ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
 }
 
 static void count_data(struct counts *c, const struct user_regs_struct *u,
 	const ZydisDecodedInstruction *i, const ZydisDecodedOperand *ops)
 {
-	bool rep = i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
-	if (i->meta.category == ZYDIS_CATEGORY_AVX2GATHER || i->meta.category == ZYDIS_CATEGORY_XSAVE ||
+	bool rep = i->attributes &
+		   (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+	if (i->meta.category == ZYDIS_CATEGORY_AVX2GATHER ||
+		i->meta.category == ZYDIS_CATEGORY_XSAVE ||
 		i->meta.category == ZYDIS_CATEGORY_XSAVEOPT) {
-		fprintf(stderr, "count_native: cannot count %s\n", ZydisMnemonicGetString(i->mnemonic));
+		fprintf(stderr, "count_native: cannot count %s\n",
+			ZydisMnemonicGetString(i->mnemonic));
 		exit(2);
 	}
 	if (i->meta.category == ZYDIS_CATEGORY_NOP || i->meta.category == ZYDIS_CATEGORY_WIDENOP ||
@@ -139,8 +142,8 @@ static void count_data(struct counts *c, const struct user_regs_struct *u,
 		uint64_t a = address_of(u, i, o);
 		unsigned n = o->size / 8;
 		/* what goes onto the stack lies below the stack pointer that we see */
-		if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN && o->mem.base == ZYDIS_REGISTER_RSP &&
-			store && !load)
+		if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+			o->mem.base == ZYDIS_REGISTER_RSP && store && !load)
 			a -= n;
 		if (is_bit_string(i, ops)) {
 			int64_t bit = (int64_t)reg_value(u, ops[1].reg.value);
@@ -183,7 +186,8 @@ static int count(pid_t pid, struct counts *c, int *status)
 			!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, buf, n, &i, ops)))
 			return -EILSEQ;
 		bool rep = i.meta.category == ZYDIS_CATEGORY_STRINGOP &&
-			(i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
+			   (i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
+						   ZYDIS_ATTRIB_HAS_REPNE));
 		if (!(rep && rep_at == u.rip)) {
 			c->instructions++;
 			uint64_t first = u.rip >> 12, last = (u.rip + i.length - 1) >> 12;

@@ -35,8 +35,9 @@ static void verdict(const char *name, unsigned n, uint8_t want, uint8_t *at)
 	unsigned right = 0;
 	for (unsigned i = 0; i < n; i++)
 		right += at[i] == want;
-	printf("%-14s faults %d, at the second page %d, first half early %d, bytes right %u of %u\n", name,
-		faults, far_half, seen_first_half, right, n);
+	printf("%-14s faults %d, at the second page %d, first half early %d, bytes right %u of "
+	       "%u\n",
+		name, faults, far_half, seen_first_half, right, n);
 }
 
 int main(void)
@@ -54,13 +55,19 @@ int main(void)
 
 		prepare();
 		mprotect(area + PAGE, PAGE, p);
-		__asm__ volatile("addq %1, %0" : "+m"(*(uint64_t *)at) : "r"(0x1111111111111111) : "cc");
+		__asm__ volatile("addq %1, %0"
+				 : "+m"(*(uint64_t *)at)
+				 : "r"(0x1111111111111111)
+				 : "cc");
 		verdict("add 8", 8, 0x22, at);
 
 		prepare();
 		mprotect(area + PAGE, PAGE, p);
 		__m128i threes = _mm_set1_epi8(0x33);
-		__asm__ volatile("movdqu %1, (%0)" : : "r"(area + PAGE - 7), "x"(threes) : "memory");
+		__asm__ volatile("movdqu %1, (%0)"
+				 :
+				 : "r"(area + PAGE - 7), "x"(threes)
+				 : "memory");
 		verdict("movdqu 16", 16, 0x33, area + PAGE - 7);
 
 		prepare();
@@ -74,7 +81,10 @@ int main(void)
 
 		prepare();
 		mprotect(area + PAGE, PAGE, p);
-		__asm__ volatile("pushq %0\n popq (%1)" : : "i"(0x55555555), "r"(area + PAGE - 4) : "memory");
+		__asm__ volatile("pushq %0\n popq (%1)"
+				 :
+				 : "i"(0x55555555), "r"(area + PAGE - 4)
+				 : "memory");
 		verdict("pop mem", 4, 0x55, area + PAGE - 4);
 	}
 	return 0;

@@ -37,9 +37,9 @@ static uint64_t (*compile(uint32_t a, uint32_t b, uint32_t c))(uint64_t)
 {
 	size_t start = at;
 	byte(0x48), byte(0x69), byte(0xc7), imm32(a & 0x7fffffff); /* imul rax, rdi, a */
-	byte(0x48), byte(0x05), imm32(b & 0x7fffffff);		   /* add rax, b */
-	byte(0x48), byte(0x35), imm32(c & 0x7fffffff);		   /* xor rax, c */
-	byte(0x48), byte(0x29), byte(0xf8);			   /* sub rax, rdi */
+	byte(0x48), byte(0x05), imm32(b & 0x7fffffff);             /* add rax, b */
+	byte(0x48), byte(0x35), imm32(c & 0x7fffffff);             /* xor rax, c */
+	byte(0x48), byte(0x29), byte(0xf8);                        /* sub rax, rdi */
 	byte(0xc3);
 	while (at % 16)
 		byte(0xcc);
@@ -60,7 +60,9 @@ int main(void)
 		check(mprotect(text, 16 * PAGE, PROT_READ | PROT_EXEC) == 0, "to execute");
 		for (unsigned i = 0; i < 20; i++) {
 			uint64_t x = sum + i, got = f[i](x);
-			uint64_t want = ((x * ((i * 77 + round) & 0x7fffffff) + (i ^ round)) ^ (i * round)) - x;
+			uint64_t want = ((x * ((i * 77 + round) & 0x7fffffff) + (i ^ round)) ^
+						(i * round)) -
+					x;
 			check(got == want, "compiled function");
 			sum = sum * 31 + got;
 		}
@@ -70,7 +72,8 @@ int main(void)
 		text[100] = 1;
 		printf("store into code went through\n");
 	} else {
-		printf("store into code: code %d, right address %d\n", code_seen, addr_seen == text + 100);
+		printf("store into code: code %d, right address %d\n", code_seen,
+			addr_seen == text + 100);
 	}
 	check(mprotect(text, 16 * PAGE, PROT_READ | PROT_WRITE) == 0, "to write");
 	if (sigsetjmp(back, 1) == 0) {

@@ -39,7 +39,8 @@ int main(void)
 
 	fd = open(name, O_RDONLY);
 	check(fd >= 0 && unlink(name) == 0, "open");
-	check(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED, "write to read-only file");
+	check(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED,
+		"write to read-only file");
 	uint64_t sum = 0;
 	char page[PAGE];
 	while (read(fd, page, PAGE) == (ssize_t)PAGE)

@@ -29,13 +29,15 @@ int main(void)
 			(void)*p;
 			printf("read of %lx went through\n", offset);
 		} else {
-			printf("read  %4lx: code %d at %p write %d\n", offset, code, addr, was_write);
+			printf("read  %4lx: code %d at %p write %d\n", offset, code, addr,
+				was_write);
 		}
 		if (sigsetjmp(back, 1) == 0) {
 			*p = 1;
 			printf("write to %lx went through\n", offset);
 		} else {
-			printf("write %4lx: code %d at %p write %d\n", offset, code, addr, was_write);
+			printf("write %4lx: code %d at %p write %d\n", offset, code, addr,
+				was_write);
 		}
 	}
 	if (sigsetjmp(back, 1) == 0) {

@@ -16,7 +16,8 @@ int main(void)
 	void *q = mmap((void *)0x2b0000000000, 4 * PAGE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	uint64_t sum = 0;
-	check((uint64_t)p == 0x2a0000000000 && (uint64_t)q == 0x2b0000000000, "mmap at fixed places");
+	check((uint64_t)p == 0x2a0000000000 && (uint64_t)q == 0x2b0000000000,
+		"mmap at fixed places");
 	for (unsigned i = 0; i < 16; i += 2)
 		p[i * 512] = 0xc0de0000 + i;
 	sum += p[512] + p[3 * 512];

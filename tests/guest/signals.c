@@ -38,10 +38,11 @@ static void on_segv(int sig, siginfo_t *si, void *ctx)
 	greg_t *g = u->uc_mcontext.gregs;
 	(void)sig;
 	(void)si;
-	printf("segv: rbx %llx r12 %llx r13 %llx r14 %llx r15 %llx cr2 %llx\n", g[REG_RBX], g[REG_R12],
-		g[REG_R13], g[REG_R14], g[REG_R15], g[REG_CR2]);
-	printf("xmm7 %08x flags cf %lld zf %lld df %lld\n", u->uc_mcontext.fpregs->_xmm[7].element[0],
-		g[REG_EFL] & 1, g[REG_EFL] >> 6 & 1, g[REG_EFL] >> 10 & 1);
+	printf("segv: rbx %llx r12 %llx r13 %llx r14 %llx r15 %llx cr2 %llx\n", g[REG_RBX],
+		g[REG_R12], g[REG_R13], g[REG_R14], g[REG_R15], g[REG_CR2]);
+	printf("xmm7 %08x flags cf %lld zf %lld df %lld\n",
+		u->uc_mcontext.fpregs->_xmm[7].element[0], g[REG_EFL] & 1, g[REG_EFL] >> 6 & 1,
+		g[REG_EFL] >> 10 & 1);
 	g[REG_RAX] = 0x1122334455667788;
 	g[REG_RIP] += 3;
 	g[REG_R14]++;

@@ -46,13 +46,12 @@ int main(void)
 	printf("again: %x\n", ((fn)(code + 256))());
 
 	/* a loop that counts its own immediate up: add dword [rip - x], 1 ... */
-	uint8_t loop[] = {
-		0xb9, 10, 0, 0, 0,                   /* mov ecx, 10 */
-		0x31, 0xc0,                          /* xor eax, eax */
-		0x05, 1, 0, 0, 0,                    /* add eax, 1  <- immediate at 8 */
+	uint8_t loop[] = {0xb9, 10, 0, 0, 0,           /* mov ecx, 10 */
+		0x31, 0xc0,                            /* xor eax, eax */
+		0x05, 1, 0, 0, 0,                      /* add eax, 1  <- immediate at 8 */
 		0x83, 0x05, 0xf5, 0xff, 0xff, 0xff, 1, /* add dword [rip - 11], 1: the immediate */
-		0xff, 0xc9,                          /* dec ecx */
-		0x75, 0xf0,                          /* jnz to the add */
+		0xff, 0xc9,                            /* dec ecx */
+		0x75, 0xf0,                            /* jnz to the add */
 		0xc3};
 	memcpy(code + 512, loop, sizeof loop);
 	printf("own loop: %u\n", ((fn)(code + 512))());
@@ -69,8 +68,9 @@ int main(void)
 	/* a new mapping at the same place */
 	emit(code + 2 * PAGE, 1);
 	printf("old page: %u\n", ((fn)(code + 2 * PAGE))());
-	check(mmap(code + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-		      -1, 0) != MAP_FAILED, "mmap");
+	check(mmap(code + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED,
+		"mmap");
 	emit(code + 2 * PAGE, 2);
 	check(mprotect(code + 2 * PAGE, PAGE, PROT_READ | PROT_EXEC) == 0, "mprotect");
 	printf("new page: %u\n", ((fn)(code + 2 * PAGE))());

@@ -7,7 +7,8 @@
 int main(void)
 {
 	size_t n = (size_t)1 << 40;
-	uint8_t *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	check(p != MAP_FAILED, "mmap");
 	uint64_t x = 1, sum = 0;
 	for (unsigned i = 0; i < 300; i++) {

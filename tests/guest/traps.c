@@ -9,7 +9,8 @@
 #include <fenv.h>
 
 static sigjmp_buf back;
-extern const char at_div[], at_idiv[], at_ud2[], at_int3[], at_hlt[], at_sse[], at_movaps[], at_noncanon[];
+extern const char at_div[], at_idiv[], at_ud2[], at_int3[], at_hlt[], at_sse[], at_movaps[],
+	at_noncanon[];
 
 static const char *expected;
 
@@ -71,13 +72,18 @@ static void misaligned(void)
 {
 	static _Alignas(16) char buf[32];
 	expected = at_movaps;
-	__asm__ volatile(".globl at_movaps\nat_movaps: movaps (%0), %%xmm0" : : "r"(buf + 1) : "xmm0");
+	__asm__ volatile(".globl at_movaps\nat_movaps: movaps (%0), %%xmm0"
+			 :
+			 : "r"(buf + 1)
+			 : "xmm0");
 }
 
 static void noncanonical(void)
 {
 	expected = at_noncanon;
-	__asm__ volatile(".globl at_noncanon\nat_noncanon: movl (%0), %%eax" : : "r"(0x1234567890abcdef)
+	__asm__ volatile(".globl at_noncanon\nat_noncanon: movl (%0), %%eax"
+			 :
+			 : "r"(0x1234567890abcdef)
 			 : "eax");
 }
 

@@ -35,7 +35,9 @@ static void try(uint64_t a, int how)
 			((void (*)(void))a)();
 			break;
 		case 3:
-			__asm__ volatile("lock cmpxchg16b (%%rsi)" : : "S"(a & ~15ul), "a"(0l), "d"(0l), "b"(0l), "c"(0l)
+			__asm__ volatile("lock cmpxchg16b (%%rsi)"
+					 :
+					 : "S"(a & ~15ul), "a"(0l), "d"(0l), "b"(0l), "c"(0l)
 					 : "memory", "cc");
 			break;
 		default: {
@@ -69,10 +71,10 @@ int main(void)
 		for (unsigned b = 3; b < 64; b++)
 			for (unsigned c = 0; c < 4; c++) {
 				uint64_t one = (uint64_t)1 << b;
-				uint64_t a = c == 0 ? one
-					: c == 1    ? ~one
-					: c == 2    ? one - 8
-						    : (uint64_t)0 - one;
+				uint64_t a = c == 0   ? one
+					     : c == 1 ? ~one
+					     : c == 2 ? one - 8
+						      : (uint64_t)0 - one;
 				if (is_ours(a) || is_ours(a + 8))
 					continue;
 				try(a, how);

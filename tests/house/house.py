@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-HERE = os.path.abspath(__file__)
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Low to high. A file may include its own floor and those before it; the library's floors end at reclaim.
 FLOORS = ["base", "frame", "store", "mmu", "space", "reclaim", "cpu", "linux", "trace", "ui"]
@@ -160,7 +160,7 @@ def sources_are_clang_formatted(root):
 
 
 def index_of_invariants_is_current(root):
-    tool = os.path.join(os.path.dirname(HERE), "..", "tools", "invariants.py")
+    tool = os.path.join(HERE, "..", "..", "tools", "invariants.py")
     done = subprocess.run([sys.executable, tool, root, "--check"], capture_output=True, text=True)
     return [] if done.returncode == 0 else ["docs/invariants.md: not what the sources say (make format)"]
 

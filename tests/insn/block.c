@@ -72,7 +72,8 @@ static bool append_indirect(struct insn_case *c, struct rng *r, const struct ins
 	unsigned g = rng_below(r, 16), kind = rng_below(r, 3), n = 0, m = 0;
 	if (c->count + 2 > INSN_MAX || c->code_len + 10 > INSN_CODE)
 		return false;
-	if (kind == 2 || p->keep >> g & 1) { /* push imm32; ret */
+	/* rsi and rdi stay what string instructions want: one that overwrites itself is nobody's business */
+	if (kind == 2 || p->keep >> g & 1 || g == 6 || g == 7) { /* push imm32; ret */
 		load[n++] = 0x68;
 		n += 4;
 		go[m++] = 0xc3;
@@ -87,6 +88,14 @@ static bool append_indirect(struct insn_case *c, struct rng *r, const struct ins
 		go[m++] = (uint8_t)((kind ? 0xd0 : 0xe0) | (g & 7));
 	}
 	return append(c, load, n) && append(c, go, m);
+}
+
+static unsigned not_second(unsigned to, const unsigned *loads, unsigned n_loads)
+{
+	for (unsigned i = 0; i < n_loads; i++)
+		if (to == loads[i] + 1)
+			return to + 1;
+	return to;
 }
 
 static void set_absolute(struct insn_case *c, unsigned load, unsigned to)
@@ -152,7 +161,7 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 	draw_plan(c, r, &plan);
 	uint64_t page = k == CLASS_SMC ? SMC_VA : CODE_VA;
 	c->before.rip = rng_chance(r, 75) ? page + 256 + rng_below(r, 0x2b00)
-					   : page + 0x1000 - rng_below(r, 100);
+					  : page + 0x1000 - rng_below(r, 100);
 	if (k == CLASS_LOOP) {
 		do
 			counter = rng_below(r, 16);
@@ -187,14 +196,15 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 		}
 		enum insn_class from = (enum insn_class)mix[rng_below(r, sizeof mix)];
 		uint8_t bytes[15];
-		unsigned n = insn_make(c, r, insn_template_pick(from, r), c->before.rip + c->code_len,
-			&plan, bytes);
+		unsigned n = insn_make(c, r, insn_template_pick(from, r),
+			c->before.rip + c->code_len, &plan, bytes);
 		if (n)
 			append(c, bytes, n);
 	}
 	if (k == CLASS_LOOP) {
 		/* dec or sub, then back: at most eight times around */
-		uint8_t dec[3] = {(uint8_t)(0x48 | counter >> 3), 0xff, (uint8_t)(0xc8 | (counter & 7))};
+		uint8_t dec[3] = {
+			(uint8_t)(0x48 | counter >> 3), 0xff, (uint8_t)(0xc8 | (counter & 7))};
 		append(c, dec, 3);
 		uint8_t jnz[6] = {0x0f, 0x85};
 		int32_t d = -(int32_t)(c->code_len + 6);
@@ -202,14 +212,19 @@ void insn_generate_block(struct insn_case *c, struct rng *r, enum insn_class k)
 		append(c, jnz, 6);
 	}
 	unsigned last = k == CLASS_LOOP ? c->count - 2 : c->count;
+	/* not to the second of a pair: its register might hold that very address */
 	for (unsigned i = 0; i < n_jumps; i++)
-		set_target(c, jumps[i], jumps[i] + 1 + rng_below(r, last - jumps[i]));
-	for (unsigned i = 0; i < n_loads; i++) /* behind the second of the two */
-		set_absolute(c, loads[i], loads[i] + 2 + rng_below(r, last - loads[i] - 1));
+		set_target(c, jumps[i],
+			not_second(jumps[i] + 1 + rng_below(r, last - jumps[i]), loads, n_loads));
+	for (unsigned i = 0; i < n_loads; i++)
+		set_absolute(c, loads[i],
+			not_second(
+				loads[i] + 2 + rng_below(r, last - loads[i] - 1), loads, n_loads));
 	if (store < INSN_MAX) {
 		/* the immediate of the victim, or somewhere else in these pages */
 		uint32_t end = c->insn[store].at + c->insn[store].len;
-		uint32_t to = victim < INSN_MAX ? c->insn[victim].at + 1u : c->code_len + rng_below(r, 256);
+		uint32_t to = victim < INSN_MAX ? c->insn[victim].at + 1u
+						: c->code_len + rng_below(r, 256);
 		uint32_t d = to - end;
 		memcpy(c->code + c->insn[store].at + 2, &d, 4);
 		if (victim == INSN_MAX) {

@@ -14,7 +14,8 @@ const char *insn_end_name(enum insn_end e)
 {
 	static const char *const names[ENDS] = {"int3", "trap flag", "SIGSEGV MAPERR",
 		"SIGSEGV ACCERR", "SIGBUS ADRERR", "SIGSEGV GP", "SIGBUS SS", "SIGBUS ADRALN",
-		"SIGFPE divide", "SIGFPE fp", "SIGILL", "unsupported", "syscall", "timeout", "other"};
+		"SIGFPE divide", "SIGFPE fp", "SIGILL", "unsupported", "syscall", "timeout",
+		"other"};
 	return e < ENDS ? names[e] : "?";
 }
 
@@ -23,7 +24,7 @@ static const char *const gpr_names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rb
 
 #define RFLAGS_RF ((uint64_t)1 << 16)
 #define RFLAGS_ARITHMETIC ((uint64_t)0x8d5)
-#define X_BV 512   /* XSTATE_BV */
+#define X_BV 512 /* XSTATE_BV */
 #define X_AVX 576
 
 /* Components in their initial configuration need not be in the image, but MXCSR is. Intel SDM vol. 1, 13.6 to 13.8. */
@@ -42,8 +43,8 @@ static void normalize(uint8_t *to, const uint8_t *x)
 		memset(to + 160, 0, 256);
 	if (!(bv & 4))
 		memset(to + X_AVX, 0, 256);
-	memset(to + 6, 0, 18);   /* FOP, FIP, FDP */
-	memset(to + 28, 0, 4);   /* MXCSR_MASK */
+	memset(to + 6, 0, 18); /* FOP, FIP, FDP */
+	memset(to + 28, 0, 4); /* MXCSR_MASK */
 	for (unsigned i = 0; i < 8; i++)
 		memset(to + 32 + 16 * i + 10, 0, 6);
 	memset(to + 416, 0, 160); /* reserved, header */
@@ -96,7 +97,8 @@ static void field(FILE *f, bool *same, const char *name, uint64_t before, uint64
 		return;
 	*same = false;
 	if (f)
-		fprintf(f, "  %-8s before %016lx  %s %016lx  %s %016lx\n", name, before, an, a, bn, b);
+		fprintf(f, "  %-8s before %016lx  %s %016lx  %s %016lx\n", name, before, an, a, bn,
+			b);
 }
 
 static bool is_ignored(const struct insn_case *c, uint64_t va, bool faulted)
@@ -125,7 +127,8 @@ static bool same_memory(const struct insn_case *c, struct insn_side *sa, struct 
 			same = false;
 			if (f && shown++ < 40)
 				fprintf(f, "  [%lx] before %02x  %s %02x  %s %02x\n",
-					insn_pages[i].va + o, before[o], sa->name, a[o], sb->name, b[o]);
+					insn_pages[i].va + o, before[o], sa->name, a[o], sb->name,
+					b[o]);
 		}
 	}
 	if (shown > 40)
@@ -147,19 +150,23 @@ bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct in
 	/* Alignment checks (the AC flag, which popf may set) are not part of the guest: docs/QUIRKS.md */
 	if (ra->end == END_ALIGN)
 		return true;
-	if (c->fault_may_be && (ra->end == END_MAPERR || ra->end == END_ACCERR) && ra->end != rb->end &&
+	if (c->fault_may_be && (ra->end == END_MAPERR || ra->end == END_ACCERR) &&
+		ra->end != rb->end &&
 		(rb->end == END_BREAK || rb->end == END_MAPERR || rb->end == END_ACCERR))
 		return true;
-	if (ra->end != rb->end && !(c->fault_any_byte && is_bad_address(ra->end) && is_bad_address(rb->end))) {
+	if (ra->end != rb->end &&
+		!(c->fault_any_byte && is_bad_address(ra->end) && is_bad_address(rb->end))) {
 		same = false;
 		if (f)
 			fprintf(f, "  end      %s: %s (%lx)  %s: %s (%lx)\n", sa->name,
-				insn_end_name(ra->end), ra->raw, sb->name, insn_end_name(rb->end), rb->raw);
+				insn_end_name(ra->end), ra->raw, sb->name, insn_end_name(rb->end),
+				rb->raw);
 	}
 	bool faulted = ra->end != END_BREAK && ra->end != END_STEP;
 	uint64_t ignored = RFLAGS_RF | (faulted && insn_lazy_flags ? RFLAGS_ARITHMETIC : 0);
 	uint64_t addr_mask = c->fault_any_byte ? 0 : ~(uint64_t)0;
-	field(f, &same, "si_addr", 0, ra->addr & addr_mask, rb->addr & addr_mask, sa->name, sb->name);
+	field(f, &same, "si_addr", 0, ra->addr & addr_mask, rb->addr & addr_mask, sa->name,
+		sb->name);
 	field(f, &same, "rip", c->before.rip, ra->after.rip, rb->after.rip, sa->name, sb->name);
 	field(f, &same, "rflags", c->before.rflags, ra->after.rflags & ~ignored,
 		rb->after.rflags & ~ignored, sa->name, sb->name);
@@ -169,10 +176,10 @@ bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct in
 		field(f, &same, gpr_names[i], c->before.gpr[i], ra->after.gpr[i] & mask,
 			rb->after.gpr[i] & mask, sa->name, sb->name);
 	}
-	field(f, &same, "fs_base", c->before.fs_base, ra->after.fs_base, rb->after.fs_base, sa->name,
-		sb->name);
-	field(f, &same, "gs_base", c->before.gs_base, ra->after.gs_base, rb->after.gs_base, sa->name,
-		sb->name);
+	field(f, &same, "fs_base", c->before.fs_base, ra->after.fs_base, rb->after.fs_base,
+		sa->name, sb->name);
+	field(f, &same, "gs_base", c->before.gs_base, ra->after.gs_base, rb->after.gs_base,
+		sa->name, sb->name);
 	if (!same_x(ra, rb, sa->name, sb->name, faulted && c->fault_x87_top,
 		    faulted && c->fault_mxcsr, f))
 		same = false;
@@ -191,9 +198,10 @@ void insn_print_code(const struct insn_case *c, FILE *f)
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 		char text[128] = "(does not decode)";
 		uint64_t va = c->before.rip + c->insn[i].at;
-		if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&insn_decoder, p, c->insn[i].len, &insn, ops)))
-			ZydisFormatterFormatInstruction(
-				&fmt, &insn, ops, insn.operand_count_visible, text, sizeof text, va, NULL);
+		if (ZYAN_SUCCESS(
+			    ZydisDecoderDecodeFull(&insn_decoder, p, c->insn[i].len, &insn, ops)))
+			ZydisFormatterFormatInstruction(&fmt, &insn, ops,
+				insn.operand_count_visible, text, sizeof text, va, NULL);
 		fprintf(f, "  %lx: %-48s", va, text);
 		for (unsigned b = 0; b < c->insn[i].len; b++)
 			fprintf(f, " %02x", p[b]);

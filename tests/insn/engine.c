@@ -203,7 +203,8 @@ static int start(struct engine_side *e, bool fast, bool lazy, const char *tlb, c
 		.form = &pg_table_radix,
 		.geometry = pg_geometry_x86_64,
 		.hooks = {.ctx = e, .code_written = hook_code_written}};
-	struct pg_engine_config ec = {.mmu = pg_mmu_config_default, .fast = fast, .precise_flags = !lazy};
+	struct pg_engine_config ec = {
+		.mmu = pg_mmu_config_default, .fast = fast, .precise_flags = !lazy};
 	*why = "the machine's memory";
 	if (tlb && pg_mmu_config_parse(tlb, &ec.mmu, why))
 		return -1;
@@ -219,7 +220,8 @@ static int start(struct engine_side *e, bool fast, bool lazy, const char *tlb, c
 		.stack_limit_bytes = 8u << 20,
 		.stack_gap_bytes = 1u << 20};
 	*why = "the address space";
-	if (pg_space_create(e->vm, &sc, &e->space) || e->ops->cpu_create(e->engine, e->space, &e->cpu))
+	if (pg_space_create(e->vm, &sc, &e->space) ||
+		e->ops->cpu_create(e->engine, e->space, &e->cpu))
 		return -1;
 	*why = "mapping the test pages";
 	return map_pages(e);

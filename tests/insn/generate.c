@@ -3,7 +3,7 @@
  * tests/insn/generate.c: from a template to a case: bytes with all their odd but legal variations,
  * registers that make the operands land where they hurt, and memory worth reading there.
  *
- * Called by main.c (insn_generate) and block.c (insn_make). Calls templates.c, memory.c.
+ * Called by main.c (insn_generate) and block.c (insn_make). Calls templates.c, draw.c, state.c, memory.c.
  *
  * How an operand is aimed: the bytes are drawn first (base, index, scale, displacement, segment,
  * address size all random); then for each memory operand, hidden ones of string and stack
@@ -16,233 +16,29 @@
 
 #define MAX_TRIES 8
 
-/* ---- the state before ---- */
-
-static void random_x87(struct rng *r, uint8_t *x)
-{
-	static const uint16_t cws[] = {0x37f, 0x37f, 0x27f, 0x07f, 0xf7f, 0xb7f, 0x77f, 0x37f};
-	uint16_t cw = cws[rng_below(r, 8)];
-	if (rng_chance(r, 4))
-		cw &= (uint16_t)~(1u << rng_below(r, 6)); /* one exception unmasked */
-	uint16_t sw = (uint16_t)(rng_next(r) & 0x4700) | (uint16_t)(rng_below(r, 8) << 11);
-	if (rng_chance(r, 20))
-		sw |= (uint16_t)(rng_next(r) & 0x3f & cw); /* sticky flags of masked exceptions */
-	if (rng_chance(r, 3))
-		sw |= (uint16_t)(rng_next(r) & 0x3f); /* one pending, perhaps */
-	if (sw & ~cw & 0x3f)
-		sw |= 0x8080; /* then the summary bits say so */
-	memcpy(x, &cw, 2);
-	memcpy(x + 2, &sw, 2);
-	x[4] = rng_chance(r, 60) ? 0xff : rng_chance(r, 50) ? 0 : (uint8_t)rng_next(r);
-	for (unsigned i = 0; i < 8; i++) {
-		uint8_t *st = x + 32 + 16 * i;
-		uint64_t m = rng_next(r) | (uint64_t)1 << 63;
-		uint16_t e = (uint16_t)(0x3ff0 + rng_below(r, 32)) | (rng_chance(r, 50) ? 0x8000 : 0);
-		switch (rng_below(r, 10)) {
-		case 0:
-			m = 0, e &= 0x8000;
-			break;
-		case 1:
-			m = (uint64_t)1 << 63, e |= 0x7fff;
-			break;
-		case 2:
-			e |= 0x7fff;
-			break;
-		case 3:
-			e &= 0x8000, m = rng_next(r) >> 1; /* denormal */
-			break;
-		case 4:
-			m = rng_next(r), e = (uint16_t)rng_next(r); /* possibly not a number at all */
-			break;
-		default:
-			break;
-		}
-		memcpy(st, &m, 8);
-		memcpy(st + 8, &e, 2);
-	}
-}
-
-void insn_state_random(struct insn_case *c, struct rng *r)
-{
-	struct insn_state *s = &c->before;
-	uint64_t bv = 7;
-	memset(s, 0, sizeof *s);
-	for (unsigned i = 0; i < 16; i++)
-		s->gpr[i] = rng_chance(r, 25) ? insn_aim(r, 16, true) : rng_value(r);
-	s->gpr[4] = rng_chance(r, 85) ? 0x30000000 + 8 * rng_below(r, 0x600) : insn_aim(r, 8, false);
-	/* CF PF AF ZF SF OF random; DF now and then. ptrace sets neither ID nor NT: those come from popf only. */
-	s->rflags = 0x202 | (rng_next(r) & 0x8d5);
-	if (rng_chance(r, 12))
-		s->rflags |= 0x400;
-	s->fs_base = rng_chance(r, 50) ? insn_aim(r, 16, true) : rng_next(r) & 0x3ffffffff;
-	s->gs_base = rng_chance(r, 50) ? insn_aim(r, 16, true) : rng_next(r) & 0x3ffffffff;
-	random_x87(r, s->x);
-	static const uint32_t csrs[] = {0x1f80, 0x1f80, 0x3f80, 0x5f80, 0x7f80, 0x9fc0, 0x9f80, 0x1fc0};
-	uint32_t csr = csrs[rng_below(r, 8)] | (rng_chance(r, 30) ? (rng_next(r) & 0x3f) : 0);
-	if (rng_chance(r, 4))
-		csr &= ~(0x80u << rng_below(r, 6));
-	memcpy(s->x + 24, &csr, 4);
-	for (unsigned i = 0; i < 16; i++) {
-		rng_fill(r, s->x + 160 + 16 * i, 16);
-		rng_fill(r, s->x + 576 + 16 * i, 16);
-	}
-	memcpy(s->x + 512, &bv, 8);
-}
-
-/* ---- the bytes ---- */
-
-static unsigned pick_form(struct rng *r, uint64_t forms)
-{
-	unsigned n = rng_below(r, (uint32_t)__builtin_popcountll(forms));
-	while (n--)
-		forms &= forms - 1;
-	return (unsigned)__builtin_ctzll(forms);
-}
-
-/* ModRM with SIB and displacement for a memory operand. A plan fixes base and index. */
-static unsigned draw_memory(struct rng *r, uint8_t *b, unsigned reg, const struct insn_plan *plan,
-	bool vsib, unsigned *rex)
-{
-	unsigned n = 0, mod = rng_below(r, 3), rm = rng_below(r, 8);
-	if (vsib || rng_chance(r, 20))
-		rm = 4;
-	if (plan->count) {
-		unsigned base = plan->base[rng_below(r, plan->count)];
-		bool sib = vsib || (base & 7) == 4 || (plan->index < 16 && rng_chance(r, 35));
-		if (rng_chance(r, 8) && !vsib) { /* RIP-relative or absolute */
-			b[n++] = (uint8_t)(reg << 3 | (rng_chance(r, 70) ? 5 : 4));
-			if ((b[0] & 7) == 4)
-				b[n++] = 0x25;
-			*rex &= 4;
-			memset(b + n, 0, 4);
-			return n + 4;
-		}
-		mod = 1 + rng_below(r, 2);
-		*rex = (*rex & 4) | (base >> 3);
-		if (sib) {
-			unsigned index = vsib ? rng_below(r, 16) : plan->index < 16 ? plan->index : 4;
-			*rex |= index >> 3 << 1;
-			b[n++] = (uint8_t)(mod << 6 | reg << 3 | 4);
-			b[n++] = (uint8_t)(rng_below(r, 4) << 6 | (index & 7) << 3 | (base & 7));
-		} else {
-			b[n++] = (uint8_t)(mod << 6 | reg << 3 | (base & 7));
-		}
-		/* small displacements only, the pointer stays in its page pair */
-		int32_t d = (int32_t)rng_below(r, 96) - 32;
-		memcpy(b + n, &d, 4);
-		return n + (mod == 1 ? 1 : 4);
-	}
-	b[n++] = (uint8_t)(mod << 6 | reg << 3 | rm);
-	if (rm == 4)
-		b[n++] = (uint8_t)rng_next(r);
-	bool disp32 = mod == 2 || (mod == 0 && (rm == 5 || (rm == 4 && (b[1] & 7) == 5)));
-	if (mod == 1) {
-		b[n++] = (uint8_t)rng_next(r);
-	} else if (disp32) {
-		uint32_t d = rng_chance(r, 50) ? (uint32_t)rng_next(r) : (uint32_t)rng_below(r, 512);
-		memcpy(b + n, &d, 4);
-		n += 4;
-	}
-	return n;
-}
-
-static unsigned draw_prefixes(struct rng *r, const struct insn_template *t,
-	const struct insn_plan *plan, uint8_t *b)
-{
-	static const uint8_t segments[] = {0x64, 0x65, 0x64, 0x65, 0x64, 0x65, 0x26, 0x2e, 0x36, 0x3e};
-	unsigned n = 0;
-	bool free_choice = plan->count == 0;
-	if (rng_chance(r, free_choice ? 12 : 2))
-		b[n++] = segments[rng_below(r, sizeof segments)];
-	if (rng_chance(r, free_choice ? 8 : 2))
-		b[n++] = 0x67;
-	if (t->encoding == 1)
-		return n;
-	if (t->memory && !t->prefix && rng_chance(r, 8))
-		b[n++] = 0xf0; /* refused by the decoder where it is not allowed */
-	if (t->prefix)
-		b[n++] = t->prefix;
-	if ((t->prefix == 0xf2 || t->prefix == 0xf3) && rng_chance(r, 5))
-		b[n++] = 0x66;
-	if (rng_chance(r, 2))
-		b[n++] = segments[6 + rng_below(r, 4)]; /* a second, meaningless one */
-	/* any order: the processor does not mind */
-	if (n > 1 && rng_chance(r, 50)) {
-		uint8_t x = b[0];
-		b[0] = b[n - 1];
-		b[n - 1] = x;
-	}
-	return n;
-}
-
-static unsigned draw(struct rng *r, const struct insn_template *t, const struct insn_plan *plan,
-	uint8_t *b)
-{
-	unsigned n = draw_prefixes(r, t, plan, b);
-	unsigned form = t->modrm ? pick_form(r, t->forms) : 0;
-	unsigned rex = (unsigned)rng_next(r) & 7; /* R X B */
-	uint8_t m[8];
-	unsigned mn = 0;
-	bool vsib = t->encoding == 1 && t->map == 2 && t->opcode >= 0x90 && t->opcode <= 0x93;
-	if (t->modrm && t->memory)
-		mn = draw_memory(r, m, form, plan, vsib, &rex);
-	else if (t->modrm)
-		m[mn++] = (uint8_t)(0xc0 | form);
-	if (t->encoding == 1) {
-		unsigned pp = t->prefix == 0x66 ? 1 : t->prefix == 0xf3 ? 2 : t->prefix == 0xf2 ? 3 : 0;
-		unsigned v = rng_chance(r, 40) ? 15 : rng_below(r, 16);
-		if (t->map == 1 && !t->w && !(rex & 3) && rng_chance(r, 60)) {
-			b[n++] = 0xc5;
-			b[n++] = (uint8_t)((~rex & 4) << 5 | v << 3 | t->l << 2 | pp);
-		} else {
-			b[n++] = 0xc4;
-			b[n++] = (uint8_t)((~rex & 7) << 5 | t->map);
-			b[n++] = (uint8_t)(t->w << 7 | v << 3 | t->l << 2 | pp);
-		}
-	} else {
-		bool planned = plan->count && t->modrm && t->memory;
-		if (t->w)
-			b[n++] = (uint8_t)(0x48 | rex);
-		else if (planned ? rex & 3 : rng_chance(r, 50))
-			b[n++] = (uint8_t)(0x40 | rex);
-		if (t->map > 0)
-			b[n++] = 0x0f;
-		if (t->map > 1)
-			b[n++] = t->map == 2 ? 0x38 : 0x3a;
-	}
-	b[n++] = t->opcode;
-	memcpy(b + n, m, mn);
-	n += mn;
-	/* immediates, whatever their size: the decoder says how many bytes belong to it */
-	for (unsigned i = 0; i < 8; i++)
-		b[n + i] = (uint8_t)rng_next(r);
-	if (rng_chance(r, 30))
-		memset(b + n, 0, 8), b[n] = (uint8_t)rng_below(r, 70);
-	return n;
-}
-
 /* ---- where the operands go ---- */
 
 static int gpr_of(ZydisRegister reg)
 {
 	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
 	return full >= ZYDIS_REGISTER_RAX && full <= ZYDIS_REGISTER_R15
-		? (int)(full - ZYDIS_REGISTER_RAX)
-		: -1;
+		       ? (int)(full - ZYDIS_REGISTER_RAX)
+		       : -1;
 }
 
 static bool is_wide_state(ZydisMnemonic m)
 {
 	return m == ZYDIS_MNEMONIC_FXSAVE || m == ZYDIS_MNEMONIC_FXSAVE64 ||
-		m == ZYDIS_MNEMONIC_FXRSTOR || m == ZYDIS_MNEMONIC_FXRSTOR64 ||
-		m == ZYDIS_MNEMONIC_XSAVE || m == ZYDIS_MNEMONIC_XSAVE64 ||
-		m == ZYDIS_MNEMONIC_XRSTOR || m == ZYDIS_MNEMONIC_XRSTOR64;
+	       m == ZYDIS_MNEMONIC_FXRSTOR || m == ZYDIS_MNEMONIC_FXRSTOR64 ||
+	       m == ZYDIS_MNEMONIC_XSAVE || m == ZYDIS_MNEMONIC_XSAVE64 ||
+	       m == ZYDIS_MNEMONIC_XRSTOR || m == ZYDIS_MNEMONIC_XRSTOR64;
 }
 
 static bool is_state_of_many_parts(ZydisMnemonic m)
 {
-	return m == ZYDIS_MNEMONIC_FBSTP || m == ZYDIS_MNEMONIC_FBLD || is_wide_state(m) || m == ZYDIS_MNEMONIC_FNSAVE || m == ZYDIS_MNEMONIC_FRSTOR ||
-		m == ZYDIS_MNEMONIC_FNSTENV || m == ZYDIS_MNEMONIC_FLDENV;
+	return m == ZYDIS_MNEMONIC_FBSTP || m == ZYDIS_MNEMONIC_FBLD || is_wide_state(m) ||
+	       m == ZYDIS_MNEMONIC_FNSAVE || m == ZYDIS_MNEMONIC_FRSTOR ||
+	       m == ZYDIS_MNEMONIC_FNSTENV || m == ZYDIS_MNEMONIC_FLDENV;
 }
 
 /* Bytes at an operand that the instruction can do something with. */
@@ -254,23 +50,31 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 	if (n > 64 && !is_wide_state(i->mnemonic))
 		n = 64;
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_JMP: case ZYDIS_MNEMONIC_CALL: case ZYDIS_MNEMONIC_RET:
+	case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_CALL:
+	case ZYDIS_MNEMONIC_RET:
 		v = insn_aim_code(r, pc);
 		insn_poke_add(c, va, &v, 8);
 		return;
-	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_POPFQ:
-		v = rng_next(r) & ~(uint64_t)0x40100; /* not AC; TF seldom. NT and ID come in here. */
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
+	case ZYDIS_MNEMONIC_POPFQ:
+		v = rng_next(r) &
+		    ~(uint64_t)0x40100; /* not AC; TF seldom. NT and ID come in here. */
 		if (rng_chance(r, 4))
 			v |= 0x100;
 		insn_poke_add(c, va, &v, 8);
 		return;
-	case ZYDIS_MNEMONIC_LDMXCSR: case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
 		v = rng_chance(r, 85) ? rng_next(r) & 0xffff : rng_next(r);
 		if (rng_chance(r, 80))
 			v |= 0x1f80;
 		insn_poke_add(c, va, &v, 4);
 		return;
-	case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_FXRSTOR64: case ZYDIS_MNEMONIC_XRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_XRSTOR:
 	case ZYDIS_MNEMONIC_XRSTOR64: {
 		struct insn_case other;
 		insn_state_random(&other, r);
@@ -283,7 +87,9 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 		insn_poke_add(c, va, buf, n < sizeof buf ? n : (unsigned)sizeof buf);
 		return;
 	}
-	case ZYDIS_MNEMONIC_CMPXCHG: case ZYDIS_MNEMONIC_CMPXCHG8B: case ZYDIS_MNEMONIC_CMPXCHG16B:
+	case ZYDIS_MNEMONIC_CMPXCHG:
+	case ZYDIS_MNEMONIC_CMPXCHG8B:
+	case ZYDIS_MNEMONIC_CMPXCHG16B:
 		memcpy(buf, &c->before.gpr[0], 8);
 		memcpy(buf + (n >= 16 ? 8 : 4), &c->before.gpr[2], 8);
 		if (i->mnemonic == ZYDIS_MNEMONIC_CMPXCHG)
@@ -301,25 +107,31 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 }
 
 /* What of this operand the two sides may store or report differently: see compare.c. */
-static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, uint64_t va, unsigned n)
+static void note_ignored(
+	struct insn_case *c, const ZydisDecodedInstruction *i, uint64_t va, unsigned n)
 {
 	if (i->meta.isa_ext == ZYDIS_ISA_EXT_MMX)
 		c->fault_x87_top = true;
 	if (n == 10 || is_state_of_many_parts(i->mnemonic))
 		c->fault_any_byte = true;
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
 		c->fault_any_byte = c->fault_may_be = true;
 		c->fault_x87_top = i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
 		break;
 	case ZYDIS_MNEMONIC_MOVNTQ:
 		c->fault_x87_top = true;
 		break;
-	case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD: case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
 	case ZYDIS_MNEMONIC_VPMASKMOVQ:
 		c->fault_any_byte = true;
 		break;
-	case ZYDIS_MNEMONIC_FSTP: case ZYDIS_MNEMONIC_FBSTP:
+	case ZYDIS_MNEMONIC_FSTP:
+	case ZYDIS_MNEMONIC_FBSTP:
 		if (n == 10) /* stored as eight bytes and two */
 			insn_ignore_add(c, va, n, true);
 		break;
@@ -327,23 +139,27 @@ static void note_ignored(struct insn_case *c, const ZydisDecodedInstruction *i, 
 		c->fault_mxcsr = true;
 		break;
 	default:
-		c->fault_upper |= i->meta.category == ZYDIS_CATEGORY_STRINGOP && i->address_width == 32;
+		c->fault_upper |=
+			i->meta.category == ZYDIS_CATEGORY_STRINGOP && i->address_width == 32;
 		break;
 	}
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
 		if (i->operand_width == 16)
 			insn_ignore_add(c, va + 6, 8, false);
 		else
 			insn_ignore_add(c, va + 12, 16, false);
 		insn_ignore_add(c, va, n, true);
 		break;
-	case ZYDIS_MNEMONIC_XSAVE: case ZYDIS_MNEMONIC_XSAVE64:
+	case ZYDIS_MNEMONIC_XSAVE:
+	case ZYDIS_MNEMONIC_XSAVE64:
 		insn_ignore_add(c, va + 512, 8, false); /* in-use bits are the CPU's own affair */
 		insn_ignore_add(c, va + 6, 18, false);
 		insn_ignore_add(c, va, n, true);
 		break;
-	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
 		insn_ignore_add(c, va + 6, 18, false);
 		insn_ignore_add(c, va, n, true);
 		break;
@@ -379,8 +195,10 @@ static int64_t bit_offset_bytes(struct insn_case *c, const ZydisDecodedInstructi
 						     : (uint64_t)((int64_t)rng_next(r) >> 36);
 	int64_t bit = (int64_t)c->before.gpr[g];
 	bit = i->operand_width == 16 ? (int16_t)bit : i->operand_width == 32 ? (int32_t)bit : bit;
-	return (bit >> (i->operand_width == 16 ? 4 : i->operand_width == 32 ? 5 : 6)) *
-		(i->operand_width / 8);
+	return (bit >> (i->operand_width == 16          ? 4
+			       : i->operand_width == 32 ? 5
+							: 6)) *
+	       (i->operand_width / 8);
 }
 
 static void aim_operand(struct insn_case *c, struct rng *r, ZydisDecodedInstruction *i,
@@ -390,9 +208,9 @@ static void aim_operand(struct insn_case *c, struct rng *r, ZydisDecodedInstruct
 	const ZydisDecodedOperand *o = &ops[k];
 	unsigned n = o->size / 8;
 	bool free_choice = plan->count == 0;
-	uint64_t seg = o->mem.segment == ZYDIS_REGISTER_FS ? c->before.fs_base
-		: o->mem.segment == ZYDIS_REGISTER_GS	  ? c->before.gs_base
-							   : 0;
+	uint64_t seg = o->mem.segment == ZYDIS_REGISTER_FS   ? c->before.fs_base
+		       : o->mem.segment == ZYDIS_REGISTER_GS ? c->before.gs_base
+							     : 0;
 	int base = gpr_of(o->mem.base), index = gpr_of(o->mem.index);
 	bool vsib = o->mem.type == ZYDIS_MEMOP_TYPE_VSIB;
 	uint64_t scale = o->mem.scale ? o->mem.scale : 1, disp = (uint64_t)o->mem.disp.value;
@@ -409,7 +227,8 @@ static void aim_operand(struct insn_case *c, struct rng *r, ZydisDecodedInstruct
 	}
 	if (!free_choice && base >= 0) {
 		/* the plan's pointers are set already */
-		at = c->before.gpr[base] + disp + (index >= 0 ? c->before.gpr[index] * scale : 0) + seg;
+		at = c->before.gpr[base] + disp + (index >= 0 ? c->before.gpr[index] * scale : 0) +
+		     seg;
 	} else if (rip || (base < 0 && index < 0)) {
 		uint64_t d = at - seg - (uint64_t)bits;
 		if (rip)
@@ -434,14 +253,14 @@ static void aim_operand(struct insn_case *c, struct rng *r, ZydisDecodedInstruct
 			if (index >= 0 && rng_chance(r, 70))
 				c->before.gpr[index] = rng_below(r, 64);
 			uint64_t by = index < 0 ? 0
-				: i->mnemonic == ZYDIS_MNEMONIC_XLAT
-				? c->before.gpr[index] & 0xff
-				: c->before.gpr[index];
+				      : i->mnemonic == ZYDIS_MNEMONIC_XLAT
+					      ? c->before.gpr[index] & 0xff
+					      : c->before.gpr[index];
 			c->before.gpr[base] = rest - by * scale;
 		}
 		if (i->address_width == 32) /* what is above must not matter */
-			c->before.gpr[base] =
-				(c->before.gpr[base] & 0xffffffff) | rng_next(r) << 32;
+			c->before.gpr[base] = (c->before.gpr[base] & 0xffffffff) | rng_next(r)
+											   << 32;
 	}
 	if (!(o->actions & ZYDIS_OPERAND_ACTION_MASK_READ) && rng_chance(r, 70) &&
 		!is_wide_state(i->mnemonic)) {
@@ -484,20 +303,27 @@ static void aim_special(struct insn_case *c, struct rng *r, const ZydisDecodedIn
 		if (rng_chance(r, 60))
 			g[2] = (uint64_t)((int64_t)g[0] >> 63);
 		break;
-	case ZYDIS_MNEMONIC_XSAVE: case ZYDIS_MNEMONIC_XSAVE64: case ZYDIS_MNEMONIC_XRSTOR:
+	case ZYDIS_MNEMONIC_XSAVE:
+	case ZYDIS_MNEMONIC_XSAVE64:
+	case ZYDIS_MNEMONIC_XRSTOR:
 	case ZYDIS_MNEMONIC_XRSTOR64:
 		g[0] = rng_below(r, 8);
 		g[2] = 0;
 		break;
-	case ZYDIS_MNEMONIC_JMP: case ZYDIS_MNEMONIC_CALL:
+	case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_CALL:
 		if (ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(ops[0].reg.value) >= 0)
 			g[gpr_of(ops[0].reg.value)] = insn_aim_code(r, va);
 		break;
-	case ZYDIS_MNEMONIC_LOOP: case ZYDIS_MNEMONIC_LOOPE: case ZYDIS_MNEMONIC_LOOPNE:
-	case ZYDIS_MNEMONIC_JRCXZ: case ZYDIS_MNEMONIC_JECXZ:
+	case ZYDIS_MNEMONIC_LOOP:
+	case ZYDIS_MNEMONIC_LOOPE:
+	case ZYDIS_MNEMONIC_LOOPNE:
+	case ZYDIS_MNEMONIC_JRCXZ:
+	case ZYDIS_MNEMONIC_JECXZ:
 		g[1] = rng_chance(r, 70) ? rng_below(r, 3) : rng_next(r) << 32 | rng_below(r, 3);
 		break;
-	case ZYDIS_MNEMONIC_WRFSBASE: case ZYDIS_MNEMONIC_WRGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
 		if (rng_chance(r, 80) && ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
 			g[gpr_of(ops[0].reg.value)] = insn_aim(r, 8, true);
 		break;
@@ -508,7 +334,8 @@ static void aim_special(struct insn_case *c, struct rng *r, const ZydisDecodedIn
 		break;
 	}
 	if (i->meta.category == ZYDIS_CATEGORY_STRINGOP) {
-		if (i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
+		if (i->attributes &
+			(ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
 			g[1] = rng_chance(r, 80) ? rng_below(r, 48) : rng_below(r, 6000);
 			if (i->address_width == 32)
 				g[1] |= rng_next(r) << 32;
@@ -518,7 +345,8 @@ static void aim_special(struct insn_case *c, struct rng *r, const ZydisDecodedIn
 	}
 }
 
-static bool writes_kept(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *ops, uint16_t keep)
+static bool writes_kept(
+	const ZydisDecodedInstruction *i, const ZydisDecodedOperand *ops, uint16_t keep)
 {
 	for (unsigned k = 0; k < i->operand_count; k++)
 		if (ops[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -537,7 +365,7 @@ unsigned insn_make(struct insn_case *c, struct rng *r, const struct insn_templat
 		uint8_t b[40] = {0};
 		ZydisDecodedInstruction i;
 		ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-		draw(r, t, plan, b);
+		insn_draw(r, t, plan, b);
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&insn_decoder, b, 15, &i, ops)) ||
 			i.mnemonic != t->mnemonic)
 			continue;
@@ -552,11 +380,13 @@ unsigned insn_make(struct insn_case *c, struct rng *r, const struct insn_templat
 				aim_operand(c, r, &i, ops, o, va, plan, b);
 		}
 		/* 32-bit addresses wrap inside such an operand, piece by piece, as the microcode likes */
-		if (i.address_width == 32 && (is_state_of_many_parts(i.mnemonic) || ops[0].size == 80))
+		if (i.address_width == 32 &&
+			(is_state_of_many_parts(i.mnemonic) || ops[0].size == 80))
 			continue;
 		/* of the address only; as a component bitmap it would ask for more than the guest has */
 		if (plan->count == 0 && i.meta.category == ZYDIS_CATEGORY_XSAVE &&
-			is_wide_state(i.mnemonic) && (c->before.gpr[0] > 7 || c->before.gpr[2] != 0))
+			is_wide_state(i.mnemonic) &&
+			(c->before.gpr[0] > 7 || c->before.gpr[2] != 0))
 			continue;
 		if (i.attributes & ZYDIS_ATTRIB_IS_RELATIVE && i.raw.imm[0].is_relative)
 			aim_relative(c, r, &i, va, b);

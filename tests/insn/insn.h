@@ -37,7 +37,7 @@ static inline bool rng_chance(struct rng *r, uint32_t percent)
 {
 	return rng_below(r, 100) < percent;
 }
-uint64_t rng_value(struct rng *r);                       /* an integer that likes edges */
+uint64_t rng_value(struct rng *r);                      /* an integer that likes edges */
 void rng_fill(struct rng *r, uint8_t *out, unsigned n); /* integers, floats, edges: any typed mix */
 
 /* ---- what may not last for ever (deadline.c) ---- */
@@ -54,8 +54,8 @@ struct insn_page {
 };
 #define INSN_PAGES 26
 extern struct insn_page insn_pages[INSN_PAGES]; /* by page index; constant after insn_memory_init */
-#define PAGE_CODE 0 /* 3 pages, read and execute */
-#define PAGE_SMC 3  /* 3 pages, all rights */
+#define PAGE_CODE 0                             /* 3 pages, read and execute */
+#define PAGE_SMC 3                              /* 3 pages, all rights */
 #define CODE_VA 0x10000000ull
 #define SMC_VA 0x10400000ull
 
@@ -78,8 +78,8 @@ struct insn_state {
 	uint64_t rip, rflags, fs_base, gs_base;
 };
 
-#define INSN_MAX 24    /* instructions of a block */
-#define INSN_CODE 384  /* bytes of a block */
+#define INSN_MAX 24   /* instructions of a block */
+#define INSN_CODE 384 /* bytes of a block */
 #define INSN_POKES 64
 struct insn_poke {
 	uint64_t va;
@@ -88,8 +88,8 @@ struct insn_poke {
 };
 
 enum insn_run {
-	RUN_TO_BREAK, /* engine without budget until it stops at an int3 */
-	RUN_BUDGET_1, /* engine one instruction at a time by budget until the int3 */
+	RUN_TO_BREAK,  /* engine without budget until it stops at an int3 */
+	RUN_BUDGET_1,  /* engine one instruction at a time by budget until the int3 */
 	RUN_TRAP_FLAG, /* TF set: one instruction */
 };
 
@@ -108,14 +108,15 @@ struct insn_case {
 	struct insn_poke poke[INSN_POKES];
 	/* What the architecture leaves open here; see generate.c for who sets them. */
 	/* Only when it ended in a fault, and then left open: */
-	bool fault_any_byte;  /* which byte, and for which reason: operands wider than the CPU's own accesses, masked stores */
-	bool fault_may_be;    /* whether it faults at all, or how: masked stores that store nothing there */
-	bool fault_x87_top;   /* whether an MMX store that faults has switched x87 to MMX already */
-	bool fault_mxcsr;     /* whether a conversion that could not be stored has raised its flags */
-	bool fault_upper;     /* upper halves of rcx, rsi, rdi of a string instruction with 32-bit addresses */
+	bool fault_any_byte; /* which byte, and for which reason: operands wider than the CPU's own accesses, masked stores */
+	bool fault_may_be; /* whether it faults at all, or how: masked stores that store nothing there */
+	bool fault_x87_top; /* whether an MMX store that faults has switched x87 to MMX already */
+	bool fault_mxcsr;   /* whether a conversion that could not be stored has raised its flags */
+	bool fault_upper; /* upper halves of rcx, rsi, rdi of a string instruction with 32-bit addresses */
 	unsigned ignores;
 	struct {
-		uint64_t va; /* bytes [va, va + len) are not compared: x87 pointers, XSAVE headers */
+		uint64_t
+			va; /* bytes [va, va + len) are not compared: x87 pointers, XSAVE headers */
 		unsigned len;
 		bool if_fault; /* only when it ended in a fault: a store of many parts may have begun */
 	} ignore[8];
@@ -172,23 +173,37 @@ uint64_t insn_engine_top(const struct pg_engine_ops *ops, bool fast);
 void insn_case_apply(const struct insn_case *c, unsigned index, uint8_t *buf);
 bool insn_case_touches(const struct insn_case *c, unsigned index);
 
-/* ---- generation (templates.c, generate.c, block.c) ---- */
+/* ---- generation (templates.c, state.c, draw.c, generate.c, block.c) ---- */
 
 enum insn_class {
-	CLASS_ALU, CLASS_SHIFT, CLASS_BIT, CLASS_MULDIV, CLASS_STACK, CLASS_BRANCH, CLASS_STRING,
-	CLASS_ATOMIC, CLASS_X87, CLASS_MMX, CLASS_SSE, CLASS_AVX, CLASS_MASKED, CLASS_STATE,
-	CLASS_SEGMENT, CLASS_PRIVILEGED, CLASS_UNUSUAL,
-	CLASS_SINGLE_LAST,  /* number of classes with templates */
+	CLASS_ALU,
+	CLASS_SHIFT,
+	CLASS_BIT,
+	CLASS_MULDIV,
+	CLASS_STACK,
+	CLASS_BRANCH,
+	CLASS_STRING,
+	CLASS_ATOMIC,
+	CLASS_X87,
+	CLASS_MMX,
+	CLASS_SSE,
+	CLASS_AVX,
+	CLASS_MASKED,
+	CLASS_STATE,
+	CLASS_SEGMENT,
+	CLASS_PRIVILEGED,
+	CLASS_UNUSUAL,
+	CLASS_SINGLE_LAST,               /* number of classes with templates */
 	CLASS_BLOCK = CLASS_SINGLE_LAST, /* straight line with forward branches */
-	CLASS_LOOP,         /* a block run a few times around */
-	CLASS_SMC,          /* a block that changes code */
-	CLASS_TRAP,         /* any class, with the trap flag */
+	CLASS_LOOP,                      /* a block run a few times around */
+	CLASS_SMC,                       /* a block that changes code */
+	CLASS_TRAP,                      /* any class, with the trap flag */
 	CLASSES,
 };
 extern const char *const insn_class_names[CLASSES];
 
 struct insn_template {
-	uint64_t forms;   /* bit reg * 8 + rm for register forms, bit reg for memory forms */
+	uint64_t forms; /* bit reg * 8 + rm for register forms, bit reg for memory forms */
 	uint16_t mnemonic;
 	uint8_t encoding; /* 0 legacy, 1 VEX */
 	uint8_t map;      /* 0 one byte, 1 0F, 2 0F38, 3 0F3A */
@@ -216,6 +231,9 @@ struct insn_plan {
 unsigned insn_make(struct insn_case *c, struct rng *r, const struct insn_template *t, uint64_t va,
 	const struct insn_plan *plan, uint8_t out[15]);
 void insn_state_random(struct insn_case *c, struct rng *r);
+/* Bytes that may be the instruction, into b[40], zeroed before; immediates are random. Returns where they begin. */
+unsigned insn_draw(
+	struct rng *r, const struct insn_template *t, const struct insn_plan *plan, uint8_t *b);
 void insn_ignore_add(struct insn_case *c, uint64_t va, unsigned len, bool if_fault);
 void insn_poke_add(struct insn_case *c, uint64_t va, const void *bytes, unsigned n);
 

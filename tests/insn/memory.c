@@ -18,13 +18,12 @@
  * Holes are as important as pages: below and above each group, and two inside the data group.
  * Indices 24 and 25 are the high group, placed by insn_memory_init.
  */
-struct insn_page insn_pages[INSN_PAGES] = {
-	{CODE_VA, RX}, {CODE_VA + 0x1000, RX}, {CODE_VA + 0x2000, RX},
-	{SMC_VA, RWX}, {SMC_VA + 0x1000, RWX}, {SMC_VA + 0x2000, RWX},
+struct insn_page insn_pages[INSN_PAGES] = {{CODE_VA, RX}, {CODE_VA + 0x1000, RX},
+	{CODE_VA + 0x2000, RX}, {SMC_VA, RWX}, {SMC_VA + 0x1000, RWX}, {SMC_VA + 0x2000, RWX},
 	{0x20000000, RW}, {0x20001000, RW}, {0x20002000, RW}, {0x20003000, R}, {0x20004000, 0},
 	{0x20005000, RW}, /* hole at 0x20006000 */ {0x20007000, R}, {0x20008000, R},
-	/* hole at 0x20009000 */ {0x2000a000, RW}, {0x2000b000, RW},
-	{0x7ffff000, RW}, {0x80000000, RW}, /* where 32-bit displacements change sign */
+	/* hole at 0x20009000 */ {0x2000a000, RW}, {0x2000b000, RW}, {0x7ffff000, RW},
+	{0x80000000, RW},                    /* where 32-bit displacements change sign */
 	{0xfffff000, RW}, {0x100000000, RW}, /* where 32-bit addresses wrap */
 	{0x30000000, RW}, {0x30001000, RW}, {0x30002000, RW}, /* a stack */
 	{0x40000000, RW}, {0, RW}, {0, RW}};
@@ -154,8 +153,8 @@ uint64_t insn_aim_code(struct rng *r, uint64_t avoid)
 		uint64_t va = CODE_VA + rng_below(r, 0x3000);
 		/* not into the code of the case itself, which could then loop */
 		return va + INSN_CODE > avoid && va < avoid + INSN_CODE
-			? CODE_VA + ((avoid - CODE_VA + 2 * INSN_CODE) % 0x2f00)
-			: va;
+			       ? CODE_VA + ((avoid - CODE_VA + 2 * INSN_CODE) % 0x2f00)
+			       : va;
 	}
 	}
 }

@@ -53,16 +53,17 @@ static void child_main(const struct native *n)
 {
 	/* rseq and the robust list live in memory that is about to go. */
 	if (__rseq_size)
-		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32, 1, RSEQ_SIG);
+		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32, 1,
+			RSEQ_SIG);
 	syscall(SYS_set_robust_list, NULL, 24);
 	syscall(SYS_set_tid_address, NULL);
 	for (unsigned i = 0; i < INSN_PAGES; i++) {
 		int prot = (insn_pages[i].prot & PG_READ ? PROT_READ : 0) |
-			(insn_pages[i].prot & PG_WRITE ? PROT_WRITE : 0) |
-			(insn_pages[i].prot & PG_EXEC ? PROT_EXEC : 0);
+			   (insn_pages[i].prot & PG_WRITE ? PROT_WRITE : 0) |
+			   (insn_pages[i].prot & PG_EXEC ? PROT_EXEC : 0);
 		/* over whatever the engine may have put there: a child made later inherits it */
-		void *p = mmap((void *)insn_pages[i].va, 4096, prot, MAP_SHARED | MAP_FIXED, n->memfd,
-			(off_t)i * 4096);
+		void *p = mmap((void *)insn_pages[i].va, 4096, prot, MAP_SHARED | MAP_FIXED,
+			n->memfd, (off_t)i * 4096);
 		if (p != (void *)insn_pages[i].va)
 			_exit(3);
 	}
@@ -106,7 +107,8 @@ static long inject(struct native *n, long nr, uint64_t a, uint64_t b)
 static void reset_flags(struct native *n)
 {
 	static const uint8_t text[] = {0x6a, 0x02, 0x9d, 0xcc}; /* push 2; popf; int3 */
-	uint8_t *code = n->mem, *slot = n->mem + 4096 * insn_page_of(0x30000000) + 8, kept[8], kept_code[4];
+	uint8_t *code = n->mem, *slot = n->mem + 4096 * insn_page_of(0x30000000) + 8, kept[8],
+		kept_code[4];
 	struct user_regs_struct u = n->fresh;
 	memcpy(kept, slot, 8);
 	memcpy(kept_code, code, sizeof text);
@@ -184,9 +186,9 @@ static enum insn_end end_of(const siginfo_t *si, uint64_t *addr)
 	*addr = 0;
 	switch (si->si_signo) {
 	case SIGTRAP:
-		return si->si_code == SI_KERNEL ? END_BREAK
-			: si->si_code == TRAP_TRACE ? END_STEP
-						    : END_OTHER;
+		return si->si_code == SI_KERNEL    ? END_BREAK
+		       : si->si_code == TRAP_TRACE ? END_STEP
+						   : END_OTHER;
 	case SIGSEGV:
 		*addr = (uint64_t)si->si_addr;
 		if (si->si_code == SEGV_MAPERR)
@@ -262,6 +264,14 @@ static void native_run(struct insn_side *s, const struct insn_case *c, struct in
 	out->after.fs_base = u.fs_base;
 	out->after.gs_base = u.gs_base;
 	memcpy(out->after.x, n->x, INSN_XBYTES);
+	/*
+	 * The kernel saves by XSAVES, which writes MXCSR as a part of SSE: with SSE in its initial state ptrace shows a
+	 * stale one, and the true one is initial too. Intel SDM vol. 1, 13.11.
+	 */
+	if (!(n->x[512] & 2)) {
+		static const uint8_t initial[4] = {0x80, 0x1f, 0, 0};
+		memcpy(out->after.x + 24, initial, 4);
+	}
 	out->end = end_of(&si, &out->addr);
 	out->raw = (uint64_t)si.si_signo << 32 | (uint32_t)si.si_code;
 	if (u.eflags & 0x204000)
@@ -299,8 +309,8 @@ struct insn_side *insn_native_create(void)
 	if (!n)
 		return NULL;
 	memset(n, 0, sizeof *n);
-	n->side = (struct insn_side){"native", native_load, native_run, native_page, native_restore,
-		native_destroy};
+	n->side = (struct insn_side){
+		"native", native_load, native_run, native_page, native_restore, native_destroy};
 	n->memfd = memfd_create("insn", 0);
 	if (n->memfd < 0 || ftruncate(n->memfd, INSN_PAGES * 4096)) {
 		perror("native side: memfd");

@@ -35,39 +35,97 @@ static struct {
 static bool is_excluded(const ZydisDecodedInstruction *i)
 {
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_SYSCALL: case ZYDIS_MNEMONIC_SYSENTER: case ZYDIS_MNEMONIC_SYSRET:
-	case ZYDIS_MNEMONIC_SYSEXIT: case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_CPUID:
-	case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_RDTSCP: case ZYDIS_MNEMONIC_RDRAND:
-	case ZYDIS_MNEMONIC_RDSEED: case ZYDIS_MNEMONIC_RDPID: case ZYDIS_MNEMONIC_XGETBV:
-	case ZYDIS_MNEMONIC_XBEGIN: case ZYDIS_MNEMONIC_XABORT: case ZYDIS_MNEMONIC_XEND:
-	case ZYDIS_MNEMONIC_XTEST: case ZYDIS_MNEMONIC_RDPMC: case ZYDIS_MNEMONIC_RDPKRU:
-	case ZYDIS_MNEMONIC_WRPKRU: case ZYDIS_MNEMONIC_SGDT: case ZYDIS_MNEMONIC_SIDT:
-	case ZYDIS_MNEMONIC_SLDT: case ZYDIS_MNEMONIC_STR: case ZYDIS_MNEMONIC_SMSW:
-	case ZYDIS_MNEMONIC_ENQCMD: case ZYDIS_MNEMONIC_ENQCMDS: case ZYDIS_MNEMONIC_XSAVEC:
-	case ZYDIS_MNEMONIC_XSAVEC64: case ZYDIS_MNEMONIC_XSAVEOPT: case ZYDIS_MNEMONIC_XSAVEOPT64:
-	case ZYDIS_MNEMONIC_IRET: case ZYDIS_MNEMONIC_IRETD: case ZYDIS_MNEMONIC_IRETQ:
-	case ZYDIS_MNEMONIC_XRSTORS: case ZYDIS_MNEMONIC_XRSTORS64: case ZYDIS_MNEMONIC_UD0:
-	case ZYDIS_MNEMONIC_VMCALL: case ZYDIS_MNEMONIC_VMMCALL: case ZYDIS_MNEMONIC_LAR:
-	case ZYDIS_MNEMONIC_LSL: case ZYDIS_MNEMONIC_VERR: case ZYDIS_MNEMONIC_VERW:
-	case ZYDIS_MNEMONIC_INT1: case ZYDIS_MNEMONIC_PTWRITE: case ZYDIS_MNEMONIC_VMFUNC:
+	case ZYDIS_MNEMONIC_SYSCALL:
+	case ZYDIS_MNEMONIC_SYSENTER:
+	case ZYDIS_MNEMONIC_SYSRET:
+	case ZYDIS_MNEMONIC_SYSEXIT:
+	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_CPUID:
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDTSCP:
+	case ZYDIS_MNEMONIC_RDRAND:
+	case ZYDIS_MNEMONIC_RDSEED:
+	case ZYDIS_MNEMONIC_RDPID:
+	case ZYDIS_MNEMONIC_XGETBV:
+	case ZYDIS_MNEMONIC_XBEGIN:
+	case ZYDIS_MNEMONIC_XABORT:
+	case ZYDIS_MNEMONIC_XEND:
+	case ZYDIS_MNEMONIC_XTEST:
+	case ZYDIS_MNEMONIC_RDPMC:
+	case ZYDIS_MNEMONIC_RDPKRU:
+	case ZYDIS_MNEMONIC_WRPKRU:
+	case ZYDIS_MNEMONIC_SGDT:
+	case ZYDIS_MNEMONIC_SIDT:
+	case ZYDIS_MNEMONIC_SLDT:
+	case ZYDIS_MNEMONIC_STR:
+	case ZYDIS_MNEMONIC_SMSW:
+	case ZYDIS_MNEMONIC_ENQCMD:
+	case ZYDIS_MNEMONIC_ENQCMDS:
+	case ZYDIS_MNEMONIC_XSAVEC:
+	case ZYDIS_MNEMONIC_XSAVEC64:
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+	case ZYDIS_MNEMONIC_XSAVEOPT64:
+	case ZYDIS_MNEMONIC_IRET:
+	case ZYDIS_MNEMONIC_IRETD:
+	case ZYDIS_MNEMONIC_IRETQ:
+	case ZYDIS_MNEMONIC_XRSTORS:
+	case ZYDIS_MNEMONIC_XRSTORS64:
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_VMCALL:
+	case ZYDIS_MNEMONIC_VMMCALL:
+	case ZYDIS_MNEMONIC_LAR:
+	case ZYDIS_MNEMONIC_LSL:
+	case ZYDIS_MNEMONIC_VERR:
+	case ZYDIS_MNEMONIC_VERW:
+	case ZYDIS_MNEMONIC_INT1:
+	case ZYDIS_MNEMONIC_PTWRITE:
+	case ZYDIS_MNEMONIC_VMFUNC:
 		return true;
 	default:
 		break;
 	}
 	switch (i->meta.isa_ext) {
-	case ZYDIS_ISA_EXT_AVX512EVEX: case ZYDIS_ISA_EXT_AVX512VEX: case ZYDIS_ISA_EXT_KNC:
-	case ZYDIS_ISA_EXT_KNCE: case ZYDIS_ISA_EXT_KNCV: case ZYDIS_ISA_EXT_AMX_BF16:
-	case ZYDIS_ISA_EXT_AMX_INT8: case ZYDIS_ISA_EXT_AMX_TILE: case ZYDIS_ISA_EXT_AMD3DNOW:
-	case ZYDIS_ISA_EXT_WAITPKG: case ZYDIS_ISA_EXT_KEYLOCKER: case ZYDIS_ISA_EXT_KEYLOCKER_WIDE:
-	case ZYDIS_ISA_EXT_UINTR: case ZYDIS_ISA_EXT_SGX: case ZYDIS_ISA_EXT_SMX:
-	case ZYDIS_ISA_EXT_VTX: case ZYDIS_ISA_EXT_SVM: case ZYDIS_ISA_EXT_SNP: case ZYDIS_ISA_EXT_TDX:
-	case ZYDIS_ISA_EXT_MPX: case ZYDIS_ISA_EXT_CET: case ZYDIS_ISA_EXT_PADLOCK:
-	case ZYDIS_ISA_EXT_AMD_INVLPGB: case ZYDIS_ISA_EXT_MCOMMIT: case ZYDIS_ISA_EXT_RDPRU:
-	case ZYDIS_ISA_EXT_PT: case ZYDIS_ISA_EXT_HRESET: case ZYDIS_ISA_EXT_PCONFIG:
-	case ZYDIS_ISA_EXT_TSX_LDTRK: case ZYDIS_ISA_EXT_SERIALIZE: case ZYDIS_ISA_EXT_MONITOR:
-	case ZYDIS_ISA_EXT_MONITORX: case ZYDIS_ISA_EXT_CLZERO: case ZYDIS_ISA_EXT_SGX_ENCLV:
-	case ZYDIS_ISA_EXT_ENQCMD: case ZYDIS_ISA_EXT_XSAVES: case ZYDIS_ISA_EXT_RTM:
-	case ZYDIS_ISA_EXT_FMA4: case ZYDIS_ISA_EXT_SSE4A: case ZYDIS_ISA_EXT_XOP: case ZYDIS_ISA_EXT_TBM:
+	case ZYDIS_ISA_EXT_AVX512EVEX:
+	case ZYDIS_ISA_EXT_AVX512VEX:
+	case ZYDIS_ISA_EXT_KNC:
+	case ZYDIS_ISA_EXT_KNCE:
+	case ZYDIS_ISA_EXT_KNCV:
+	case ZYDIS_ISA_EXT_AMX_BF16:
+	case ZYDIS_ISA_EXT_AMX_INT8:
+	case ZYDIS_ISA_EXT_AMX_TILE:
+	case ZYDIS_ISA_EXT_AMD3DNOW:
+	case ZYDIS_ISA_EXT_WAITPKG:
+	case ZYDIS_ISA_EXT_KEYLOCKER:
+	case ZYDIS_ISA_EXT_KEYLOCKER_WIDE:
+	case ZYDIS_ISA_EXT_UINTR:
+	case ZYDIS_ISA_EXT_SGX:
+	case ZYDIS_ISA_EXT_SMX:
+	case ZYDIS_ISA_EXT_VTX:
+	case ZYDIS_ISA_EXT_SVM:
+	case ZYDIS_ISA_EXT_SNP:
+	case ZYDIS_ISA_EXT_TDX:
+	case ZYDIS_ISA_EXT_MPX:
+	case ZYDIS_ISA_EXT_CET:
+	case ZYDIS_ISA_EXT_PADLOCK:
+	case ZYDIS_ISA_EXT_AMD_INVLPGB:
+	case ZYDIS_ISA_EXT_MCOMMIT:
+	case ZYDIS_ISA_EXT_RDPRU:
+	case ZYDIS_ISA_EXT_PT:
+	case ZYDIS_ISA_EXT_HRESET:
+	case ZYDIS_ISA_EXT_PCONFIG:
+	case ZYDIS_ISA_EXT_TSX_LDTRK:
+	case ZYDIS_ISA_EXT_SERIALIZE:
+	case ZYDIS_ISA_EXT_MONITOR:
+	case ZYDIS_ISA_EXT_MONITORX:
+	case ZYDIS_ISA_EXT_CLZERO:
+	case ZYDIS_ISA_EXT_SGX_ENCLV:
+	case ZYDIS_ISA_EXT_ENQCMD:
+	case ZYDIS_ISA_EXT_XSAVES:
+	case ZYDIS_ISA_EXT_RTM:
+	case ZYDIS_ISA_EXT_FMA4:
+	case ZYDIS_ISA_EXT_SSE4A:
+	case ZYDIS_ISA_EXT_XOP:
+	case ZYDIS_ISA_EXT_TBM:
 		return true;
 	default:
 		return i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
@@ -77,14 +135,29 @@ static bool is_excluded(const ZydisDecodedInstruction *i)
 static bool is_state(ZydisMnemonic m)
 {
 	switch (m) {
-	case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FLDENV: case ZYDIS_MNEMONIC_FNSAVE:
-	case ZYDIS_MNEMONIC_FRSTOR: case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64:
-	case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_FXRSTOR64: case ZYDIS_MNEMONIC_XSAVE:
-	case ZYDIS_MNEMONIC_XSAVE64: case ZYDIS_MNEMONIC_XRSTOR: case ZYDIS_MNEMONIC_XRSTOR64:
-	case ZYDIS_MNEMONIC_LDMXCSR: case ZYDIS_MNEMONIC_STMXCSR: case ZYDIS_MNEMONIC_VLDMXCSR:
-	case ZYDIS_MNEMONIC_VSTMXCSR: case ZYDIS_MNEMONIC_FLDCW: case ZYDIS_MNEMONIC_FNSTCW:
-	case ZYDIS_MNEMONIC_FNSTSW: case ZYDIS_MNEMONIC_EMMS: case ZYDIS_MNEMONIC_FNINIT:
-	case ZYDIS_MNEMONIC_VZEROALL: case ZYDIS_MNEMONIC_VZEROUPPER:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_XSAVE:
+	case ZYDIS_MNEMONIC_XSAVE64:
+	case ZYDIS_MNEMONIC_XRSTOR:
+	case ZYDIS_MNEMONIC_XRSTOR64:
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_STMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_VSTMXCSR:
+	case ZYDIS_MNEMONIC_FLDCW:
+	case ZYDIS_MNEMONIC_FNSTCW:
+	case ZYDIS_MNEMONIC_FNSTSW:
+	case ZYDIS_MNEMONIC_EMMS:
+	case ZYDIS_MNEMONIC_FNINIT:
+	case ZYDIS_MNEMONIC_VZEROALL:
+	case ZYDIS_MNEMONIC_VZEROUPPER:
 		return true;
 	default:
 		return false;
@@ -94,8 +167,12 @@ static bool is_state(ZydisMnemonic m)
 static bool is_masked(ZydisMnemonic m)
 {
 	switch (m) {
-	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_VMASKMOVDQU:
-	case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD: case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
 	case ZYDIS_MNEMONIC_VPMASKMOVQ:
 		return true;
 	default:
@@ -121,37 +198,55 @@ static enum insn_class class_of(const ZydisDecodedInstruction *i)
 	if (m == ZYDIS_MNEMONIC_XCHG || m == ZYDIS_MNEMONIC_XADD)
 		return CLASS_ATOMIC;
 	switch (i->meta.category) {
-	case ZYDIS_CATEGORY_BINARY: case ZYDIS_CATEGORY_LOGICAL: case ZYDIS_CATEGORY_CMOV:
-	case ZYDIS_CATEGORY_SETCC: case ZYDIS_CATEGORY_DATAXFER: case ZYDIS_CATEGORY_CONVERT:
-	case ZYDIS_CATEGORY_FLAGOP: case ZYDIS_CATEGORY_NOP: case ZYDIS_CATEGORY_WIDENOP:
-	case ZYDIS_CATEGORY_LZCNT: case ZYDIS_CATEGORY_BMI1: case ZYDIS_CATEGORY_BMI2:
-	case ZYDIS_CATEGORY_ADOX_ADCX: case ZYDIS_CATEGORY_BITBYTE:
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_FLAGOP:
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_WIDENOP:
+	case ZYDIS_CATEGORY_LZCNT:
+	case ZYDIS_CATEGORY_BMI1:
+	case ZYDIS_CATEGORY_BMI2:
+	case ZYDIS_CATEGORY_ADOX_ADCX:
+	case ZYDIS_CATEGORY_BITBYTE:
 		if (i->meta.isa_ext == ZYDIS_ISA_EXT_MMX)
 			return CLASS_MMX;
 		if (i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
-			i->meta.category != ZYDIS_CATEGORY_BMI1 && i->meta.category != ZYDIS_CATEGORY_BMI2)
+			i->meta.category != ZYDIS_CATEGORY_BMI1 &&
+			i->meta.category != ZYDIS_CATEGORY_BMI2)
 			return CLASS_AVX;
 		if (i->meta.isa_ext >= ZYDIS_ISA_EXT_SSE && i->meta.isa_ext <= ZYDIS_ISA_EXT_SSSE3)
 			return CLASS_SSE;
 		return CLASS_ALU;
-	case ZYDIS_CATEGORY_ROTATE: case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_SHIFT:
 		return CLASS_SHIFT;
-	case ZYDIS_CATEGORY_PUSH: case ZYDIS_CATEGORY_POP:
+	case ZYDIS_CATEGORY_PUSH:
+	case ZYDIS_CATEGORY_POP:
 		return CLASS_STACK;
-	case ZYDIS_CATEGORY_CALL: case ZYDIS_CATEGORY_RET: case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_COND_BR:
 	case ZYDIS_CATEGORY_UNCOND_BR:
 		return CLASS_BRANCH;
 	case ZYDIS_CATEGORY_STRINGOP:
 		return CLASS_STRING;
 	case ZYDIS_CATEGORY_SEMAPHORE:
 		return CLASS_ATOMIC;
-	case ZYDIS_CATEGORY_X87_ALU: case ZYDIS_CATEGORY_FCMOV:
+	case ZYDIS_CATEGORY_X87_ALU:
+	case ZYDIS_CATEGORY_FCMOV:
 		return CLASS_X87;
 	case ZYDIS_CATEGORY_MMX:
 		return CLASS_MMX;
-	case ZYDIS_CATEGORY_SEGOP: case ZYDIS_CATEGORY_RDWRFSGS:
+	case ZYDIS_CATEGORY_SEGOP:
+	case ZYDIS_CATEGORY_RDWRFSGS:
 		return CLASS_SEGMENT;
-	case ZYDIS_CATEGORY_SYSTEM: case ZYDIS_CATEGORY_IO: case ZYDIS_CATEGORY_IOSTRINGOP:
+	case ZYDIS_CATEGORY_SYSTEM:
+	case ZYDIS_CATEGORY_IO:
+	case ZYDIS_CATEGORY_IOSTRINGOP:
 	case ZYDIS_CATEGORY_INTERRUPT:
 		return CLASS_PRIVILEGED;
 	default:
@@ -162,12 +257,22 @@ static enum insn_class class_of(const ZydisDecodedInstruction *i)
 		return CLASS_X87;
 	case ZYDIS_ISA_EXT_MMX:
 		return CLASS_MMX;
-	case ZYDIS_ISA_EXT_SSE: case ZYDIS_ISA_EXT_SSE2: case ZYDIS_ISA_EXT_SSE3:
-	case ZYDIS_ISA_EXT_SSE4: case ZYDIS_ISA_EXT_SSSE3: case ZYDIS_ISA_EXT_AES:
-	case ZYDIS_ISA_EXT_SHA: case ZYDIS_ISA_EXT_PCLMULQDQ: case ZYDIS_ISA_EXT_GFNI:
+	case ZYDIS_ISA_EXT_SSE:
+	case ZYDIS_ISA_EXT_SSE2:
+	case ZYDIS_ISA_EXT_SSE3:
+	case ZYDIS_ISA_EXT_SSE4:
+	case ZYDIS_ISA_EXT_SSSE3:
+	case ZYDIS_ISA_EXT_AES:
+	case ZYDIS_ISA_EXT_SHA:
+	case ZYDIS_ISA_EXT_PCLMULQDQ:
+	case ZYDIS_ISA_EXT_GFNI:
 		return i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? CLASS_AVX : CLASS_SSE;
-	case ZYDIS_ISA_EXT_BASE: case ZYDIS_ISA_EXT_LONGMODE: case ZYDIS_ISA_EXT_MOVBE:
-	case ZYDIS_ISA_EXT_BMI1: case ZYDIS_ISA_EXT_BMI2: case ZYDIS_ISA_EXT_LZCNT:
+	case ZYDIS_ISA_EXT_BASE:
+	case ZYDIS_ISA_EXT_LONGMODE:
+	case ZYDIS_ISA_EXT_MOVBE:
+	case ZYDIS_ISA_EXT_BMI1:
+	case ZYDIS_ISA_EXT_BMI2:
+	case ZYDIS_ISA_EXT_LZCNT:
 	case ZYDIS_ISA_EXT_PAUSE:
 		return CLASS_ALU;
 	default:
@@ -229,7 +334,8 @@ static void probe_forms(struct insn_template t, uint8_t *bytes, unsigned at, boo
 		t.memory = false;
 		for (unsigned rm = 0; rm < (all_rm ? 8u : 1u); rm++) {
 			bytes[at] = (uint8_t)(0xc0 | reg << 3 | rm);
-			uint64_t form = all_rm ? (uint64_t)1 << (reg * 8 + rm) : (uint64_t)0xff << reg * 8;
+			uint64_t form =
+				all_rm ? (uint64_t)1 << (reg * 8 + rm) : (uint64_t)0xff << reg * 8;
 			probe(t, bytes, 15, form);
 		}
 	}
@@ -244,10 +350,12 @@ static void probe_legacy(void)
 				for (unsigned op = 0; op < 256; op++) {
 					uint8_t b[16] = {0};
 					unsigned n = 0;
-					if (map == 0 && (op == 0x0f || (op & 0xf0) == 0x40 || op == 0x62 ||
-							op == 0xc4 || op == 0xc5 || op == 0x66 || op == 0x67 ||
-							op == 0xf0 || op == 0xf2 || op == 0xf3 || op == 0x26 ||
-							op == 0x2e || op == 0x36 || op == 0x3e || op == 0x64 ||
+					if (map == 0 &&
+						(op == 0x0f || (op & 0xf0) == 0x40 || op == 0x62 ||
+							op == 0xc4 || op == 0xc5 || op == 0x66 ||
+							op == 0x67 || op == 0xf0 || op == 0xf2 ||
+							op == 0xf3 || op == 0x26 || op == 0x2e ||
+							op == 0x36 || op == 0x3e || op == 0x64 ||
 							op == 0x65 || op == 0x8f))
 						continue;
 					if (map == 1 && (op == 0x38 || op == 0x3a || op == 0x0f))
@@ -261,8 +369,11 @@ static void probe_legacy(void)
 					if (map > 1)
 						b[n++] = map == 2 ? 0x38 : 0x3a;
 					b[n++] = (uint8_t)op;
-					struct insn_template t = {.encoding = 0, .map = (uint8_t)map,
-						.prefix = prefixes[p], .w = (uint8_t)w, .opcode = (uint8_t)op};
+					struct insn_template t = {.encoding = 0,
+						.map = (uint8_t)map,
+						.prefix = prefixes[p],
+						.w = (uint8_t)w,
+						.opcode = (uint8_t)op};
 					probe_forms(t, b, n, true);
 				}
 	/* pop to memory: 8f /0, the one form of that byte that is not XOP */
@@ -284,12 +395,17 @@ static void probe_vex(void)
 					for (unsigned op = 0; op < 256; op++)
 						for (unsigned v = 0; v < 2; v++) {
 							/* vvvv must be 1111 for some, may be anything for others */
-							uint8_t b[16] = {0xc4, (uint8_t)(0xe0 | map),
-								(uint8_t)(w << 7 | (v ? 0xe : 0xf) << 3 | l << 2 | p),
+							uint8_t b[16] = {0xc4,
+								(uint8_t)(0xe0 | map),
+								(uint8_t)(w << 7 |
+									  (v ? 0xe : 0xf) << 3 |
+									  l << 2 | p),
 								(uint8_t)op};
 							struct insn_template t = {.encoding = 1,
-								.map = (uint8_t)map, .prefix = prefixes[p],
-								.w = (uint8_t)w, .l = (uint8_t)l,
+								.map = (uint8_t)map,
+								.prefix = prefixes[p],
+								.w = (uint8_t)w,
+								.l = (uint8_t)l,
 								.opcode = (uint8_t)op};
 							probe_forms(t, b, 4, false);
 						}
@@ -315,7 +431,8 @@ void insn_templates_init(void)
 		if (!table[k].group)
 			abort();
 		for (uint32_t i = 0; i < n; i++) {
-			struct group *g = table[k].groups ? &table[k].group[table[k].groups - 1] : NULL;
+			struct group *g =
+				table[k].groups ? &table[k].group[table[k].groups - 1] : NULL;
 			if (g && g->mnemonic == table[k].t[i].mnemonic)
 				g->count++;
 			else
