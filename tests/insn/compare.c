@@ -163,7 +163,9 @@ bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct in
 				rb->raw);
 	}
 	bool faulted = ra->end != END_BREAK && ra->end != END_STEP;
-	uint64_t ignored = RFLAGS_RF | (faulted && insn_lazy_flags ? RFLAGS_ARITHMETIC : 0);
+	uint64_t ignored =
+		RFLAGS_RF |
+		((faulted || ra->end == END_STEP) && insn_lazy_flags ? RFLAGS_ARITHMETIC : 0);
 	uint64_t addr_mask = c->fault_any_byte ? 0 : ~(uint64_t)0;
 	field(f, &same, "si_addr", 0, ra->addr & addr_mask, rb->addr & addr_mask, sa->name,
 		sb->name);

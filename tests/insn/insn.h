@@ -246,7 +246,7 @@ extern ZydisDecoder insn_decoder;
 /* ---- verdict (compare.c) ---- */
 
 /* True when they agree. Otherwise, if f, says where on f. */
-/* In every case of this run, arithmetic flags may be stale when it ended in a fault. */
+/* In every case of this run, arithmetic flags may be stale when it ended in a fault or by the trap flag. */
 extern bool insn_lazy_flags;
 bool insn_agree(const struct insn_case *c, struct insn_side *a, const struct insn_result *ra,
 	struct insn_side *b, const struct insn_result *rb, FILE *f);
