@@ -51,6 +51,12 @@ struct pg_cold_access {
 	uint8_t access;      /* enum pg_access of the lookup */
 	uint8_t wants_store; /* and the entry must allow stores inline */
 } __attribute__((packed));
+/* The same behind a failed fetch check. */
+struct pg_cold_fetch {
+	uint32_t block;
+	uint32_t id;  /* of the code page; 0: two pages, always the long way */
+	uint64_t rip;
+} __attribute__((packed));
 
 #define PG_BLOCK_INSNS 32 /* a fetch run, and so a block, is at most this long */
 #define PG_JUMP_ENTRIES 65536
@@ -312,7 +318,7 @@ void pg_stubs_make(struct pg_engine *e);
 
 /* slow.c, called from stubs with only general registers saved: 0 goes on, 1 leaves with c->site set. */
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold);
-int pg_slow_fetch(struct pg_cpu *c, uint32_t block);
+int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
 
 /* code.c */

@@ -35,18 +35,17 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 	return 0;
 }
 
-int pg_slow_fetch(struct pg_cpu *c, uint32_t block)
+int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 {
-	struct pg_block *b = pg_block_at(c->engine, block);
 	c->looked = 0;
-	c->site = block;
-	if (c->interrupt || b->fetches != 1 || !c->mmu)
+	c->site = cold->block;
+	if (c->interrupt || !cold->id || !c->mmu)
 		return 1;
-	struct pg_tlb_way *way = pg_mmu_hit_fetch(c->mmu, (pg_va){b->rip});
+	struct pg_tlb_way *way = pg_mmu_hit_fetch(c->mmu, (pg_va){cold->rip});
 	enum pg_mmu_result r = PG_MMU_OK;
 	if (!way)
-		r = pg_mmu_lookup_fetch(c->mmu, (pg_va){b->rip}, &way);
-	if (r != PG_MMU_OK || way->code_id != pg_page_at(c->engine, b->page)->id) {
+		r = pg_mmu_lookup_fetch(c->mmu, (pg_va){cold->rip}, &way);
+	if (r != PG_MMU_OK || way->code_id != cold->id) {
 		c->looked = (uint8_t)(1 + r);
 		return 1;
 	}

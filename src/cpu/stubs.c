@@ -36,9 +36,9 @@ static void emit_quick_call(struct pg_engine *e, const void *fn, enum quick_args
 		e_lea(m, H_RDX, H_RDX, H_NONE, 1, PG_COLD_ID);
 		e_mov_rr(m, H_RSI, SA);
 		break;
-	case ARGS_FETCH:
+	case ARGS_FETCH: /* the record behind the call */
 		e_op_mem(m, 0x8b, H_RSI, H_RSP, H_NONE, 1, 0);
-		e_op_mem32(m, 0x8b, H_RSI, H_RSI, H_NONE, 1, PG_COLD_ID);
+		e_lea(m, H_RSI, H_RSI, H_NONE, 1, PG_COLD_ID);
 		break;
 	case ARGS_INDIRECT: /* jumped to, on the guest's stack */
 		e_gs_store(m, H_RSP, ST_GPR(H_RSP));

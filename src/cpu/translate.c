@@ -158,6 +158,9 @@ static void emit_cold(struct pg_translator *tr)
 			e8(m, s->size >> 8);
 			e8(m, access);
 			e8(m, s->access == PG_WRITE);
+		} else {
+			e32(m, tr->page2 ? 0 : tr->page->id);
+			e64(m, tr->b->rip);
 		}
 	}
 }
