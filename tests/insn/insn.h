@@ -109,7 +109,7 @@ struct insn_case {
 	/* What the architecture leaves open here; see generate.c for who sets them. */
 	/* Only when it ended in a fault, and then left open: */
 	bool fault_any_byte; /* which byte, and for which reason: operands wider than the CPU's own accesses, masked stores */
-	bool fault_may_be; /* whether it faults at all, or how: masked stores that store nothing there */
+	bool fault_may_be; /* whether it faults at all, or how: masked stores, unmasked x87 exceptions */
 	bool fault_x87_top; /* whether an MMX store that faults has switched x87 to MMX already */
 	bool fault_mxcsr;   /* whether a conversion that could not be stored has raised its flags */
 	bool fault_upper; /* upper halves of rcx, rsi, rdi of a string instruction with 32-bit addresses */
