@@ -143,6 +143,11 @@ static bool is_bad_address(enum insn_end e)
 	return e == END_MAPERR || e == END_ACCERR || e == END_GP || e == END_SS;
 }
 
+static bool may_be_fault(enum insn_end e)
+{
+	return e == END_BREAK || e == END_FP || is_bad_address(e);
+}
+
 bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct insn_result *ra,
 	struct insn_side *sb, const struct insn_result *rb, FILE *f)
 {
@@ -150,9 +155,7 @@ bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct in
 	/* Alignment checks (the AC flag, which popf may set) are not part of the guest: docs/QUIRKS.md */
 	if (ra->end == END_ALIGN)
 		return true;
-	if (c->fault_may_be && (ra->end == END_MAPERR || ra->end == END_ACCERR) &&
-		ra->end != rb->end &&
-		(rb->end == END_BREAK || rb->end == END_MAPERR || rb->end == END_ACCERR))
+	if (c->fault_may_be && ra->end != rb->end && may_be_fault(ra->end) && may_be_fault(rb->end))
 		return true;
 	if (ra->end != rb->end &&
 		!(c->fault_any_byte && is_bad_address(ra->end) && is_bad_address(rb->end))) {
@@ -163,7 +166,9 @@ bool insn_agree(const struct insn_case *c, struct insn_side *sa, const struct in
 				rb->raw);
 	}
 	bool faulted = ra->end != END_BREAK && ra->end != END_STEP;
-	uint64_t ignored = RFLAGS_RF | (faulted && insn_lazy_flags ? RFLAGS_ARITHMETIC : 0);
+	uint64_t ignored =
+		RFLAGS_RF |
+		((faulted || ra->end == END_STEP) && insn_lazy_flags ? RFLAGS_ARITHMETIC : 0);
 	uint64_t addr_mask = c->fault_any_byte ? 0 : ~(uint64_t)0;
 	field(f, &same, "si_addr", 0, ra->addr & addr_mask, rb->addr & addr_mask, sa->name,
 		sb->name);

@@ -110,6 +110,12 @@ static void poke_operand(struct insn_case *c, struct rng *r, const ZydisDecodedI
 static void note_ignored(
 	struct insn_case *c, const ZydisDecodedInstruction *i, uint64_t va, unsigned n)
 {
+	/* An exception that is not masked, or the page fault: either may come first. */
+	if (i->meta.isa_ext == ZYDIS_ISA_EXT_X87 && (c->before.x[0] & 0x3f) != 0x3f)
+		c->fault_may_be = true;
+	if (i->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH &&
+		(!(c->before.x[24] & 0x80) || (c->before.x[25] & 0x1f) != 0x1f))
+		c->fault_may_be = true;
 	if (i->meta.isa_ext == ZYDIS_ISA_EXT_MMX)
 		c->fault_x87_top = true;
 	if (n == 10 || is_state_of_many_parts(i->mnemonic))

@@ -109,7 +109,7 @@ struct insn_case {
 	/* What the architecture leaves open here; see generate.c for who sets them. */
 	/* Only when it ended in a fault, and then left open: */
 	bool fault_any_byte; /* which byte, and for which reason: operands wider than the CPU's own accesses, masked stores */
-	bool fault_may_be; /* whether it faults at all, or how: masked stores that store nothing there */
+	bool fault_may_be; /* whether it faults at all, or how: masked stores, unmasked x87 exceptions */
 	bool fault_x87_top; /* whether an MMX store that faults has switched x87 to MMX already */
 	bool fault_mxcsr;   /* whether a conversion that could not be stored has raised its flags */
 	bool fault_upper; /* upper halves of rcx, rsi, rdi of a string instruction with 32-bit addresses */
@@ -246,7 +246,7 @@ extern ZydisDecoder insn_decoder;
 /* ---- verdict (compare.c) ---- */
 
 /* True when they agree. Otherwise, if f, says where on f. */
-/* In every case of this run, arithmetic flags may be stale when it ended in a fault. */
+/* In every case of this run, arithmetic flags may be stale when it ended in a fault or by the trap flag. */
 extern bool insn_lazy_flags;
 bool insn_agree(const struct insn_case *c, struct insn_side *a, const struct insn_result *ra,
 	struct insn_side *b, const struct insn_result *rb, FILE *f);

@@ -2,7 +2,7 @@
 /*
  * tests/insn/main.c: the differential instruction tester's command line and loop.
  *
- *   insn [--seed N] [--count N] [--class NAME[,NAME]] [--mode exact|fast|native] [--index N] [--tlb SPEC]
+ *   insn [--seed N] [--count N] [--class NAME[,NAME]] [--mode exact|fast|native] [--index N | --from N] [--tlb SPEC]
  *        [--verbose] [--limit N] [--lazy] [--break]
  *
  * --lazy runs the engine without precise flags (struct pg_engine_config), and then does not compare them after faults.
@@ -44,7 +44,7 @@ struct progress {
 };
 
 struct options {
-	uint64_t seed, count, index;
+	uint64_t seed, count, index; /* cases [index, count) of each class */
 	bool one, verbose, falsify;
 	enum mode mode;
 	const char *tlb;
@@ -269,7 +269,7 @@ static void worker(struct progress *p, enum insn_class k, const struct options *
 static bool run_class(struct progress *p, enum insn_class k, const struct options *o)
 {
 	uint64_t f0 = p->failures, u0 = p->unsupported, c0 = p->cases, x0 = p->crashes;
-	p->index = o->one ? o->index : 0;
+	p->index = o->index;
 	while (p->index < o->count && p->crashes - x0 < 20) {
 		int status;
 		fflush(NULL);
@@ -348,8 +348,8 @@ static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {{"seed", 1, 0, 's'}, {"count", 1, 0, 'c'},
 		{"class", 1, 0, 'k'}, {"mode", 1, 0, 'm'}, {"index", 1, 0, 'i'}, {"tlb", 1, 0, 't'},
-		{"verbose", 0, 0, 'v'}, {"limit", 1, 0, 'l'}, {"break", 0, 0, 'b'},
-		{"lazy", 0, 0, 'z'}, {0}};
+		{"verbose", 0, 0, 'v'}, {"limit", 1, 0, 'l'}, {"from", 1, 0, 'f'},
+		{"break", 0, 0, 'b'}, {"lazy", 0, 0, 'z'}, {0}};
 	bool any = false;
 	int opt;
 	*o = (struct options){.seed = 1, .count = 1000, .limit = 3};
@@ -364,6 +364,9 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'i':
 			o->index = strtoull(optarg, NULL, 0);
 			o->one = true;
+			break;
+		case 'f':
+			o->index = strtoull(optarg, NULL, 0);
 			break;
 		case 'l':
 			o->limit = (uint32_t)strtoul(optarg, NULL, 0);
