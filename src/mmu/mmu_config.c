@@ -8,8 +8,8 @@
 #include <errno.h>
 
 const struct pg_mmu_config pg_mmu_config_default = {
-	.l1d = {.entries = 64, .ways = 4},
-	.l1i = {.entries = 64, .ways = 8},
+	.l1d = {.entries = 256, .ways = 4},
+	.l1i = {.entries = 256, .ways = 8},
 	.l2 = {.entries = 1536, .ways = 12},
 };
 

@@ -56,7 +56,11 @@ struct pg_mmu_config {
  */
 PG_MUST_CHECK int pg_mmu_config_parse(
 	const char *text, struct pg_mmu_config *out, const char **why);
-/* Split d64x4,i64x8 with second level 1536x12: near a contemporary x86-64 core. */
+/*
+ * Split d256x4,i256x8 with second level 1536x12. A real core's first level is smaller (d64x4,i128x8 on Intel's
+ * Skylake); the more sets there are, the more lookups find their page as the most recently used of its set and are
+ * answered inline.
+ */
 extern const struct pg_mmu_config pg_mmu_config_default;
 
 /* One entry, as pg_mmu_lookup() hands it out; valid until the next call on this MMU. */
