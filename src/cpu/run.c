@@ -139,6 +139,7 @@ static int resolve(
 	fr->n = n > head ? 2 : 1;
 	fr->len[0] = n > head ? head : n;
 	fr->len[1] = n - fr->len[0];
+	unsigned rounds = 0;
 	if (fr->n == 2)
 		c->looked = 0;
 	for (unsigned i = 0; i < fr->n;) {
@@ -151,6 +152,11 @@ static int resolve(
 			continue;
 		}
 		c->extra_lookups += i + 1;
+		if (r == 1 && ++rounds == 64) {
+			/* each of two pages drives the other out: one frame too few */
+			set_fault(c, a, access, PG_FAULT_OOM);
+			r = -1;
+		}
 		if (r < 0)
 			return -1;
 		i = 0; /* the instruction starts again: the first page may have gone meanwhile */
@@ -204,6 +210,7 @@ static struct pg_block *dispatch(struct pg_cpu *c, bool temporary)
 	uint64_t rip = c->regs.rip;
 	uint8_t *first = &c->looked;
 	pg_pfn f, f2;
+	unsigned rounds = 0;
 	if (!CANONICAL(rip)) {
 		c->info.why = PG_EXIT_GP;
 		return NULL;
@@ -239,9 +246,15 @@ again:
 		return NULL;
 	struct pg_code_page *p2 = pg_code_bind(c, (pg_va){next}, f2);
 	p = pg_page_at(e, page);
-	if (!p2 || p->retired) {
+	/* The fault on the second page may have evicted the first: its frame then holds other bytes. */
+	if (!p2 || p->retired || pg_space_resident(c->space, (pg_va){rip}, NULL).v != f.v) {
 		first = NULL;
 		c->fetch_extra += 2;
+		if (++rounds == 16) {
+			/* each of the two pages drives the other out: one frame too few */
+			set_fault(c, rip, PG_EXEC, PG_FAULT_OOM);
+			return NULL;
+		}
 		goto again;
 	}
 	uint32_t page2 = (uint32_t)(p2 - (struct pg_code_page *)e->pages.p);
