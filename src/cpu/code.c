@@ -225,10 +225,33 @@ static void unlink_from_frame(struct pg_engine *e, struct pg_code_page *p)
 	p->next_frame = PG_NIL;
 }
 
+/* Nobody jumps to b any more: exits point at their cold code again, jump slots are empty. */
+static void unlink_block(struct pg_engine *e, struct pg_block *b)
+{
+	for (uint32_t i = b->in; i != PG_NIL;) {
+		struct pg_exit_row *x = pg_exit_at(e, i);
+		e_patch(x->patch, x->cold);
+		i = x->next_in;
+	}
+	b->in = PG_NIL;
+	if (!b->thunk)
+		return;
+	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
+		uint64_t *jump = (uint64_t *)(void *)((uint8_t *)(c + 1) + e->off_jump);
+		uint64_t *slot = &jump[b->rip & (PG_JUMP_ENTRIES - 1)];
+		if (*slot == (uint64_t)(uintptr_t)b->thunk)
+			*slot = (uint64_t)(uintptr_t)e->stub_indirect;
+	}
+	b->thunk = NULL;
+}
+
 void pg_code_retire(struct pg_engine *e, struct pg_code_page *p)
 {
 	if (p->retired)
 		return;
+	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
+		unlink_block(e, pg_block_at(e, i));
+	p->blocks = PG_NIL;
 	unlink_from_frame(e, p);
 	p->retired = true;
 	e->dropped++;
@@ -299,6 +322,18 @@ static void link_to_frame(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 	e->frame_pages[f.v] = self;
 }
 
+/* The page has other bytes than any translation of it knows: what was linked to those must not be entered that way. */
+static void retire_others(struct pg_engine *e, uint64_t vpn)
+{
+	uint32_t i = e->page_hash[vpn & (PG_HASH_SIZE - 1)];
+	while (i != PG_NIL) {
+		struct pg_code_page *q = pg_page_at(e, i);
+		i = q->next;
+		if (q->vpn == vpn)
+			pg_code_retire(e, q);
+	}
+}
+
 struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
 {
 	struct pg_engine *e = c->engine;
@@ -329,11 +364,13 @@ struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
 			uint8_t *copy = malloc(PG_PAGE_SIZE);
 			if (!copy)
 				return NULL;
+			retire_others(e, vpn);
 			uint32_t index;
 			p = pg_vec_add(&e->pages, sizeof(*p), &index);
 			memset(p, 0, sizeof(*p));
 			p->vpn = vpn;
 			p->id = e->next_id++;
+			p->blocks = PG_NIL;
 			p->copy = copy;
 			p->pfn = PG_NIL;
 			p->next = e->page_hash[bucket];
@@ -369,8 +406,12 @@ struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 void pg_code_insert(struct pg_engine *e, struct pg_block *b)
 {
 	uint32_t *bucket = &e->block_hash[pg_hash_rip(b->rip)];
+	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 	b->next = *bucket;
-	*bucket = (uint32_t)(b - (struct pg_block *)e->blocks.p);
+	*bucket = index;
+	struct pg_code_page *p = pg_page_at(e, b->page);
+	b->next_of_page = p->blocks;
+	p->blocks = index;
 }
 
 void pg_emit_store_flags(struct pg_emit *m)

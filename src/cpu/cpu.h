@@ -21,7 +21,8 @@
  *   2. A block is entered past its check only after a fetch lookup of its page by whoever enters.
  *   3. A block whose code page was retired is never entered past its check again.
  *   4. No frame with PG_FRAME_CODE is writable through an inline check (mirror or host window).
- *   5. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
+ *      5. No exit and no jump slot leads to a block of a retired page: the block there may want the flags elsewhere.
+ *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
  */
 #ifndef PG_CPU_CPU_H
 #define PG_CPU_CPU_H
@@ -54,7 +55,7 @@ struct pg_cold_access {
 /* The same behind a failed fetch check. */
 struct pg_cold_fetch {
 	uint32_t block;
-	uint32_t id;  /* of the code page; 0: two pages, always the long way */
+	uint32_t id; /* of the code page; 0: two pages, always the long way */
 	uint64_t rip;
 } __attribute__((packed));
 
@@ -119,7 +120,7 @@ struct pg_cpu {
 	struct {
 		int signo, code;
 		uint64_t addr, pc, error;
-		int window; /* fast mode: 1 refused, info set; 2 a store into code */
+		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set */
 	} trap;
 	/* The exit that led out, to be pointed at the next block. */
 	uint32_t link; /* exit record, or PG_NIL */
@@ -160,20 +161,22 @@ struct pg_segment {
 
 struct pg_block {
 	uint64_t rip;
-	uint32_t page;     /* index of its code page */
-	uint32_t page2;    /* of an instruction across pages: the second's; else PG_NIL */
-	uint32_t next;     /* hash chain; UINT32_MAX ends */
-	uint8_t *entry;    /* with the fetch check */
-	uint8_t *fetched;  /* where the slow path of the check rejoins */
-	uint8_t *body;     /* past it, EFLAGS right if entry_live */
-	uint8_t *end;      /* of all its code */
-	uint8_t *thunk;    /* entry for indirect jumps, made on first use */
-	uint8_t *tail;     /* behind the last instruction, if control goes on there */
-	bool tail_saved;   /* pg_insn_row.saved of the tail */
-	uint8_t *moved;    /* entry for exits whose flags are not where the block wants them */
-	uint32_t rows;     /* index of its first pg_insn_row */
-	uint32_t segments; /* index of its first pg_segment */
-	uint16_t bytes;    /* of guest code */
+	uint32_t page;         /* index of its code page */
+	uint32_t page2;        /* of an instruction across pages: the second's; else PG_NIL */
+	uint32_t next;         /* hash chain; UINT32_MAX ends */
+	uint32_t in;           /* first exit linked to it; PG_NIL: none */
+	uint32_t next_of_page; /* of the blocks of its code page; PG_NIL ends */
+	uint8_t *entry;        /* with the fetch check */
+	uint8_t *fetched;      /* where the slow path of the check rejoins */
+	uint8_t *body;         /* past it, EFLAGS right if entry_live */
+	uint8_t *end;          /* of all its code */
+	uint8_t *thunk;        /* entry for indirect jumps, made on first use */
+	uint8_t *tail;         /* behind the last instruction, if control goes on there */
+	bool tail_saved;       /* pg_insn_row.saved of the tail */
+	uint8_t *moved;        /* entry for exits whose flags are not where the block wants them */
+	uint32_t rows;         /* index of its first pg_insn_row */
+	uint32_t segments;     /* index of its first pg_segment */
+	uint16_t bytes;        /* of guest code */
 	uint8_t n_rows, n_segments;
 	bool entry_live; /* wants EFLAGS right at entry */
 	bool entry_mem;  /* only passes flags on: wants them in flags_mem at entry */
@@ -212,6 +215,8 @@ struct pg_exit_row {
 	int32_t rsp_undo; /* indirect: to be added to rsp if the transfer itself faults */
 	uint64_t target;  /* guest rip */
 	uint8_t *patch;   /* rel32 to be pointed at the target's entry */
+	uint8_t *cold;    /* where it points while there is no target */
+	uint32_t next_in; /* of the exits linked to the same block; PG_NIL ends */
 };
 
 struct pg_complex_row {
@@ -227,8 +232,9 @@ struct pg_complex_row {
 /* The translations of one guest page with one content. */
 struct pg_code_page {
 	uint64_t vpn;
-	uint32_t id;   /* never 0; in the TLB while bound */
-	uint32_t next; /* hash chain by vpn */
+	uint32_t id;     /* never 0; in the TLB while bound */
+	uint32_t next;   /* hash chain by vpn */
+	uint32_t blocks; /* first block translated from it; PG_NIL: none */
 	bool retired;
 	uint32_t pfn;        /* frame it was last bound to */
 	uint32_t next_frame; /* other code pages bound to the same frame */

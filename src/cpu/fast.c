@@ -166,7 +166,8 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 	unsigned row;
 	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + row)->guest;
-	if (addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES) {
+	bool wild = addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES;
+	if (wild) {
 		va = sa; /* a wild address: what it was meant to do does not matter any more */
 		const struct pg_site *s = site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
 		va += s->group_last ? s->first_off : 0;
@@ -175,7 +176,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 		if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
 			(uint64_t)((int64_t)(last << 16) >> 16) != last || misaligned) {
 			c->info.why = s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP;
-			return 1;
+			return 3;
 		}
 	} else {
 		PG_ASSERT(va < PG_FAST_TOP + 4096);
@@ -204,7 +205,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 			c->info.fault_va = (pg_va){va};
 			c->info.fault_access = access;
 			c->info.fault_end = end;
-			return 1;
+			return wild ? 3 : 1;
 		}
 	}
 }

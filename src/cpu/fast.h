@@ -17,7 +17,7 @@ void pg_fast_restore(struct pg_translator *tr);
 uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window);
 void pg_fast_attach(struct pg_cpu *c);
 
-/* A host fault at host address addr: 0 mended, 1 refused (info set), 2 a store into translated code. sa: SA's value. */
+/* A host fault at host address addr: the value for pg_cpu.trap.window, 0: mended. sa: SA's value. */
 int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa);
 
 #endif

@@ -623,7 +623,7 @@ static enum turn leave_trap(struct pg_cpu *c, bool *step)
 	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
 	const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
 	recover_flags(c, (enum pg_flags_at)r->flags);
-	if (r->swap)
+	if (r->swap && c->trap.window != 3)
 		swap_bytes(&c->regs.gpr[r->swap - 1]);
 	stop_before(c, b, row);
 	if (c->trap.window) {
@@ -732,6 +732,8 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
 		e_patch(x->patch, pg_code_link(e, b, (enum pg_flags_at)x->flags));
+		x->next_in = b->in;
+		b->in = c->link;
 	}
 	if (c->link_indirect) {
 		uint64_t *jump = (uint64_t *)(void *)((uint8_t *)(c + 1) + e->off_jump);

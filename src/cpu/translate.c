@@ -139,6 +139,7 @@ static void emit_cold(struct pg_translator *tr)
 				e_gs_op(m, 0x2b, SA, c->disp);
 		}
 		if (c->kind == COLD_EXIT) {
+			pg_exit_at(e, c->site)->cold = m->p;
 			e_gs_store_imm32(m, ST(site), c->site);
 			e_jmp(m, e->stub_chain);
 			continue;
@@ -316,7 +317,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->rip = rip;
 	b->page = tr->page_index;
 	b->page2 = page2 ? (uint32_t)(page2 - (struct pg_code_page *)e->pages.p) : PG_NIL;
-	b->next = PG_NIL;
+	b->next = b->in = b->next_of_page = PG_NIL;
 	b->rows = e->rows.n;
 	b->segments = e->segments.n;
 	b->temporary = temporary;
@@ -386,7 +387,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
 	*b = *whole;
 	tr->b = b;
-	b->next = PG_NIL;
+	b->next = b->in = b->next_of_page = PG_NIL;
 	b->thunk = b->moved = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
