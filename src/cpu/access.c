@@ -207,6 +207,15 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	s->access = (uint8_t)access;
 	s->rmw = rmw;
 	s->fragment = PG_NIL;
+	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
+	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
+		       (access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH
+					  : in->kind == K_POP);
+	s->x87 = in->zi.meta.category == ZYDIS_CATEGORY_X87_ALU &&
+		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTCW &&
+		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTSW;
+	s->aligned = in->kind == K_MEM && wants_alignment(in);
+	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
 	if (in->group == GROUP_FIRST && !tr->ungrouped) {
 		s->group_last = in->group_last;
 		s->first_access = (uint8_t)access;
@@ -217,16 +226,6 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		access = in->group_store ? PG_WRITE : PG_READ;
 		s->access = (uint8_t)access;
 	}
-	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
-	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
-		       (access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH
-					  : in->kind == K_POP);
-	s->x87 = in->zi.meta.category == ZYDIS_CATEGORY_X87_ALU &&
-		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTCW &&
-		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTSW;
-	s->aligned = in->kind == K_MEM && wants_alignment(in);
-
-	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
 	if (pg_tr_fast(tr)) {
 		pg_fast_probe(tr, SA);
 		s->resume = m->p;

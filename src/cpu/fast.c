@@ -171,8 +171,8 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 		va = sa; /* a wild address: what it was meant to do does not matter any more */
 		const struct pg_site *s = site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
 		va += s->group_last ? s->first_off : 0;
-		uint64_t last = va + (s->group_last ? s->first_size : s->size) - 1u;
-		bool misaligned = s->aligned && (va & (s->size - 1u));
+		uint64_t size = s->group_last ? s->first_size : s->size, last = va + size - 1;
+		bool misaligned = s->aligned && (va & (size - 1));
 		if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
 			(uint64_t)((int64_t)(last << 16) >> 16) != last || misaligned) {
 			c->info.why = s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP;
