@@ -917,8 +917,8 @@ static void config_parse_bad_forms_are_refused_with_reason(void **state)
 		if (!strstr(why, bad[i].reason))
 			fail_msg("%s: %s", bad[i].text, why);
 		assert_int_equal(c.l1i.entries, 256);
-	assert_int_equal(pg_mmu_config_parse("d256x4,i256x8,1536x12", &c, &why), 0);
-	assert_memory_equal(&c, &pg_mmu_config_default, sizeof(c));
+		assert_int_equal(pg_mmu_config_parse("d256x4,i256x8,1536x12", &c, &why), 0);
+		assert_memory_equal(&c, &pg_mmu_config_default, sizeof(c));
 	}
 }
 
