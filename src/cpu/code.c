@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 
 #define CODE_BYTES ((size_t)384 << 20)
+#define FIXED_COUNTERS (2 * PG_COUNT_LANES)
 #define HOT_BYTES ((size_t)256 << 20)
 #define COUNTERS ((uint32_t)8 << 20)
 
@@ -86,6 +87,11 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->counters = (uint64_t *)(void *)(e->code + CODE_BYTES);
 	e->cap_counters = COUNTERS;
+	/* What a run adds to xmm17: one run, and its one or two fetch lookups. */
+	e->n_counters = FIXED_COUNTERS;
+	e->counters[PG_COUNT_LANES] = e->counters[PG_COUNT_LANES + 2] = 1;
+	e->counters[PG_COUNT_LANES + 1] = 1;
+	e->counters[PG_COUNT_LANES + 3] = 2;
 	e->live = (uint32_t *)(void *)(e->counters + COUNTERS);
 	e->next_id = 1;
 	e->emit.p = e->code;
@@ -124,15 +130,18 @@ bool pg_code_is_full(const struct pg_engine *e)
 {
 	const uint32_t room = 4096;
 	return e->emit.end - e->emit.p < 1 << 20 || e->cold.end - e->cold.p < 1 << 20 ||
-	       e->n_counters + room > e->cap_counters || e->blocks.n + room > e->blocks.cap ||
-	       e->rows.n + room > e->rows.cap || e->segments.n + room > e->segments.cap ||
-	       e->sites.n + room > e->sites.cap || e->exits.n + room > e->exits.cap ||
-	       e->complexes.n + room > e->complexes.cap || e->pages.n + room > e->pages.cap;
+	       e->n_counters + PG_COUNT_LANES * room > e->cap_counters ||
+	       e->blocks.n + room > e->blocks.cap || e->rows.n + room > e->rows.cap ||
+	       e->segments.n + room > e->segments.cap || e->sites.n + room > e->sites.cap ||
+	       e->exits.n + room > e->exits.cap || e->complexes.n + room > e->complexes.cap ||
+	       e->pages.n + room > e->pages.cap;
 }
 
 /* What the counters of block b stand for is added to the totals, and they start again at 0. */
 void pg_code_fold(struct pg_engine *e, struct pg_block *b)
 {
+	if (e->vector_counts)
+		return;
 	for (uint32_t i = 0; i < b->n_segments; i++) {
 		struct pg_segment *s = pg_segment_at(e, b->segments + i);
 		uint64_t n = e->counters[s->counter];
@@ -150,7 +159,7 @@ void pg_code_fold(struct pg_engine *e, struct pg_block *b)
 
 void pg_code_fold_all(struct pg_engine *e)
 {
-	if (e->config.fast)
+	if (e->config.fast || e->vector_counts)
 		return;
 	for (uint32_t i = 0; i < e->blocks.n; i++)
 		pg_code_fold(e, pg_block_at(e, i));
@@ -200,7 +209,7 @@ void pg_code_flush(struct pg_engine *e)
 	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n =
 		e->pages.n = 0;
-	e->n_counters = 0;
+	e->n_counters = FIXED_COUNTERS;
 	e->emit.p = e->code_start;
 	e->cold.p = e->code + HOT_BYTES;
 	e->emit.full = e->cold.full = false;

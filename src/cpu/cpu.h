@@ -79,6 +79,14 @@ enum pg_leave {
 /* How the guest's flags are found, at a point of translated code. */
 enum pg_flags_at { FLAGS_EFLAGS, FLAGS_RAX, FLAGS_MEM, FLAGS_DEAD };
 
+/*
+ * Counting. On hosts with AVX-512VL what a segment does is added, as four numbers at once, to ymm16, and each run to
+ * xmm17: registers that no guest can name (EVEX is masked in its CPUID), kept in `count` and `runs` while outside.
+ * Elsewhere each segment has a counter in memory, which a tight loop waits for.
+ */
+enum pg_count { PG_COUNT_SEGMENT, PG_COUNT_RUN };
+#define PG_COUNT_LANES 4 /* instructions, loads, stores, lookups */
+
 struct pg_cpu {
 	struct pg_cpu_regs regs;
 	/* Read and written by translated code through GS. */
@@ -89,10 +97,12 @@ struct pg_cpu {
 	uint64_t target;     /* host address to enter at, or to resume at */
 	uint64_t flags_mem;  /* low 16 bits: al = OF, ah = SF ZF AF PF CF as lahf gives */
 	uint64_t tmp_rax, tmp_rcx;
-	uint64_t self;   /* address of this struct */
-	uint64_t x_addr; /* of regs.x */
-	uint32_t site;   /* which record the code was left at */
-	uint32_t leave;  /* enum pg_leave */
+	uint64_t count[PG_COUNT_LANES]; /* ymm16 while outside */
+	uint64_t runs[2];               /* xmm17: runs, fetch lookups of runs */
+	uint64_t self;                  /* address of this struct */
+	uint64_t x_addr;                /* of regs.x */
+	uint32_t site;                  /* which record the code was left at */
+	uint32_t leave;                 /* enum pg_leave */
 	uint32_t mxcsr_host;
 	uint32_t spare;
 	/* C only. */
@@ -280,6 +290,7 @@ struct pg_engine {
 	uint64_t blocks_translated, code_made, guest_bytes, dropped, flushes;
 	struct pg_translator *tr; /* scratch of the translator */
 	bool bmi2;
+	bool vector_counts; /* see enum pg_count */
 };
 
 #define PG_HASH_SIZE 65536u

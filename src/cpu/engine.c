@@ -59,6 +59,7 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 	e->config = *config;
 	e->frames = pg_vm_frames(config->vm);
 	e->bmi2 = __builtin_cpu_supports("bmi2");
+	e->vector_counts = !config->fast && __builtin_cpu_supports("avx512vl");
 	e->sets_d = config->fast ? 0 : sets_of(&config->mmu.l1d);
 	e->sets_i = config->fast ? 0 : sets_of(&config->mmu.l1i);
 	if (!config->fast && (e->sets_d == 0 || e->sets_d > 4096 || e->sets_i > 4096)) {
@@ -235,10 +236,13 @@ static void stats(struct pg_cpu *c, struct pg_cpu_stats *out)
 	out->fetch_runs = e->t_runs;
 	out->fetch_lookups = e->t_fetches;
 	for (struct pg_cpu *k = e->cpus; k; k = k->next) {
-		out->instructions += (uint64_t)k->adj_insns;
-		out->loads += (uint64_t)k->adj_loads;
-		out->stores += (uint64_t)k->adj_stores;
-		out->data_lookups += (uint64_t)k->adj_lookups + k->extra_lookups + k->crossings;
+		out->fetch_runs += k->runs[0];
+		out->fetch_lookups += k->runs[1];
+		out->instructions += k->count[0] + (uint64_t)k->adj_insns;
+		out->loads += k->count[1] + (uint64_t)k->adj_loads;
+		out->stores += k->count[2] + (uint64_t)k->adj_stores;
+		out->data_lookups +=
+			k->count[3] + (uint64_t)k->adj_lookups + k->extra_lookups + k->crossings;
 		out->fetch_lookups += k->fetch_extra;
 		out->page_crossings += k->crossings + k->port_crossings;
 	}

@@ -60,6 +60,23 @@ static void emit_jmp_target(struct pg_emit *m)
 	e_mem(m, 4, H_NONE, H_NONE, 1, ST(target));
 }
 
+/* vmovdqu64 between ymm16, xmm17 and their places in the state. */
+static void emit_counts(struct pg_engine *e, bool load)
+{
+	struct pg_emit *m = &e->emit;
+	unsigned opcode = load ? 0x6f : 0x7f;
+	if (!e->vector_counts)
+		return;
+	ebytes(m, (const uint8_t[]){0x65, 0x62, 0xe1, 0xfe, 0x28}, 5);
+	e8(m, opcode);
+	ebytes(m, (const uint8_t[]){0x04, 0x25}, 2);
+	e32(m, (uint32_t)ST(count));
+	ebytes(m, (const uint8_t[]){0x65, 0x62, 0xe1, 0xfe, 0x08}, 5);
+	e8(m, opcode);
+	ebytes(m, (const uint8_t[]){0x0c, 0x25}, 2);
+	e32(m, (uint32_t)ST(runs));
+}
+
 static void make_leave(struct pg_engine *e)
 {
 	struct pg_emit *m = &e->emit;
@@ -76,6 +93,7 @@ static void make_leave(struct pg_engine *e)
 		e_gs_store(m, callee_kept[i], ST_GPR(callee_kept[i]));
 	for (unsigned i = 0; i < 3; i++)
 		e_gs_store(m, H_R13 + i, ST(scratch) + 8 * (int32_t)i);
+	emit_counts(e, false);
 	/* xsave64 [rcx] with x87, SSE, AVX; then the host's own floating-point environment. */
 	e_gs_load(m, H_RCX, ST(x_addr));
 	e_mov_imm(m, H_RAX, 7);
@@ -110,7 +128,8 @@ static void make_enter(struct pg_engine *e)
 	e_mov_imm(m, H_RAX, 7);
 	ebytes(m, (const uint8_t[]){0x31, 0xd2}, 2);
 	ebytes(m, (const uint8_t[]){0x48, 0x0f, 0xae, 0x29}, 4); /* xrstor64 [rcx] */
-	e8(m, 0x65);                                             /* push gs:[host_flags]; popfq */
+	emit_counts(e, true);
+	e8(m, 0x65); /* push gs:[host_flags]; popfq */
 	e8(m, 0xff);
 	e_mem(m, 6, H_NONE, H_NONE, 1, ST(host_flags));
 	e8(m, 0x9d);

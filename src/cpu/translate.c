@@ -57,6 +57,16 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	tr->b->n_rows++;
 }
 
+/* vpaddq ymm16, ymm16, [rip + d], or xmm17 for runs. EVEX: Intel SDM vol. 2, 2.7. */
+static void emit_count(struct pg_emit *m, enum pg_count which, const uint64_t *lanes)
+{
+	if (which == PG_COUNT_SEGMENT)
+		ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xfd, 0x20, 0xd4, 0x05}, 6);
+	else
+		ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xf5, 0x00, 0xd4, 0x0d}, 6);
+	e32(m, (uint32_t)((const uint8_t *)lanes - (m->p + 4)));
+}
+
 /* A new segment begins: what follows is executed once for each count of its counter. */
 static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 {
@@ -70,6 +80,15 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	tr->b->n_segments++;
 	if (pg_tr_fast(tr))
 		return;
+	if (e->vector_counts) {
+		/* What the segment does is added in one go, without touching flags or memory that changes. */
+		emit_count(m, PG_COUNT_SEGMENT, &e->counters[e->n_counters]);
+		e->n_counters += PG_COUNT_LANES;
+		if (tr->n_segments == 1 && !tr->temporary)
+			emit_count(m, PG_COUNT_RUN,
+				&e->counters[tr->page2 ? PG_COUNT_LANES + 2 : PG_COUNT_LANES]);
+		return;
+	}
 	uint64_t *counter = &e->counters[e->n_counters++];
 	if ((first->hard | first->soft) == 0 || (!first->hard && tr->saved)) {
 		ebytes(m, (const uint8_t[]){0x48, 0x83, 0x05}, 3); /* add qword [rip + d], 1 */
@@ -82,6 +101,19 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	e_lea(m, SA, SA, H_NONE, 1, 1);
 	ebytes(m, (const uint8_t[]){0x4c, 0x89, 0x2d}, 3); /* mov [rip + d], r13 */
 	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
+}
+
+/* With vector counts: what each segment of the block adds, now that it is known. */
+static void fill_counts(struct pg_engine *e, const struct pg_block *b)
+{
+	for (unsigned i = 0; e->vector_counts && i < b->n_segments; i++) {
+		const struct pg_segment *s = pg_segment_at(e, b->segments + i);
+		uint64_t *lane = &e->counters[s->counter];
+		lane[0] = s->insns;
+		lane[1] = s->loads;
+		lane[2] = s->stores;
+		lane[3] = s->lookups;
+	}
 }
 
 static void add_cold(struct pg_translator *tr, uint8_t *from, uint8_t kind, uint32_t site,
@@ -353,6 +385,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->bytes = (uint16_t)(last->rip + last->length - rip);
 	emit_cold(tr);
 	b->end = e->emit.p;
+	fill_counts(e, b);
 	if (e->emit.full || e->cold.full)
 		return NULL;
 	if (!temporary) {
