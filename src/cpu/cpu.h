@@ -55,7 +55,8 @@ struct pg_cold_access {
 /* The same behind a failed fetch check. */
 struct pg_cold_fetch {
 	uint32_t block;
-	uint32_t id; /* of the code page; 0: two pages, always the long way */
+	uint32_t id;  /* of the code page */
+	uint32_t id2; /* of the second one, of an instruction across pages; else 0 */
 	uint64_t rip;
 } __attribute__((packed));
 

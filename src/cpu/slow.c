@@ -39,9 +39,20 @@ int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 {
 	c->looked = 0;
 	c->site = cold->block;
-	if (c->interrupt || !cold->id || !c->mmu)
+	if (c->interrupt || !c->mmu)
 		return 1;
 	struct pg_tlb_way *way = pg_mmu_hit_fetch(c->mmu, (pg_va){cold->rip});
+	if (cold->id2) {
+		/* Two pages, in order; what is not a plain hit goes the long way, which asks again. */
+		if (!way || way->code_id != cold->id)
+			return 1;
+		way = pg_mmu_hit_fetch(c->mmu, (pg_va){(cold->rip | PG_PAGE_MASK) + 1});
+		if (!way || way->code_id != cold->id2)
+			return 1;
+		if (__builtin_expect(c->interrupt, 0))
+			pg_mmu_poke(c->mmu);
+		return 0;
+	}
 	enum pg_mmu_result r = PG_MMU_OK;
 	if (!way)
 		r = pg_mmu_lookup_fetch(c->mmu, (pg_va){cold->rip}, &way);

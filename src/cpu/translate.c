@@ -194,7 +194,8 @@ static void emit_cold(struct pg_translator *tr)
 			e8(m, access);
 			e8(m, s->access == PG_WRITE);
 		} else {
-			e32(m, tr->page2 ? 0 : tr->page->id);
+			e32(m, tr->page->id);
+			e32(m, tr->page2 ? tr->page2->id : 0);
 			e64(m, tr->b->rip);
 		}
 	}
