@@ -8,9 +8,9 @@
 #include <errno.h>
 
 const struct pg_mmu_config pg_mmu_config_default = {
-	.l1d = {.entries = 256, .ways = 4},
-	.l1i = {.entries = 256, .ways = 8},
-	.l2 = {.entries = 1536, .ways = 12},
+	.l1d = {.entries = 1024, .ways = 4},
+	.l1i = {.entries = 1024, .ways = 8},
+	.l2 = {.entries = 4096, .ways = 8},
 };
 
 /* A number of 1 to 7 digits at *p, which moves behind it. */

@@ -234,7 +234,7 @@ static const struct row rows[] = {
 		"physical memory of the machine, 1M or more in steps\nof 64K (default 256M)"},
 	{"--tlb", NEEDED, "SPEC", take_tlb,
 		"ENTRIESxWAYS of the first and second level, as\n64x4,1536x12, or split: "
-		"d256x4,i256x8,1536x12\n(the default)"},
+		"d1024x4,i1024x8,4096x8\n(the default)"},
 	{"--fast", NONE, NULL, take_fast,
 		"map frames into the host: faults and residency stay\nexact, TLB figures are "
 		"absent"},

@@ -310,7 +310,7 @@ static uint8_t *by_mmu(struct machine *m, struct pg_mmu *mmu, uint64_t a, enum p
 /* R4: a TLB that hangs on the space never serves what is no longer so. */
 static void tlb_follows_every_change(void **state)
 {
-	static struct pg_tlb_fast fast_d[64], fast_i[64];
+	static struct pg_tlb_fast fast_d[256], fast_i[128]; /* sets of the default */
 	struct machine m;
 	struct pg_mmu *mmu;
 	pg_va a, r;
