@@ -121,6 +121,21 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	return false;
 }
 
+bool pg_emit_stack_address(struct pg_translator *tr, const struct pg_insn *in, int32_t disp)
+{
+	if (pg_emit_group_address(tr, in))
+		return true;
+	if (pg_tr_fast(tr)) {
+		tr->op_base = H_RSP;
+		tr->disp = disp;
+	} else if (disp) {
+		e_lea(out(tr), SA, H_RSP, H_NONE, 1, disp);
+	} else {
+		e_mov_rr(out(tr), SA, H_RSP);
+	}
+	return false;
+}
+
 bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in)
 {
 	if (in->group == GROUP_NONE || tr->ungrouped)
@@ -198,6 +213,8 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	uint32_t index;
 	if (in->group == GROUP_MEMBER && !tr->ungrouped)
 		return NULL;
+	if (pg_tr_fast(tr) && tr->op_base != SA && (tr->probed >> tr->op_base & 1))
+		return NULL;
 	struct pg_site *s = pg_vec_add(&e->sites, sizeof(*s), &index);
 	memset(s, 0, sizeof(*s));
 	s->block = tr->block;
@@ -227,7 +244,12 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		s->access = (uint8_t)access;
 	}
 	if (pg_tr_fast(tr)) {
-		pg_fast_probe(tr, SA);
+		pg_fast_probe(tr, tr->op_base);
+		s->fast_base = (uint8_t)tr->op_base;
+		if (tr->op_base != SA) {
+			s->fast_disp = tr->disp;
+			tr->probed |= (uint16_t)(1u << tr->op_base);
+		}
 		s->resume = m->p;
 		return s;
 	}
@@ -294,7 +316,7 @@ void pg_emit_operand(
 		e8(m, 0x65);
 	if (prefix)
 		e8(m, prefix);
-	unsigned base = fast ? SA : SB, index = fast ? H_NONE : SA;
+	unsigned base = fast ? tr->op_base : SB, index = fast ? H_NONE : SA;
 	e8(m, e_rex(wide, reg, index, base));
 	e8(m, opcode);
 	e_mem(m, reg, base, index, 1, tr->disp);
@@ -370,8 +392,19 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 		return;
 	}
 	uint64_t constant = 0;
-	bool known = !pg_emit_group_address(tr, in) &&
-		     emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+	bool known = false;
+	unsigned base;
+	int32_t disp;
+	if (pg_tr_fast(tr) && pg_fast_plain(in, &base, &disp)) {
+		tr->op_base = p.w.base = base;
+		tr->disp = disp;
+		if (p.high >= 0) { /* no REX is needed here: ah .. bh keep their names */
+			p.high = -1;
+			p.w.reg = REG_KEEP;
+		}
+	} else if (!pg_emit_group_address(tr, in)) {
+		known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+	}
 	p.w.disp = tr->disp;
 	struct pg_site *s = pg_emit_check(tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ,
 		in->reads && in->writes, known ? &constant : NULL);
@@ -477,8 +510,7 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 		if (pg_tr_fast(tr)) /* the second probe wants SC */
 			e_gs_store(m, SC, ST(tmp_rcx));
 	}
-	if (!pg_emit_group_address(tr, in))
-		e_lea(m, SA, H_RSP, H_NONE, 1, -(int32_t)size);
+	pg_emit_stack_address(tr, in, -(int32_t)size);
 	struct pg_site *s = pg_emit_check(tr, in, nth, size, PG_WRITE, false, NULL);
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		pg_emit_operand(tr, 0xc7, 0, !narrow, prefix);
@@ -510,14 +542,15 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 	const ZydisDecodedOperand *op = &in->ops[0];
 	bool narrow = in->zi.operand_width == 16, fast = pg_tr_fast(tr);
 	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0;
-	if (!pg_emit_group_address(tr, in))
-		e_mov_rr(m, SA, H_RSP);
+	pg_emit_stack_address(tr, in, 0);
 	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, false, NULL);
 	if (in->mem >= 0) {
 		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
 		pg_emit_check_end(tr, s);
 		if (fast)
 			e_gs_store(m, SC, ST(tmp_rcx));
+		tr->op_base = SA;
+		tr->disp = 0;
 		uint64_t constant = 0;
 		bool known = emit_address(tr, in, op, (int32_t)size, &constant);
 		s = pg_emit_check(tr, in, 1, size, PG_WRITE, false, known ? &constant : NULL);

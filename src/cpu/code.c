@@ -168,7 +168,7 @@ void pg_code_fold_all(struct pg_engine *e)
 static void clear_jumps(struct pg_engine *e)
 {
 	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		uint64_t *jump = (uint64_t *)(void *)((uint8_t *)(c + 1) + e->off_jump);
+		uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
 		for (uint32_t i = 0; i < PG_JUMP_ENTRIES; i++)
 			jump[i] = (uint64_t)(uintptr_t)e->stub_indirect;
 	}
@@ -246,7 +246,7 @@ static void unlink_block(struct pg_engine *e, struct pg_block *b)
 	if (!b->thunk)
 		return;
 	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		uint64_t *jump = (uint64_t *)(void *)((uint8_t *)(c + 1) + e->off_jump);
+		uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
 		uint64_t *slot = &jump[b->rip & (PG_JUMP_ENTRIES - 1)];
 		if (*slot == (uint64_t)(uintptr_t)b->thunk)
 			*slot = (uint64_t)(uintptr_t)e->stub_indirect;

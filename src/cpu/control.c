@@ -52,8 +52,9 @@ static void emit_push_return(struct pg_translator *tr, struct pg_insn *in, unsig
 {
 	struct pg_emit *m = out(tr);
 	uint64_t ret = in->rip + in->length;
-	if (!pg_emit_group_address(tr, in))
-		e_lea(m, SA, H_RSP, H_NONE, 1, -8);
+	tr->op_base = SA;
+	tr->disp = 0;
+	pg_emit_stack_address(tr, in, -8);
 	struct pg_site *s = pg_emit_check(tr, in, nth, 8, PG_WRITE, false, NULL);
 	if ((int64_t)ret == (int32_t)ret) {
 		pg_emit_operand(tr, 0xc7, 0, true, 0);
@@ -135,8 +136,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		emit_indirect(tr, 0);
 		break;
 	default: /* K_RET */
-		if (!pg_emit_group_address(tr, in))
-			e_mov_rr(m, SA, H_RSP);
+		pg_emit_stack_address(tr, in, 0);
 		s = pg_emit_check(tr, in, 0, 8, PG_READ, false, NULL);
 		pg_emit_operand(tr, 0x8b, SA, true, 0);
 		pg_emit_check_end(tr, s);

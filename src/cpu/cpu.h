@@ -55,7 +55,8 @@ struct pg_cold_access {
 /* The same behind a failed fetch check. */
 struct pg_cold_fetch {
 	uint32_t block;
-	uint32_t id; /* of the code page; 0: two pages, always the long way */
+	uint32_t id;  /* of the code page */
+	uint32_t id2; /* of the second one, of an instruction across pages; else 0 */
 	uint64_t rip;
 } __attribute__((packed));
 
@@ -149,8 +150,20 @@ struct pg_cpu {
 	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
 };
 
+/*
+ * Between a CPU's state and GS lies a hole: in fast mode an operand a little below guest address 0 must not reach the
+ * state. PG_GS_HOLE is more than a probed register may move plus the largest displacement used with it, see fast.h.
+ */
+#define PG_GS_HOLE (1 << 20)
+
+static inline uint8_t *pg_cpu_gs(struct pg_cpu *c)
+{
+	return (uint8_t *)(c + 1) + PG_GS_HOLE;
+}
+
 /* The displacement of a field from GS. */
-#define ST(field) ((int32_t)offsetof(struct pg_cpu, field) - (int32_t)sizeof(struct pg_cpu))
+#define ST(field)                                                                                  \
+	((int32_t)offsetof(struct pg_cpu, field) - (int32_t)sizeof(struct pg_cpu) - PG_GS_HOLE)
 #define ST_GPR(r) (ST(regs.gpr) + 8 * (int32_t)(r))
 
 /* One guest instruction of a block, for precise state. Counts are of the segment, before this instruction. */
@@ -209,6 +222,8 @@ struct pg_site {
 	uint16_t op_len; /* bytes from resume to the end of the operation, for crossing copies */
 	uint8_t *resume; /* with SA = offset and SB = frame */
 	/* A shared check (size is its span, access PG_WRITE if any member stores); group_last 0: none. */
+	uint8_t fast_base; /* fast mode: the register that is probed, the address being it + fast_disp */
+	int32_t fast_disp;
 	uint8_t group_last;   /* row of the last member */
 	uint8_t first_access; /* of the first member */
 	uint16_t first_off, first_size;

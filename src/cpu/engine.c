@@ -28,7 +28,7 @@ static size_t lay_out(struct pg_engine *e, size_t *above)
 	e->off_fetch = e->sets_i ? e->off_fast_i : e->off_fast_d;
 	e->sets_fetch = e->sets_i ? e->sets_i : e->sets_d;
 	*above = pg_align_up((e->sets_d + e->sets_i) * sizeof(struct pg_tlb_fast), PG_PAGE_SIZE);
-	size_t below = sizeof(struct pg_cpu) + PG_JUMP_ENTRIES * sizeof(uint64_t);
+	size_t below = PG_GS_HOLE + sizeof(struct pg_cpu) + PG_JUMP_ENTRIES * sizeof(uint64_t);
 	e->off_jump = -(int32_t)below;
 	return pg_align_up(below + sizeof(struct pg_xsave) + 64, PG_PAGE_SIZE);
 }
@@ -137,7 +137,7 @@ static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **o
 			return -ENOMEM;
 		gs = area + below;
 	}
-	struct pg_cpu *c = (struct pg_cpu *)(void *)gs - 1;
+	struct pg_cpu *c = (struct pg_cpu *)(void *)(gs - PG_GS_HOLE) - 1;
 	c->engine = e;
 	c->area = area;
 	c->area_bytes = bytes;

@@ -8,11 +8,14 @@
  *
  *     window - 2 GiB    nothing
  *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing
- *     window - area     struct pg_cpu and its tables
+ *     window - area     struct pg_cpu and its tables, then a hole of PG_GS_HOLE
  *     window            2^46 bytes of guest, then 2 GiB of nothing
  *
  * A wild address. SA >> 34 indexes the probe: below 2^46 that is its first page, for everything else it is an unmapped byte, so
  * the host traps before the access is made. No guest address reaches anything but the window.
+ *
+ * A register that was probed in this run and has moved by small known steps since needs no second probe: with a small
+ * displacement it reaches at most the hole below the window or the nothing above it, and the host traps.
  *
  * Numbered invariants:
  *   1. A page of the window is mapped only if the page table has a present entry for it, to the same frame.
@@ -32,11 +35,84 @@
 void pg_fast_probe(struct pg_translator *tr, unsigned reg)
 {
 	struct pg_emit *m = &tr->e->emit;
-	PG_ASSERT(reg == SA);
-	ebytes(m, (const uint8_t[]){0xc4, 0x42, 0x8b, 0xf7, 0xfd}, 5); /* shrx r15, r13, r14 */
-	ebytes(m, (const uint8_t[]){0x65, 0x45, 0x0f, 0xb6, 0xbf},
-		5); /* movzx r15d, byte gs:[r15 + d] */
+	/* shrx r15, reg, r14; movzx r15d, byte gs:[r15 + probe] */
+	ebytes(m, (const uint8_t[]){0xc4, reg > 7 ? 0x42 : 0x62, 0x8b, 0xf7, 0xf8 | (reg & 7)}, 5);
+	ebytes(m, (const uint8_t[]){0x65, 0x45, 0x0f, 0xb6, 0xbf}, 5);
 	e32(m, (uint32_t)PROBE_DISP);
+}
+
+static unsigned gpr_of(ZydisRegister r)
+{
+	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
+	if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
+		return H_NONE;
+	return (unsigned)(full - ZYDIS_REGISTER_RAX);
+}
+
+static bool small(int64_t v)
+{
+	return v >= -PG_FAST_STEP && v <= PG_FAST_STEP;
+}
+
+bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp)
+{
+	const ZydisDecodedOperandMem *m = &in->ops[in->mem].mem;
+	int64_t d = m->disp.has_displacement ? m->disp.value : 0;
+	unsigned b = gpr_of(m->base);
+	if (b > 12 || m->index != ZYDIS_REGISTER_NONE || in->zi.address_width != 64 ||
+		m->segment == ZYDIS_REGISTER_FS || m->segment == ZYDIS_REGISTER_GS ||
+		d < -PG_FAST_DISP || d > PG_FAST_DISP)
+		return false;
+	*base = b;
+	*disp = (int32_t)d;
+	return true;
+}
+
+void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
+{
+	uint16_t written = 0, moved = 0;
+	for (unsigned i = 0; i < in->zi.operand_count; i++) {
+		const ZydisDecodedOperand *op = &in->ops[i];
+		unsigned r =
+			op->type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_of(op->reg.value) : H_NONE;
+		if (r != H_NONE && (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+			written |= (uint16_t)(1u << r);
+	}
+	const ZydisDecodedOperand *o = in->ops;
+	unsigned dst = o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_of(o[0].reg.value) : H_NONE;
+	switch ((enum pg_kind)in->kind) {
+	case K_PUSH:
+	case K_POP: /* pop rsp and pop to memory are the exceptions */
+		if (!(in->kind == K_POP && (in->mem >= 0 || dst == H_RSP)))
+			moved = 1u << H_RSP;
+		break;
+	case K_COPY:
+		if (dst == H_NONE || in->zi.operand_width != 64)
+			break;
+		if ((in->zi.mnemonic == ZYDIS_MNEMONIC_ADD ||
+			    in->zi.mnemonic == ZYDIS_MNEMONIC_SUB) &&
+			o[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && small(o[1].imm.value.s))
+			moved = (uint16_t)(1u << dst);
+		else if (in->zi.mnemonic == ZYDIS_MNEMONIC_MOV &&
+			 o[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			 gpr_of(o[1].reg.value) != H_NONE &&
+			 (tr->probed >> gpr_of(o[1].reg.value) & 1)) {
+			tr->probed |= (uint16_t)(1u << dst);
+			moved = (uint16_t)(1u << dst);
+		}
+		break;
+	case K_MEM:
+	case K_LEA:
+	case K_NOTHING:
+	case K_JCC:
+	case K_LOOP:
+	case K_MOFFS:
+		break;
+	default: /* by complex.c and the like, or the end of the run */
+		tr->probed = 0;
+		return;
+	}
+	tr->probed &= (uint16_t) ~(written & ~moved);
 }
 
 void pg_fast_restore(struct pg_translator *tr)
@@ -59,7 +135,7 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 	if (p == MAP_FAILED)
 		return NULL;
 	uint8_t *w = p + BELOW;
-	if (mprotect(w - below, below, PROT_READ | PROT_WRITE) != 0 ||
+	if (mprotect(w - below, below - PG_GS_HOLE, PROT_READ | PROT_WRITE) != 0 ||
 		mprotect(w + PROBE_DISP, PG_PAGE_SIZE, PROT_READ) != 0) {
 		munmap(p, *bytes);
 		return NULL;
@@ -157,7 +233,7 @@ static const struct pg_site *site_of_probe(struct pg_engine *e, const uint8_t *p
 	return pg_site_at(e, lo);
 }
 
-int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
+int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gpr[16])
 {
 	struct pg_engine *e = c->engine;
 	uint64_t w = (uint64_t)(uintptr_t)c->window;
@@ -168,8 +244,12 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + row)->guest;
 	bool wild = addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES;
 	if (wild) {
-		va = sa; /* a wild address: what it was meant to do does not matter any more */
-		const struct pg_site *s = site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
+		const struct pg_site *probed =
+			site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
+		va = gpr[probed->fast_base] +
+		     (uint64_t)(int64_t)probed
+			     ->fast_disp; /* a wild address: what it was meant to do does not matter any more */
+		const struct pg_site *s = probed;
 		va += s->group_last ? s->first_off : 0;
 		uint64_t size = s->group_last ? s->first_size : s->size, last = va + size - 1;
 		bool misaligned = s->aligned && (va & (size - 1));
@@ -179,7 +259,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa)
 			return 3;
 		}
 	} else {
-		PG_ASSERT(va < PG_FAST_TOP + 4096);
+		PG_ASSERT(va < PG_FAST_TOP + PG_GS_HOLE || va > -(uint64_t)PG_GS_HOLE);
 	}
 	for (;;) {
 		pg_pte pte = 0;

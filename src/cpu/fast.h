@@ -8,6 +8,17 @@
 /* The guest's addresses are below this in fast mode: the host has no room for a window on all 2^47. */
 #define PG_FAST_TOP ((uint64_t)1 << 46)
 
+/* How far a probed register may move by one instruction, and the largest displacement used with it. */
+#define PG_FAST_STEP 4096
+#define PG_FAST_DISP (256 << 10)
+_Static_assert(PG_BLOCK_INSNS *PG_FAST_STEP + PG_FAST_DISP + 4096 < PG_GS_HOLE,
+	"a probed register stays in the hole");
+
+/* Is the memory operand [base + disp] with a base that is in its own host register, and a small disp? */
+bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp);
+/* Which registers are still known to be good after `in`. */
+void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in);
+
 /* Lets a wild address in `reg` (not below PG_FAST_TOP) trap here. Destroys SC. */
 void pg_fast_probe(struct pg_translator *tr, unsigned reg);
 /* SB was used for data: gives it its constant again. */
@@ -17,7 +28,7 @@ void pg_fast_restore(struct pg_translator *tr);
 uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window);
 void pg_fast_attach(struct pg_cpu *c);
 
-/* A host fault at host address addr: the value for pg_cpu.trap.window, 0: mended. sa: SA's value. */
-int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, uint64_t sa);
+/* A host fault at host address addr: the value for pg_cpu.trap.window, 0: mended. gpr: the host's, by number. */
+int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gpr[16]);
 
 #endif

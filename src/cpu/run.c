@@ -736,7 +736,7 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 		b->in = c->link;
 	}
 	if (c->link_indirect) {
-		uint64_t *jump = (uint64_t *)(void *)((uint8_t *)(c + 1) + e->off_jump);
+		uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
 		jump[b->rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)pg_code_thunk(e, b);
 	}
 }

@@ -39,9 +39,20 @@ int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 {
 	c->looked = 0;
 	c->site = cold->block;
-	if (c->interrupt || !cold->id || !c->mmu)
+	if (c->interrupt || !c->mmu)
 		return 1;
 	struct pg_tlb_way *way = pg_mmu_hit_fetch(c->mmu, (pg_va){cold->rip});
+	if (cold->id2) {
+		/* Two pages, in order; what is not a plain hit goes the long way, which asks again. */
+		if (!way || way->code_id != cold->id)
+			return 1;
+		way = pg_mmu_hit_fetch(c->mmu, (pg_va){(cold->rip | PG_PAGE_MASK) + 1});
+		if (!way || way->code_id != cold->id2)
+			return 1;
+		if (__builtin_expect(c->interrupt, 0))
+			pg_mmu_poke(c->mmu);
+		return 0;
+	}
 	enum pg_mmu_result r = PG_MMU_OK;
 	if (!way)
 		r = pg_mmu_lookup_fetch(c->mmu, (pg_va){cold->rip}, &way);
@@ -61,7 +72,7 @@ int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 	while (i != PG_NIL) {
 		struct pg_block *b = pg_block_at(e, i);
 		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired) {
-			uint64_t *jump = (uint64_t *)((uint8_t *)c + sizeof(*c) + e->off_jump);
+			uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
 			jump[rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)b->thunk;
 			c->target = (uint64_t)(uintptr_t)b->thunk;
 			return 0;

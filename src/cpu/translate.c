@@ -13,6 +13,7 @@
  *    between two rows belongs to the earlier one.
  */
 #include "cpu/translate.h"
+#include "cpu/fast.h"
 
 enum { COLD_ACCESS, COLD_EXIT, COLD_FETCH };
 
@@ -54,6 +55,7 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	r->swap = 0;
 	r->saved = tr->saved;
 	tr->disp = 0;
+	tr->op_base = SA;
 	tr->b->n_rows++;
 }
 
@@ -192,7 +194,8 @@ static void emit_cold(struct pg_translator *tr)
 			e8(m, access);
 			e8(m, s->access == PG_WRITE);
 		} else {
-			e32(m, tr->page2 ? 0 : tr->page->id);
+			e32(m, tr->page->id);
+			e32(m, tr->page2 ? tr->page2->id : 0);
 			e64(m, tr->b->rip);
 		}
 	}
@@ -337,6 +340,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	tr->temporary = temporary;
 	tr->saved = false;
 	tr->n_cold = tr->n_segments = 0;
+	tr->probed = 0;
+	tr->op_base = SA;
 	if (!pg_decode_run(tr, rip, limit))
 		return NULL;
 	if (!temporary)
@@ -376,6 +381,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 		set_row_flags(tr, pg_row_at(e, row), in);
 		if (in->written)
 			tr->saved = false;
+		if (pg_tr_fast(tr))
+			pg_fast_after(tr, in);
 	}
 	struct pg_insn *last = &tr->insn[tr->n - 1];
 	b->tail = e->emit.p;
@@ -413,6 +420,8 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	tr->ungrouped = true;
 	tr->saved = s->flags == FLAGS_MEM;
 	tr->n_cold = tr->n_segments = 0;
+	tr->probed = 0;
+	tr->op_base = SA;
 	tr->disp = 0;
 	PG_ASSERT(
 		!whole->temporary && pg_decode_run(tr, whole->rip, whole->n_rows) == whole->n_rows);

@@ -92,9 +92,11 @@ struct pg_translator {
 	uint32_t block; /* its index */
 	unsigned at;    /* instruction being emitted */
 	bool temporary;
-	bool ungrouped; /* every access has its own check: a fragment */
-	int32_t disp;   /* of the current access from SA: not 0 only under a shared check */
-	bool saved;     /* this generation of flags is in flags_mem */
+	bool ungrouped;   /* every access has its own check: a fragment */
+	int32_t disp;     /* of the current access from SA: not 0 only under a shared check */
+	unsigned op_base; /* fast mode: the current access is [op_base + disp]; SA by default */
+	uint16_t probed;  /* fast mode: registers known to be good addresses, see fast.h */
+	bool saved;       /* this generation of flags is in flags_mem */
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
 		uint8_t *from; /* rel32 to patch */
@@ -151,6 +153,8 @@ void pg_emit_exit(struct pg_translator *tr, uint64_t target);
  * members find it there; tr->disp is set. False: the caller computes its own address.
  */
 bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in);
+/* The same for an access at rsp + disp, which needs no further computation. */
+bool pg_emit_stack_address(struct pg_translator *tr, const struct pg_insn *in, int32_t disp);
 
 /*
  * One data access. In: the address in SA. Out: the operation may use [SB + SA] (exact) or gs:[SA] (fast). The check goes

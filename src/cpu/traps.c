@@ -68,8 +68,13 @@ static void on_signal(int signo, siginfo_t *si, void *context)
 	c->trap.error = (uint64_t)uc->uc_mcontext.gregs[REG_ERR];
 	c->trap.window = 0;
 	if (c->engine->config.fast && signo == SIGSEGV && si->si_code != SI_KERNEL) {
-		c->trap.window = pg_fast_fault(c, c->trap.addr, c->trap.error & 2,
-			(uint64_t)uc->uc_mcontext.gregs[REG_R13]);
+		static const int number[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+			REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13,
+			REG_R14, REG_R15};
+		uint64_t gpr[16];
+		for (unsigned i = 0; i < 16; i++)
+			gpr[i] = (uint64_t)uc->uc_mcontext.gregs[number[i]];
+		c->trap.window = pg_fast_fault(c, c->trap.addr, c->trap.error & 2, gpr);
 		if (c->trap.window == 0) {
 			errno = saved;
 			return;
@@ -125,7 +130,7 @@ void pg_traps_enter(struct pg_cpu *c)
 		has_stack = true;
 	}
 	running = c;
-	set_gs((uint64_t)(uintptr_t)(c + 1));
+	set_gs((uint64_t)(uintptr_t)pg_cpu_gs(c));
 }
 
 void pg_traps_leave(void)
