@@ -245,7 +245,7 @@ static bool classify_named(struct pg_insn *in)
 	default:
 		break;
 	}
-	if (zi->meta.category == ZYDIS_CATEGORY_COND_BR) {
+	if (zi->meta.category == ZYDIS_CATEGORY_COND_BR && zi->mnemonic != ZYDIS_MNEMONIC_XBEGIN) {
 		in->kind = K_JCC;
 		return true;
 	}

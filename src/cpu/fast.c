@@ -120,9 +120,16 @@ void pg_fast_restore(struct pg_translator *tr)
 	e_mov_imm(&tr->e->emit, SB, PG_FAST_SHIFT);
 }
 
+/*
+ * All of the window is nothing again. It is unmapped first, with the nothing below and above it: at the host's limit of mappings
+ * neither a new mapping nor the cutting of an old one would be granted.
+ */
 static bool reserve_window(uint8_t *window)
 {
-	return mmap(window, PG_FAST_TOP, PROT_NONE,
+	uint8_t *start = window - PG_GS_HOLE;
+	size_t bytes = PG_GS_HOLE + PG_FAST_TOP + BELOW;
+	munmap(start, bytes);
+	return mmap(start, bytes, PROT_NONE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
 		       0) != MAP_FAILED;
 }
