@@ -4,7 +4,8 @@
  *
  * places FILE: FILE has PLACES_FILE_PAGES pages of place_file_word(). Nothing is printed, so that the C library touches
  * nothing behind the table's back. Exit status 0 if each call did as asked; 1 and a line if not. Built static and static-PIE, run by
- * test_residency.c on a Pagoda machine and on Linux.
+ * test_residency.c on a Pagoda machine and on Linux. STACK_PAGES is given by meson.build: with 64 the stack grows beyond what
+ * exec made of it, with 24 it does not.
  */
 #include "places.h"
 
@@ -172,18 +173,21 @@ static void use_file(const char *path)
 /* In a function of its own: the pages of `area` are live until the call that announces them. */
 static __attribute__((noinline)) void use_stack_and_announce(void)
 {
-	ALIGNED volatile uint8_t area[64 * PAGE];
+	ALIGNED volatile uint8_t area[STACK_PAGES * PAGE];
+	volatile uint8_t *const first = area + STACK_PAGES * 13 / 16 * PAGE;
+	volatile uint8_t *const second = area + STACK_PAGES / 8 * PAGE;
+	volatile uint8_t *const third = area + STACK_PAGES * 5 / 16 * PAGE;
 
-	fill(area + 50 * PAGE, PLACES_WORDS);
-	note(area + 50 * PAGE, PLACE_PRIVATE, PLACES_WORDS, PLACE_REST_ZERO, 0);
-	note(area + 40 * PAGE, PLACE_ABSENT, 0, PLACE_REST_ZERO, 0);
-	fill(area + 8 * PAGE, 9);
-	note(area + 8 * PAGE, PLACE_PRIVATE, 9, PLACE_REST_ZERO, 0);
-	look(area + 20 * PAGE);
-	note(area + 20 * PAGE, PLACE_ZERO, 0, PLACE_REST_ZERO, 0);
-	note(area + 30 * PAGE, PLACE_ABSENT, 0, PLACE_REST_ZERO, 0);
+	fill(first, PLACES_WORDS);
+	note(first, PLACE_PRIVATE, PLACES_WORDS, PLACE_REST_ZERO, 0);
+	note(area + STACK_PAGES * 10 / 16 * PAGE, PLACE_ABSENT, 0, PLACE_REST_ZERO, 0);
+	fill(second, 9);
+	note(second, PLACE_PRIVATE, 9, PLACE_REST_ZERO, 0);
+	look(third);
+	note(third, PLACE_ZERO, 0, PLACE_REST_ZERO, 0);
+	note(area + STACK_PAGES * 7 / 16 * PAGE, PLACE_ABSENT, 0, PLACE_REST_ZERO, 0);
 	syscall(PLACES_CALL, table, (unsigned long)places);
-	look(area + 50 * PAGE);
+	look(first);
 }
 
 int main(int argc, char **argv)
