@@ -2,7 +2,7 @@
 /*
  * cpu/emit.h: writing host x86-64 instructions, byte by byte.
  *
- * Called by translate*.c and stubs.c. Only the few instructions that the translation scheme itself needs
+ * Called by translate.c, access.c, control.c, fast.c and stubs.c. Only the few instructions that the translation scheme itself needs
  * (moves, lea, add, cmp, jumps); guest instructions are copied, see rewrite.c. Encodings: Intel SDM vol. 2, ch. 2.
  *
  * Invariant 1. An emitter never writes past `end`: it sets `full` and drops the byte; who emits looks at

@@ -2,7 +2,7 @@
 /*
  * cpu/rewrite.c: copying an instruction with its memory operand and registers replaced.
  *
- * Called by translate_mem.c. No knowledge of any opcode: prefixes, REX or VEX, ModRM and SIB are taken apart and
+ * Called by access.c. No knowledge of any opcode: prefixes, REX or VEX, ModRM and SIB are taken apart and
  * put together again; opcode and immediates are copied. Intel SDM vol. 2, 2.1 to 2.3.
  */
 #include "cpu/rewrite.h"
