@@ -21,7 +21,7 @@ int main(void)
 	for (long i = 0; i < PAGES; i++)
 		*(long *)(void *)(p + i * 8192) = i * 3;
 	for (long i = 0; i < PAGES; i++)
-		sum += (uint64_t)*(long *)(void *)(p + i * 8192);
+		sum += (uint64_t) * (long *)(void *)(p + i * 8192);
 	printf("%llu\n", (unsigned long long)sum);
 	return 0;
 }
