@@ -28,12 +28,6 @@ static struct pg_emit *out(struct pg_translator *tr)
 	return &tr->e->emit;
 }
 
-static unsigned host_reg(ZydisRegister r)
-{
-	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-	return (unsigned)(full - ZYDIS_REGISTER_RAX);
-}
-
 static bool is_gpr(ZydisRegister r)
 {
 	ZydisRegisterClass c = ZydisRegisterGetClass(r);
@@ -93,7 +87,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 
 	unsigned base = H_NONE, index = H_NONE;
 	if (mem->base != ZYDIS_REGISTER_NONE) {
-		base = host_reg(mem->base);
+		base = pg_gpr_of(mem->base);
 		if (base == H_RSP)
 			disp += rsp_adjust;
 		if (is_stolen(base)) {
@@ -102,7 +96,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		}
 	}
 	if (mem->index != ZYDIS_REGISTER_NONE) {
-		index = host_reg(mem->index);
+		index = pg_gpr_of(mem->index);
 		if (is_stolen(index)) {
 			e_gs_load(m, second, ST_GPR(index));
 			index = second;
@@ -206,7 +200,7 @@ static bool wants_alignment(const struct pg_insn *in)
 }
 
 struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth,
-	unsigned size, enum pg_access access, bool rmw, const uint64_t *constant)
+	unsigned size, enum pg_access access, const uint64_t *constant)
 {
 	struct pg_engine *e = tr->e;
 	struct pg_emit *m = out(tr);
@@ -222,7 +216,6 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	s->nth = (uint8_t)nth;
 	s->size = (uint16_t)size;
 	s->access = (uint8_t)access;
-	s->rmw = rmw;
 	s->fragment = PG_NIL;
 	/* Is this the instruction's operand, or the stack access of push, pop, call, ret or leave? */
 	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
@@ -363,7 +356,7 @@ static bool plan_registers(struct pg_translator *tr, struct pg_insn *in, struct 
 		const ZydisDecodedOperand *op = &in->ops[i];
 		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !is_gpr(op->reg.value))
 			continue;
-		unsigned r = host_reg(op->reg.value), to = REG_KEEP;
+		unsigned r = pg_gpr_of(op->reg.value), to = REG_KEEP;
 		for (unsigned k = 0; k < p->n; k++) {
 			if (p->from[k] == r)
 				to = p->to[k];
@@ -406,8 +399,8 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 		known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
 	}
 	p.w.disp = tr->disp;
-	struct pg_site *s = pg_emit_check(tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ,
-		in->reads && in->writes, known ? &constant : NULL);
+	struct pg_site *s = pg_emit_check(
+		tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ, known ? &constant : NULL);
 	bool fast = pg_tr_fast(tr);
 	if (p.n == 2 && !fast)
 		e_lea(m, SA, SA, SB, 1, 0);
@@ -466,7 +459,7 @@ void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
 	struct pg_emit *m = out(tr);
 	const ZydisDecodedOperandMem *mem = &in->ops[1].mem;
 	uint16_t used = in->stolen_in;
-	unsigned dst = host_reg(in->ops[0].reg.value);
+	unsigned dst = pg_gpr_of(in->ops[0].reg.value);
 	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP) {
 		uint64_t a = in->rip + in->length + (uint64_t)mem->disp.value;
 		if (in->zi.address_width == 32)
@@ -485,10 +478,10 @@ void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
 		store_stolen(tr, in->stolen_out, in->stolen_out & 1u << SB);
 		return;
 	}
-	if (mem->base != ZYDIS_REGISTER_NONE && is_stolen(host_reg(mem->base)))
-		used |= (uint16_t)(1u << host_reg(mem->base));
-	if (mem->index != ZYDIS_REGISTER_NONE && is_stolen(host_reg(mem->index)))
-		used |= (uint16_t)(1u << host_reg(mem->index));
+	if (mem->base != ZYDIS_REGISTER_NONE && is_stolen(pg_gpr_of(mem->base)))
+		used |= (uint16_t)(1u << pg_gpr_of(mem->base));
+	if (mem->index != ZYDIS_REGISTER_NONE && is_stolen(pg_gpr_of(mem->index)))
+		used |= (uint16_t)(1u << pg_gpr_of(mem->index));
 	load_stolen(tr, used);
 	ebytes(m, in->bytes, in->length);
 	store_stolen(tr, in->stolen_out, (used | in->stolen_out) & 1u << SB);
@@ -503,15 +496,15 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 	if (in->mem >= 0) {
 		uint64_t constant = 0;
 		bool known = emit_address(tr, in, op, 0, &constant);
-		struct pg_site *s = pg_emit_check(
-			tr, in, nth++, size, PG_READ, false, known ? &constant : NULL);
+		struct pg_site *s =
+			pg_emit_check(tr, in, nth++, size, PG_READ, known ? &constant : NULL);
 		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
 		pg_emit_check_end(tr, s);
 		if (pg_tr_fast(tr)) /* the second probe wants SC */
 			e_gs_store(m, SC, ST(tmp_rcx));
 	}
 	pg_emit_stack_address(tr, in, -(int32_t)size);
-	struct pg_site *s = pg_emit_check(tr, in, nth, size, PG_WRITE, false, NULL);
+	struct pg_site *s = pg_emit_check(tr, in, nth, size, PG_WRITE, NULL);
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		pg_emit_operand(tr, 0xc7, 0, !narrow, prefix);
 		if (narrow) {
@@ -521,7 +514,7 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 			e32(m, (uint32_t)op->imm.value.s);
 		}
 	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-		unsigned r = host_reg(op->reg.value);
+		unsigned r = pg_gpr_of(op->reg.value);
 		if (is_stolen(r)) {
 			e_gs_load(m, SC, ST_GPR(r));
 			r = SC;
@@ -543,7 +536,7 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 	bool narrow = in->zi.operand_width == 16, fast = pg_tr_fast(tr);
 	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0;
 	pg_emit_stack_address(tr, in, 0);
-	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, false, NULL);
+	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, NULL);
 	if (in->mem >= 0) {
 		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
 		pg_emit_check_end(tr, s);
@@ -553,7 +546,7 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 		tr->disp = 0;
 		uint64_t constant = 0;
 		bool known = emit_address(tr, in, op, (int32_t)size, &constant);
-		s = pg_emit_check(tr, in, 1, size, PG_WRITE, false, known ? &constant : NULL);
+		s = pg_emit_check(tr, in, 1, size, PG_WRITE, known ? &constant : NULL);
 		if (fast)
 			e_gs_load(m, SC, ST(tmp_rcx));
 		pg_emit_operand(tr, 0x89, SC, !narrow, prefix);
@@ -561,7 +554,7 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 		e_lea(m, H_RSP, H_RSP, H_NONE, 1, (int32_t)size);
 		return;
 	}
-	unsigned r = host_reg(op->reg.value);
+	unsigned r = pg_gpr_of(op->reg.value);
 	if (r == H_RSP || is_stolen(r)) {
 		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
 		pg_emit_check_end(tr, s);
@@ -590,7 +583,7 @@ void pg_emit_leave(struct pg_translator *tr, struct pg_insn *in)
 	bool narrow = in->zi.operand_width == 16;
 	unsigned size = narrow ? 2 : 8;
 	e_mov_rr(m, SA, H_RBP);
-	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, false, NULL);
+	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, NULL);
 	pg_emit_operand(tr, 0x8b, SC, !narrow, narrow ? 0x66 : 0);
 	pg_emit_check_end(tr, s);
 	e_lea(m, H_RSP, H_RBP, H_NONE, 1, (int32_t)size);
@@ -604,8 +597,8 @@ void pg_emit_moffs(struct pg_translator *tr, struct pg_insn *in)
 {
 	uint64_t constant = 0;
 	bool known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
-	struct pg_site *s = pg_emit_check(tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ,
-		false, known ? &constant : NULL);
+	struct pg_site *s = pg_emit_check(
+		tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ, known ? &constant : NULL);
 	unsigned opcode = in->writes ? 0x88 : 0x8a;
 	if (in->size > 1)
 		opcode++;
@@ -621,7 +614,7 @@ bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *con
 
 void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r)
 {
-	unsigned h = host_reg(r);
+	unsigned h = pg_gpr_of(r);
 	if (is_stolen(h))
 		e_gs_load(out(tr), dst, ST_GPR(h));
 	else

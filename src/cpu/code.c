@@ -165,10 +165,10 @@ void pg_code_fold_all(struct pg_engine *e)
 		pg_code_fold(e, pg_block_at(e, i));
 }
 
-static void clear_jumps(struct pg_engine *e)
+void pg_code_clear_jumps(struct pg_engine *e)
 {
 	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
+		uint64_t *jump = pg_cpu_jump_slot(c, 0);
 		for (uint32_t i = 0; i < PG_JUMP_ENTRIES; i++)
 			jump[i] = (uint64_t)(uintptr_t)e->stub_indirect;
 	}
@@ -215,7 +215,7 @@ void pg_code_flush(struct pg_engine *e)
 	e->emit.full = e->cold.full = false;
 	e->flushes++;
 	e->generation++;
-	clear_jumps(e);
+	pg_code_clear_jumps(e);
 }
 
 static void unlink_from_frame(struct pg_engine *e, struct pg_code_page *p)
@@ -246,8 +246,7 @@ static void unlink_block(struct pg_engine *e, struct pg_block *b)
 	if (!b->thunk)
 		return;
 	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
-		uint64_t *slot = &jump[b->rip & (PG_JUMP_ENTRIES - 1)];
+		uint64_t *slot = pg_cpu_jump_slot(c, b->rip);
 		if (*slot == (uint64_t)(uintptr_t)b->thunk)
 			*slot = (uint64_t)(uintptr_t)e->stub_indirect;
 	}
@@ -475,9 +474,4 @@ uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at 
 		b->moved = at;
 	}
 	return b->moved;
-}
-
-void pg_code_clear_jumps(struct pg_engine *e)
-{
-	clear_jumps(e);
 }

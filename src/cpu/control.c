@@ -14,13 +14,6 @@ static struct pg_emit *out(struct pg_translator *tr)
 	return &tr->e->emit;
 }
 
-static uint64_t direct_target(const struct pg_insn *in)
-{
-	ZyanU64 t = 0;
-	ZydisCalcAbsoluteAddress(&in->zi, &in->ops[0], in->rip, &t);
-	return t;
-}
-
 void pg_emit_exit(struct pg_translator *tr, uint64_t target)
 {
 	uint8_t *at = e_jmp(out(tr), NULL);
@@ -55,7 +48,7 @@ static void emit_push_return(struct pg_translator *tr, struct pg_insn *in, unsig
 	tr->op_base = SA;
 	tr->disp = 0;
 	pg_emit_stack_address(tr, in, -8);
-	struct pg_site *s = pg_emit_check(tr, in, nth, 8, PG_WRITE, false, NULL);
+	struct pg_site *s = pg_emit_check(tr, in, nth, 8, PG_WRITE, NULL);
 	if ((int64_t)ret == (int32_t)ret) {
 		pg_emit_operand(tr, 0xc7, 0, true, 0);
 		e32(m, (uint32_t)ret);
@@ -74,7 +67,7 @@ static void emit_call_indirect(struct pg_translator *tr, struct pg_insn *in)
 		uint64_t constant = 0;
 		bool known = pg_emit_address(tr, in, &constant);
 		struct pg_site *s =
-			pg_emit_check(tr, in, nth++, 8, PG_READ, false, known ? &constant : NULL);
+			pg_emit_check(tr, in, nth++, 8, PG_READ, known ? &constant : NULL);
 		pg_emit_operand(tr, 0x8b, SC, true, 0);
 		pg_emit_check_end(tr, s);
 		e_gs_store(m, SC, ST(tmp_rcx));
@@ -96,7 +89,7 @@ static void emit_loop(struct pg_translator *tr, struct pg_insn *in)
 	e8(m, 2);
 	ebytes(m, (const uint8_t[]){0xeb, 0x05}, 2);
 	uint8_t *at = e_jmp(m, NULL);
-	pg_cold_exit(tr, at, direct_target(in), tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
+	pg_cold_exit(tr, at, pg_branch_target(in), tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
 }
 
 void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
@@ -106,12 +99,12 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 	struct pg_site *s;
 	switch ((enum pg_kind)in->kind) {
 	case K_JMP:
-		pg_emit_exit(tr, direct_target(in));
+		pg_emit_exit(tr, pg_branch_target(in));
 		break;
 	case K_JCC:
 		s = NULL;
 		uint8_t *at = e_jcc(m, in->zi.opcode & 15u, NULL);
-		pg_cold_exit(tr, at, direct_target(in), FLAGS_EFLAGS);
+		pg_cold_exit(tr, at, pg_branch_target(in), FLAGS_EFLAGS);
 		break;
 	case K_LOOP:
 		emit_loop(tr, in);
@@ -119,7 +112,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 	case K_CALL:
 		emit_push_return(tr, in, 0);
 		e_lea(m, H_RSP, H_RSP, H_NONE, 1, -8);
-		pg_emit_exit(tr, direct_target(in));
+		pg_emit_exit(tr, pg_branch_target(in));
 		break;
 	case K_CALL_IND:
 		emit_call_indirect(tr, in);
@@ -127,7 +120,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 	case K_JMP_IND:
 		if (in->mem >= 0) {
 			bool known = pg_emit_address(tr, in, &constant);
-			s = pg_emit_check(tr, in, 0, 8, PG_READ, false, known ? &constant : NULL);
+			s = pg_emit_check(tr, in, 0, 8, PG_READ, known ? &constant : NULL);
 			pg_emit_operand(tr, 0x8b, SA, true, 0);
 			pg_emit_check_end(tr, s);
 		} else {
@@ -137,7 +130,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		break;
 	default: /* K_RET */
 		pg_emit_stack_address(tr, in, 0);
-		s = pg_emit_check(tr, in, 0, 8, PG_READ, false, NULL);
+		s = pg_emit_check(tr, in, 0, 8, PG_READ, NULL);
 		pg_emit_operand(tr, 0x8b, SA, true, 0);
 		pg_emit_check_end(tr, s);
 		int32_t pop = 8 + (in->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE

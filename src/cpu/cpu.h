@@ -105,7 +105,6 @@ struct pg_cpu {
 	uint32_t site;                  /* which record the code was left at */
 	uint32_t leave;                 /* enum pg_leave */
 	uint32_t mxcsr_host;
-	uint32_t spare;
 	/* C only. */
 	struct pg_engine *engine; /* borrowed */
 	struct pg_space *space;   /* borrowed */
@@ -211,10 +210,9 @@ struct pg_block {
 struct pg_site {
 	uint32_t block;
 	uint8_t row;
-	uint8_t nth;    /* accesses of the same instruction before it */
-	uint16_t size;  /* bytes */
-	uint8_t access; /* enum pg_access of the check */
-	uint8_t rmw;
+	uint8_t nth;     /* accesses of the same instruction before it */
+	uint16_t size;   /* bytes */
+	uint8_t access;  /* enum pg_access of the check */
 	uint8_t flags;   /* enum pg_flags_at while the check runs */
 	uint8_t x87;     /* waits for pending x87 exceptions */
 	uint8_t aligned; /* misaligned is #GP, whatever the page */
@@ -307,6 +305,19 @@ struct pg_engine {
 	bool bmi2;
 	bool vector_counts; /* see enum pg_count */
 };
+
+/* The CPU's jump table: where an indirect jump to a guest address with these low 16 bits goes. */
+static inline uint64_t *pg_cpu_jump_slot(struct pg_cpu *c, uint64_t rip)
+{
+	uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + c->engine->off_jump);
+	return &jump[rip & (PG_JUMP_ENTRIES - 1)];
+}
+
+/* Are bits 63 .. 47 of an address equal? */
+static inline bool pg_is_canonical(uint64_t a)
+{
+	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
 
 #define PG_HASH_SIZE 65536u
 #define PG_NIL UINT32_MAX

@@ -394,25 +394,18 @@ static uint32_t wanted_at(struct pg_translator *tr, uint64_t target)
 	return want ? FL_ALL : 0;
 }
 
-static uint64_t branch_target(const struct pg_insn *in)
-{
-	ZyanU64 t = 0;
-	ZydisCalcAbsoluteAddress(&in->zi, &in->ops[0], in->rip, &t);
-	return t;
-}
-
 static void find_liveness(struct pg_translator *tr)
 {
 	struct pg_insn *last = &tr->insn[tr->n - 1];
 	uint32_t hard = 0, soft = FL_ALL;
 	if (last->kind == K_JMP || last->kind == K_CALL)
-		soft = wanted_at(tr, branch_target(last));
+		soft = wanted_at(tr, pg_branch_target(last));
 	else if (!ends_run(last))
 		soft = wanted_at(tr, last->rip + last->length);
 	for (unsigned i = tr->n; i-- > 0;) {
 		struct pg_insn *in = &tr->insn[i];
 		if (in->kind == K_JCC || in->kind == K_LOOP)
-			soft |= wanted_at(tr, branch_target(in)) & ~hard;
+			soft |= wanted_at(tr, pg_branch_target(in)) & ~hard;
 		if (tr->e->config.precise_flags)
 			soft = FL_ALL & ~hard;
 		uint32_t pass = (hard | soft) & ~in->killed;

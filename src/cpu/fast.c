@@ -41,14 +41,6 @@ void pg_fast_probe(struct pg_translator *tr, unsigned reg)
 	e32(m, (uint32_t)PROBE_DISP);
 }
 
-static unsigned gpr_of(ZydisRegister r)
-{
-	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-	if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
-		return H_NONE;
-	return (unsigned)(full - ZYDIS_REGISTER_RAX);
-}
-
 static bool small(int64_t v)
 {
 	return v >= -PG_FAST_STEP && v <= PG_FAST_STEP;
@@ -58,7 +50,7 @@ bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp)
 {
 	const ZydisDecodedOperandMem *m = &in->ops[in->mem].mem;
 	int64_t d = m->disp.has_displacement ? m->disp.value : 0;
-	unsigned b = gpr_of(m->base);
+	unsigned b = pg_gpr_of(m->base);
 	if (b > 12 || m->index != ZYDIS_REGISTER_NONE || in->zi.address_width != 64 ||
 		m->segment == ZYDIS_REGISTER_FS || m->segment == ZYDIS_REGISTER_GS ||
 		d < -PG_FAST_DISP || d > PG_FAST_DISP)
@@ -74,12 +66,13 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 	for (unsigned i = 0; i < in->zi.operand_count; i++) {
 		const ZydisDecodedOperand *op = &in->ops[i];
 		unsigned r =
-			op->type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_of(op->reg.value) : H_NONE;
+			op->type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(op->reg.value) : H_NONE;
 		if (r != H_NONE && (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 			written |= (uint16_t)(1u << r);
 	}
 	const ZydisDecodedOperand *o = in->ops;
-	unsigned dst = o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_of(o[0].reg.value) : H_NONE;
+	unsigned dst =
+		o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(o[0].reg.value) : H_NONE;
 	switch ((enum pg_kind)in->kind) {
 	case K_PUSH:
 	case K_POP: /* pop rsp and pop to memory are the exceptions */
@@ -95,8 +88,8 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 			moved = (uint16_t)(1u << dst);
 		else if (in->zi.mnemonic == ZYDIS_MNEMONIC_MOV &&
 			 o[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-			 gpr_of(o[1].reg.value) != H_NONE &&
-			 (tr->probed >> gpr_of(o[1].reg.value) & 1)) {
+			 pg_gpr_of(o[1].reg.value) != H_NONE &&
+			 (tr->probed >> pg_gpr_of(o[1].reg.value) & 1)) {
 			tr->probed |= (uint16_t)(1u << dst);
 			moved = (uint16_t)(1u << dst);
 		}
@@ -260,8 +253,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 		va += s->group_last ? s->first_off : 0;
 		uint64_t size = s->group_last ? s->first_size : s->size, last = va + size - 1;
 		bool misaligned = s->aligned && (va & (size - 1));
-		if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
-			(uint64_t)((int64_t)(last << 16) >> 16) != last || misaligned) {
+		if (!pg_is_canonical(va) || !pg_is_canonical(last) || misaligned) {
 			c->info.why = s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP;
 			return 3;
 		}

@@ -24,21 +24,13 @@ struct subject {
 	int64_t delta;
 };
 
-static unsigned gpr_of(ZydisRegister r)
-{
-	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-	if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
-		return H_NONE;
-	return (unsigned)(full - ZYDIS_REGISTER_RAX);
-}
-
 static bool writes(const struct pg_insn *in, unsigned reg)
 {
 	for (unsigned i = 0; i < in->zi.operand_count; i++) {
 		const ZydisDecodedOperand *op = &in->ops[i];
 		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
 			(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
-			gpr_of(op->reg.value) == reg)
+			pg_gpr_of(op->reg.value) == reg)
 			return true;
 	}
 	return false;
@@ -61,7 +53,7 @@ static bool simple_access(const struct pg_insn *in, unsigned *base, int64_t *off
 			m->segment == ZYDIS_REGISTER_FS || m->segment == ZYDIS_REGISTER_GS ||
 			(stolen & (stolen - 1)) != 0)
 			return false;
-		*base = gpr_of(m->base);
+		*base = pg_gpr_of(m->base);
 		*off = m->disp.has_displacement ? m->disp.value : 0;
 		*size = in->size;
 		*store = in->writes;
@@ -77,7 +69,7 @@ static bool simple_access(const struct pg_insn *in, unsigned *base, int64_t *off
 		*change = -(int64_t)*size;
 		return true;
 	case K_POP:
-		if (in->mem >= 0 || gpr_of(in->ops[0].reg.value) == H_RSP)
+		if (in->mem >= 0 || pg_gpr_of(in->ops[0].reg.value) == H_RSP)
 			return false;
 		*size = in->zi.operand_width == 16 ? 2 : 8;
 		*base = H_RSP;
@@ -110,7 +102,7 @@ static bool may_stand_between(const struct pg_insn *in, struct subject *s)
 		return true;
 	if (in->kind == K_LEA) {
 		const ZydisDecodedOperandMem *m = &in->ops[1].mem;
-		unsigned b = gpr_of(m->base), x = gpr_of(m->index);
+		unsigned b = pg_gpr_of(m->base), x = pg_gpr_of(m->index);
 		if (b == SA || b == SB || x == SA || x == SB)
 			return false;
 	} else if (in->kind != K_COPY) {

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 
-#define CANONICAL(a) ((uint64_t)((int64_t)((a) << 16) >> 16) == (a))
 #define USER_TOP ((uint64_t)1 << 47)
 
 static enum pg_leave enter(struct pg_cpu *c, const void *target)
@@ -211,7 +210,7 @@ static struct pg_block *dispatch(struct pg_cpu *c, bool temporary)
 	uint8_t *first = &c->looked;
 	pg_pfn f, f2;
 	unsigned rounds = 0;
-	if (!CANONICAL(rip)) {
+	if (!pg_is_canonical(rip)) {
 		c->info.why = PG_EXIT_GP;
 		return NULL;
 	}
@@ -304,7 +303,7 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 		return leave_group(c, s, b);
 	/* Alignment is checked before the page is looked at. Intel SDM vol. 2, 2.4: exception types 1, 2, 4. */
 	bool misaligned = s->aligned && (ea & (s->size - 1u));
-	if (!CANONICAL(ea) || !CANONICAL(ea + s->size - 1) || misaligned) {
+	if (!pg_is_canonical(ea) || !pg_is_canonical(ea + s->size - 1) || misaligned) {
 		recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth;
@@ -362,7 +361,7 @@ static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_bloc
 {
 	uint64_t ea = c->scratch[0], first = ea + s->first_off;
 	struct fragments fr;
-	if (!c->engine->config.fast && CANONICAL(ea) && CANONICAL(ea + s->size - 1) &&
+	if (!c->engine->config.fast && pg_is_canonical(ea) && pg_is_canonical(ea + s->size - 1) &&
 		(ea & PG_PAGE_MASK) + s->size <= PG_PAGE_SIZE && ea < USER_TOP) {
 		if (resolve(c, first, s->first_size, (enum pg_access)s->first_access, &fr) != 0) {
 			recover_flags(c, (enum pg_flags_at)s->flags);
@@ -694,7 +693,7 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 	case LEAVE_INDIRECT:
 		recover_flags(c, FLAGS_MEM);
 		c->regs.rip = c->scratch[0];
-		if (!CANONICAL(c->regs.rip)) {
+		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
 			x = pg_exit_at(e, c->site);
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
@@ -736,8 +735,7 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 		b->in = c->link;
 	}
 	if (c->link_indirect) {
-		uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
-		jump[b->rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)pg_code_thunk(e, b);
+		*pg_cpu_jump_slot(c, b->rip) = (uint64_t)(uintptr_t)pg_code_thunk(e, b);
 	}
 }
 
@@ -753,8 +751,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		c->link_indirect = false;
 		return TURN_EXIT;
 	}
-	uint32_t marks[] = {e->blocks.n, e->rows.n, e->segments.n, e->sites.n, e->exits.n,
-		e->complexes.n, e->n_counters};
+	uint32_t blocks = e->blocks.n;
 	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 	uint8_t *code = temporary ? b->entry : NULL;
 	uint8_t *cold = c->cold_mark;
@@ -781,7 +778,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	if (temporary) {
 		/* The block was the last made: take its records back, keeping what it counted. */
 		b = pg_block_at(e, index);
-		PG_ASSERT(e->blocks.n == marks[0]);
+		PG_ASSERT(e->blocks.n == blocks);
 		if (!e->config.fast)
 			pg_code_fold(e, b);
 		e->rows.n = b->rows;

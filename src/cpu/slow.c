@@ -72,8 +72,7 @@ int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 	while (i != PG_NIL) {
 		struct pg_block *b = pg_block_at(e, i);
 		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired) {
-			uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + e->off_jump);
-			jump[rip & (PG_JUMP_ENTRIES - 1)] = (uint64_t)(uintptr_t)b->thunk;
+			*pg_cpu_jump_slot(c, rip) = (uint64_t)(uintptr_t)b->thunk;
 			c->target = (uint64_t)(uintptr_t)b->thunk;
 			return 0;
 		}

@@ -326,22 +326,28 @@ static bool goes_on(const struct pg_insn *last)
 	}
 }
 
+/* The translator's scratch for one piece of code of a page: everything but the decoded instructions starts afresh. */
+static void begin(struct pg_translator *tr, struct pg_engine *e, struct pg_code_page *page,
+	struct pg_code_page *page2)
+{
+	tr->e = e;
+	tr->page = page;
+	tr->page2 = page2;
+	tr->temporary = tr->ungrouped = tr->saved = false;
+	tr->n = tr->n_cold = tr->n_segments = 0;
+	tr->segment = NULL;
+	tr->probed = 0;
+	tr->op_base = SA;
+	tr->disp = 0;
+}
+
 struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_page *page,
 	struct pg_code_page *page2, unsigned limit, bool temporary)
 {
 	struct pg_engine *e = c->engine;
 	struct pg_translator *tr = e->tr;
-	memset(tr, 0, offsetof(struct pg_translator, insn));
-	tr->e = e;
-	tr->cpu = c;
-	tr->page = page;
-	tr->page2 = page2;
-	tr->page_index = (uint32_t)(page - (struct pg_code_page *)e->pages.p);
+	begin(tr, e, page, page2);
 	tr->temporary = temporary;
-	tr->saved = false;
-	tr->n_cold = tr->n_segments = 0;
-	tr->probed = 0;
-	tr->op_base = SA;
 	if (!pg_decode_run(tr, rip, limit))
 		return NULL;
 	if (!temporary)
@@ -352,7 +358,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	memset(b, 0, sizeof(*b));
 	tr->b = b;
 	b->rip = rip;
-	b->page = tr->page_index;
+	b->page = (uint32_t)(page - (struct pg_code_page *)e->pages.p);
 	b->page2 = page2 ? (uint32_t)(page2 - (struct pg_code_page *)e->pages.p) : PG_NIL;
 	b->next = b->in = b->next_of_page = PG_NIL;
 	b->rows = e->rows.n;
@@ -366,7 +372,6 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	begin_segment(tr, &tr->insn[0]);
 	for (unsigned i = 0; i < tr->n; i++) {
 		struct pg_insn *in = &tr->insn[i];
-		tr->at = i;
 		if (i > 0 && (tr->insn[i - 1].kind == K_JCC || tr->insn[i - 1].kind == K_LOOP))
 			begin_segment(tr, in);
 		pg_row_begin(tr, in);
@@ -411,18 +416,9 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	const struct pg_site *s = pg_site_at(e, site);
 	const struct pg_block *whole = pg_block_at(e, s->block);
 	unsigned first = s->row, last = s->group_last;
-	memset(tr, 0, offsetof(struct pg_translator, insn));
-	tr->e = e;
-	tr->cpu = c;
-	tr->page = pg_page_at(e, whole->page);
-	tr->page_index = whole->page;
-	tr->temporary = false;
+	begin(tr, e, pg_page_at(e, whole->page), NULL);
 	tr->ungrouped = true;
 	tr->saved = s->flags == FLAGS_MEM;
-	tr->n_cold = tr->n_segments = 0;
-	tr->probed = 0;
-	tr->op_base = SA;
-	tr->disp = 0;
 	PG_ASSERT(
 		!whole->temporary && pg_decode_run(tr, whole->rip, whole->n_rows) == whole->n_rows);
 

@@ -83,14 +83,11 @@ struct pg_insn {
 
 struct pg_translator {
 	struct pg_engine *e;
-	struct pg_cpu *cpu;
 	struct pg_code_page *page, *page2; /* page2: of an instruction across pages */
-	uint32_t page_index;
 	struct pg_insn insn[PG_BLOCK_INSNS];
 	unsigned n;
 	struct pg_block *b;
 	uint32_t block; /* its index */
-	unsigned at;    /* instruction being emitted */
 	bool temporary;
 	bool ungrouped;   /* every access has its own check: a fragment */
 	int32_t disp;     /* of the current access from SA: not 0 only under a shared check */
@@ -102,15 +99,13 @@ struct pg_translator {
 		uint8_t *from; /* rel32 to patch */
 		uint32_t site;
 		uint8_t kind;    /* 0 access, 1 exit, 2 fetch */
-		uint8_t recover; /* how to find ea again: 0 sub with index, 1 constant, 2 is in SA */
-		uint64_t constant;
-		int32_t disp; /* of the tag that was added */
+		uint8_t recover; /* an access: SB holds its set, so the tag is at gs:[SB + disp] */
+		int32_t disp;    /* of the tag that was added */
 	} cold[PG_BLOCK_INSNS * 4 + 8];
 	unsigned n_cold;
 	/* Counts of the current segment up to the current instruction. */
 	struct pg_segment *segment;
 	unsigned n_segments;
-	uint32_t used_counters;
 };
 
 /*
@@ -161,7 +156,7 @@ bool pg_emit_stack_address(struct pg_translator *tr, const struct pg_insn *in, i
  * cold for everything it cannot answer. nth: accesses of this instruction before it.
  */
 struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth,
-	unsigned size, enum pg_access access, bool rmw, const uint64_t *constant);
+	unsigned size, enum pg_access access, const uint64_t *constant);
 /* The operation behind the check is complete: what is copied for a crossing access ends here. */
 void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s);
 /* mov [operand], imm or reg etc. through the checked address. */
@@ -180,6 +175,23 @@ void pg_cold_access(
 	struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp);
 void pg_cold_exit(struct pg_translator *tr, uint8_t *from, uint64_t target, enum pg_flags_at flags);
 uint32_t pg_exit_record(struct pg_translator *tr, uint64_t target, enum pg_flags_at flags);
+
+/* The host register number of a general register of any width (ah .. bh: of the whole one); H_NONE for others. */
+static inline unsigned pg_gpr_of(ZydisRegister r)
+{
+	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
+	if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
+		return H_NONE;
+	return (unsigned)(full - ZYDIS_REGISTER_RAX);
+}
+
+/* Where a direct jump, call or loop goes. */
+static inline uint64_t pg_branch_target(const struct pg_insn *in)
+{
+	ZyanU64 t = 0;
+	ZydisCalcAbsoluteAddress(&in->zi, &in->ops[0], in->rip, &t);
+	return t;
+}
 
 /* Executed in C or not at all: run.c counts it when it completes. */
 static inline bool pg_counted_in_c(const struct pg_insn *in)
