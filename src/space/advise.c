@@ -123,7 +123,8 @@ static void read_ahead(struct pg_space *s, const struct piece *p)
 static int punch(const struct piece *p)
 {
 	struct pg_object *o = p->r->pub.object;
-	uint64_t start = first_index(p) << PG_PAGE_SHIFT, end = (last_index(p) + 1) << PG_PAGE_SHIFT;
+	uint64_t start = first_index(p) << PG_PAGE_SHIFT, end = (last_index(p) + 1)
+								<< PG_PAGE_SHIFT;
 	int err = 0;
 
 	if (o->pager && !o->pager->punch)
@@ -288,7 +289,8 @@ int pg_space_mark(struct pg_space *s, pg_va addr, uint64_t len, uint32_t set, ui
 		return 0;
 	if (!pg_map_range_ok(s, addr.v, &len) || !pg_map_whole(s, addr.v, addr.v + len))
 		return -ENOMEM;
-	for (uint64_t at = addr.v; (set & PG_MAP_WIPEONFORK) && next_piece(s, &at, addr.v + len, &p);) {
+	for (uint64_t at = addr.v;
+		(set & PG_MAP_WIPEONFORK) && next_piece(s, &at, addr.v + len, &p);) {
 		if (p.r->pub.object)
 			return -EINVAL;
 	}

@@ -417,9 +417,9 @@ static const char *check_lists(struct pg_vm *vm)
 	for (uint32_t v = 0; v < total && !bad; v++) {
 		const struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
 
-		owned += row->flags & PG_FRAME_LAZY ||
-			 (row->state == PG_FRAME_CACHE && row->owner &&
-				 !(row->flags & PG_FRAME_BUSY));
+		owned +=
+			row->flags & PG_FRAME_LAZY || (row->state == PG_FRAME_CACHE && row->owner &&
+							      !(row->flags & PG_FRAME_BUSY));
 	}
 	return bad || linked == owned ? bad : "M2: a page of the cache is on no list";
 }

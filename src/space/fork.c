@@ -92,8 +92,7 @@ static int share_entries(struct region *r, struct region *c)
 		if (pte & PG_PTE_RW)
 			s->form->update(s->table, vpn, 0, PG_PTE_RW);
 		if (r->anon_id)
-			err = pg_pages_enter(
-				c, vpn, f, pg_pages_bits(c, false) | (pte & PG_PTE_D));
+			err = pg_pages_enter(c, vpn, f, pg_pages_bits(c, false) | (pte & PG_PTE_D));
 	}
 	pg_pages_invalidate(s, start, end);
 	return err;

@@ -124,7 +124,8 @@ pg_va pg_space_brk(struct pg_space *s, pg_va want, uint64_t data_limit_bytes)
 		done = heap_up(s, from, to);
 	if (done)
 		s->brk = want;
-	if (done && to > from && (s->lock_later & (PG_MAP_LOCKED | PG_MAP_LOCKONFAULT)) == PG_MAP_LOCKED)
+	if (done && to > from &&
+		(s->lock_later & (PG_MAP_LOCKED | PG_MAP_LOCKONFAULT)) == PG_MAP_LOCKED)
 		(void)pg_map_populate(s, from, to, PG_WRITE);
 	return s->brk;
 }

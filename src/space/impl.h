@@ -78,9 +78,9 @@ struct pg_object {
 	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
 	uint64_t charged_pages;
 	uint32_t refs;
-	uint32_t errors; /* write-backs of pages that failed, ever */
-	int last_error;  /* of them: negative errno */
-	bool shmem;      /* counts as shared memory */
+	uint32_t errors;        /* write-backs of pages that failed, ever */
+	int last_error;         /* of them: negative errno */
+	bool shmem;             /* counts as shared memory */
 	struct region *regions; /* that map it */
 	char name[];
 };
@@ -126,7 +126,7 @@ struct pg_space {
 	struct pg_space *next, *prev;
 	struct pg_space_config c;
 	struct pg_space_limits limits;
-	uint32_t lock_later; /* LOCKED, LOCKONFAULT: for regions to come */
+	uint32_t lock_later;    /* LOCKED, LOCKONFAULT: for regions to come */
 	struct pg_table *table; /* owned */
 	const struct pg_table_form *form;
 	struct pg_shootdown *shootdowns;

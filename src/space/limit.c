@@ -43,8 +43,7 @@ bool pg_limit_data_ok(const struct pg_space *s, uint64_t more)
 
 bool pg_limit_may_expand(const struct pg_space *s, pg_prot prot, uint32_t flags, uint64_t more)
 {
-	if (s->limits.as_bytes != UINT64_MAX &&
-		!fits(s->st.vsz_bytes, more, s->limits.as_bytes))
+	if (s->limits.as_bytes != UINT64_MAX && !fits(s->st.vsz_bytes, more, s->limits.as_bytes))
 		return false;
 	return !pg_limit_is_data(prot, flags) || pg_limit_data_ok(s, more);
 }

@@ -69,7 +69,8 @@ int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags)
 	if (!pg_map_range_ok(s, start, &len))
 		return start + len < start ? -EINVAL : -ENOMEM;
 	end = start + len;
-	if (flags && pg_limit_may_lock(s, len) && pg_limit_may_lock(s, len - locked_in(s, start, end)))
+	if (flags && pg_limit_may_lock(s, len) &&
+		pg_limit_may_lock(s, len - locked_in(s, start, end)))
 		return -ENOMEM;
 	if (!pg_map_whole(s, start, end))
 		return -ENOMEM;

@@ -303,8 +303,8 @@ static int settle_locks(struct pg_space *s, unsigned *flags, uint64_t len)
 }
 
 /* An object for shared anonymous memory of len bytes. */
-static int make_shared(struct pg_space *s, const char *name, uint64_t len, unsigned flags,
-	struct pg_object **out)
+static int make_shared(
+	struct pg_space *s, const char *name, uint64_t len, unsigned flags, struct pg_object **out)
 {
 	bool existed;
 	int err = pg_object_open(s->vm, (struct pg_object_key){0, 0},
@@ -398,8 +398,8 @@ static bool charged_then(const struct region *r, const struct pg_map_change *c)
 	if (!c->new_prot)
 		return r->charged;
 	if (c->prot & PG_WRITE)
-		return r->charged || (!(r->pub.prot & PG_WRITE) &&
-					     pg_limit_accountable(c->prot, r->pub.flags));
+		return r->charged ||
+		       (!(r->pub.prot & PG_WRITE) && pg_limit_accountable(c->prot, r->pub.flags));
 	return r->charged && (r->pub.object || r->anon_id);
 }
 

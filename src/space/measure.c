@@ -29,7 +29,8 @@ static void add_page(const struct region *r, pg_pte pte, struct pg_region_figure
 		out->pss_anon += share;
 		out->lazy_free += (row->flags & PG_FRAME_LAZY) && !dirty ? PG_PAGE_SIZE : 0;
 	} else {
-		*(((struct pg_object *)row->owner)->shmem ? &out->pss_shmem : &out->pss_file) += share;
+		*(((struct pg_object *)row->owner)->shmem ? &out->pss_shmem : &out->pss_file) +=
+			share;
 	}
 	if (r->pub.flags & PG_MAP_LOCKED)
 		out->pss_locked += share;
@@ -67,9 +68,8 @@ static void add_swapped(const struct region *r, struct pg_region_figures *out)
 			continue;
 		(void)pg_sparse_get(&r->anons, index, &alone);
 		out->swap += PG_PAGE_SIZE;
-		out->swap_pss += SHARE / (alone && a->refs == 1
-							 ? 1
-							 : holders(r->space->vm, index, a));
+		out->swap_pss +=
+			SHARE / (alone && a->refs == 1 ? 1 : holders(r->space->vm, index, a));
 	}
 }
 
@@ -109,7 +109,8 @@ void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other)
 		if ((pte & PG_PTE_A) && (is_anon ? anon : other))
 			s->form->update(s->table, vpn, 0, PG_PTE_A);
 	}
-	pg_pages_invalidate(s, s->c.lo.v >> PG_PAGE_SHIFT, end); /* so that the bits are set again */
+	pg_pages_invalidate(
+		s, s->c.lo.v >> PG_PAGE_SHIFT, end); /* so that the bits are set again */
 }
 
 /* Linux's bits of a pagemap entry. */

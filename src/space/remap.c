@@ -101,7 +101,8 @@ static void leave_behind(struct region *r, struct region *d, const struct move *
 {
 	bool all = r->pub.start.v == m->old && r->pub.end.v == m->old + m->olen;
 
-	pg_pages_move(r, m->old >> PG_PAGE_SHIFT, m->olen >> PG_PAGE_SHIFT, d, m->to >> PG_PAGE_SHIFT);
+	pg_pages_move(
+		r, m->old >> PG_PAGE_SHIFT, m->olen >> PG_PAGE_SHIFT, d, m->to >> PG_PAGE_SHIFT);
 	pg_region_tally_out(r);
 	r->pub.flags &= ~(uint32_t)(PG_MAP_LOCKED | PG_MAP_LOCKONFAULT);
 	pg_region_tally_in(r);
@@ -132,12 +133,13 @@ static int cut_all(struct pg_space *s, const struct move *m, struct pg_map_cuts 
 	const uint64_t keep = m->olen < m->nlen ? m->olen : m->nlen;
 	const struct {
 		uint64_t start, len;
-	} want[3] = {{m->to, m->flags & PG_REMAP_FIXED ? m->nlen : 0}, {m->old, leave ? 0 : m->olen},
-		{m->old, leave || keep == m->olen ? 0 : keep}};
+	} want[3] = {{m->to, m->flags & PG_REMAP_FIXED ? m->nlen : 0},
+		{m->old, leave ? 0 : m->olen}, {m->old, leave || keep == m->olen ? 0 : keep}};
 
 	for (int i = 0; i < 3; i++) {
 		c[i] = (struct pg_map_cuts){0};
-		if (!want[i].len || !pg_map_try_cut(s, want[i].start, want[i].start + want[i].len, &c[i]))
+		if (!want[i].len ||
+			!pg_map_try_cut(s, want[i].start, want[i].start + want[i].len, &c[i]))
 			continue;
 		while (i-- > 0)
 			pg_map_undo_cut(s, &c[i]);
@@ -191,10 +193,10 @@ static void populate_growth(struct pg_space *s, uint64_t at, const struct move *
 {
 	struct region *r = pg_region_at(s, at);
 
-	if (m->nlen > m->olen && r &&
+	if (m->nlen > m->olen && r && r->pub.prot &&
 		(r->pub.flags & (PG_MAP_LOCKED | PG_MAP_LOCKONFAULT)) == PG_MAP_LOCKED)
-		(void)pg_map_populate(s, at + m->olen, at + m->nlen,
-			pg_map_access(r->pub.prot, r->pub.flags));
+		(void)pg_map_populate(
+			s, at + m->olen, at + m->nlen, pg_map_access(r->pub.prot, r->pub.flags));
 }
 
 /* Linux's check_prep_vma() for a move or growth from m->old, in r. */
@@ -240,7 +242,8 @@ static int move_all(struct pg_space *s, uint64_t old, uint64_t len, unsigned fla
 	if (!r || r->pub.start.v > old)
 		return -EFAULT;
 	for (uint64_t from = old; r && r->pub.start.v < end; r = pg_region_above(s, from)) {
-		struct move m = {.old = r->pub.start.v > old ? r->pub.start.v : old, .flags = flags};
+		struct move m = {
+			.old = r->pub.start.v > old ? r->pub.start.v : old, .flags = flags};
 		uint64_t r_end = r->pub.end.v;
 		int err;
 

@@ -49,7 +49,7 @@ enum pg_overcommit {
 	PG_OVERCOMMIT_ALWAYS, /* anything */
 	PG_OVERCOMMIT_NEVER,  /* the sum stays below swap and `percent` of memory */
 };
-/* A new machine: GUESS, 50. swap_pages: what the stores hold; 0 at first. */
+/* A new machine: ALWAYS, 50. swap_pages: what the stores hold; 0 at first. */
 void pg_vm_set_overcommit(struct pg_vm *vm, enum pg_overcommit how, unsigned percent);
 void pg_vm_set_swap(struct pg_vm *vm, uint64_t swap_pages);
 uint64_t pg_vm_committed(const struct pg_vm *vm);    /* bytes promised: Committed_AS */
@@ -64,18 +64,18 @@ enum pg_region_kind {
 };
 
 enum pg_map_flags {
-	PG_MAP_SHARED = 1,     /* else private (copy-on-write) */
-	PG_MAP_FIXED = 2,      /* replaces what is there */
-	PG_MAP_FIXED_FREE = 4, /* -EEXIST if anything is there */
-	PG_MAP_GROWSDOWN = 8,  /* a stack */
-	PG_MAP_NORESERVE = 16, /* noted */
-	PG_MAP_POPULATE = 32,  /* fault all pages in, errors ignored, as Linux */
-	PG_MAP_LOCKED = 64,    /* pages stay once they are there; populated unless LOCKONFAULT */
+	PG_MAP_SHARED = 1,        /* else private (copy-on-write) */
+	PG_MAP_FIXED = 2,         /* replaces what is there */
+	PG_MAP_FIXED_FREE = 4,    /* -EEXIST if anything is there */
+	PG_MAP_GROWSDOWN = 8,     /* a stack */
+	PG_MAP_NORESERVE = 16,    /* noted */
+	PG_MAP_POPULATE = 32,     /* fault all pages in, errors ignored, as Linux */
+	PG_MAP_LOCKED = 64,       /* pages stay once they are there; populated unless LOCKONFAULT */
 	PG_MAP_LOCKONFAULT = 128, /* beside LOCKED */
 	/* What madvise(2) says of a region; a region keeps them, neighbours that differ do not merge. */
-	PG_MAP_DONTFORK = 0x100,    /* a child does not get it */
-	PG_MAP_WIPEONFORK = 0x200,  /* a child gets it empty; private anonymous memory only */
-	PG_MAP_DONTDUMP = 0x400,    /* noted, as are the rest */
+	PG_MAP_DONTFORK = 0x100,   /* a child does not get it */
+	PG_MAP_WIPEONFORK = 0x200, /* a child gets it empty; private anonymous memory only */
+	PG_MAP_DONTDUMP = 0x400,   /* noted, as are the rest */
 	PG_MAP_HUGE = 0x800,
 	PG_MAP_NOHUGE = 0x1000,
 	PG_MAP_MERGEABLE = 0x2000,
@@ -185,7 +185,7 @@ PG_MUST_CHECK int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len
 
 /* What is to happen to the pages of a range. The region stays. */
 enum pg_advice {
-	PG_ADVISE_DISCARD,        /* private ones read as zero or as the file, shared ones come back */
+	PG_ADVISE_DISCARD, /* private ones read as zero or as the file, shared ones come back */
 	PG_ADVISE_DISCARD_LOCKED, /* the same, in locked regions too */
 	PG_ADVISE_FREE,     /* private anonymous: may be dropped for want of frames until written */
 	PG_ADVISE_WILLNEED, /* reads pages of the object ahead while there are free frames */
@@ -248,11 +248,12 @@ struct pg_region_figures {
 	uint64_t pss, pss_dirty, pss_anon, pss_file, pss_shmem, pss_locked, swap_pss;
 	/* Sum to rss: by whether another entry names the frame, and whether it was written since it
 	 * came from its store. */
-	uint64_t shared_clean, shared_dirty, private_clean, private_dirty; /* USS: the private two */
-	uint64_t referenced; /* accessed since pg_space_clear_referenced() */
-	uint64_t anonymous;  /* private pages */
-	uint64_t lazy_free;  /* of these: dropped without a write when frames are wanted */
-	uint64_t swap;       /* pages in a store */
+	uint64_t shared_clean, shared_dirty, private_clean,
+		private_dirty; /* USS: the private two */
+	uint64_t referenced;   /* accessed since pg_space_clear_referenced() */
+	uint64_t anonymous;    /* private pages */
+	uint64_t lazy_free;    /* of these: dropped without a write when frames are wanted */
+	uint64_t swap;         /* pages in a store */
 };
 /* The figures of the region that holds `a`; false: none. Walks its part of the table. */
 bool pg_space_measure(struct pg_space *s, pg_va a, struct pg_region_figures *out);
