@@ -94,7 +94,7 @@ bool pg_fd_path(int fd, char *out, size_t cap)
 	char link[64];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	n = readlink(link, out, cap - 1);
 	if (n <= 0)
 		return false;
@@ -118,7 +118,7 @@ static int file_read(void *ctx, uint64_t index, void *buf)
 	uint64_t done = 0;
 	int err = 0;
 
-	pg_machine_block_begin(f->l);
+	pg_block_begin(f->l);
 	while (done < PG_PAGE_SIZE) {
 		ssize_t n = pread(f->fd, (char *)buf + done, PG_PAGE_SIZE - done,
 			(off_t)(index * PG_PAGE_SIZE + done));
@@ -131,7 +131,7 @@ static int file_read(void *ctx, uint64_t index, void *buf)
 			break;
 		done += (uint64_t)n;
 	}
-	pg_machine_block_end(f->l);
+	pg_block_end(f->l);
 	if (err == 0)
 		memset((char *)buf + done, 0, PG_PAGE_SIZE - done);
 	return err;
@@ -146,7 +146,7 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 	if (from >= size)
 		return 0;
 	want = size - from < PG_PAGE_SIZE ? size - from : PG_PAGE_SIZE;
-	pg_machine_block_begin(f->l);
+	pg_block_begin(f->l);
 	while (done < want) {
 		ssize_t n =
 			pwrite(f->fd, (const char *)buf + done, want - done, (off_t)(from + done));
@@ -159,45 +159,45 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 		}
 		done += (uint64_t)n;
 	}
-	pg_machine_block_end(f->l);
+	pg_block_end(f->l);
 	return err;
 }
 
-static void keep_fd(struct pg_linux *l, int fd)
+static void keep_fd(struct pg_thread *me, int fd)
 {
-	if (l->kept_count == l->kept_cap) {
-		unsigned cap = l->kept_cap != 0 ? 2 * l->kept_cap : 16;
-		int *more = realloc(l->kept_fds, cap * sizeof(*more));
+	if (me->machine->kept_count == me->machine->kept_cap) {
+		unsigned cap = me->machine->kept_cap != 0 ? 2 * me->machine->kept_cap : 16;
+		int *more = realloc(me->machine->kept_fds, cap * sizeof(*more));
 
 		if (more == NULL) {
 			close(fd);
 			return;
 		}
-		l->kept_fds = more;
-		l->kept_cap = cap;
+		me->machine->kept_fds = more;
+		me->machine->kept_cap = cap;
 	}
-	l->kept_fds[l->kept_count++] = fd;
+	me->machine->kept_fds[me->machine->kept_count++] = fd;
 }
 
-void pg_files_close_kept(struct pg_linux *l)
+void pg_files_close_kept(struct pg_thread *me)
 {
-	for (unsigned i = 0; i < l->kept_count; i++)
-		close(l->kept_fds[i]);
-	free(l->kept_fds);
-	l->kept_fds = NULL;
-	l->kept_count = l->kept_cap = 0;
+	for (unsigned i = 0; i < me->machine->kept_count; i++)
+		close(me->machine->kept_fds[i]);
+	free(me->machine->kept_fds);
+	me->machine->kept_fds = NULL;
+	me->machine->kept_count = me->machine->kept_cap = 0;
 }
 
 static void file_close(void *ctx)
 {
 	struct pg_file *f = ctx;
-	struct pg_file **at = &f->l->files;
+	struct pg_file **at = &f->me->machine->files;
 
 	while (*at != NULL && *at != f)
 		at = &(*at)->next;
 	if (*at == f)
 		*at = f->next;
-	if (f->l->posix_locks)
+	if (f->me->fds->posix_locks)
 		keep_fd(f->l, f->fd);
 	else
 		close(f->fd);
@@ -212,9 +212,9 @@ static const struct pg_pager file_pager = {
 	.close = file_close,
 };
 
-static struct pg_file *find_file(struct pg_linux *l, struct pg_object_key key)
+static struct pg_file *find_file(struct pg_thread *me, struct pg_object_key key)
 {
-	for (struct pg_file *f = l->files; f != NULL; f = f->next)
+	for (struct pg_file *f = me->machine->files; f != NULL; f = f->next)
 		if (f->key.device == key.device && f->key.inode == key.inode)
 			return f;
 	return NULL;
@@ -226,36 +226,36 @@ static struct pg_object_key key_of(const struct stat *st)
 	return (struct pg_object_key){(uint64_t)st->st_dev + 1, (uint64_t)st->st_ino};
 }
 
-struct pg_object *pg_files_find(struct pg_linux *l, const struct stat *st)
+struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st)
 {
-	if (l->files == NULL || !S_ISREG(st->st_mode))
+	if (me->machine->files == NULL || !S_ISREG(st->st_mode))
 		return NULL;
-	return pg_object_find(l->vm, key_of(st));
+	return pg_object_find(me->machine->vm, key_of(st));
 }
 
-int pg_files_object(struct pg_linux *l, int fd, const struct stat *st, bool writable,
+int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool writable,
 	const char *name, struct pg_object **out)
 {
 	struct pg_object_key key = key_of(st);
-	struct pg_file *f = find_file(l, key);
+	struct pg_file *f = find_file(me, key);
 	bool existed = false;
 	int err, own;
 
 	if (!S_ISREG(st->st_mode))
 		return -ENODEV;
-	if (f != NULL && pg_object_find(l->vm, key) != NULL) {
+	if (f != NULL && pg_object_find(me->machine->vm, key) != NULL) {
 		if (writable && !f->writable) {
 			own = own_copy(fd);
 			if (own < 0)
 				return own;
-			if (l->posix_locks)
-				keep_fd(l, f->fd);
+			if (me->fds->posix_locks)
+				keep_fd(me, f->fd);
 			else
 				close(f->fd);
 			f->fd = own;
 			f->writable = true;
 		}
-		return pg_object_open(l->vm, key, name, &file_pager, f, 0, out, &existed);
+		return pg_object_open(me->machine->vm, key, name, &file_pager, f, 0, out, &existed);
 	}
 	f = calloc(1, sizeof(*f));
 	if (f == NULL)
@@ -266,14 +266,14 @@ int pg_files_object(struct pg_linux *l, int fd, const struct stat *st, bool writ
 		return own;
 	}
 	*f = (struct pg_file){
-		.next = l->files, .l = l, .key = key, .fd = own, .writable = writable};
-	err = pg_object_open(l->vm, key, name, &file_pager, f, 0, out, &existed);
+		.next = me->machine->files, .l = l, .key = key, .fd = own, .writable = writable};
+	err = pg_object_open(me->machine->vm, key, name, &file_pager, f, 0, out, &existed);
 	if (err != 0) {
 		close(own);
 		free(f);
 		return err;
 	}
 	PG_ASSERT(!existed);
-	l->files = f;
+	me->machine->files = f;
 	return 0;
 }

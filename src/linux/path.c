@@ -73,7 +73,7 @@ static const char *own_proc(const char *in, bool *thread)
 	return p;
 }
 
-bool pg_path_is_exe_link(struct pg_linux *l, const char *path)
+bool pg_path_is_exe_link(struct pg_thread *me, const char *path)
 {
 	bool thread;
 	const char *rest = own_proc(path, &thread);
@@ -81,7 +81,7 @@ bool pg_path_is_exe_link(struct pg_linux *l, const char *path)
 	return rest != NULL && strcmp(rest, "exe") == 0;
 }
 
-int pg_path_map(struct pg_linux *l, const char *in, char out[PATH_MAX])
+int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX])
 {
 	bool thread;
 	const char *rest = own_proc(in, &thread);
@@ -91,21 +91,21 @@ int pg_path_map(struct pg_linux *l, const char *in, char out[PATH_MAX])
 		n = snprintf(out, PATH_MAX, "%s", in);
 	else if (rest[0] == '\0' && strstr(in, "self") != NULL)
 		n = snprintf(out, PATH_MAX, "%s", in); /* the link itself may be meant */
-	else if (component(rest, "exe") != NULL && l->exe[0] != '\0')
-		n = snprintf(out, PATH_MAX, "%s", l->exe);
+	else if (component(rest, "exe") != NULL && me->mm->exe[0] != '\0')
+		n = snprintf(out, PATH_MAX, "%s", me->mm->exe);
 	else if (thread)
-		n = snprintf(out, PATH_MAX, "/proc/self/task/%d/%s", l->host_pid, rest);
+		n = snprintf(out, PATH_MAX, "/proc/self/task/%d/%s", me->machine->host_pid, rest);
 	else
 		n = snprintf(out, PATH_MAX, "/proc/self/%s", rest);
 	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int pg_path_get(struct pg_linux *l, uint64_t va, char out[PATH_MAX])
+int pg_path_get(struct pg_thread *me, uint64_t va, char out[PATH_MAX])
 {
 	char in[PATH_MAX];
-	int64_t n = pg_guest_string(l, in, sizeof(in), va);
+	int64_t n = pg_guest_string(me, in, sizeof(in), va);
 
 	if (n < 0)
 		return (int)n;
-	return pg_path_map(l, in, out);
+	return pg_path_map(me, in, out);
 }
