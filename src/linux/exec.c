@@ -47,6 +47,8 @@ struct image {
 
 /* The load in hand. */
 struct load {
+	uint8_t auxv[512];
+	uint32_t auxv_bytes;
 	struct pg_thread *me;
 	const struct pg_exec_args *args;
 	char filename[PATH_MAX]; /* the file that is opened at last: a script's interpreter */
@@ -69,7 +71,7 @@ static void image_close(struct image *m)
 
 static int fail(struct load *x, int err, const char *file, const char *why)
 {
-	pg_linux_fail(x->l, "%s: %s", file, why);
+	pg_linux_fail(x->me->machine, "%s: %s", file, why);
 	return err;
 }
 
@@ -115,7 +117,7 @@ static int image_open(struct load *x, struct image *m, const char *name)
 {
 	char path[PATH_MAX];
 	struct statvfs vfs;
-	int err = pg_path_map(x->l, name, path), own;
+	int err = pg_path_map(x->me, name, path), own;
 
 	if (err != 0)
 		return fail(x, err, name, open_phrase(-err));
@@ -266,7 +268,7 @@ static int find_interp(struct load *x)
 		return err;
 	err = pg_elf_parse(read_host, &x->interp.fd, &x->interp.elf, &why);
 	if (err != 0) {
-		pg_linux_fail(x->l, "%s: its interpreter %s: %s", x->filename, name, why);
+		pg_linux_fail(x->me->machine, "%s: its interpreter %s: %s", x->filename, name, why);
 		return err == -ENOEXEC ? -ELIBBAD : err;
 	}
 	x->has_interp = true;
@@ -285,7 +287,7 @@ static unsigned random_bits(const struct load *x, unsigned bits)
 
 static uint64_t random_pages(struct load *x, unsigned bits)
 {
-	return pg_linux_random_below(x->l, (uint64_t)1 << random_bits(x, bits)) * PG_PAGE_SIZE;
+	return pg_linux_random_below(x->me->machine, (uint64_t)1 << random_bits(x, bits)) * PG_PAGE_SIZE;
 }
 
 static uint64_t dyn_base(const struct load *x)
@@ -295,7 +297,7 @@ static uint64_t dyn_base(const struct load *x)
 
 static int make_space(struct load *x)
 {
-	struct pg_thread *me = x->l;
+	struct pg_thread *me = x->me;
 	uint64_t top = x->layout.address_top, limit = me->proc->limits[RLIMIT_STACK].rlim_cur;
 	uint64_t gap = limit, pad = STACK_GAP_PAGES * PG_PAGE_SIZE, least = (uint64_t)128 << 20,
 		 most = top / 6 * 5;
@@ -403,7 +405,7 @@ static int map_image(struct load *x, struct image *m, uint64_t hint, bool fixed)
 	uint64_t top = x->layout.address_top, span = e->hi - e->lo;
 	int err;
 
-	err = pg_files_object(x->l, m->fd, &m->st, false, m->path, &m->object);
+	err = pg_files_object(x->me, m->fd, &m->st, false, m->path, &m->object);
 	if (err != 0)
 		return fail(x, err, m->path, "cannot be mapped");
 	if (span > top || (!e->position_free && e->hi > top))
@@ -485,12 +487,14 @@ static void note_bounds(struct load *x)
 
 static int map_program(struct load *x)
 {
-	struct pg_thread *me = x->l;
+	struct pg_thread *me = x->me;
 	struct pg_stack_in in = {0};
 	const char *why = "";
 	uint64_t hint = 0;
 	int err;
 
+	in.auxv = x->auxv;
+	in.auxv_bytes = &x->auxv_bytes;
 	in.space = x->space;
 	in.top = x->layout.stack_top;
 	in.execfn = x->args->filename;
@@ -576,32 +580,41 @@ static void reset_registers(struct pg_thread *me, uint64_t entry, uint64_t sp)
 
 static int change_over(struct load *x)
 {
-	struct pg_thread *me = x->l;
+	struct pg_thread *me = x->me;
 	const char *base = strrchr(x->args->filename, '/');
-	struct pg_space *old = me->mm->space;
+	bool first = me->proc->mm == NULL;
+	struct pg_mm *mm;
 
-	if (pg_thread_begin(me) != 0)
-		return fail(x, -ENOMEM, x->filename, "no memory for its thread");
-	if (me->cpu == NULL) {
+	if (me->must_end)
+		return -EINTR; /* another thread was quicker, this one is to end */
+	mm = pg_mm_make(x->space);
+	if (mm == NULL)
+		return fail(x, -ENOMEM, x->filename, "no memory for its process");
+	if (first) {
 		int err = me->machine->ops->cpu_create(me->machine->engine, x->space, &me->cpu);
 
-		if (err != 0)
+		if (err != 0) {
+			free(mm);
 			return fail(x, err, x->filename, "no memory for the guest's processor");
+		}
 		me->regs = me->machine->ops->regs(me->cpu);
 	} else {
-		pg_linux_leave(me);
-		pg_linux_add_stats(me, NULL, &me->space_before);
-		me->machine->ops->cpu_switch(me->cpu, x->space);
+		pg_thread_alone(me);
+		pg_thread_farewell(me);
+		me->tid = me->proc->pid;
 	}
-	me->mm->space = x->space;
 	x->space = NULL;
-	if (old != NULL) {
-		pg_space_destroy(old);
-		pg_timers_delete(me, false);
+	pg_process_new_mm(me, mm);
+	if (!first) {
+		pg_timers_delete(me->proc, false);
+		pg_fds_own(me);
 		close_on_exec();
 	}
-	me->mm->layout = x->layout;
-	me->leave_told = false;
+	me->clear_tid = me->robust_list = me->robust_len = 0;
+	me->proc->execed = true;
+	mm->layout = x->layout;
+	memcpy(mm->auxv, x->auxv, x->auxv_bytes);
+	mm->auxv_bytes = x->auxv_bytes;
 	snprintf(me->mm->exe, sizeof(me->mm->exe), "%s", x->exe.path);
 	me->mm->exe_dev = (uint64_t)x->exe.st.st_dev;
 	me->mm->exe_ino = (uint64_t)x->exe.st.st_ino;
@@ -610,6 +623,7 @@ static int change_over(struct load *x)
 	pg_signal_exec(me);
 	reset_registers(me, x->entry, x->sp);
 	me->machine->execs++;
+	me->proc->execs++;
 	if (me->machine->hooks.exec != NULL)
 		me->machine->hooks.exec(me->machine->hooks.ctx, me->mm->exe);
 	return 0;
@@ -621,10 +635,10 @@ int pg_exec(struct pg_thread *me, const struct pg_exec_args *args)
 	int err;
 
 	if (x == NULL) {
-		pg_linux_fail(me, "%s: no memory to load it", args->filename);
+		pg_linux_fail(me->machine, "%s: no memory to load it", args->filename);
 		return -ENOMEM;
 	}
-	x->l = l;
+	x->me = me;
 	x->args = args;
 	x->exe.fd = x->interp.fd = -1;
 	x->layout.address_top = me->machine->ops->address_top(me->machine->engine);

@@ -95,7 +95,8 @@ struct pg_wait {
 	enum pg_wait_kind kind;
 	const void *key; /* a futex is one word of one page of something: see futex.c */
 	uint64_t offset;
-	uint32_t bits; /* of FUTEX_WAIT_BITSET */
+	uint32_t bits;  /* of FUTEX_WAIT_BITSET */
+	uint64_t since; /* order of waiting */
 	uint64_t signals;
 };
 
@@ -267,6 +268,7 @@ struct pg_linux {
 	/* files */
 	struct pg_file *files; /* those whose objects live */
 	struct pg_fds *fds;    /* tables */
+	struct pg_fds *first_fds; /* of the first process, and of Pagoda. Owned */
 	uint64_t own_numbers[64]; /* bit n: pager descriptor n is in use in some table */
 	pthread_mutex_t keeper_lock; /* one request at a time */
 	pthread_t keeper;
@@ -292,7 +294,10 @@ struct pg_linux {
 
 	/* figures of the machine; those of processes are added when they are gone */
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
+	struct pg_cpu_stats cpu_before;
 	struct pg_space_stats space_before;
+
+	uint64_t waits; /* futex waits begun */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -389,8 +394,10 @@ struct pg_exec_args {
  * of no return a failure ends the guest with SIGKILL and 0 is returned.
  */
 PG_MUST_CHECK int pg_exec(struct pg_thread *me, const struct pg_exec_args *x);
-/* Lays out argv, envp and auxv on the new space's stack; sets l->layout's fields of it, l->auxv and *sp. */
+/* Lays out argv, envp and auxv on the new space's stack; sets the layout's fields of it, in->auxv and *sp. */
 struct pg_stack_in {
+	uint8_t *auxv; /* 512 bytes: what is written there goes here too */
+	uint32_t *auxv_bytes;
 	struct pg_space *space;
 	uint64_t top; /* end of the stack region: STACK_TOP less randomisation */
 	uint64_t phdr, phnum, base, entry;
@@ -503,6 +510,10 @@ struct pg_thread *pg_thread_find(struct pg_linux *l, int tid);
 struct pg_thread *pg_thread_of(struct pg_process *p, int tid);
 /* The running thread is over: the last words of its registers, then gone. Called by its host thread at the end. */
 void pg_thread_end(struct pg_thread *me);
+/* Words that others watch: the robust futexes it holds, and clear_tid. At its end and at exec. */
+void pg_thread_farewell(struct pg_thread *me);
+/* A table of descriptors of its own, if it shares one with another process. 0, -ENOMEM, or why the host refused. */
+int pg_fds_own(struct pg_thread *me);
 /* All other threads of the process are told to end and have ended. */
 void pg_thread_alone(struct pg_thread *me);
 /*
@@ -518,6 +529,8 @@ void pg_thread_wake(struct pg_thread *t);
 /* --- process.c -------------------------------------------------------------------------------------------- */
 
 PG_MUST_CHECK int pg_process_init(struct pg_linux *l, struct pg_thread **first);
+/* Its parent's number: the outside world's for the first one, 1 for orphans. */
+int pg_process_ppid(const struct pg_process *p);
 struct pg_process *pg_process_find(struct pg_linux *l, int pid);
 /* clone() of all kinds: the new thread's or process's id, or a negative errno. */
 struct pg_clone {
@@ -543,6 +556,8 @@ void pg_process_each_of_group(
 	struct pg_linux *l, int pgid, bool (*f)(void *ctx, struct pg_process *p), void *ctx);
 /* CPU time so far of its threads on the host, ns. */
 uint64_t pg_process_cpu_ns(const struct pg_process *p);
+/* As getrusage(); me: the running thread, or NULL. */
+void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out);
 /* Sums for one process, with what ended threads and programs left. */
 void pg_process_stats(const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
@@ -568,6 +583,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	uint64_t total, int64_t offset, int flags);
 int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t offset, int flags);
+/* r, and the signal that goes with it if it is -EPIPE or -EFBIG: the host ignores SIGPIPE and SIGXFSZ for us. */
+int64_t pg_io_signal(struct pg_thread *me, int64_t r);
 /* Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. */
 void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);

@@ -25,6 +25,7 @@
 /* The file's object if it is mapped, and where the next byte of a call without an offset comes from. */
 struct target {
 	bool regular; /* all that is asked for comes, without waiting */
+	bool waits;   /* a pipe or a terminal: a read may wait for ever */
 	bool append;
 	struct pg_object *object;
 	int64_t at;
@@ -40,6 +41,7 @@ static void look(struct pg_thread *me, int fd, int64_t offset, struct target *t)
 	/* the memory devices (zero, urandom, ...) give all that is asked for, too */
 	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
 		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
+	t->waits = S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && !t->regular);
 	t->object = pg_files_find(me, &st);
 	if (t->object == NULL)
 		return;
@@ -48,12 +50,28 @@ static void look(struct pg_thread *me, int fd, int64_t offset, struct target *t)
 		t->at = lseek(fd, 0, SEEK_CUR);
 }
 
-/* Whether a blocking call would keep other threads from their turns: then the thread waits for the descriptor. */
-static bool must_wait(struct pg_thread *me, int fd, short events)
+/*
+ * A read that will wait does so before its buffer is pinned: pinned frames stay, and many guests may be waiting. Sockets are not asked, they
+ * have time limits of their own. 0, or that a signal came.
+ */
+static int64_t wait_ready(struct pg_thread *me, int fd)
 {
-	if (!pg_thread_shared(me) || (fcntl(fd, F_GETFL) & O_NONBLOCK))
-		return false;
-	return pg_thread_wait_fd(me, fd, events) != 0;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t r;
+
+	if (poll(&p, 1, 0) != 0 || (fcntl(fd, F_GETFL) & O_NONBLOCK))
+		return 0;
+	r = PG_HOST(me, SYS_ppoll, (uintptr_t)&p, 1, 0, 0, 0, 0);
+	return r == -PG_ERESTARTSYS ? r : 0;
+}
+
+int64_t pg_io_signal(struct pg_thread *me, int64_t r)
+{
+	if (r == -EPIPE)
+		(void)pg_signal_post(me->proc, SIGPIPE, SI_USER, me->proc->pid, me->tid);
+	else if (r == -EFBIG)
+		(void)pg_signal_post(me->proc, SIGXFSZ, SI_USER, me->proc->pid, me->tid);
+	return r;
 }
 
 void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
@@ -98,7 +116,7 @@ static int64_t host_io(struct pg_thread *me, bool in, int fd, const struct iovec
 {
 	if (flags != 0)
 		return PG_HOST(
-			l, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
+			me, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
 	if (n == 1 && offset < 0)
 		return PG_HOST(me, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base, v->iov_len,
 			0, 0, 0);
@@ -130,8 +148,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	if (total == 0)
 		return empty_io(me, true, fd, offset, flags);
 	look(me, fd, offset, &t);
-	if (!t.regular && must_wait(me, fd, POLLIN))
-		return -PG_EWAIT;
+	if (t.waits && wait_ready(me, fd) != 0)
+		return -PG_ERESTARTSYS;
 	if (t.object != NULL && t.at >= 0 &&
 		pg_object_before_host_read(t.object, (uint64_t)t.at, (uint64_t)t.at + total) ==
 			-ENOMEM)
@@ -139,7 +157,7 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	while (done < total && !me->oom) {
 		unsigned n;
 		uint64_t got = pg_guest_pin(
-			l, v, count, done, pg_guest_pin_bytes(me), PG_WRITE, host, &n, PIECES);
+			me, v, count, done, pg_guest_pin_bytes(me), PG_WRITE, host, &n, PIECES);
 		int64_t r;
 
 		if (got == 0) {
@@ -161,7 +179,7 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 			break;
 		}
 		r = host_io(
-			l, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
+			me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
 		pg_guest_unpin(me, PG_WRITE, host, n);
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;
@@ -186,12 +204,10 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	if (total == 0)
 		return empty_io(me, false, fd, offset, flags);
 	look(me, fd, offset, &t);
-	if (!t.regular && must_wait(me, fd, POLLOUT))
-		return -PG_EWAIT;
 	while (done < total && !me->oom) {
 		unsigned n;
 		uint64_t got = pg_guest_pin(
-			l, v, count, done, pg_guest_pin_bytes(me), PG_READ, host, &n, PIECES);
+			me, v, count, done, pg_guest_pin_bytes(me), PG_READ, host, &n, PIECES);
 
 		if (got == 0) {
 			r = -EFAULT;
@@ -216,5 +232,5 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			me->oom = true;
 	}
 	me->machine->bytes_written += done;
-	return done != 0 ? (int64_t)done : r;
+	return done != 0 ? (int64_t)done : pg_io_signal(me, r);
 }

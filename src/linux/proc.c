@@ -154,7 +154,7 @@ static void get_sizes(struct pg_thread *me, struct sizes *s)
 {
 	const struct pg_linux_layout *y = &me->mm->layout;
 
-	*s = (struct sizes){.l = l};
+	*s = (struct sizes){.me = me};
 	pg_space_each_region(me->mm->space, add_sizes, s);
 	s->exe =
 		pg_align_up(y->code_end, PG_PAGE_SIZE) - pg_align_down(y->code_start, PG_PAGE_SIZE);
@@ -169,7 +169,7 @@ static void put_statm(struct text *t)
 	struct sizes s;
 
 	pg_space_stats(t->me->mm->space, &st);
-	get_sizes(t->l, &s);
+	get_sizes(t->me, &s);
 	fprintf(t->out, "%lu %lu %lu %lu 0 %lu 0\n", st.vsz_bytes / PG_PAGE_SIZE, st.rss_pages,
 		st.rss_file_pages + st.rss_shmem_pages, s.exe / PG_PAGE_SIZE,
 		(s.data + s.stack) / PG_PAGE_SIZE);
@@ -192,7 +192,7 @@ static void put_memory_lines(struct text *t)
 	struct sizes s;
 
 	pg_space_stats(t->me->mm->space, &st);
-	get_sizes(t->l, &s);
+	get_sizes(t->me, &s);
 	fprintf(t->out,
 		"VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmPin:\t%8u kB\n"
 		"VmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nRssFile:\t%8llu "
@@ -209,8 +209,8 @@ static void put_memory_lines(struct text *t)
 /* status is the host's with the lines that are ours exchanged: so it has what this kernel has. */
 static void put_status(struct text *t)
 {
-	struct pg_thread *me = t->l;
-	FILE *host = fopen("/proc/self/status", "re");
+	struct pg_thread *me = t->me;
+	FILE *host = fopen("/proc/thread-self/status", "re");
 	char line[512];
 	bool memory = false;
 
@@ -221,16 +221,16 @@ static void put_status(struct text *t)
 			fprintf(t->out, "State:\tR (running)\n");
 		else if (strncmp(line, "Tgid:", 5) == 0 || strncmp(line, "Pid:", 4) == 0)
 			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line,
-				PG_LINUX_PID);
+				me->proc->pid);
 		else if (strncmp(line, "PPid:", 5) == 0)
-			fprintf(t->out, "PPid:\t%d\n", PG_LINUX_PPID);
+			fprintf(t->out, "PPid:\t%d\n", pg_process_ppid(me->proc));
 		else if (strncmp(line, "NStgid:", 7) == 0 || strncmp(line, "NSpid:", 6) == 0)
 			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line,
-				PG_LINUX_PID);
+				me->proc->pid);
 		else if (strncmp(line, "NSpgid:", 7) == 0)
-			fprintf(t->out, "NSpgid:\t%d\n", (int)pg_guest_pid(me, getpgrp()));
+			fprintf(t->out, "NSpgid:\t%d\n", me->proc->pgid);
 		else if (strncmp(line, "NSsid:", 6) == 0)
-			fprintf(t->out, "NSsid:\t%d\n", (int)pg_guest_pid(me, getsid(0)));
+			fprintf(t->out, "NSsid:\t%d\n", me->proc->sid);
 		else if (strncmp(line, "Vm", 2) == 0 || strncmp(line, "Rss", 3) == 0 ||
 			 strncmp(line, "HugetlbPages", 12) == 0) {
 			if (!memory)
@@ -261,10 +261,10 @@ static void put_status(struct text *t)
 /* stat: one line of 52 numbers. Those about time and terminals are the host process's. */
 static void put_stat(struct text *t)
 {
-	struct pg_thread *me = t->l;
+	struct pg_thread *me = t->me;
 	const struct pg_linux_layout *y = &me->mm->layout;
 	struct pg_space_stats st;
-	FILE *host = fopen("/proc/self/stat", "re");
+	FILE *host = fopen("/proc/thread-self/stat", "re");
 	unsigned long long f[53] = {0};
 	char line[1024] = "", *p;
 
@@ -288,10 +288,10 @@ static void put_stat(struct text *t)
 			break;
 		p = end;
 	}
-	f[4] = PG_LINUX_PPID;
-	f[5] = (unsigned long long)pg_guest_pid(me, (int64_t)f[5]);
-	f[6] = (unsigned long long)pg_guest_pid(me, (int64_t)f[6]);
-	f[8] = (unsigned long long)pg_guest_pid(me, (int64_t)f[8]);
+	f[4] = (unsigned long long)pg_process_ppid(me->proc);
+	f[5] = (unsigned long long)me->proc->pgid;
+	f[6] = (unsigned long long)me->proc->sid;
+	f[8] = (unsigned long long)me->machine->foreground;
 	f[10] = st.minor;
 	f[12] = st.major;
 	f[20] = me->proc->threads;
@@ -317,7 +317,7 @@ static void put_stat(struct text *t)
 	f[50] = y->env_start;
 	f[51] = y->env_end;
 	f[52] = 0;
-	fprintf(t->out, "%d (%s) R", PG_LINUX_PID, me->comm);
+	fprintf(t->out, "%d (%s) R", me->proc->pid, me->comm);
 	for (int i = 4; i <= 52; i++) {
 		bool is_signed = i <= 8 || (i >= 16 && i <= 19) || i == 38 || i == 44;
 
@@ -339,7 +339,7 @@ static void put_memory(struct text *t, uint64_t from, uint64_t to)
 	while (from < to) {
 		uint64_t n = to - from < sizeof(part) ? to - from : sizeof(part);
 
-		if (pg_guest_read(t->l, part, from, n) != 0)
+		if (pg_guest_read(t->me, part, from, n) != 0)
 			break;
 		fwrite(part, 1, n, t->out);
 		from += n;
@@ -472,7 +472,7 @@ static int make(struct pg_thread *me, const char *name, void (*put)(struct text 
 {
 	char *buf = NULL;
 	size_t n = 0, done = 0;
-	struct text t = {.l = l, .out = open_memstream(&buf, &n)};
+	struct text t = {.me = me, .out = open_memstream(&buf, &n)};
 	char link[32];
 	int fd, reading;
 
@@ -515,7 +515,7 @@ static const char *own_name(const struct pg_thread *me, const char *path)
 	if (strncmp(path, prefix, (size_t)n) != 0)
 		return NULL;
 	path += n;
-	m = snprintf(prefix, sizeof(prefix), "task/%d/", me->machine->host_pid);
+	m = snprintf(prefix, sizeof(prefix), "task/%d/", me->host_tid);
 	if (strncmp(path, prefix, (size_t)m) == 0)
 		path += m;
 	return path;

@@ -83,12 +83,12 @@ uint64_t pg_sigframe_min_stack(void)
 
 bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp)
 {
-	const struct pg_signals *s = &me->proc->sig;
+	const struct pg_signals_own *s = &me->sig;
 
-	if (s->own.alt_flags & SS_AUTODISARM_FLAG)
+	if (s->alt_flags & SS_AUTODISARM_FLAG)
 		return false;
-	return !(s->own.alt_flags & SS_DISABLE) && sp > s->own.alt_sp &&
-	       sp - s->own.alt_sp <= s->own.alt_size;
+	return !(s->alt_flags & SS_DISABLE) && sp > s->alt_sp &&
+	       sp - s->alt_sp <= s->alt_size;
 }
 
 /* The guest's image with the kernel's marks, at `at`. */
@@ -167,7 +167,7 @@ static void clear_state(struct pg_thread *me)
 bool pg_sigframe_push(struct pg_thread *me, int signo, const struct pg_sigaction *act,
 	const union pg_siginfo *info, uint64_t mask_to_save)
 {
-	struct pg_signals *s = &me->proc->sig;
+	struct pg_signals_own *s = &me->sig;
 	struct frame f = {0};
 	uint32_t size = pg_cpu_guest_xsave_bytes();
 	uint64_t sp = me->regs->gpr[PG_RSP] - RED_ZONE, image, at;
@@ -175,29 +175,29 @@ bool pg_sigframe_push(struct pg_thread *me, int signo, const struct pg_sigaction
 
 	if (!(act->flags & SA_RESTORER_FLAG))
 		pg_linux_unknown(me, "signal handler without SA_RESTORER: not on x86-64");
-	if ((act->flags & SA_ONSTACK) && !nested && !(s->own.alt_flags & SS_DISABLE)) {
-		sp = s->own.alt_sp + s->own.alt_size;
+	if ((act->flags & SA_ONSTACK) && !nested && !(s->alt_flags & SS_DISABLE)) {
+		sp = s->alt_sp + s->alt_size;
 		entering = true;
 	}
 	image = pg_align_down(sp - size - sizeof(uint32_t), 64);
 	at = pg_align_down(image - sizeof(f), 16) - 8;
 	/* a frame that runs over the end of the alternate stack */
-	if ((nested || entering) && (at < s->own.alt_sp || at - s->own.alt_sp >= s->own.alt_size))
+	if ((nested || entering) && (at < s->alt_sp || at - s->alt_sp >= s->alt_size))
 		return false;
 	if (!(act->flags & SA_RESTORER_FLAG) || at > image || !pg_guest_range_ok(me, at, sp - at))
 		return false;
 	f.pretcode = act->restorer;
 	f.uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
 	f.uc_stack = (struct frame_stack){
-		.sp = s->own.alt_sp, .flags = (int32_t)s->own.alt_flags, .size = s->own.alt_size};
+		.sp = s->alt_sp, .flags = (int32_t)s->alt_flags, .size = s->alt_size};
 	f.uc_sigmask = mask_to_save;
 	fill_context(me, &f.mc, image, mask_to_save);
 	memcpy(f.info, info->bytes, sizeof(f.info));
 	if (!put_image(me, image, size) || pg_guest_write(me, at, &f, sizeof(f)) != 0)
 		return false;
-	if (s->own.alt_flags & SS_AUTODISARM_FLAG) {
-		s->own.alt_sp = s->own.alt_size = 0;
-		s->own.alt_flags = SS_DISABLE;
+	if (s->alt_flags & SS_AUTODISARM_FLAG) {
+		s->alt_sp = s->alt_size = 0;
+		s->alt_flags = SS_DISABLE;
 	}
 	me->regs->gpr[PG_RDI] = (uint64_t)signo;
 	me->regs->gpr[PG_RSI] = at + offsetof(struct frame, info);

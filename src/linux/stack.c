@@ -190,7 +190,7 @@ static int map_stack(const struct pg_stack_in *in, uint64_t bytes)
 int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in, struct pg_linux_layout *layout,
 	uint64_t *sp, const char **why)
 {
-	struct build b = {.l = l, .space = in->space, .sp = in->top - sizeof(uint64_t)};
+	struct build b = {.me = me, .space = in->space, .sp = in->top - sizeof(uint64_t)};
 	struct aux x = {.n = 0};
 	uint64_t execfn, strings, platform, random, bytes;
 	uint8_t r[16];
@@ -213,11 +213,11 @@ int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in, struct pg
 	push_strings(&b, in->argv);
 	strings = layout->args_start = b.sp;
 	if (me->machine->aslr)
-		b.sp -= pg_linux_random_below(me, 8192);
+		b.sp -= pg_linux_random_below(me->machine, 8192);
 	b.sp &= ~(uint64_t)15;
 	push(&b, "x86_64", sizeof("x86_64"));
 	platform = b.sp;
-	pg_linux_random(me, r, sizeof(r));
+	pg_linux_random(me->machine, r, sizeof(r));
 	push(&b, r, sizeof(r));
 	random = b.sp;
 	aux_fill(&x, in, random, execfn, platform);
@@ -228,7 +228,7 @@ int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in, struct pg
 	}
 	layout->stack_top = in->top;
 	layout->stack_start = *sp = b.sp;
-	me->mm->auxv_bytes = x.n * (uint32_t)sizeof(uint64_t);
-	memcpy(me->mm->auxv, x.v, me->mm->auxv_bytes);
+	*in->auxv_bytes = x.n * (uint32_t)sizeof(uint64_t);
+	memcpy(in->auxv, x.v, *in->auxv_bytes);
 	return 0;
 }

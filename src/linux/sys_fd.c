@@ -84,7 +84,7 @@ static int64_t lock_file(struct pg_thread *me, int fd, int op, uint64_t at)
 	r = PG_HOST(me, SYS_fcntl, fd, op, (uintptr_t)&lock, 0, 0, 0);
 	if (r != 0 || !get)
 		return r;
-	lock.l_pid = (pid_t)pg_guest_pid(me, lock.l_pid);
+	lock.l_pid = (pid_t)pg_guest_pid(me->machine, lock.l_pid);
 	return pg_guest_write(me, at, &lock, sizeof(lock));
 }
 
@@ -97,12 +97,12 @@ static int64_t owner_ex(struct pg_thread *me, int fd, int op, uint64_t at)
 	if (op == F_SETOWN_EX) {
 		if (pg_guest_read(me, &o, at, sizeof(o)) != 0)
 			return -EFAULT;
-		o.pid = (pid_t)pg_host_pid(me, o.pid);
+		o.pid = (pid_t)pg_host_pid(me->machine, o.pid);
 	}
 	r = PG_QUICK(SYS_fcntl, fd, op, (uintptr_t)&o, 0, 0, 0);
 	if (r != 0 || op == F_SETOWN_EX)
 		return r;
-	o.pid = (pid_t)pg_guest_pid(me, o.pid);
+	o.pid = (pid_t)pg_guest_pid(me->machine, o.pid);
 	return pg_guest_write(me, at, &o, sizeof(o));
 }
 
@@ -148,9 +148,9 @@ int64_t pg_sys_fcntl(struct pg_thread *me, const uint64_t *a)
 		return PG_QUICK(SYS_fcntl, fd, op, a[2], 0, 0, 0);
 	case F_GETOWN:
 		r = PG_QUICK(SYS_fcntl, fd, op, 0, 0, 0, 0);
-		return r > 0 ? pg_guest_pid(me, r) : r;
+		return r > 0 ? pg_guest_pid(me->machine, r) : r;
 	case F_SETOWN:
-		return PG_QUICK(SYS_fcntl, fd, op, pg_host_pid(me, (int)a[2]), 0, 0, 0);
+		return PG_QUICK(SYS_fcntl, fd, op, pg_host_pid(me->machine, (int)a[2]), 0, 0, 0);
 	case F_GETOWN_EX:
 	case F_SETOWN_EX:
 		return owner_ex(me, fd, op, a[2]);

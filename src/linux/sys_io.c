@@ -139,6 +139,7 @@ int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 	to = place(out, -1);
 	pg_io_before_read(me, in, from, from + n);
 	r = PG_HOST(me, SYS_sendfile, out, in, a[2] != 0 ? (uintptr_t)&offset : 0, n, 0, 0);
+	r = pg_io_signal(me, r);
 	if (r > 0)
 		pg_io_after_write(me, out, to, to + (uint64_t)r);
 	if (r >= 0 && a[2] != 0 && pg_guest_write(me, a[2], &offset, sizeof(offset)) != 0)
@@ -182,14 +183,14 @@ int64_t pg_sys_copy_file_range(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_splice(struct pg_thread *me, const uint64_t *a)
 {
-	return move(me, SYS_splice, a);
+	return pg_io_signal(me, move(me, SYS_splice, a));
 }
 
 int64_t pg_sys_tee(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
-	return PG_HOST(me, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0);
+	return pg_io_signal(me, PG_HOST(me, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0));
 }
 
 /* --- sizes and write-back ---------------------------------------------------------------------------------- */

@@ -115,7 +115,7 @@ static int64_t run(struct pg_thread *me, int fd, const struct known *k, uint64_t
 		return -EFAULT;
 	if (k->pid && (k->way & IN)) {
 		memcpy(&pid, buf, sizeof(pid));
-		pid = (int32_t)pg_host_pid(me, pid);
+		pid = (int32_t)pg_host_pid(me->machine, pid);
 		memcpy(buf, &pid, sizeof(pid));
 	}
 	if ((k->request == FICLONE && !pg_fd_ok((int)arg)) ||
@@ -127,7 +127,7 @@ static int64_t run(struct pg_thread *me, int fd, const struct known *k, uint64_t
 		return r;
 	if (k->pid) {
 		memcpy(&pid, buf, sizeof(pid));
-		pid = (int32_t)pg_guest_pid(me, pid);
+		pid = (int32_t)pg_guest_pid(me->machine, pid);
 		memcpy(buf, &pid, sizeof(pid));
 	}
 	return pg_guest_write(me, arg, buf, k->bytes) != 0 ? -EFAULT : r;

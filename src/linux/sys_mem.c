@@ -585,7 +585,7 @@ int64_t pg_sys_mlockall(struct pg_thread *me, const uint64_t *a)
 	while (!me->oom && pg_space_find(me->mm->space, (pg_va){at}, true, &r)) {
 		at = r.end.v;
 		(void)lock_part(
-			l, &r, r.start.v, r.end.v, NULL); /* errors are ignored, as Linux does */
+			me, &r, r.start.v, r.end.v, NULL); /* errors are ignored, as Linux does */
 	}
 	return 0;
 }

@@ -51,7 +51,7 @@ int64_t pg_sys_getrandom(struct pg_thread *me, const uint64_t *a)
 	while (done < n) {
 		uint64_t k = n - done < sizeof(part) ? n - done : sizeof(part);
 
-		pg_linux_random(me, part, k);
+		pg_linux_random(me->machine, part, k);
 		if (pg_guest_write(me, a[0] + done, part, k) != 0)
 			return done != 0 ? (int64_t)done : -EFAULT;
 		done += k;

@@ -119,7 +119,7 @@ int64_t pg_sys_openat2(struct pg_thread *me, const uint64_t *a)
 	if (!dir_ok((int)a[0]) && path[0] != '/')
 		return -EBADF;
 	fd = PG_HOST(
-		l, SYS_openat2, (int)a[0], (uintptr_t)path, (uintptr_t)&how, sizeof(how), 0, 0);
+		me, SYS_openat2, (int)a[0], (uintptr_t)path, (uintptr_t)&how, sizeof(how), 0, 0);
 	return fd < 0 ? fd : vet(me, (int)fd, (int)how.flags);
 }
 

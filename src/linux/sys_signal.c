@@ -2,8 +2,8 @@
 /*
  * linux/sys_signal.c: system calls about signals.
  *
- * Called through table.c. Queueing and delivery are signal.c's. A signal to the guest itself never leaves Pagoda;
- * one to another process goes to the host.
+ * Called through table.c. Queueing and delivery are signal.c's. Signals between guests never
+ * leave Pagoda.
  */
 #include "linux/internal.h"
 #include "linux/syscalls.h"
@@ -50,14 +50,8 @@ int64_t pg_sys_rt_sigaction(struct pg_thread *me, const uint64_t *a)
 			new.handler, new.flags, new.restorer, new.mask & ~UNBLOCKABLE};
 		if (shows_traps(n, new.handler))
 			me->machine->ops->set_precise_flags(me->machine->engine);
-		pg_sighost_update(me, n);
-		if (pg_signal_ignored(me, n)) {
-			/* what waits of it is forgotten */
-			union pg_siginfo gone;
-
-			while (pg_signal_take(me, BIT(n), &gone) != 0)
-				;
-		}
+		if (pg_signal_ignored(me->proc, n))
+			pg_signal_drop(me->proc, BIT(n)); /* what waits of it is forgotten */
 	}
 	return a[2] != 0 ? pg_guest_write(me, a[2], &old, sizeof(old)) : 0;
 }
@@ -94,35 +88,14 @@ int64_t pg_sys_rt_sigpending(struct pg_thread *me, const uint64_t *a)
 
 	if (a[1] > SIGSET_BYTES)
 		return -EINVAL;
-	pg_sighost_collect(me);
-	set = me->proc->sig.pending & me->sig.blocked;
+	set = pg_signal_pending(me) & me->sig.blocked;
 	return pg_guest_write(me, a[0], &set, a[1]);
-}
-
-/* Waits on the host until a signal comes, or until *until_ns of CLOCK_MONOTONIC (UINT64_MAX: for ever). */
-static void wait_for_signal(struct pg_thread *me, uint64_t until_ns)
-{
-	struct timespec t, *tp = NULL;
-
-	if (until_ns != UINT64_MAX) {
-		uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC),
-			 left = until_ns > now ? until_ns - now : 0;
-
-		t = (struct timespec){(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
-		tp = &t;
-	}
-	(void)PG_HOST(me, SYS_ppoll, 0, 0, (uintptr_t)tp, 0, 0, 0);
 }
 
 int64_t pg_sys_pause(struct pg_thread *me, const uint64_t *a)
 {
-	const struct pg_wait w = {.deadline = UINT64_MAX};
-
-	while (!pg_signal_waiting(me)) {
-		if (pg_thread_shared(me))
-			return pg_thread_wait(me, &w);
-		wait_for_signal(me, UINT64_MAX);
-	}
+	while (!pg_signal_waiting(me))
+		pg_thread_sleep(me, UINT64_MAX);
 	return -PG_ERESTARTNOHAND;
 }
 
@@ -134,11 +107,9 @@ int64_t pg_sys_rt_sigsuspend(struct pg_thread *me, const uint64_t *a)
 		return -EINVAL;
 	if (pg_guest_read(me, &set, a[0], sizeof(set)) != 0)
 		return -EFAULT;
-	if (!me->again) {
-		me->sig.saved_mask = me->sig.blocked;
-		me->sig.restore_mask = true;
-		pg_signal_set_mask(me, set);
-	}
+	me->sig.saved_mask = me->sig.blocked;
+	me->sig.restore_mask = true;
+	pg_signal_set_mask(me, set);
 	return pg_sys_pause(me, a);
 }
 
@@ -161,23 +132,19 @@ int64_t pg_sys_rt_sigtimedwait(struct pg_thread *me, const uint64_t *a)
 			return -EINVAL;
 		until = pg_host_clock_ns(CLOCK_MONOTONIC) + (uint64_t)t.tv_sec * 1000000000u +
 			(uint64_t)t.tv_nsec;
-		until = pg_thread_deadline(me, until);
 	}
 	/* what is waited for is not delivered meanwhile, nor dropped because it would be ignored */
 	me->sig.blocked |= set;
+	me->wait = (struct pg_wait){.kind = PG_WAIT_SIGNAL, .signals = set};
 	for (;;) {
 		n = pg_signal_take(me, set, &info);
 		if (n != 0 || pg_signal_waiting(me) || pg_host_clock_ns(CLOCK_MONOTONIC) >= until)
 			break;
-		if (pg_thread_shared(me)) {
-			const struct pg_wait w = {.deadline = until, .signals = set};
-
-			me->sig.blocked = blocked;
-			return pg_thread_wait(me, &w);
-		}
-		wait_for_signal(me, until);
+		pg_thread_sleep(me, until);
 	}
+	me->wait.kind = PG_WAIT_NONE;
 	me->sig.blocked = blocked;
+	me->poke = 1; /* others may have come meanwhile */
 	if (n == 0)
 		return pg_signal_waiting(me) ? -EINTR : -EAGAIN;
 	if (a[1] != 0 && pg_guest_write(me, a[1], &info, sizeof(info)) != 0)
@@ -234,77 +201,101 @@ int64_t pg_sys_rt_sigreturn(struct pg_thread *me, const uint64_t *a)
 
 /* --- sending -------------------------------------------------------------------------------------------------- */
 
-static int64_t send_self(struct pg_thread *me, int n, int code, int tid)
-{
-	union pg_siginfo info;
-
-	memset(&info, 0, sizeof(info));
-	info.host.si_signo = n;
-	info.host.si_code = code;
-	info.host.si_pid = PG_LINUX_PID;
-	info.host.si_uid = getuid();
-	return pg_signal_send(me, &info, tid);
-}
-
 static bool number_ok(int n)
 {
 	return n >= 0 && n <= PG_NSIG;
 }
 
+struct sending {
+	struct pg_thread *me;
+	int signo, code;
+	unsigned sent;
+	const struct pg_process *but; /* not to this one */
+};
+
+static bool send_to(void *ctx, struct pg_process *p)
+{
+	struct sending *s = ctx;
+
+	if (p == s->but)
+		return true;
+	s->sent++;
+	if (s->signo != 0)
+		(void)pg_signal_post(p, s->signo, s->code, s->me->proc->pid, 0);
+	return true;
+}
+
+/*
+ * To a process of the machine, a group of it, or all. Nobody outside is reached but the parent of the first process: a number
+ * means one thing here and another on the host.
+ */
 int64_t pg_sys_kill(struct pg_thread *me, const uint64_t *a)
 {
 	int pid = (int)a[0], n = (int)a[1];
+	struct pg_linux *l = me->machine;
+	struct sending s = {.me = me, .signo = n, .code = SI_USER};
+	struct pg_process *p;
 
 	if (!number_ok(n))
 		return -EINVAL;
-	if (pid == PG_LINUX_PID)
-		return n == 0 ? 0 : send_self(me, n, SI_USER, 0);
-	if (pid == -PG_LINUX_PID)
-		pid = -me->machine->host_pid;
-	return PG_QUICK(SYS_kill, pid > 0 ? pg_host_pid(me, pid) : pid, n, 0, 0, 0, 0);
+	if (pid > 0) {
+		p = pg_process_find(l, pid);
+		if (p != NULL)
+			return n == 0 ? 0 : pg_signal_post(p, n, SI_USER, me->proc->pid, 0);
+		return pid == PG_LINUX_PPID ? PG_QUICK(SYS_kill, getppid(), n, 0, 0, 0, 0) : -ESRCH;
+	}
+	if (pid == -1) {
+		s.but = me->proc;
+		for (struct pg_process *next = l->processes; (p = next) != NULL;) {
+			next = p->next;
+			if (p->state == PG_RUNNING)
+				send_to(&s, p);
+		}
+	} else {
+		pg_process_each_of_group(l, pid == 0 ? me->proc->pgid : -pid, send_to, &s);
+	}
+	return s.sent != 0 ? 0 : -ESRCH;
+}
+
+static int64_t to_thread(struct pg_thread *me, int tgid, int tid, int n)
+{
+	struct pg_thread *t;
+
+	if (!number_ok(n))
+		return -EINVAL;
+	t = pg_thread_find(me->machine, tid);
+	if (t == NULL || (tgid != 0 && t->proc->pid != tgid))
+		return -ESRCH;
+	return n == 0 ? 0 : pg_signal_post(t->proc, n, SI_TKILL, me->proc->pid, tid);
 }
 
 int64_t pg_sys_tkill(struct pg_thread *me, const uint64_t *a)
 {
-	int tid = (int)a[0], n = (int)a[1];
-
-	if (tid <= 0 || !number_ok(n))
-		return -EINVAL;
-	if (pg_thread_find(me, tid) != NULL)
-		return n == 0 ? 0 : send_self(me, n, SI_TKILL, tid);
-	return PG_QUICK(SYS_tkill, pg_host_pid(me, tid), n, 0, 0, 0, 0);
+	return (int)a[0] <= 0 ? -EINVAL : to_thread(me, 0, (int)a[0], (int)a[1]);
 }
 
 int64_t pg_sys_tgkill(struct pg_thread *me, const uint64_t *a)
 {
-	int tgid = (int)a[0], tid = (int)a[1], n = (int)a[2];
-
-	if (tid <= 0 || tgid <= 0 || !number_ok(n))
+	if ((int)a[0] <= 0 || (int)a[1] <= 0)
 		return -EINVAL;
-	if (tgid == PG_LINUX_PID) {
-		if (pg_thread_find(me, tid) == NULL)
-			return -ESRCH;
-		return n == 0 ? 0 : send_self(me, n, SI_TKILL, tid);
-	}
-	return PG_QUICK(SYS_tgkill, pg_host_pid(me, tgid), pg_host_pid(me, tid), n, 0, 0, 0);
+	return to_thread(me, (int)a[0], (int)a[1], (int)a[2]);
 }
 
 static int64_t queue_info(struct pg_thread *me, int pid, int tid, int n, uint64_t from)
 {
+	struct pg_process *p = pg_process_find(me->machine, pid);
 	union pg_siginfo info;
 
-	if (!number_ok(n))
-		return -EINVAL;
 	if (pg_guest_read(me, &info, from, sizeof(info)) != 0)
 		return -EFAULT;
+	if (!number_ok(n))
+		return -EINVAL;
 	info.host.si_signo = n;
-	if (pid != PG_LINUX_PID) {
-		if (info.host.si_code >= 0 || info.host.si_code == SI_TKILL)
-			return -EPERM;
-		return PG_QUICK(
-			SYS_rt_sigqueueinfo, pg_host_pid(me, pid), n, (uintptr_t)&info, 0, 0, 0);
-	}
-	return n == 0 ? 0 : pg_signal_send(me, &info, tid);
+	if (p != me->proc && (info.host.si_code >= 0 || info.host.si_code == SI_TKILL))
+		return -EPERM;
+	if (p == NULL || (tid != 0 && pg_thread_of(p, tid) == NULL))
+		return -ESRCH;
+	return n == 0 ? 0 : pg_signal_send(p, &info, tid);
 }
 
 int64_t pg_sys_rt_sigqueueinfo(struct pg_thread *me, const uint64_t *a)
@@ -316,7 +307,5 @@ int64_t pg_sys_rt_tgsigqueueinfo(struct pg_thread *me, const uint64_t *a)
 {
 	if ((int)a[0] <= 0 || (int)a[1] <= 0)
 		return -EINVAL;
-	if ((int)a[0] == PG_LINUX_PID && pg_thread_find(me, (int)a[1]) == NULL)
-		return -ESRCH;
 	return queue_info(me, (int)a[0], (int)a[1], (int)a[2], a[3]);
 }

@@ -106,10 +106,6 @@ static int64_t ask_name(struct pg_thread *me, long number, const uint64_t *a, in
 		if (room < 0)
 			return -EINVAL;
 	}
-	if (number == SYS_accept4 && pg_thread_shared(me) &&
-		!(fcntl((int)a[0], F_GETFL) & O_NONBLOCK) &&
-		pg_thread_wait_fd(me, (int)a[0], POLLIN) != 0)
-		return -PG_EWAIT;
 	r = PG_HOST(me, number, (int)a[0], (uintptr_t)&name, (uintptr_t)&len, flags, 0, 0);
 	if (number == SYS_accept4)
 		r = made(r);
@@ -211,12 +207,9 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 	uint64_t got = 0;
 	int64_t r;
 
-	if (!(flags & MSG_DONTWAIT) && pg_thread_shared(me) && !(fcntl(fd, F_GETFL) & O_NONBLOCK) &&
-		pg_thread_wait_fd(me, fd, in ? POLLIN : POLLOUT) != 0)
-		return -PG_EWAIT;
 	if (total != 0) {
 		got = pg_guest_pin(
-			l, v, n, 0, pg_guest_pin_bytes(me), access, host, &pieces, PIECES);
+			me, v, n, 0, pg_guest_pin_bytes(me), access, host, &pieces, PIECES);
 		if (got == 0)
 			return -EFAULT;
 	}
@@ -228,7 +221,7 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 		me->machine->bytes_read += (uint64_t)r;
 	else if (r > 0)
 		me->machine->bytes_written += (uint64_t)r;
-	return r;
+	return in || (flags & MSG_NOSIGNAL) ? r : pg_io_signal(me, r);
 }
 
 int64_t pg_sys_sendto(struct pg_thread *me, const uint64_t *a)

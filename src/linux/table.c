@@ -445,8 +445,8 @@ void pg_syscall_run(struct pg_thread *me)
 
 	me->number = (unsigned)rax;
 	me->no_result = false;
-	if (!me->again)
-		me->machine->calls++;
+	me->machine->calls++;
+	me->proc->calls++;
 	s = pg_syscall_get(me->number);
 	snprintf(unknown, sizeof(unknown), "syscall_%u", me->number);
 	name = s != NULL ? s->name : unknown;
@@ -456,16 +456,15 @@ void pg_syscall_run(struct pg_thread *me)
 		pg_linux_unknown(me, "system call %u (%s) is not there: ENOSYS", me->number, name);
 		result = -ENOSYS;
 	}
-	if (me->oom || result == -PG_EWAIT)
+	if (me->oom)
 		return;
 	if (interrupted(result)) {
 		me->sig.restart = (int)-result;
 		me->sig.restart_rax = rax;
 		result = -EINTR;
 	}
-	me->switched = false;
-	if (!me->no_result && !me->proc->ended)
+	if (!me->no_result && !me->proc->exiting)
 		r->gpr[PG_RAX] = (uint64_t)result;
 	if (me->machine->hooks.call != NULL)
-		tell(me, s, name, a, !me->no_result && !me->proc->ended, result);
+		tell(me, s, name, a, !me->no_result && !me->proc->exiting, result);
 }

@@ -254,8 +254,4 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 /* Extends the growing region r down to hold a, if limit and gap allow. */
 bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overflow);
 
-/* ---- fork.c: for the next floor; *child is made empty by the caller */
-/* Gives child, a fresh space, the regions of parent. -ENOMEM: child is empty, parent as before. */
-PG_MUST_CHECK int pg_space_fork(struct pg_space *parent, struct pg_space *child);
-
 #endif
