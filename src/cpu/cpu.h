@@ -21,7 +21,9 @@
  *   2. A block is entered past its check only after a fetch lookup of its page by whoever enters.
  *   3. A block whose code page was retired is never entered past its check again.
  *   4. No frame with PG_FRAME_CODE is writable through an inline check (mirror or host window).
- *      5. No exit and no jump slot leads to a block of a retired page: the block there may want the flags elsewhere.
+ *   5. No exit leads to a block of a retired page, nor does a jump slot but through its thunk, which is an empty slot then. Where
+ *      an exit or a thunk leads to a block of another page, the flags can be recovered if its check fails: that
+ *      block is not always the one that is there.
  *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
  */
 #ifndef PG_CPU_CPU_H
@@ -113,7 +115,12 @@ struct pg_cpu {
 	volatile int interrupt;   /* sticky request, see pg_engine_ops.interrupt */
 	uint8_t looked; /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
 	bool smc;       /* a store dropped translations while a block was inside */
-	uint64_t extra_lookups; /* data lookups beyond those of completed accesses */
+	/* Folded from the counters of segments, on hosts where these are in memory. */
+	struct {
+		uint64_t insns, loads, stores, lookups, runs, fetches;
+	} folded;
+	uint64_t jump_generation; /* of the code that the jump table was filled for */
+	uint64_t extra_lookups;   /* data lookups beyond those of completed accesses */
 	uint64_t crossings;
 	uint64_t fetch_extra; /* fetch lookups beyond one per run entered inline */
 	/* Adjustments to the counters of segments: what was counted at entry but did not happen. */
@@ -179,26 +186,28 @@ struct pg_insn_row {
 struct pg_segment {
 	uint32_t counter; /* index of its execution counter */
 	uint8_t insns, loads, stores, lookups;
+	uint8_t fetches; /* of the block that it begins; 0: it begins none */
 };
 
 struct pg_block {
 	uint64_t rip;
-	uint32_t page;         /* index of its code page */
-	uint32_t page2;        /* of an instruction across pages: the second's; else PG_NIL */
-	uint32_t next;         /* hash chain; UINT32_MAX ends */
-	uint32_t in;           /* first exit linked to it; PG_NIL: none */
-	uint32_t next_of_page; /* of the blocks of its code page; PG_NIL ends */
-	uint8_t *entry;        /* with the fetch check */
-	uint8_t *fetched;      /* where the slow path of the check rejoins */
-	uint8_t *body;         /* past it, EFLAGS right if entry_live */
-	uint8_t *end;          /* of all its code */
-	uint8_t *thunk;        /* entry for indirect jumps, made on first use */
-	uint8_t *tail;         /* behind the last instruction, if control goes on there */
-	bool tail_saved;       /* pg_insn_row.saved of the tail */
-	uint8_t *moved;        /* entry for exits whose flags are not where the block wants them */
-	uint32_t rows;         /* index of its first pg_insn_row */
-	uint32_t segments;     /* index of its first pg_segment */
-	uint16_t bytes;        /* of guest code */
+	uint32_t page;          /* index of its code page */
+	uint32_t page2;         /* of an instruction across pages: the second's; else PG_NIL */
+	uint32_t next;          /* hash chain; UINT32_MAX ends */
+	uint32_t in;            /* first exit linked to it; PG_NIL: none */
+	uint32_t next_of_page;  /* of the blocks of its code page; PG_NIL ends */
+	uint32_t next_of_page2; /* and of those that have that one as page2 */
+	uint8_t *entry;         /* with the fetch check */
+	uint8_t *fetched;       /* where the slow path of the check rejoins */
+	uint8_t *body;          /* past it, EFLAGS right if entry_live */
+	uint8_t *end;           /* of all its code */
+	uint8_t *thunk;         /* entry for indirect jumps, made on first use */
+	uint8_t *tail;          /* behind the last instruction, if control goes on there */
+	bool tail_saved;        /* pg_insn_row.saved of the tail */
+	uint8_t *moved;         /* entry for exits whose flags are not where the block wants them */
+	uint32_t rows;          /* index of its first pg_insn_row */
+	uint32_t segments;      /* index of its first pg_segment */
+	uint16_t bytes;         /* of guest code */
 	uint8_t n_rows, n_segments;
 	bool entry_live; /* wants EFLAGS right at entry */
 	bool entry_mem;  /* only passes flags on: wants them in flags_mem at entry */
@@ -252,17 +261,24 @@ struct pg_complex_row {
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 };
 
-/* The translations of one guest page with one content. */
+/* The translations of one guest page with one content. See pages.c. */
 struct pg_code_page {
 	uint64_t vpn;
-	uint32_t id;     /* never 0; in the TLB while bound */
-	uint32_t next;   /* hash chain by vpn */
-	uint32_t blocks; /* first block translated from it; PG_NIL: none */
+	uint32_t id;       /* never 0; in the TLB while bound */
+	uint32_t next;     /* hash chain by vpn */
+	uint32_t blocks;   /* first block translated from it; PG_NIL: none */
+	uint32_t blocks2;  /* first block that has it as its second page */
+	uint32_t bindings; /* the frames it lies in; 0: none */
 	bool retired;
-	uint32_t pfn;        /* frame it was last bound to */
-	uint32_t next_frame; /* other code pages bound to the same frame */
-	uint8_t *copy;       /* [4096] the bytes translated from; owned */
-	uint64_t used[64];   /* bitmap of the bytes that translations depend on */
+	uint8_t *copy;     /* [4096] the bytes translated from; owned */
+	uint64_t used[64]; /* bitmap of the bytes that translations depend on */
+};
+
+/* A code page lies in a frame. Index 0 is none. */
+struct pg_binding {
+	uint32_t page, frame;
+	uint32_t next_of_frame; /* also of the free ones */
+	uint32_t next_of_page;
 };
 
 struct pg_vec { /* a growing array of records, never moved while code refers by index */
@@ -273,10 +289,15 @@ struct pg_vec { /* a growing array of records, never moved while code refers by 
 struct pg_engine {
 	struct pg_engine_config config;
 	struct pg_frames *frames;
-	struct pg_cpu *cpus;
+	struct pg_cpu *cpus; /* those in use */
+	struct pg_cpu *idle; /* destroyed ones, to be used again */
+	unsigned n_idle;
+	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
+	struct pg_cpu *counting;  /* whose counts the counters in memory are; NULL: nobody's */
 	ZydisDecoder decoder;
 	/* Geometry of a CPU's area, bytes relative to GS. */
 	int32_t off_fast_d, off_fast_i, off_fetch, off_jump;
+	size_t area_below, area_above; /* bytes of the area on both sides of GS */
 	uint32_t sets_d, sets_i, sets_fetch;
 	/* Code cache: one mapping, stubs first, counters behind the code. */
 	uint8_t *code;
@@ -293,13 +314,12 @@ struct pg_engine {
 	uint32_t *block_hash;
 	uint32_t *page_hash;
 	uint32_t next_id;
-	uint32_t *
-		frame_pages; /* per frame: first code page bound to it; valid while PG_FRAME_CODE */
-	uint8_t *cross_slot; /* host code of one crossing access, rewritten each time */
-	/* Totals of what was flushed, and of now. */
-	uint64_t generation; /* of flushes: records of an older one are gone */
-	uint64_t t_insns, t_loads, t_stores, t_lookups, t_runs, t_fetches;
-	uint32_t *live; /* fast mode: per code page, its id while it may be entered */
+	struct pg_vec bindings;
+	uint32_t free_binding;
+	uint32_t *frame_bindings; /* per frame: first binding, 0: none; see pages.c */
+	uint8_t *cross_slot;      /* host code of one crossing access, rewritten each time */
+	uint64_t generation;      /* of flushes: records of an older one are gone */
+	uint32_t *live;           /* fast mode: per code page, its id while it may be entered */
 	uint64_t blocks_translated, code_made, guest_bytes, dropped, flushes;
 	struct pg_translator *tr; /* scratch of the translator */
 	bool bmi2;
@@ -370,31 +390,64 @@ void pg_code_destroy(struct pg_engine *e);
 void *pg_vec_add(struct pg_vec *v, size_t size,
 	uint32_t *index); /* reserved address space; never fails before its cap */
 void pg_code_flush(struct pg_engine *e);
-/* The code page for the frame now at a's page; makes or re-binds it and marks the frame. */
-struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
-void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
-bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
+bool pg_code_is_full(const struct pg_engine *e);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
+/* Nobody comes to the blocks of p any more but through run.c. */
+void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p);
 /* Emit: EFLAGS from flags_mem, and back; destroy SC. */
 void pg_emit_store_flags(struct pg_emit *m);
 void pg_emit_restore_flags(struct pg_emit *m);
+/* The entry of b for indirect jumps: SA must be its address, flags are in memory. */
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
-uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);
-bool pg_code_is_full(const struct pg_engine *e);
-void pg_code_fold(struct pg_engine *e, struct pg_block *b);
+/* Where the direct exit x may jump to enter b. */
+uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x);
+/* Counters in memory, on hosts without vector counts: those of b, or all, are added to the CPU that they counted for. */
+void pg_code_fold(struct pg_cpu *c, struct pg_block *b);
 void pg_code_fold_all(struct pg_engine *e);
-void pg_code_clear_jumps(struct pg_engine *e);
+/* From now on they count for c. */
+void pg_code_count_for(struct pg_cpu *c);
+
+/* pages.c */
+/* The code page for the frame now at a's page; makes or re-binds it, marks the frame and the TLB entry. NULL: no memory. */
+struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
+/* Before and after translating from p as it is in frame f: its bytes; other frames that differ in what was used leave p. */
+void pg_code_refresh(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
+void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
+/* p is never entered again. */
+void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
+/* No translation depends on the bytes of f any more. */
+void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
+/* Does any depend on [offset, offset + n)? */
+bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
+void pg_code_flush_pages(struct pg_engine *e);
+const char *pg_code_check_pages(struct pg_engine *e);
+
+/* pool.c */
+int pg_cpu_make(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out);
+void pg_cpu_end(struct pg_cpu *c);
+void pg_cpu_leave_space(struct pg_cpu *c);
+void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s);
+void pg_cpu_empty_jumps(struct pg_cpu *c);
+void pg_cpu_stats(struct pg_cpu *c, struct pg_cpu_stats *out);
+void pg_cpu_totals(struct pg_engine *e, struct pg_cpu_stats *out);
+/* Frees the idle ones. */
+void pg_cpu_drain(struct pg_engine *e);
 
 /* fast.c: the host window, see fast.h. */
 #define PG_FAST_SHIFT 34
 void pg_fast_protect(struct pg_engine *e, pg_pfn f);
+/* Nothing is mapped in c's window any more. */
+void pg_fast_empty(struct pg_cpu *c);
 
 /* traps.c */
 int pg_traps_install(void);
 void pg_traps_enter(struct pg_cpu *c);
 void pg_traps_leave(void);
+/* pg_engine_ops.interrupt */
+void pg_interrupt(struct pg_cpu *c);
+/* Makes every entry check of c fail until the next lookup: whoever makes one good looks at c->interrupt afterwards. */
+void pg_interrupt_again(struct pg_cpu *c);
 /* Is host address pc in this engine's code cache? */
 static inline bool pg_in_code(const struct pg_engine *e, uint64_t pc)
 {

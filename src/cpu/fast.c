@@ -187,6 +187,12 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 	stop_code(c->engine, start.v, end.v);
 }
 
+void pg_fast_empty(struct pg_cpu *c)
+{
+	unmap_range(c, 0, PG_FAST_TOP);
+	stop_code(c->engine, 0, PG_FAST_TOP >> PG_PAGE_SHIFT);
+}
+
 void pg_fast_attach(struct pg_cpu *c)
 {
 	c->window_shootdown.invalidate = on_shootdown;

@@ -65,13 +65,22 @@ int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 	return 0;
 }
 
+/* Is b's page the one that this CPU has there? Another space may have other code at the same address. */
+static bool is_here(const struct pg_cpu *c, const struct pg_block *b)
+{
+	if (!c->mmu)
+		return true;
+	return pg_mmu_peek_code_id(c->mmu, (pg_va){b->rip}) == pg_page_at(c->engine, b->page)->id;
+}
+
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 {
 	struct pg_engine *e = c->engine;
 	uint32_t i = e->block_hash[pg_hash_rip(rip)];
 	while (i != PG_NIL) {
 		struct pg_block *b = pg_block_at(e, i);
-		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired) {
+		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired &&
+			is_here(c, b)) {
 			*pg_cpu_jump_slot(c, rip) = (uint64_t)(uintptr_t)b->thunk;
 			c->target = (uint64_t)(uintptr_t)b->thunk;
 			return 0;

@@ -226,6 +226,20 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 	pg_l1_mirror(m, l, vpn & l->sets.mask);
 }
 
+void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
+{
+	const struct pg_level1 *l = &m->l1[1];
+	unsigned at;
+	struct pg_l1_entry *e = pg_l1_find(pg_l1_block(&l->sets, l->sets.ways, v.v), l->sets.ways,
+		v.v, pg_mark(v.v, m->salt), &at);
+
+	if (!e || e->way.code_id != code_id)
+		return;
+	e->way.code_id = 0;
+	pg_l1_make_image(l, e, v.v & l->sets.mask);
+	pg_l1_mirror(m, l, v.v & l->sets.mask);
+}
+
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 {
 	for (unsigned n = 0; n < l1_count(m); n++) {
@@ -256,6 +270,30 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 				e[i].bits = (uint8_t)((e[i].bits & ~PG_L2_CODE) |
 						      (code ? PG_L2_CODE : 0));
 	}
+}
+
+void pg_mmu_set_code_page(struct pg_mmu *m, pg_vpn v, pg_pfn f, bool code)
+{
+	const uint16_t mark = pg_mark(v.v, m->salt);
+	struct pg_l2_entry *copy;
+	unsigned at;
+
+	for (unsigned n = 0; n < l1_count(m); n++) {
+		const struct pg_level1 *l = &m->l1[n];
+		struct pg_l1_entry *e = pg_l1_find(
+			pg_l1_block(&l->sets, l->sets.ways, v.v), l->sets.ways, v.v, mark, &at);
+
+		if (!e || e->way.pfn != f.v)
+			continue;
+		e->way.code = code;
+		pg_l1_make_image(l, e, v.v & l->sets.mask);
+		pg_l1_mirror(m, l, v.v & l->sets.mask);
+	}
+	if (!m->l2.ways)
+		return;
+	copy = pg_l2_find(pg_l2_block(&m->l2, m->l2.ways, v.v), m->l2.ways, v.v, mark, &at);
+	if (copy && copy->pfn == f.v)
+		copy->bits = (uint8_t)((copy->bits & ~PG_L2_CODE) | (code ? PG_L2_CODE : 0));
 }
 
 struct pg_shootdown *pg_mmu_shootdown(struct pg_mmu *m)
@@ -327,6 +365,16 @@ void pg_mmu_flush(struct pg_mmu *m)
 	if (m->l2.ways)
 		sets_clear(&m->l2);
 	mirror_all(m);
+}
+
+void pg_mmu_reset(struct pg_mmu *m)
+{
+	m->table = NULL;
+	m->asid = m->salt = 0;
+	m->poked = 0;
+	m->l1_misses[0] = m->l1_misses[1] = 0;
+	m->stats = (struct pg_mmu_stats){0};
+	pg_mmu_flush(m);
 }
 
 void pg_mmu_poke(struct pg_mmu *m)

@@ -147,8 +147,12 @@ bool pg_mmu_pair_is_stable(const struct pg_mmu *m, pg_va a, pg_va b);
 
 /* Sets code_id of the first-level fetch entry of a's page, if there, and of its mirror. */
 void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id);
+/* Sets it to 0 if it is code_id. */
+void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id);
 /* Marks every entry of frame f, any ASID, as holding translated code or not (struct pg_tlb_way.code). */
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code);
+/* The same for the entry of page v of the current ASID only, if it names frame f. */
+void pg_mmu_set_code_page(struct pg_mmu *m, pg_vpn v, pg_pfn f, bool code);
 
 /*
  * The link to hang on the space whose table this MMU uses (pg_space_attach): forgets pages of the
@@ -159,6 +163,8 @@ struct pg_shootdown *pg_mmu_shootdown(struct pg_mmu *m);
 /* Forgets pages [start, end) of an ASID. Cost: min(pages, entries). */
 void pg_mmu_invalidate(struct pg_mmu *m, uint16_t asid, pg_vpn start, pg_vpn end);
 void pg_mmu_flush(struct pg_mmu *m);
+/* As pg_mmu_create() left it: no table, no entry, every figure 0. */
+void pg_mmu_reset(struct pg_mmu *m);
 /*
  * Makes every inline fetch check fail once more (mirror code_id = 0, recency untouched), so that a running CPU
  * comes to its slow path soon. Async-signal-safe. pg_mmu_lookup() restores the mirror.
