@@ -27,7 +27,10 @@ static size_t lay_out(struct pg_engine *e, size_t *above)
 	e->off_fast_i = (int32_t)(e->sets_d * sizeof(struct pg_tlb_fast));
 	e->off_fetch = e->sets_i ? e->off_fast_i : e->off_fast_d;
 	e->sets_fetch = e->sets_i ? e->sets_i : e->sets_d;
-	*above = pg_align_up((e->sets_d + e->sets_i) * sizeof(struct pg_tlb_fast), PG_PAGE_SIZE);
+	e->to_second = (int32_t)((e->sets_d + e->sets_i) * sizeof(struct pg_tlb_fast));
+	e->second_d = e->sets_d > 1 && e->config.mmu.l1d.ways > 1;
+	e->second_fetch = e->sets_i ? e->sets_i > 1 && e->config.mmu.l1i.ways > 1 : e->second_d;
+	*above = pg_align_up(2 * (size_t)e->to_second, PG_PAGE_SIZE);
 	size_t below = PG_GS_HOLE + sizeof(struct pg_cpu) + PG_JUMP_ENTRIES * sizeof(uint64_t);
 	e->off_jump = -(int32_t)below;
 	return pg_align_up(below + sizeof(struct pg_xsave) + 64, PG_PAGE_SIZE);
@@ -163,6 +166,10 @@ static int cpu_create(struct pg_engine *e, struct pg_space *s, struct pg_cpu **o
 			munmap(area, bytes);
 			return r;
 		}
+		uint8_t *second = gs + e->to_second;
+		pg_mmu_set_second(c->mmu, (struct pg_tlb_fast *)(void *)(second + e->off_fast_d),
+			e->sets_i ? (struct pg_tlb_fast *)(void *)(second + e->off_fast_i) : NULL,
+			c->exchanged);
 	}
 	c->next = e->cpus;
 	e->cpus = c;
