@@ -59,7 +59,8 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 	e->config = *config;
 	e->frames = pg_vm_frames(config->vm);
 	e->bmi2 = __builtin_cpu_supports("bmi2");
-	e->vector_counts = !config->fast && __builtin_cpu_supports("avx512vl");
+	e->vector_counts = !config->fast && !config->memory_counters &&
+			   __builtin_cpu_supports("avx512vl");
 	e->sets_d = config->fast ? 0 : sets_of(&config->mmu.l1d);
 	e->sets_i = config->fast ? 0 : sets_of(&config->mmu.l1i);
 	if (!config->fast && (e->sets_d == 0 || e->sets_d > 4096 || e->sets_i > 4096)) {
