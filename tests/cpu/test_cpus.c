@@ -217,8 +217,8 @@ static void store_into_shared_code_is_seen_by_all(void **state)
 	uint8_t code[7];
 	bool existed;
 	world_begin(&w, (enum mode)(uintptr_t)*state);
-	assert_int_equal(pg_object_open(w.vm, (struct pg_object_key){0}, "shared", NULL, NULL,
-				 PAGE, &o, &existed),
+	assert_int_equal(pg_object_open(w.vm, (struct pg_object_key){0}, "shared", NULL, NULL, PAGE,
+				 &o, &existed),
 		0);
 	uint64_t at[2] = {w.code + 0x40000, w.code + 0x50000};
 	for (unsigned i = 0; i < 2; i++) {
@@ -235,8 +235,7 @@ static void store_into_shared_code_is_seen_by_all(void **state)
 	}
 	for (uint32_t k = 2; k < 60; k++) {
 		unsigned by = k / 3 % 2;
-		assert_int_equal(
-			store_and_run(&w, c[by], at[by] + 0x81, k, at[by] + 0x80), k);
+		assert_int_equal(store_and_run(&w, c[by], at[by] + 0x81, k, at[by] + 0x80), k);
 		assert_int_equal(run_from(&w, c[!by], at[!by] + 0x80), k);
 		world_check(&w);
 	}
@@ -352,30 +351,18 @@ static void remapped_and_switched_runs_what_is_there(void **state)
 	for (unsigned k = 0; k < 12; k++) {
 		side_run(&w, &s[0], 50);
 		side_run(&w, &s[1], 50);
-		assert_int_equal(
-			pg_space_unmap(s[0].space, (pg_va){w.code + PAGE}, PAGE), 0);
+		assert_int_equal(pg_space_unmap(s[0].space, (pg_va){w.code + PAGE}, PAGE), 0);
 		map_at(s[0].space, w.code + PAGE, PAGE, RX, 0, NULL);
 		s[0].flags = !s[0].flags;
-		put(s[0].space, w.code + PAGE,
-			s[0].flags ? guest_page1_flags : guest_page1_none, PAGE, RX);
+		put(s[0].space, w.code + PAGE, s[0].flags ? guest_page1_flags : guest_page1_none,
+			PAGE, RX);
 		side_run(&w, &s[0], 20);
 		if (k % 2) { /* the two CPUs change places */
+			struct pg_cpu *c = s[0].cpu;
 			w.ops->cpu_switch(s[0].cpu, s[1].space);
 			w.ops->cpu_switch(s[1].cpu, s[0].space);
-			struct side t = s[0];
-			s[0] = s[1];
-			s[1] = t;
-			struct pg_cpu *c = s[0].cpu;
-			struct pg_space *sp = s[0].space;
-			s[0].space = s[1].space;
-			s[1].space = sp;
-			(void)c;
-			bool flags = s[0].flags;
-			uint64_t word = s[0].word;
-			s[0].flags = s[1].flags;
-			s[0].word = s[1].word;
-			s[1].flags = flags;
-			s[1].word = word;
+			s[0].cpu = s[1].cpu;
+			s[1].cpu = c;
 		}
 	}
 	side_end(&w, &s[0]);
@@ -424,6 +411,27 @@ static void pool_gives_new_cpus_and_leaks_none(void **state)
 	world_end(&w);
 }
 
+/* What a CPU's jump table holds of its life before does not slow it down for good. */
+static void reused_cpu_finds_its_own_way(void **state)
+{
+	struct world w;
+	struct side s;
+	world_begin(&w, (enum mode)(uintptr_t)*state);
+	if (w.mode == MODE_FAST) { /* nothing is counted there */
+		world_end(&w);
+		return;
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		side_make(&w, &s, i % 2);
+		side_run(&w, &s, 1000);
+		struct pg_cpu_stats st = stats_of(&w, s.cpu);
+		assert_in_range(st.fetch_runs, 3000, UINT64_MAX);
+		assert_in_range(st.mmu.slow_lookups[1], 1, 60);
+		side_end(&w, &s);
+	}
+	world_end(&w);
+}
+
 static unsigned host_mappings(void)
 {
 	unsigned n = 0;
@@ -457,8 +465,8 @@ static void thousands_of_cpus_use_the_same_memory(void **state)
 
 struct crowd {
 	struct world w;
-	struct pg_space *space;
 	pthread_mutex_t lock; /* the machine lock */
+	struct pg_cpu *endless;
 	volatile int stop;
 	unsigned interrupted;
 };
@@ -533,13 +541,12 @@ static void host_threads_take_turns_and_are_interrupted(void **state)
 static void *interrupt_it(void *arg)
 {
 	struct crowd *k = arg;
-	struct pg_cpu *c = *(struct pg_cpu **)(void *)&k->space;
 	unsigned seen = 0, spin = 1;
 	while (!k->stop) {
 		for (volatile unsigned i = 0; i < spin; i++)
 			;
 		spin = spin * 5 % 4099;
-		k->w.ops->interrupt(c);
+		k->w.ops->interrupt(k->endless);
 		while (!k->stop && __atomic_load_n(&k->interrupted, __ATOMIC_ACQUIRE) == seen)
 			;
 		seen = __atomic_load_n(&k->interrupted, __ATOMIC_ACQUIRE);
@@ -551,7 +558,8 @@ static void endless_loop_is_interrupted_each_time(void **state)
 {
 	/* inc rax; jmp -5. And over two pages: jmp to the next page and back. */
 	static const uint8_t tight[] = {0x48, 0xff, 0xc0, 0xeb, 0xfb};
-	static const uint8_t there[] = {0xe9, 0xfb, 0x0f, 0, 0}, back[] = {0xe9, 0xfb, 0xef, 0xff, 0xff};
+	static const uint8_t there[] = {0xe9, 0xfb, 0x0f, 0, 0},
+			     back[] = {0xe9, 0xfb, 0xef, 0xff, 0xff};
 	struct crowd k = {0};
 	struct pg_exit_info info;
 	pthread_t t;
@@ -561,7 +569,7 @@ static void endless_loop_is_interrupted_each_time(void **state)
 	put(s, k.w.code, there, sizeof(there), RX);
 	put(s, k.w.code + PAGE, back, sizeof(back), RX);
 	struct pg_cpu *c = make_cpu(&k.w, s);
-	*(struct pg_cpu **)(void *)&k.space = c;
+	k.endless = c;
 	assert_int_equal(pthread_create(&t, NULL, interrupt_it, &k), 0);
 	for (unsigned i = 0; i < 4000; i++) {
 		struct pg_cpu_regs *r = k.w.ops->regs(c);
@@ -576,7 +584,56 @@ static void endless_loop_is_interrupted_each_time(void **state)
 	world_end(&k.w);
 }
 
-#define IN_MODE(f, m) {#f " " #m, f, NULL, NULL, (void *)(uintptr_t)(m)}
+/* The request comes while the engine looks for the block that it is about to run: from the hook of the page fault. */
+static struct {
+	struct world *w;
+	struct pg_cpu *c;
+	unsigned faults;
+} on_fault;
+
+static void interrupt_on_fault(void *ctx, const struct pg_fault_event *e)
+{
+	on_fault.faults++;
+	on_fault.w->ops->interrupt(on_fault.c);
+}
+
+static void request_during_a_fetch_fault_is_seen(void **state)
+{
+	static const uint8_t tight[] = {0x48, 0xff, 0xc0, 0xeb, 0xfb};
+	struct world w;
+	struct pg_object *o;
+	struct pg_exit_info info;
+	bool existed;
+	world_begin(&w, (enum mode)(uintptr_t)*state);
+	const struct pg_vm_hooks hooks = {.ctx = &w, .fault = interrupt_on_fault};
+	assert_int_equal(pg_object_open(w.vm, (struct pg_object_key){0}, "loop", NULL, NULL, PAGE,
+				 &o, &existed),
+		0);
+	struct pg_space *s = make_space(&w, RX);
+	uint64_t at = w.code + 0x40000;
+	map_at(s, at, PAGE, RWX, PG_MAP_SHARED, o);
+	assert_int_equal(pg_space_write(s, (pg_va){at}, tight, sizeof(tight), 0), sizeof(tight));
+	struct pg_cpu *c = make_cpu(&w, s);
+	on_fault.w = &w;
+	on_fault.c = c;
+	on_fault.faults = 0;
+	pg_vm_set_hooks(w.vm, &hooks);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(pg_space_discard(s, (pg_va){at}, PAGE), 0);
+		w.ops->regs(c)->rip = at;
+		assert_int_equal(w.ops->run(c, 0, &info), PG_EXIT_INTERRUPTED);
+		assert_int_equal(on_fault.faults, i + 1);
+	}
+	w.ops->cpu_destroy(c);
+	pg_space_destroy(s);
+	pg_object_unref(o);
+	world_end(&w);
+}
+
+#define IN_MODE(f, m)                                                                              \
+	{                                                                                          \
+#f " " #m, f, NULL, NULL, (void *)(uintptr_t)(m)                                   \
+	}
 #define IN_ALL(f) IN_MODE(f, MODE_EXACT), IN_MODE(f, MODE_COUNTERS), IN_MODE(f, MODE_FAST)
 
 int main(void)
@@ -590,9 +647,11 @@ int main(void)
 		IN_ALL(copies_that_differ_where_nobody_looked_part),
 		IN_ALL(remapped_and_switched_runs_what_is_there),
 		IN_ALL(pool_gives_new_cpus_and_leaks_none),
+		IN_ALL(reused_cpu_finds_its_own_way),
 		IN_ALL(thousands_of_cpus_use_the_same_memory),
 		IN_ALL(host_threads_take_turns_and_are_interrupted),
 		IN_ALL(endless_loop_is_interrupted_each_time),
+		IN_ALL(request_during_a_fetch_fault_is_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

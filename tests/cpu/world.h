@@ -85,12 +85,11 @@ static inline void world_end(struct world *w)
 	pg_vm_destroy(w->vm);
 }
 
-static inline void map_at(struct pg_space *s, uint64_t a, uint64_t len, pg_prot prot, unsigned flags,
-	struct pg_object *o)
+static inline void map_at(struct pg_space *s, uint64_t a, uint64_t len, pg_prot prot,
+	unsigned flags, struct pg_object *o)
 {
 	pg_va at = {a};
-	assert_int_equal(
-		pg_space_map(s, &at, len, prot, RWX, flags | PG_MAP_FIXED, o, 0, ""), 0);
+	assert_int_equal(pg_space_map(s, &at, len, prot, RWX, flags | PG_MAP_FIXED, o, 0, ""), 0);
 }
 
 /* Puts bytes where the guest may not write. */
