@@ -60,7 +60,7 @@ static void vec_free(struct pg_vec *v, size_t size)
 int pg_code_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
-	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t) + CAP_PAGES * sizeof(uint32_t);
+	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t);
 	e->code = reserve(e->code_bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
 	bool ok = e->code && vec_init(&e->blocks, sizeof(struct pg_block), CAP_BLOCKS) &&
 		  vec_init(&e->rows, sizeof(struct pg_insn_row), CAP_ROWS) &&
@@ -86,7 +86,6 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	e->counters[PG_COUNT_LANES] = e->counters[PG_COUNT_LANES + 2] = 1;
 	e->counters[PG_COUNT_LANES + 1] = 1;
 	e->counters[PG_COUNT_LANES + 3] = 2;
-	e->live = (uint32_t *)(void *)(e->counters + COUNTERS);
 	e->next_id = 1;
 	e->bindings.n = 1; /* 0 ends lists */
 	e->emit.p = e->code;
@@ -196,8 +195,7 @@ void pg_code_flush(struct pg_engine *e)
 	e->generation++; /* what CPUs keep is emptied when they run next */
 }
 
-/* Nobody jumps to b any more: exits point at their cold code again, its thunk leads where an empty jump slot does. */
-static void unlink_block(struct pg_engine *e, struct pg_block *b)
+void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b)
 {
 	for (uint32_t i = b->in; i != PG_NIL;) {
 		struct pg_exit_row *x = pg_exit_at(e, i);
@@ -205,6 +203,12 @@ static void unlink_block(struct pg_engine *e, struct pg_block *b)
 		i = x->next_in;
 	}
 	b->in = PG_NIL;
+}
+
+/* Nobody jumps to b any more: exits point at their cold code again, its thunk leads where an empty jump slot does. */
+static void unlink_block(struct pg_engine *e, struct pg_block *b)
+{
+	pg_code_unlink_exits(e, b);
 	if (!b->thunk)
 		return;
 	struct pg_emit m = {.p = b->thunk, .end = b->thunk + 5};

@@ -141,7 +141,8 @@ struct pg_cpu {
 		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set */
 	} trap;
 	/* The exit that led out, to be pointed at the next block. */
-	uint32_t link; /* exit record, or PG_NIL */
+	uint32_t link;   /* exit record, or PG_NIL */
+	uint32_t missed; /* or the block that it led to, whose check failed; or PG_NIL */
 	bool link_indirect;
 	uint64_t link_generation;
 	uint64_t port_crossings;
@@ -153,6 +154,7 @@ struct pg_cpu {
 	size_t area_bytes;
 	struct pg_shootdown window_shootdown; /* fast mode */
 	uint8_t *window;                      /* fast mode: host address of guest address 0 */
+	struct pg_table *table;               /* fast mode: of the space */
 	_Alignas(64) uint8_t bounce[8192];
 	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
 };
@@ -290,14 +292,15 @@ struct pg_vec { /* a growing array of records, never moved while code refers by 
 struct pg_engine {
 	struct pg_engine_config config;
 	struct pg_frames *frames;
-	struct pg_cpu *cpus; /* those in use */
-	struct pg_cpu *idle; /* destroyed ones, to be used again */
+	const struct pg_frame *frame_rows; /* frames' table, by frame number */
+	struct pg_cpu *cpus;               /* those in use */
+	struct pg_cpu *idle;               /* destroyed ones, to be used again */
 	unsigned n_idle;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
 	struct pg_cpu *counting;  /* whose counts the counters in memory are; NULL: nobody's */
 	ZydisDecoder decoder;
 	/* Geometry of a CPU's area, bytes relative to GS. */
-	int32_t off_fast_d, off_fast_i, off_fetch, off_jump;
+	int32_t off_fast_d, off_fast_i, off_fetch, off_jump, off_marks;
 	size_t area_below, area_above; /* bytes of the area on both sides of GS */
 	uint32_t sets_d, sets_i, sets_fetch;
 	int32_t to_second;           /* from a mirror to the second mirror of its set */
@@ -336,6 +339,17 @@ static inline uint64_t *pg_cpu_jump_slot(struct pg_cpu *c, uint64_t rip)
 {
 	uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + c->engine->off_jump);
 	return &jump[rip & (PG_JUMP_ENTRIES - 1)];
+}
+
+/*
+ * Fast mode has no TLB; the id of the code page that is at a guest page is in the CPU's marks, a direct-mapped cache by page
+ * number. 0: look at the page table.
+ */
+#define PG_MARKS 4096
+static inline uint32_t *pg_cpu_mark(struct pg_cpu *c, uint64_t vpn)
+{
+	uint32_t *marks = (uint32_t *)(void *)(pg_cpu_gs(c) + c->engine->off_marks);
+	return &marks[vpn & (PG_MARKS - 1)];
 }
 
 /* Are bits 63 .. 47 of an address equal? */
@@ -387,6 +401,22 @@ static inline int32_t pg_tag_at(const struct pg_engine *e, bool store)
 	return e->off_fast_d + (int32_t)(store ? offsetof(struct pg_tlb_fast, neg_write)
 					       : offsetof(struct pg_tlb_fast, neg_read));
 }
+static inline struct pg_binding *pg_binding_at(const struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_binding *)e->bindings.p + i;
+}
+/* Does the code page of this id lie in frame f? For slow.c: no call. */
+static inline bool pg_code_lies_in(
+	const struct pg_engine *e, const struct pg_frame *row, pg_pfn f, uint32_t id)
+{
+	if (!(row->flags & PG_FRAME_CODE))
+		return false;
+	for (uint32_t i = e->frame_bindings[f.v]; i; i = pg_binding_at(e, i)->next_of_frame) {
+		if (((const struct pg_code_page *)e->pages.p)[pg_binding_at(e, i)->page].id == id)
+			return true;
+	}
+	return false;
+}
 
 /* stubs.c: emits the fixed code at the start of the cache. */
 void pg_stubs_make(struct pg_engine *e);
@@ -408,6 +438,8 @@ void pg_code_flush(struct pg_engine *e);
 bool pg_code_is_full(const struct pg_engine *e);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
+/* Exits that lead to b come to run.c once more. */
+void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b);
 /* Nobody comes to the blocks of p any more but through run.c. */
 void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p);
 /* Emit: EFLAGS from flags_mem, and back; destroy SC. */
@@ -452,7 +484,7 @@ void pg_cpu_drain(struct pg_engine *e);
 /* fast.c: the host window, see fast.h. */
 #define PG_FAST_SHIFT 34
 void pg_fast_protect(struct pg_engine *e, pg_pfn f);
-/* Nothing is mapped in c's window any more. */
+/* Nothing is mapped in c's window any more, and no mark is set. */
 void pg_fast_empty(struct pg_cpu *c);
 
 /* traps.c */

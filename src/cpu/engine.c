@@ -31,6 +31,9 @@ static void lay_out(struct pg_engine *e)
 	e->area_above = pg_align_up(2 * (size_t)e->to_second, PG_PAGE_SIZE);
 	size_t below = PG_GS_HOLE + sizeof(struct pg_cpu) + PG_JUMP_ENTRIES * sizeof(uint64_t);
 	e->off_jump = -(int32_t)below;
+	if (e->config.fast)
+		below += PG_MARKS * sizeof(uint32_t);
+	e->off_marks = -(int32_t)below;
 	e->area_below = pg_align_up(below + sizeof(struct pg_xsave) + 64, PG_PAGE_SIZE);
 }
 
@@ -60,8 +63,10 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 		return -ENOMEM;
 	e->config = *config;
 	e->frames = pg_vm_frames(config->vm);
+	e->frame_rows = pg_frames_row(e->frames, (pg_pfn){0});
 	e->bmi2 = __builtin_cpu_supports("bmi2");
-	e->vector_counts = !config->fast && __builtin_cpu_supports("avx512vl");
+	e->vector_counts =
+		!config->fast && !config->memory_counters && __builtin_cpu_supports("avx512vl");
 	e->sets_d = config->fast ? 0 : sets_of(&config->mmu.l1d);
 	e->sets_i = config->fast ? 0 : sets_of(&config->mmu.l1i);
 	if (!config->fast && (e->sets_d == 0 || e->sets_d > 4096 || e->sets_i > 4096)) {

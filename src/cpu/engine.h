@@ -96,8 +96,9 @@ struct pg_cpu_stats {
 struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
-	bool fast;          /* host-mapped frames; no TLB figures */
-	bool precise_flags; /* from the start: see set_precise_flags */
+	bool fast;            /* host-mapped frames; no TLB figures */
+	bool precise_flags;   /* from the start: see set_precise_flags */
+	bool memory_counters; /* tests: counts as on a host without AVX-512VL */
 };
 
 struct pg_engine; /* shared by all CPUs of the machine: the code cache */

@@ -33,11 +33,6 @@ static uint32_t index_of(const struct pg_engine *e, const struct pg_code_page *p
 	return (uint32_t)(p - (const struct pg_code_page *)e->pages.p);
 }
 
-static struct pg_binding *binding_at(const struct pg_engine *e, uint32_t i)
-{
-	return (struct pg_binding *)e->bindings.p + i;
-}
-
 static bool is_marked(const struct pg_engine *e, uint32_t f)
 {
 	return pg_frames_row(e->frames, (pg_pfn){f})->flags & PG_FRAME_CODE;
@@ -68,28 +63,28 @@ static void unmark_frame(struct pg_engine *e, pg_pfn f)
 	mark_entries(e, f, false);
 }
 
-/* No TLB has the id of p any more: whoever comes to the page looks what it is. */
+/* No TLB and no mark has the id of p any more: whoever comes to the page looks what it is. */
 static void forget_id(struct pg_engine *e, const struct pg_code_page *p)
 {
 	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
 		if (c->mmu)
 			pg_mmu_forget_code_id(c->mmu, (pg_vpn){p->vpn}, p->id);
+		else if (*pg_cpu_mark(c, p->vpn) == p->id)
+			*pg_cpu_mark(c, p->vpn) = 0;
 	}
-	if (e->config.fast)
-		e->live[index_of(e, p)] = 0;
 }
 
 /* Takes binding i off both lists. The frame's mark stays. */
 static void unbind(struct pg_engine *e, uint32_t i)
 {
-	struct pg_binding *b = binding_at(e, i);
+	struct pg_binding *b = pg_binding_at(e, i);
 	uint32_t *at = &e->frame_bindings[b->frame];
 	while (*at != i)
-		at = &binding_at(e, *at)->next_of_frame;
+		at = &pg_binding_at(e, *at)->next_of_frame;
 	*at = b->next_of_frame;
 	at = &pg_page_at(e, b->page)->bindings;
 	while (*at != i)
-		at = &binding_at(e, *at)->next_of_page;
+		at = &pg_binding_at(e, *at)->next_of_page;
 	*at = b->next_of_page;
 	b->next_of_frame = e->free_binding;
 	e->free_binding = i;
@@ -98,7 +93,7 @@ static void unbind(struct pg_engine *e, uint32_t i)
 /* unbind(), and the frame's mark goes with its last page. */
 static void unbind_and_unmark(struct pg_engine *e, uint32_t i)
 {
-	uint32_t f = binding_at(e, i)->frame;
+	uint32_t f = pg_binding_at(e, i)->frame;
 	unbind(e, i);
 	if (is_marked(e, f) && !e->frame_bindings[f])
 		unmark_frame(e, (pg_pfn){f});
@@ -116,10 +111,10 @@ static void bind(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 			pg_fast_protect(e, f);
 	}
 	if (i)
-		e->free_binding = binding_at(e, i)->next_of_frame;
+		e->free_binding = pg_binding_at(e, i)->next_of_frame;
 	else
 		pg_vec_add(&e->bindings, sizeof(struct pg_binding), &i);
-	*binding_at(e, i) = (struct pg_binding){
+	*pg_binding_at(e, i) = (struct pg_binding){
 		.page = index_of(e, p),
 		.frame = f.v,
 		.next_of_frame = e->frame_bindings[f.v],
@@ -150,8 +145,8 @@ void pg_code_retire(struct pg_engine *e, struct pg_code_page *p)
 /* Does p lie in a marked frame other than f? */
 static bool lies_elsewhere(struct pg_engine *e, const struct pg_code_page *p, uint32_t f)
 {
-	for (uint32_t i = p->bindings; i; i = binding_at(e, i)->next_of_page) {
-		if (binding_at(e, i)->frame != f && is_marked(e, binding_at(e, i)->frame))
+	for (uint32_t i = p->bindings; i; i = pg_binding_at(e, i)->next_of_page) {
+		if (pg_binding_at(e, i)->frame != f && is_marked(e, pg_binding_at(e, i)->frame))
 			return true;
 	}
 	return false;
@@ -161,7 +156,7 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f)
 {
 	while (is_marked(e, f.v)) {
 		uint32_t i = e->frame_bindings[f.v];
-		struct pg_code_page *p = pg_page_at(e, binding_at(e, i)->page);
+		struct pg_code_page *p = pg_page_at(e, pg_binding_at(e, i)->page);
 		if (!lies_elsewhere(e, p, f.v)) {
 			pg_code_retire(e, p);
 			continue;
@@ -176,8 +171,8 @@ bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t
 {
 	if (!is_marked(e, f.v))
 		return false;
-	for (uint32_t i = e->frame_bindings[f.v]; i; i = binding_at(e, i)->next_of_frame) {
-		const struct pg_code_page *p = pg_page_at(e, binding_at(e, i)->page);
+	for (uint32_t i = e->frame_bindings[f.v]; i; i = pg_binding_at(e, i)->next_of_frame) {
+		const struct pg_code_page *p = pg_page_at(e, pg_binding_at(e, i)->page);
 		for (uint32_t k = offset; k < offset + n && k < PG_PAGE_SIZE; k++) {
 			if (p->used[k >> 6] >> (k & 63) & 1)
 				return true;
@@ -241,9 +236,9 @@ struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
 	struct pg_code_page *p = NULL;
 	if (is_marked(e, f.v)) {
 		for (uint32_t i = e->frame_bindings[f.v]; i && !p;
-			i = binding_at(e, i)->next_of_frame) {
-			if (pg_page_at(e, binding_at(e, i)->page)->vpn == vpn)
-				p = pg_page_at(e, binding_at(e, i)->page);
+			i = pg_binding_at(e, i)->next_of_frame) {
+			if (pg_page_at(e, pg_binding_at(e, i)->page)->vpn == vpn)
+				p = pg_page_at(e, pg_binding_at(e, i)->page);
 		}
 	}
 	if (!p) {
@@ -258,7 +253,7 @@ struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
 	if (c->mmu)
 		pg_mmu_set_code_id(c->mmu, a, p->id);
 	else
-		e->live[index_of(e, p)] = p->id;
+		*pg_cpu_mark(c, vpn) = p->id;
 	return p;
 }
 
@@ -271,7 +266,7 @@ void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 {
 	bool any = false;
 	for (uint32_t i = p->bindings, next; i; i = next) {
-		const struct pg_binding *b = binding_at(e, i);
+		const struct pg_binding *b = pg_binding_at(e, i);
 		next = b->next_of_page;
 		if (b->frame == f.v)
 			continue;
@@ -293,8 +288,6 @@ void pg_code_flush_pages(struct pg_engine *e)
 		while (p->bindings)
 			unbind_and_unmark(e, p->bindings);
 		free(p->copy);
-		if (e->config.fast)
-			e->live[i] = 0;
 	}
 	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->pages.n = 0;
@@ -312,11 +305,11 @@ const char *pg_code_check_pages(struct pg_engine *e)
 		const struct pg_code_page *p = pg_page_at(e, i);
 		if (p->retired && p->bindings)
 			return "pages 3: a retired code page lies in a frame";
-		for (uint32_t k = p->bindings; k; k = binding_at(e, k)->next_of_page) {
-			const struct pg_binding *b = binding_at(e, k);
+		for (uint32_t k = p->bindings; k; k = pg_binding_at(e, k)->next_of_page) {
+			const struct pg_binding *b = pg_binding_at(e, k);
 			uint32_t on = e->frame_bindings[b->frame];
 			while (on && on != k)
-				on = binding_at(e, on)->next_of_frame;
+				on = pg_binding_at(e, on)->next_of_frame;
 			if (b->page != i || !on)
 				return "pages 2: a binding is not on the lists of its page and "
 				       "frame";

@@ -157,6 +157,7 @@ void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s)
 	c->space = s;
 	if (!s)
 		return;
+	c->table = pg_space_table(s);
 	if (!c->mmu) {
 		pg_fast_attach(c);
 		return;

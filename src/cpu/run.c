@@ -680,9 +680,8 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 		/* If b wants none another block that is there in its stead might: see pg_code_link. */
 		recover_flags(c, b->entry_live ? FLAGS_RAX : FLAGS_MEM);
 		c->regs.rip = b->rip;
-		/* The jump slot may be what led here wrongly: of before an exec, or of another CPU before this one. */
-		c->link_indirect =
-			b->thunk && *pg_cpu_jump_slot(c, b->rip) == (uint64_t)(uintptr_t)b->thunk;
+		c->missed = c->site;
+		c->link_generation = e->generation;
 		return TURN_NEXT;
 	case LEAVE_CHAIN: {
 		x = pg_exit_at(e, c->site);
@@ -726,10 +725,25 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 	PG_ASSERT(!"translated code left for no reason");
 }
 
+/*
+ * The check of block `missed` failed, and b is what is there in this space: what led to the wrong one is to lead to b. If that was
+ * the jump slot (of before an exec, or of another CPU in this one's place) it is set; exits come here once more.
+ */
+static void relink(struct pg_cpu *c, struct pg_block *missed, struct pg_block *b)
+{
+	if (missed->thunk &&
+		*pg_cpu_jump_slot(c, b->rip) == (uint64_t)(uintptr_t)missed->thunk)
+		c->link_indirect = true;
+	pg_code_unlink_exits(c->engine, missed);
+}
+
 /* Points the exit that led here at b, and the jump table. */
 static void link_to(struct pg_cpu *c, struct pg_block *b)
 {
 	struct pg_engine *e = c->engine;
+	if (c->missed != PG_NIL && c->link_generation == e->generation &&
+		pg_block_at(e, c->missed) != b)
+		relink(c, pg_block_at(e, c->missed), b);
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
 		e_patch(x->patch, pg_code_link(e, b, x));
@@ -749,7 +763,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	struct pg_engine *e = c->engine;
 	struct pg_block *b = dispatch(c, temporary);
 	if (!b) {
-		c->link = PG_NIL;
+		c->link = c->missed = PG_NIL;
 		c->link_indirect = false;
 		return TURN_EXIT;
 	}
@@ -761,7 +775,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	uint8_t *cold = c->cold_mark;
 	if (!temporary)
 		link_to(c, b);
-	c->link = PG_NIL;
+	c->link = c->missed = PG_NIL;
 	c->link_indirect = false;
 	load_flags(c);
 	if (e->config.fast)
@@ -817,7 +831,7 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 	enum turn t = TURN_NEXT;
 	uint64_t left = max_instructions;
 	memset(&c->info, 0, sizeof(c->info));
-	c->link = PG_NIL;
+	c->link = c->missed = PG_NIL;
 	c->link_indirect = false;
 	c->looked = 0;
 	pg_code_count_for(c);

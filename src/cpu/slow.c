@@ -58,12 +58,40 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 	return 0;
 }
 
+/* Fast mode: sets the mark of rip's page if the page table says that the code page `id` is there. */
+static bool mark_again(struct pg_cpu *c, uint64_t rip, uint32_t id)
+{
+	const struct pg_engine *e = c->engine;
+	const pg_pte need = PG_PTE_P | PG_PTE_US | PG_PTE_A;
+	unsigned refs;
+	pg_pte pte = c->table->form->walk(c->table, pg_vpn_of((pg_va){rip}), &refs);
+	if ((pte & need) != need || (pte & PG_PTE_NX))
+		return false;
+	pg_pfn f = pg_pte_pfn(pte);
+	if (!pg_code_lies_in(e, &e->frame_rows[f.v], f, id))
+		return false;
+	*pg_cpu_mark(c, pg_vpn_of((pg_va){rip}).v) = id;
+	return true;
+}
+
+static int fast_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
+{
+	if (!mark_again(c, cold->rip, cold->id))
+		return 1;
+	if (cold->id2 && !mark_again(c, (cold->rip | PG_PAGE_MASK) + 1, cold->id2))
+		return 1;
+	/* A request that came meanwhile has emptied the marks before these were set. */
+	return c->interrupt != 0;
+}
+
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 {
 	c->looked = 0;
 	c->site = cold->block;
-	if (c->interrupt || !c->mmu)
+	if (c->interrupt)
 		return 1;
+	if (!c->mmu)
+		return fast_fetch(c, cold);
 	struct pg_tlb_way *way = pg_mmu_hit_fetch(c->mmu, (pg_va){cold->rip});
 	if (cold->id2) {
 		/* Two pages, in order; what is not a plain hit goes the long way, which asks again. */
@@ -89,7 +117,7 @@ int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 }
 
 /* Is b's page the one that this CPU has there? Another space may have other code at the same address. */
-static bool is_here(const struct pg_cpu *c, const struct pg_block *b)
+static bool is_here(struct pg_cpu *c, const struct pg_block *b)
 {
 	if (!c->mmu)
 		return true;

@@ -217,20 +217,14 @@ static void emit_page_check(struct pg_translator *tr, const struct pg_code_page 
 {
 	struct pg_engine *e = tr->e;
 	struct pg_emit *m = out(tr);
-	if (pg_tr_fast(tr)) {
-		uint32_t *live = &e->live[p - (struct pg_code_page *)e->pages.p];
-		ebytes(m, (const uint8_t[]){0x81, 0x3d}, 2); /* cmp dword [rip + d], imm32 */
-		e32(m, (uint32_t)((uint8_t *)live - (m->p + 8)));
-		e32(m, p->id);
-		add_cold(tr, e_jcc(m, CC_NE, NULL), COLD_FETCH, tr->block, 0, 0);
-		return;
-	}
 	uint32_t set = (uint32_t)p->vpn & (e->sets_fetch - 1);
+	int32_t at_id = e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
+			(int32_t)offsetof(struct pg_tlb_fast, code_id);
+	if (pg_tr_fast(tr))
+		at_id = e->off_marks + (int32_t)((p->vpn & (PG_MARKS - 1)) * sizeof(uint32_t));
 	e8(m, 0x65);
 	e8(m, 0x81);
-	e_mem(m, 7, H_NONE, H_NONE, 1,
-		e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
-			(int32_t)offsetof(struct pg_tlb_fast, code_id));
+	e_mem(m, 7, H_NONE, H_NONE, 1, at_id);
 	e32(m, p->id);
 	uint8_t *at = e_jcc(m, CC_NE, NULL);
 	add_cold(tr, at, COLD_FETCH, tr->block, 0, 0);

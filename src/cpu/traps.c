@@ -26,7 +26,7 @@
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 static struct sigaction before[sizeof(signals) / sizeof(signals[0])];
-static bool installed;
+static bool prepared;
 static _Thread_local struct pg_cpu *running;
 static _Thread_local bool has_stack;
 static pthread_key_t stack_key; /* of the alternate stack that this file gave the thread */
@@ -110,16 +110,26 @@ static void on_signal(int signo, siginfo_t *si, void *context)
 	errno = saved;
 }
 
-int pg_traps_install(void)
+/* Once in the process. */
+static int prepare(void)
 {
-	if (installed)
+	if (prepared)
 		return 0;
-	/* For pg_interrupt. Without it (before Linux 4.14) a request from another thread may be seen late. */
-	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	int r = pthread_key_create(&stack_key, free_stack);
 	if (r != 0)
 		return -r;
-	struct sigaction sa;
+	/* For pg_interrupt. Without it (before Linux 4.14) a request from another thread may be seen late. */
+	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+	prepared = true;
+	return 0;
+}
+
+int pg_traps_install(void)
+{
+	struct sigaction sa, old;
+	int r = prepare();
+	if (r != 0)
+		return r;
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_sigaction = on_signal;
 	sa.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -128,10 +138,11 @@ int pg_traps_install(void)
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigdelset(&sa.sa_mask, signals[i]);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		if (sigaction(signals[i], &sa, &before[i]) != 0)
+		if (sigaction(signals[i], &sa, &old) != 0)
 			return -errno;
+		if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != on_signal)
+			before[i] = old;
 	}
-	installed = true;
 	return 0;
 }
 
@@ -159,14 +170,11 @@ void pg_traps_leave(void)
 
 void pg_interrupt_again(struct pg_cpu *c)
 {
-	if (c->mmu) {
+	if (c->mmu)
 		pg_mmu_poke(c->mmu);
-	} else {
-		/* Every block's entry check fails once: the way through run.c sees the request. */
-		volatile uint32_t *live = c->engine->live;
-		for (uint32_t i = 0, n = c->engine->pages.n; i < n; i++)
-			live[i] = 0;
-	}
+	else
+		memset(pg_cpu_mark(c, 0), 0, PG_MARKS * sizeof(uint32_t));
+	__asm__ volatile("" : : : "memory");
 }
 
 void pg_interrupt(struct pg_cpu *c)
