@@ -43,10 +43,10 @@ static int some_file(uint64_t a, uint64_t *offset, int *number)
 	if (a >= ARENA + HOT * PAGE && a < ARENA + (HOT + FILE_PAGES) * PAGE && chance(60))
 		*offset = a / PAGE * PAGE - ARENA - HOT * PAGE;
 	fd = w.fd[*number];
-	if (chance(6)) {
+	if (has(PART_HOLES) && chance(6)) { /* mprotect may fail in the middle */
 		fd = w.fd_read_only;
 		*number = 8;
-	} else if (chance(3)) {
+	} else if (has(PART_ZERO) && chance(5)) {
 		fd = w.zero;
 		*number = 9;
 	}
@@ -64,15 +64,16 @@ void step_map(void)
 		fd = some_file(a, &offset, &number);
 	else
 		flags |= MAP_ANONYMOUS;
-	if (flags & MAP_SHARED && chance(8))
+	if (has(PART_EDGE) && (flags & MAP_SHARED) && chance(8))
 		flags |= MAP_SHARED_VALIDATE;
 	flags |= chance(8) ? MAP_NORESERVE : 0;
-	flags |= chance(8) ? MAP_STACK : 0;
+	if (has(PART_HINT) && chance(8))
+		flags |= MAP_STACK; /* says no huge pages */
 	flags |= chance(8) ? MAP_POPULATE : 0;
 	flags |= chance(4) ? MAP_NONBLOCK : 0;
 	if (has(PART_LOCK) && chance(5))
 		flags |= MAP_LOCKED;
-	if (has(PART_GROW) && chance(25))
+	if (has(PART_GROW) && chance(25) && (has(PART_EDGE) || (flags & MAP_PRIVATE && fd < 0)))
 		flags |= MAP_GROWSDOWN;
 	if (!has(PART_PLACE) || chance(75)) {
 		flags |= chance(12) ? MAP_FIXED_NOREPLACE : MAP_FIXED;
@@ -176,20 +177,20 @@ static const struct {
 	bool stale; /* what is in memory of files afterwards is the system's choice */
 } advices[] = {
 	{MADV_DONTNEED, PART_BASE, 16, false},
-	{MADV_NORMAL, PART_ADVISE, 1, false},
-	{MADV_RANDOM, PART_ADVISE, 1, false},
-	{MADV_SEQUENTIAL, PART_ADVISE, 1, false},
+	{MADV_NORMAL, PART_HINT, 1, false},
+	{MADV_RANDOM, PART_HINT, 1, false},
+	{MADV_SEQUENTIAL, PART_HINT, 1, false},
 	{MADV_WILLNEED, PART_ADVISE, 2, false},
 	{MADV_FREE, PART_ADVISE, 3, false},
-	{MADV_REMOVE, PART_HOLE, 6, false},
-	{MADV_DONTFORK, PART_ADVISE, 2, false},
-	{MADV_DOFORK, PART_ADVISE, 1, false},
-	{MADV_DONTDUMP, PART_ADVISE, 1, false},
-	{MADV_DODUMP, PART_ADVISE, 1, false},
-	{MADV_WIPEONFORK, PART_ADVISE, 2, false},
-	{MADV_KEEPONFORK, PART_ADVISE, 1, false},
-	{MADV_HUGEPAGE, PART_ADVISE, 1, false},
-	{MADV_NOHUGEPAGE, PART_ADVISE, 1, false},
+	{MADV_REMOVE, PART_REMOVE, 6, false},
+	{MADV_DONTFORK, PART_HINT, 2, false},
+	{MADV_DOFORK, PART_HINT, 1, false},
+	{MADV_DONTDUMP, PART_HINT, 1, false},
+	{MADV_DODUMP, PART_HINT, 1, false},
+	{MADV_WIPEONFORK, PART_HINT, 2, false},
+	{MADV_KEEPONFORK, PART_HINT, 1, false},
+	{MADV_HUGEPAGE, PART_HINT, 1, false},
+	{MADV_NOHUGEPAGE, PART_HINT, 1, false},
 	{MADV_COLD, PART_ADVISE, 2, false},
 	{MADV_PAGEOUT, PART_ADVISE, 1, true},
 	{MADV_POPULATE_READ, PART_ADVISE, 5, false},

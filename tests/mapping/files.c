@@ -78,6 +78,8 @@ void step_truncate(void)
 	unsigned f = (unsigned)below(FILES);
 
 	say("ftruncate file%u %#lx", f, n);
+	/* a file system with large folios takes away more entries than it must */
+	w.stale |= f % 2 == 1;
 	say_result(call(SYS_ftruncate, (uint64_t)w.fd[f], n, 0, 0, 0, 0));
 }
 
@@ -95,17 +97,37 @@ void step_hole(void)
 		n = 1 + below(3 * PAGE);
 	}
 	say("fallocate file%u mode %d %#lx %#lx", f, mode, at, n);
+	w.stale |= f % 2 == 1 || !has(PART_REMOVE);
 	say_result(call(SYS_fallocate, (uint64_t)w.fd[f], (uint64_t)mode, at, n, 0, 0));
 }
 
-/* From this program's own memory, or from the arena: perhaps from a mapping of the very file. */
+/* Whether [a, a + n) holds a mapping of file f. What a copy of overlapping bytes gives is not defined. */
+static bool maps_file(uint64_t a, uint64_t n, unsigned f)
+{
+	static struct region r[600];
+	unsigned count = regions(r, 600);
+
+	for (unsigned i = 0; i < count; i++)
+		if (r[i].start < a + n && r[i].end > a && r[i].file == (int)f)
+			return true;
+	return false;
+}
+
+/* From this program's own memory, or from the arena. */
 void step_file_write(void)
 {
 	uint64_t n = 1 + below(3 * PAGE), at = below(FILE_PAGES * PAGE), from = (uintptr_t)bytes;
 	unsigned f = (unsigned)below(FILES), x = (unsigned)below(256);
 
-	if (has(PART_SYSCALL) && chance(30))
+	if (has(PART_SYSCALL) && chance(30)) {
+		struct stat st;
+
 		from = some_address();
+		if (fstat(w.fd[f], &st) == 0) /* some file systems grow a file even if nothing could be written */
+			at %= (uint64_t)st.st_size + 1;
+		if (maps_file(from, n, f))
+			from = (uintptr_t)bytes;
+	}
 	for (uint64_t i = 0; i < n; i++)
 		bytes[i] = (unsigned char)(x + i * 3);
 	say("write file%u %#lx %#lx from %s %x", f, at, n, from == (uintptr_t)bytes ? "here" : where(from),
@@ -119,8 +141,17 @@ void step_file_read(void)
 	unsigned f = (unsigned)below(FILES);
 	int64_t r;
 
-	if (has(PART_SYSCALL) && chance(30))
+	if (has(PART_SYSCALL) && chance(30)) {
+		struct stat st;
+
 		to = some_address();
+		if (!has(PART_SHORT) && fstat(w.fd[f], &st) == 0) {
+			at %= (uint64_t)st.st_size / 2 + 1;
+			n = n < (uint64_t)st.st_size - at ? n : (uint64_t)st.st_size - at;
+		}
+		if (maps_file(to, n, f))
+			to = (uintptr_t)bytes;
+	}
 	say("read file%u %#lx %#lx to %s", f, at, n, to == (uintptr_t)bytes ? "here" : where(to));
 	r = call(SYS_pread64, (uint64_t)w.fd[f], to, n, at, 0, 0);
 	say_result(r);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define REGIONS 600u
+#define STACK_BYTES (16ul << 20) /* what MAP_32BIT gave may have grown down */
 
 static char file[1 << 20];
 
@@ -79,7 +80,7 @@ static bool parse(char *line, struct region *r)
 		return true;
 	if (r->start >= w.brk - PAGE && r->start < w.brk + HEAP_BYTES && has(PART_BRK))
 		return true;
-	return r->start >= LOW_FROM && r->start < LOW_TO;
+	return r->start >= LOW_FROM - STACK_BYTES && r->start < LOW_TO;
 }
 
 unsigned regions(struct region *out, unsigned cap)
@@ -120,6 +121,27 @@ static void say_region(const struct region *r)
 		say(" stack");
 }
 
+/*
+ * Linux may cut a region at the ends of a mapping that is then refused for a limit. It is the same memory: with limits, what
+ * could be one region is shown as one.
+ */
+static unsigned join(struct region *r, unsigned n)
+{
+	unsigned to = 0;
+
+	for (unsigned i = 1; i < n; i++) {
+		struct region *a = r + to;
+
+		if (a->end == r[i].start && !strcmp(a->rights, r[i].rights) && a->file == r[i].file &&
+			a->heap == r[i].heap && a->anon == r[i].anon &&
+			(a->file == NO_FILE || a->offset + (a->end - a->start) == r[i].offset))
+			a->end = r[i].end;
+		else
+			r[++to] = r[i];
+	}
+	return n ? to + 1 : 0;
+}
+
 static bool same(const struct region *a, const struct region *b)
 {
 	return a->start == b->start && a->end == b->end && a->offset == b->offset &&
@@ -132,6 +154,8 @@ void say_maps(void)
 	unsigned n = regions(now, REGIONS);
 	unsigned from = 0, back = 0;
 
+	if (has(PART_LIMIT))
+		n = join(now, n);
 	while (from < n && from < last_count && same(now + from, last + from))
 		from++;
 	while (back < n - from && back < last_count - from &&
@@ -179,7 +203,8 @@ static void in_core(uint64_t a, uint64_t pages)
 	r = call(SYS_mincore, a, pages * PAGE, (uintptr_t)bytes, 0, 0, 0);
 	say_result(r);
 	if (r != 0) {
-		say(" untouched %d", bytes[0] == 0xee);
+		if (has(PART_HOLES))
+			say(" untouched %d", bytes[0] == 0xee);
 		return;
 	}
 	say(" guard %x", bytes[pages]);
@@ -241,6 +266,8 @@ static void sizes(void)
 	struct region r;
 	char *next;
 
+	if (has(PART_LIMIT))
+		return; /* regions are not comparable: see join() */
 	memcpy(blocks, proc_text("smaps"), sizeof file);
 	for (char *block = blocks; *block; block = next) {
 		char *end = strchr(block, '\n');
@@ -257,11 +284,13 @@ static void sizes(void)
 		say("\n  %s size %lu anon %lu swap %lu", where(r.start), field(end, "Size:"),
 			field(end, "Anonymous:"), field(end, "Swap:"));
 		if (r.anon)
-			say(" rss %lu pss %lu locked %lu dirty %lu", field(end, "Rss:"),
-				field(end, "Pss:"), field(end, "Locked:"),
-				field(end, "Private_Dirty:") + field(end, "Shared_Dirty:"));
+			say(" rss %lu pss %lu locked %lu", field(end, "Rss:"), field(end, "Pss:"),
+				field(end, "Locked:"));
 		if (has(PART_FLAGS))
 			say_flags(end);
+		if (has(PART_FLAGS) && r.anon)
+			say(" dirty %lu",
+				field(end, "Private_Dirty:") + field(end, "Shared_Dirty:"));
 		if (!r.anon)
 			atmost_count(field(end, "Rss:"));
 	}
@@ -282,7 +311,7 @@ static void contents_of(uint64_t page, uint64_t *h)
 		if (!peek(page + i * 8, words + i)) {
 			say("\n  %s", where(page));
 			say_signal();
-			*h = hash(*h, &page, sizeof page);
+			*h = hash(*h, where(page), strlen(where(page)));
 			return;
 		}
 	*h = hash(*h, words, sizeof words);

@@ -39,6 +39,7 @@ static struct {
 
 #define STEPS_MAX 4096
 #define FIRST 10u
+#define WALL (64 * PAGE)
 static unsigned char only[STEPS_MAX];
 static struct rlimit limits[3];
 static const int limited[3] = {RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK};
@@ -430,11 +431,11 @@ int main(int argc, char **argv)
 	w.brk = ((uint64_t)syscall(SYS_brk, 0) + PAGE - 1) & ~(PAGE - 1);
 	if ((uint64_t)syscall(SYS_brk, w.brk) != w.brk)
 		fail("brk");
-	first = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* What lies above belongs to the system and changes; shared, so that nothing merges with it. */
+	first = mmap(NULL, WALL, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (first == MAP_FAILED)
 		fail("mmap");
-	w.top = (uint64_t)first + PAGE;
-	munmap(first, PAGE);
+	w.top = (uint64_t)first;
 	family[0].alive = true;
 	for (unsigned i = 1; i < PROCESSES; i++)
 		if (pipe(family[i].command) != 0 || pipe(family[i].reply) != 0)

@@ -48,24 +48,28 @@ enum part {
 	PART_PLACE = 1 << 1,   /* mappings that the system places, MAP_32BIT; mremap that moves there */
 	PART_FILE = 1 << 2,    /* file mappings; reads and writes of the files */
 	PART_TRUNCATE = 1 << 3,/* files that shrink and grow while mapped */
-	PART_HOLE = 1 << 4,    /* fallocate: holes, zeroed ranges; MADV_REMOVE */
+	PART_HOLE = 1 << 4,    /* fallocate: holes, zeroed ranges */
 	PART_SYSCALL = 1 << 5, /* system calls with buffers that may be bad */
 	PART_FETCH = 1 << 6,   /* code in mapped pages */
 	PART_BRK = 1 << 7,
-	PART_ADVISE = 1 << 8,  /* madvise: all kinds that do not depend on memory being short */
+	PART_ADVISE = 1 << 8,  /* madvise: the kinds that act at once */
 	PART_LOCK = 1 << 9,    /* mlock family, MAP_LOCKED */
 	PART_GROW = 1 << 10,   /* MAP_GROWSDOWN, RLIMIT_STACK */
 	PART_LIMIT = 1 << 11,  /* RLIMIT_AS, RLIMIT_DATA */
 	PART_MOVE = 1 << 12,   /* mremap: FIXED, DONTUNMAP, old size 0 */
 	PART_HOLES = 1 << 13,  /* calls on ranges with holes where Linux does the part before the hole */
 	PART_SMAPS = 1 << 14,  /* Rss, Anonymous, Locked in smaps */
-	PART_FLAGS = 1 << 15,  /* VmFlags in smaps */
+	PART_FLAGS = 1 << 15,  /* VmFlags and dirty pages in smaps */
 	PART_FORK = 1 << 16,
 	PART_SHM = 1 << 17,    /* System V shared memory */
 	PART_VM = 1 << 18,     /* process_vm_readv, process_vm_writev */
 	PART_GUARD = 1 << 19,  /* MADV_GUARD_INSTALL, MADV_GUARD_REMOVE */
 	PART_EDGE = 1 << 20,   /* addresses and lengths at the edges of the address space, bad flags */
 	PART_SEAL = 1 << 21,   /* seals of memory files */
+	PART_HINT = 1 << 23,   /* madvise: the kinds that are kept with the region and so cut it; MAP_STACK */
+	PART_ZERO = 1 << 24,   /* mappings of /dev/zero */
+	PART_REMOVE = 1 << 25, /* MADV_REMOVE; what holes do to pages in memory */
+	PART_SHORT = 1 << 26,  /* reads that end before the buffer does: what is behind is not touched */
 	PART_SWEEP = 1 << 22,  /* contents of every page, looked at during the sequence too */
 };
 

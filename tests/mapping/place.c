@@ -180,6 +180,8 @@ void some_range(uint64_t *a, uint64_t *bytes)
 	}
 	if (chance(2))
 		*a += 1 + below(PAGE - 1);
+	if (*a < w.top && *a > w.top - FREE_BYTES && *bytes > w.top - *a)
+		*bytes = w.top - *a; /* not into the wall */
 }
 
 uint64_t edge_address(void)

@@ -29,20 +29,21 @@ import tempfile
 import time
 
 PARTS = ['base', 'place', 'file', 'truncate', 'hole', 'syscall', 'fetch', 'brk', 'advise', 'lock', 'grow', 'limit', 'move',
-         'holes', 'smaps', 'flags', 'fork', 'shm', 'vm', 'guard', 'edge', 'seal', 'sweep']
+         'holes', 'smaps', 'flags', 'fork', 'shm', 'vm', 'guard', 'edge', 'seal', 'sweep',
+         'hint', 'zero', 'remove', 'short']
 
 # What Pagoda does not have yet. A mix that needs one of these is not run, and said to be off.
-NOT_YET = ['move', 'holes', 'flags', 'fork', 'shm', 'vm', 'guard', 'seal']
+NOT_YET = ['move', 'holes', 'flags', 'fork', 'shm', 'vm', 'guard', 'seal', 'hint', 'zero', 'edge', 'remove', 'short']
 
 MIXES = [
     'base', 'base place', 'base place smaps sweep', 'base advise smaps', 'base brk limit place', 'base grow place smaps',
     'base lock smaps limit', 'base fetch sweep', 'base syscall place', 'base edge place brk', 'base file sweep',
     'base file truncate sweep smaps', 'base file truncate hole advise', 'base file syscall fetch truncate',
-    'base place file truncate hole syscall fetch brk advise lock grow limit smaps edge sweep',
+    'base place file truncate hole syscall fetch brk advise lock grow limit smaps sweep',
     'base move place smaps', 'base move file grow lock', 'base holes advise lock', 'base flags smaps advise lock file',
-    'base guard smaps advise sweep', 'base shm place sweep', 'base vm file truncate', 'base seal file truncate hole',
+    'base short file syscall place smaps', 'base remove hole file smaps', 'base zero file truncate smaps', 'base guard smaps advise sweep', 'base hint advise', 'base hint fork smaps sweep', 'base shm place sweep', 'base vm file truncate', 'base seal file truncate hole',
     'base fork smaps', 'base fork file sweep smaps', 'base fork file truncate hole advise lock', 'base fork shm place move',
-    'base place file truncate hole syscall fetch brk advise lock grow limit move holes smaps flags fork shm vm edge seal sweep',
+    'base place file truncate hole syscall fetch brk advise lock grow limit move holes smaps flags fork shm vm edge seal sweep hint zero remove short',
 ]
 
 STACK = 8 << 20
