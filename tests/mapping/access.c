@@ -63,7 +63,8 @@ void access_start(void)
 /* The kind of access is in the error code: 2 a write, 16 a fetch. Whether an entry was there (1) is the system's own affair. */
 void say_signal(void)
 {
-	say(" !%s code %d at %s %s", sigabbrev_np(raised.number), raised.code, where(raised.address),
+	say(" !%s code %d at %s %s", sigabbrev_np(raised.number), raised.code,
+		where(raised.address),
 		raised.error & 16  ? "fetch"
 		: raised.error & 2 ? "store"
 				   : "load");
@@ -108,9 +109,9 @@ static void load(uint64_t a, unsigned kind)
 	default:
 		__asm__ volatile("movups (%2), %%xmm0\n\tmovq %%xmm0, %0\n\tmovhlps %%xmm0, "
 				 "%%xmm0\n\tmovq %%xmm0, %1"
-			: "=r"(word), "=r"(second)
-			: "r"(a)
-			: "xmm0", "memory");
+				 : "=r"(word), "=r"(second)
+				 : "r"(a)
+				 : "xmm0", "memory");
 	}
 	armed = 0;
 	say(" %lx", word ^ second);
@@ -135,8 +136,8 @@ static void store(uint64_t a, unsigned kind, uint64_t value)
 	case 2:
 		__asm__ volatile("movq %0, %%xmm0\n\tpunpcklqdq %%xmm0, %%xmm0\n\tmovups %%xmm0, "
 				 "(%1)" ::"r"(value),
-			"r"(a)
-			: "xmm0", "memory");
+				 "r"(a)
+				 : "xmm0", "memory");
 		break;
 	case 3:
 		__asm__ volatile("lock xaddq %0, (%1)" : "+r"(old) : "r"(a) : "memory");
@@ -146,9 +147,9 @@ static void store(uint64_t a, unsigned kind, uint64_t value)
 		break;
 	default:
 		__asm__ volatile("lock cmpxchgq %2, (%1)" /* writes even if unequal */
-			: "+a"(old)
-			: "r"(a), "r"(value)
-			: "memory");
+				 : "+a"(old)
+				 : "r"(a), "r"(value)
+				 : "memory");
 	}
 	armed = 0;
 	if (kind > 2)
@@ -329,7 +330,8 @@ void step_other(void)
 	case 2:
 		a &= ~7ul; /* names are read by words, perhaps into the next page */
 		say("open %s", where(a));
-		r = call(SYS_openat, (uint64_t)AT_FDCWD, a, O_RDONLY | O_NOFOLLOW | O_PATH, 0, 0, 0);
+		r = call(
+			SYS_openat, (uint64_t)AT_FDCWD, a, O_RDONLY | O_NOFOLLOW | O_PATH, 0, 0, 0);
 		say("%s", r == -EFAULT ? " bad" : " good");
 		if (r >= 0)
 			close((int)r);

@@ -300,7 +300,8 @@ void step_limit(void)
 	bool none = chance(25);
 
 	getrlimit(resource[kind], &limit);
-	limit.rlim_cur = none ? limit.rlim_max : now + pages * PAGE + (chance(20) ? below(PAGE) : 0);
+	limit.rlim_cur =
+		none ? limit.rlim_max : now + pages * PAGE + (chance(20) ? below(PAGE) : 0);
 	if (kind == 2 && !none)
 		limit.rlim_cur = chance(50) ? below(400) * PAGE : 16 * PAGE + below(100);
 	say("setrlimit %s %#lx", name[kind], none ? 0 : limit.rlim_cur - now);
@@ -332,7 +333,8 @@ void step_edge(void)
 		say_result(call(SYS_mprotect, a, len, chance(50) ? 0x40 : 0x3000001, 0, 0, 0));
 		break;
 	case 3:
-		say_result(call(SYS_mmap, a, chance(50) ? 0 : len, 3, MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+		say_result(call(
+			SYS_mmap, a, chance(50) ? 0 : len, 3, MAP_FIXED | MAP_ANONYMOUS, -1, 0));
 		break;
 	case 4:
 		say_result(call(SYS_mmap, a + 1 + below(100), len, 3,
@@ -342,8 +344,8 @@ void step_edge(void)
 		say_result(call(SYS_mmap, a, len, 3, MAP_FIXED | MAP_SHARED, 999, below(2) * 77));
 		break;
 	case 6:
-		say_address_result(call(SYS_mmap, a, len, 1, MAP_FIXED | MAP_PRIVATE, (uint64_t)w.fd[0],
-			chance(50) ? 77 : 0ul - PAGE));
+		say_address_result(call(SYS_mmap, a, len, 1, MAP_FIXED | MAP_PRIVATE,
+			(uint64_t)w.fd[0], chance(50) ? 77 : 0ul - PAGE));
 		break;
 	case 7:
 		say_result(call(SYS_mremap, a, len, chance(50) ? 0 : much,

@@ -47,8 +47,8 @@ bool files_open(const char *directory)
 		if (i == 2 ? ftruncate(w.fd[i], size[i]) != 0 : !fill(w.fd[i], i, size[i]))
 			return false;
 	}
-	return w.fd_read_only >= 0 && w.scratch >= 0 && w.zero >= 0 && pipe2(w.pipe, O_CLOEXEC) == 0 &&
-	       fcntl(w.pipe[0], F_SETFL, O_NONBLOCK) == 0;
+	return w.fd_read_only >= 0 && w.scratch >= 0 && w.zero >= 0 &&
+	       pipe2(w.pipe, O_CLOEXEC) == 0 && fcntl(w.pipe[0], F_SETFL, O_NONBLOCK) == 0;
 }
 
 void files_close(void)
@@ -123,15 +123,16 @@ void step_file_write(void)
 		struct stat st;
 
 		from = some_address();
-		if (fstat(w.fd[f], &st) == 0) /* some file systems grow a file even if nothing could be written */
+		if (fstat(w.fd[f], &st) ==
+			0) /* some file systems grow a file even if nothing could be written */
 			at %= (uint64_t)st.st_size + 1;
 		if (maps_file(from, n, f))
 			from = (uintptr_t)bytes;
 	}
 	for (uint64_t i = 0; i < n; i++)
 		bytes[i] = (unsigned char)(x + i * 3);
-	say("write file%u %#lx %#lx from %s %x", f, at, n, from == (uintptr_t)bytes ? "here" : where(from),
-		x);
+	say("write file%u %#lx %#lx from %s %x", f, at, n,
+		from == (uintptr_t)bytes ? "here" : where(from), x);
 	say_result(call(SYS_pwrite64, (uint64_t)w.fd[f], from, n, at, 0, 0));
 }
 

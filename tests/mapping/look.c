@@ -132,8 +132,8 @@ static unsigned join(struct region *r, unsigned n)
 	for (unsigned i = 1; i < n; i++) {
 		struct region *a = r + to;
 
-		if (a->end == r[i].start && !strcmp(a->rights, r[i].rights) && a->file == r[i].file &&
-			a->heap == r[i].heap && a->anon == r[i].anon &&
+		if (a->end == r[i].start && !strcmp(a->rights, r[i].rights) &&
+			a->file == r[i].file && a->heap == r[i].heap && a->anon == r[i].anon &&
 			(a->file == NO_FILE || a->offset + (a->end - a->start) == r[i].offset))
 			a->end = r[i].end;
 		else
@@ -247,7 +247,8 @@ static uint64_t field(const char *block, const char *key)
 /* The letters of VmFlags that speak of what a program asked for. */
 static void say_flags(const char *block)
 {
-	static const char *const known = "rd wr ex sh mr mw me ms gd lo io sr rr dc de ac nr ht dd sd wf hg nh mg gu";
+	static const char *const known =
+		"rd wr ex sh mr mw me ms gd lo io sr rr dc de ac nr ht dd sd wf hg nh mg gu";
 	const char *p = strstr(block, "VmFlags: ");
 
 	say(" flags");

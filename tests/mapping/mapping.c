@@ -39,7 +39,6 @@ static struct {
 
 #define STEPS_MAX 4096
 #define FIRST 10u
-#define WALL (64 * PAGE)
 static unsigned char only[STEPS_MAX];
 static struct rlimit limits[3];
 static const int limited[3] = {RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK};

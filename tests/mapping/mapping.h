@@ -29,9 +29,11 @@
 #define PAGE 4096ul
 #define ARENA 0x200000000000ul /* fixed addresses are in [ARENA, ARENA + ARENA_PAGES pages) */
 #define ARENA_PAGES 2048ul
-#define HOT 1000ul	/* most are in HOT_PAGES pages from here; what is around is for stacks to grow into */
+#define HOT                                                                                        \
+	1000ul /* most are in HOT_PAGES pages from here; what is around is for stacks to grow into */
 #define HOT_PAGES 56ul
 #define FREE_BYTES (1ul << 30) /* what the system places lies in these below the first place */
+#define WALL (64 * PAGE)       /* without rights, above the first place */
 #define LOW_FROM 0x40000000ul  /* what MAP_32BIT gives */
 #define LOW_TO 0x80000000ul
 #define HEAP_BYTES (16ul << 20)
@@ -44,33 +46,39 @@
 
 /* What a sequence may do; run.py says which of them (--class). */
 enum part {
-	PART_BASE = 1 << 0,    /* mmap, munmap, mprotect, mremap in place, touches, mincore, msync */
-	PART_PLACE = 1 << 1,   /* mappings that the system places, MAP_32BIT; mremap that moves there */
-	PART_FILE = 1 << 2,    /* file mappings; reads and writes of the files */
-	PART_TRUNCATE = 1 << 3,/* files that shrink and grow while mapped */
-	PART_HOLE = 1 << 4,    /* fallocate: holes, zeroed ranges */
-	PART_SYSCALL = 1 << 5, /* system calls with buffers that may be bad */
-	PART_FETCH = 1 << 6,   /* code in mapped pages */
+	PART_BASE = 1 << 0, /* mmap, munmap, mprotect, mremap in place, touches, mincore, msync */
+	PART_PLACE =
+		1 << 1, /* mappings that the system places, MAP_32BIT; mremap that moves there */
+	PART_FILE = 1 << 2,     /* file mappings; reads and writes of the files */
+	PART_TRUNCATE = 1 << 3, /* files that shrink and grow while mapped */
+	PART_HOLE = 1 << 4,     /* fallocate: holes, zeroed ranges */
+	PART_SYSCALL = 1 << 5,  /* system calls with buffers that may be bad */
+	PART_FETCH = 1 << 6,    /* code in mapped pages */
 	PART_BRK = 1 << 7,
-	PART_ADVISE = 1 << 8,  /* madvise: the kinds that act at once */
-	PART_LOCK = 1 << 9,    /* mlock family, MAP_LOCKED */
-	PART_GROW = 1 << 10,   /* MAP_GROWSDOWN, RLIMIT_STACK */
-	PART_LIMIT = 1 << 11,  /* RLIMIT_AS, RLIMIT_DATA */
-	PART_MOVE = 1 << 12,   /* mremap: FIXED, DONTUNMAP, old size 0 */
-	PART_HOLES = 1 << 13,  /* calls on ranges with holes where Linux does the part before the hole */
-	PART_SMAPS = 1 << 14,  /* Rss, Anonymous, Locked in smaps */
-	PART_FLAGS = 1 << 15,  /* VmFlags and dirty pages in smaps */
+	PART_ADVISE = 1 << 8, /* madvise: the kinds that act at once */
+	PART_LOCK = 1 << 9,   /* mlock family, MAP_LOCKED */
+	PART_GROW = 1 << 10,  /* MAP_GROWSDOWN, RLIMIT_STACK */
+	PART_LIMIT = 1 << 11, /* RLIMIT_AS, RLIMIT_DATA */
+	PART_MOVE = 1 << 12,  /* mremap: FIXED, DONTUNMAP, old size 0 */
+	PART_HOLES =
+		1 << 13, /* calls on ranges with holes where Linux does the part before the hole */
+	PART_SMAPS = 1 << 14, /* Rss, Anonymous, Locked in smaps */
+	PART_FLAGS = 1 << 15, /* VmFlags and dirty pages in smaps */
 	PART_FORK = 1 << 16,
-	PART_SHM = 1 << 17,    /* System V shared memory */
-	PART_VM = 1 << 18,     /* process_vm_readv, process_vm_writev */
-	PART_GUARD = 1 << 19,  /* MADV_GUARD_INSTALL, MADV_GUARD_REMOVE */
-	PART_EDGE = 1 << 20,   /* addresses and lengths at the edges of the address space, bad flags */
-	PART_SEAL = 1 << 21,   /* seals of memory files */
-	PART_HINT = 1 << 23,   /* madvise: the kinds that are kept with the region and so cut it; MAP_STACK */
+	PART_SHM = 1 << 17,   /* System V shared memory */
+	PART_VM = 1 << 18,    /* process_vm_readv, process_vm_writev */
+	PART_GUARD = 1 << 19, /* MADV_GUARD_INSTALL, MADV_GUARD_REMOVE */
+	PART_EDGE =
+		1 << 20, /* addresses and lengths at the edges of the address space, bad flags */
+	PART_SEAL = 1 << 21, /* seals of memory files */
+	PART_HINT =
+		1
+		<< 23, /* madvise: the kinds that are kept with the region and so cut it; MAP_STACK */
 	PART_ZERO = 1 << 24,   /* mappings of /dev/zero */
 	PART_REMOVE = 1 << 25, /* MADV_REMOVE; what holes do to pages in memory */
-	PART_SHORT = 1 << 26,  /* reads that end before the buffer does: what is behind is not touched */
-	PART_SWEEP = 1 << 22,  /* contents of every page, looked at during the sequence too */
+	PART_SHORT =
+		1 << 26, /* reads that end before the buffer does: what is behind is not touched */
+	PART_SWEEP = 1 << 22, /* contents of every page, looked at during the sequence too */
 };
 
 struct region {
@@ -86,12 +94,12 @@ struct world {
 	unsigned step, process;
 	uint64_t cut[CUTS];   /* pages at which ranges like to begin and end */
 	uint64_t slot[SLOTS]; /* results of earlier calls */
-	uint64_t top;	      /* what the system places first ends here */
-	uint64_t brk;	      /* the break at the start */
+	uint64_t top;         /* what the system places first ends here */
+	uint64_t brk;         /* the break at the start */
 	uint64_t vsz, data;   /* bytes at the start of the sequence */
 	int fd[FILES], fd_read_only, scratch, zero;
 	int pipe[2];
-	int shm; /* a System V segment or -1 */
+	int shm;    /* a System V segment or -1 */
 	bool stale; /* figures of pages of files are not comparable any more */
 };
 
@@ -102,7 +110,7 @@ void out_clear(void);
 const char *out_text(size_t *bytes);
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 void say_raw(const char *text, size_t bytes);
-void atmost_count(uint64_t n); /* ours must be <= */
+void atmost_count(uint64_t n);   /* ours must be <= */
 void atmost_bits(uint64_t bits); /* ours must be a part of */
 uint64_t hash(uint64_t h, const void *data, size_t bytes);
 #define HASH 0xcbf29ce484222325ul
@@ -113,26 +121,26 @@ bool chance(unsigned percent);
 bool has(unsigned part);
 
 const char *where(uint64_t address); /* valid until the eighth call after */
-uint64_t some_page(void);	      /* an address at the start of a page */
+uint64_t some_page(void);            /* an address at the start of a page */
 uint64_t some_address(void);
 uint64_t some_length(void);
 void some_range(uint64_t *address, uint64_t *bytes);
 uint64_t edge_address(void); /* outside of what a program can have */
 uint64_t edge_length(void);
-void say_result(int64_t r);	   /* a number, or the error's name */
+void say_result(int64_t r);         /* a number, or the error's name */
 void say_address_result(int64_t r); /* an address, or the error's name */
 int64_t call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 
 /* ---- look.c */
 unsigned regions(struct region *out, unsigned cap); /* those in the places above, low to high */
-void say_maps(void);	/* if they changed */
+void say_maps(void);                                /* if they changed */
 void forget_maps(void);
 void step_mincore(void);
 void step_smaps(void);
 void step_contents(void);
 void look_at_end(void);
 bool whole(uint64_t start, uint64_t end); /* no hole in it */
-uint64_t vm_size(const char *key);	  /* of /proc/self/status, in bytes */
+uint64_t vm_size(const char *key);        /* of /proc/self/status, in bytes */
 
 /* ---- access.c */
 void access_start(void);

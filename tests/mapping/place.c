@@ -120,6 +120,8 @@ const char *where(uint64_t a)
 		snprintf(b, 40, "A+%lx.%03lx", (a - ARENA) / PAGE, a % PAGE);
 	else if (a > w.top - FREE_BYTES && a <= w.top)
 		snprintf(b, 40, "F-%lx.%03lx", (w.top - a + PAGE - 1) / PAGE, a % PAGE);
+	else if (a > w.top && a < w.top + WALL)
+		snprintf(b, 40, "F+%lx.%03lx", (a - w.top) / PAGE, a % PAGE);
 	else if (a >= w.brk - 64 * PAGE && a < w.brk + HEAP_BYTES)
 		snprintf(b, 40, "H%+ld", (long)(a - w.brk));
 	else
@@ -136,7 +138,10 @@ uint64_t some_page(void)
 	if (kind < 90 || !has(PART_PLACE))
 		return ARENA + (HOT + below(HOT_PAGES)) * PAGE;
 	kind = w.slot[below(SLOTS)];
-	return kind ? kind + (chance(50) ? below(8) * PAGE : 0) : ARENA + HOT * PAGE;
+	if (!kind)
+		return ARENA + HOT * PAGE;
+	kind += chance(50) ? below(8) * PAGE : 0;
+	return kind >= w.top && kind < w.top + WALL ? w.top - PAGE : kind;
 }
 
 uint64_t some_address(void)
@@ -180,7 +185,7 @@ void some_range(uint64_t *a, uint64_t *bytes)
 	}
 	if (chance(2))
 		*a += 1 + below(PAGE - 1);
-	if (*a < w.top && *a > w.top - FREE_BYTES && *bytes > w.top - *a)
+	if (*a<w.top && * a> w.top - FREE_BYTES && *bytes > w.top - *a)
 		*bytes = w.top - *a; /* not into the wall */
 }
 
@@ -228,8 +233,8 @@ int64_t call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64
 	int64_t r;
 
 	__asm__ volatile("syscall"
-		: "=a"(r)
-		: "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-		: "rcx", "r11", "memory");
+			 : "=a"(r)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
 	return r;
 }
