@@ -67,8 +67,10 @@ struct pg_store_stats {
 	uint64_t punched;  /* slots given back to the host's file system */
 	uint64_t slots_used, slots_peak; /* reserved now, and most at once */
 	uint64_t held_pages,
-		held_same;   /* compressed memory: pages now in it; of them same-filled */
-	uint64_t held_bytes; /* compressed memory: compressed size of the others */
+		held_same;     /* compressed memory: pages now in it; of them same-filled */
+	uint64_t held_bytes;   /* compressed memory: compressed size of the others */
+	uint64_t held_rounded; /* the same, each rounded up to its size class */
+	uint64_t pool_bytes;   /* what the pool takes for them: rounded, free objects and all */
 	uint64_t memory_bytes,
 		memory_peak;         /* host memory that counts against a limit; 0 for files */
 	uint64_t compactions, moved; /* compressed memory: pool compactions, objects moved */
