@@ -287,7 +287,8 @@ static unsigned random_bits(const struct load *x, unsigned bits)
 
 static uint64_t random_pages(struct load *x, unsigned bits)
 {
-	return pg_linux_random_below(x->me->machine, (uint64_t)1 << random_bits(x, bits)) * PG_PAGE_SIZE;
+	return pg_linux_random_below(x->me->machine, (uint64_t)1 << random_bits(x, bits)) *
+	       PG_PAGE_SIZE;
 }
 
 static uint64_t dyn_base(const struct load *x)
@@ -312,8 +313,8 @@ static int make_space(struct load *x)
 		gap = least;
 	if (gap > most)
 		gap = most;
-	x->layout.mmap_top =
-		pg_align_up(top - gap - (me->machine->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
+	x->layout.mmap_top = pg_align_up(
+		top - gap - (me->machine->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
 	x->layout.stack_top = top - (me->machine->aslr ? random_pages(x, 22) : 0);
 	c.lo.v = MMAP_MIN_ADDR;
 	c.hi.v = top;
@@ -515,7 +516,8 @@ static int map_program(struct load *x)
 	if (me->machine->vdso_bytes != 0 && !me->machine->aslr) {
 		pg_va at = {0};
 
-		err = pg_space_map(x->space, &at, me->machine->vdso_bytes, 0, 0, 0, NULL, 0, "[no vdso]");
+		err = pg_space_map(
+			x->space, &at, me->machine->vdso_bytes, 0, 0, 0, NULL, 0, "[no vdso]");
 		if (err != 0)
 			return fail(x, err, x->filename, "no room in the address space");
 	}

@@ -273,9 +273,8 @@ int pg_keeper_begin(struct pg_linux *l)
 		return -errno;
 	l->keeper_ask = pg_linux_own_fd(s[0]);
 	l->keeper_end = pg_linux_own_fd(s[1]);
-	err = l->keeper_ask < 0 || l->keeper_end < 0
-		      ? -EMFILE
-		      : -pthread_create(&l->keeper, NULL, keep, l);
+	err = l->keeper_ask < 0 || l->keeper_end < 0 ? -EMFILE
+						     : -pthread_create(&l->keeper, NULL, keep, l);
 	if (err != 0) {
 		if (l->keeper_ask >= 0)
 			close(l->keeper_ask);
@@ -458,8 +457,7 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 	want = size - from < PG_PAGE_SIZE ? size - from : PG_PAGE_SIZE;
 	pg_block_begin(me);
 	while (done < want) {
-		ssize_t n =
-			pwrite(fd, (const char *)buf + done, want - done, (off_t)(from + done));
+		ssize_t n = pwrite(fd, (const char *)buf + done, want - done, (off_t)(from + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -542,8 +540,11 @@ int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool wr
 		free(f);
 		return own;
 	}
-	*f = (struct pg_file){
-		.next = me->machine->files, .machine = me->machine, .key = key, .fd = own, .writable = writable};
+	*f = (struct pg_file){.next = me->machine->files,
+		.machine = me->machine,
+		.key = key,
+		.fd = own,
+		.writable = writable};
 	err = pg_object_open(me->machine->vm, key, name, &file_pager, f, 0, out, &existed);
 	if (err != 0) {
 		pager_close(me->machine, own);

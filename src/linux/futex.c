@@ -99,8 +99,8 @@ static int64_t sleep_on(struct pg_thread *me, struct key k, uint64_t until, uint
 	return me->woken ? 0 : r;
 }
 
-static int64_t futex_wait(
-	struct pg_thread *me, uint64_t at, bool shared, uint32_t expected, uint64_t until, uint32_t bits)
+static int64_t futex_wait(struct pg_thread *me, uint64_t at, bool shared, uint32_t expected,
+	uint64_t until, uint32_t bits)
 {
 	uint32_t now;
 	int64_t r;
@@ -296,8 +296,7 @@ int64_t pg_sys_futex(struct pg_thread *me, const uint64_t *a)
 		__attribute__((fallthrough));
 	case FUTEX_WAIT:
 		err = futex_until(me, op, realtime, a[3], &until);
-		return err != 0 ? err
-				: futex_wait(me, a[0], shared, (uint32_t)a[2], until, bits);
+		return err != 0 ? err : futex_wait(me, a[0], shared, (uint32_t)a[2], until, bits);
 	case FUTEX_WAKE_BITSET:
 		if ((uint32_t)a[5] == 0)
 			return -EINVAL;

@@ -89,7 +89,7 @@ enum pg_wait_kind {
 	PG_WAIT_FUTEX,  /* key, bits */
 	PG_WAIT_CHILD,  /* a change of state of a child */
 	PG_WAIT_SIGNAL, /* also blocked signals of `signals` */
-	PG_WAIT_OTHER,  /* told by name: vfork's child, the last of the other threads, the end of a victim */
+	PG_WAIT_OTHER, /* told by name: vfork's child, the last of the other threads, the end of a victim */
 };
 struct pg_wait {
 	enum pg_wait_kind kind;
@@ -118,8 +118,8 @@ struct pg_mm {
 	struct pg_space *space; /* owned */
 	unsigned users;
 	struct pg_linux_layout layout;
-	char exe[PATH_MAX];  /* absolute path, as /proc/self/exe */
-	uint8_t auxv[512];   /* as /proc/self/auxv */
+	char exe[PATH_MAX]; /* absolute path, as /proc/self/exe */
+	uint8_t auxv[512];  /* as /proc/self/auxv */
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
@@ -128,28 +128,29 @@ struct pg_mm {
 
 /* A guest thread, which is a host thread. */
 struct pg_thread {
-	struct pg_thread *next;    /* of the process */
-	struct pg_linux *machine;  /* borrowed */
-	struct pg_process *proc;   /* borrowed */
-	struct pg_mm *mm;          /* the process's; NULL once left */
-	struct pg_fds *fds;        /* counted */
+	struct pg_thread *next;   /* of the process */
+	struct pg_linux *machine; /* borrowed */
+	struct pg_process *proc;  /* borrowed */
+	struct pg_mm *mm;         /* the process's; NULL once left */
+	struct pg_fds *fds;       /* counted */
 	int tid;
 	char comm[16];
-	struct pg_cpu *cpu;        /* owned */
-	struct pg_cpu_regs *regs;  /* the cpu's */
+	struct pg_cpu *cpu;       /* owned */
+	struct pg_cpu_regs *regs; /* the cpu's */
 	struct pg_signals_own sig;
 	uint64_t clear_tid, robust_list, robust_len;
 	struct pg_wait wait;
 
 	/* the host's side */
 	pthread_t host;
-	_Atomic int host_tid;             /* 0: not running yet, or over */
-	bool new_files, new_fs;           /* to be copied when it begins */
-	volatile sig_atomic_t poke;       /* something came: stop what may block. Written by others with the lock held */
-	bool in_host;                     /* inside a host call that may block, without the lock */
-	_Atomic uint32_t wake;            /* futex of pg_thread_sleep() */
-	bool woken;                       /* what it slept for has come */
-	bool must_end;                    /* by exec or exit of another thread */
+	_Atomic int host_tid;   /* 0: not running yet, or over */
+	bool new_files, new_fs; /* to be copied when it begins */
+	volatile sig_atomic_t
+		poke; /* something came: stop what may block. Written by others with the lock held */
+	bool in_host;          /* inside a host call that may block, without the lock */
+	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
+	bool woken;            /* what it slept for has come */
+	bool must_end;         /* by exec or exit of another thread */
 
 	/* the system call at work */
 	uint64_t pc; /* address of the syscall instruction */
@@ -175,41 +176,41 @@ enum pg_process_state { PG_RUNNING, PG_ZOMBIE };
 
 /* A guest process. */
 struct pg_process {
-	struct pg_process *next;    /* all of the machine, by age */
-	struct pg_linux *machine;   /* borrowed */
-	struct pg_process *parent;  /* NULL: the outside world's, as the first one */
+	struct pg_process *next;   /* all of the machine, by age */
+	struct pg_linux *machine;  /* borrowed */
+	struct pg_process *parent; /* NULL: the outside world's, as the first one */
 	int pid, pgid, sid;
-	bool execed;                /* since fork: setpgid by the parent is refused */
+	bool execed; /* since fork: setpgid by the parent is refused */
 	enum pg_process_state state;
-	struct pg_thread *thread;   /* list, the first one first */
+	struct pg_thread *thread; /* list, the first one first */
 	unsigned threads;
-	struct pg_mm *mm;           /* counted; NULL: zombie */
+	struct pg_mm *mm; /* counted; NULL: zombie */
 	struct pg_signals sig;
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
 	int oom_score_adj;
 	bool subreaper, no_new_privs;
-	int death_signal;           /* PR_SET_PDEATHSIG */
+	int death_signal; /* PR_SET_PDEATHSIG */
 
-	bool stopped;               /* by a stop signal */
+	bool stopped; /* by a stop signal */
 	int stop_signal;
-	bool tell_stop, tell_cont;  /* not yet waited for */
-	bool exiting;               /* all threads are to end; how is in `end` */
-	int exit_signal;            /* to the parent; 0: none */
-	struct pg_thread *vfork;    /* who sleeps until we exec or exit */
-	bool reap_self;             /* nobody will wait for it */
+	bool tell_stop, tell_cont; /* not yet waited for */
+	bool exiting;              /* all threads are to end; how is in `end` */
+	int exit_signal;           /* to the parent; 0: none */
+	struct pg_thread *vfork;   /* who sleeps until we exec or exit */
+	bool reap_self;            /* nobody will wait for it */
 
-	struct pg_timer *timers;    /* owned */
+	struct pg_timer *timers; /* owned */
 	int next_timer;
-	uint64_t start_ticks;       /* since boot, as in /proc/self/stat */
+	uint64_t start_ticks; /* since boot, as in /proc/self/stat */
 	uint64_t start_ns;
 
 	/* how it ended, and what it cost */
 	struct pg_linux_end end;
 	bool leave_told;
-	uint64_t cpu_ns;            /* host CPU time of threads that have ended */
-	struct rusage children;     /* of those waited for */
-	struct pg_cpu_stats cpu_before; /* of threads that have ended */
+	uint64_t cpu_ns;                    /* host CPU time of threads that have ended */
+	struct rusage children;             /* of those waited for */
+	struct pg_cpu_stats cpu_before;     /* of threads that have ended */
 	struct pg_space_stats space_before; /* of programs that exec replaced */
 	uint64_t execs, calls;
 };
@@ -246,7 +247,7 @@ struct pg_linux {
 	struct pg_engine *engine;        /* owned */
 	struct pg_linux_hooks hooks;
 	struct pg_lock lock;
-	struct pg_thread *current;       /* who holds the lock; NULL: nobody of the guest */
+	struct pg_thread *current; /* who holds the lock; NULL: nobody of the guest */
 
 	/* from the configuration, owned copies */
 	char *path;
@@ -260,16 +261,16 @@ struct pg_linux {
 	struct pg_process *processes; /* by age; zombies too */
 	struct pg_process *init;      /* the first one: its end is the machine's result. Owned */
 	unsigned process_count, thread_count; /* thread_count: host threads that have not ended */
-	unsigned alive; /* processes that are no zombies */
+	unsigned alive;                       /* processes that are no zombies */
 	int next_pid;
 	int foreground; /* process group that the controlling terminal belongs to; 0: not known */
-	bool leaving; /* all are to end: the machine is switched off */
+	bool leaving;   /* all are to end: the machine is switched off */
 
 	/* files */
-	struct pg_file *files; /* those whose objects live */
-	struct pg_fds *fds;    /* tables */
-	struct pg_fds *first_fds; /* of the first process, and of Pagoda. Owned */
-	uint64_t own_numbers[64]; /* bit n: pager descriptor n is in use in some table */
+	struct pg_file *files;       /* those whose objects live */
+	struct pg_fds *fds;          /* tables */
+	struct pg_fds *first_fds;    /* of the first process, and of Pagoda. Owned */
+	uint64_t own_numbers[64];    /* bit n: pager descriptor n is in use in some table */
 	pthread_mutex_t keeper_lock; /* one request at a time */
 	pthread_t keeper;
 	int keeper_ask, keeper_end; /* descriptors; -1: not running */
@@ -279,9 +280,9 @@ struct pg_linux {
 	uint64_t frames_dev, frames_ino; /* the machine's memory: no guest call reaches it */
 	uint64_t pagoda_dev, pagoda_ino; /* our own executable */
 	int host_pid;
-	uint64_t vdso_bytes;  /* what Linux maps for vvar and vdso natively */
-	uint64_t start_ns;    /* CLOCK_MONOTONIC at create */
-	int doorbell;         /* an eventfd: the machine is over */
+	uint64_t vdso_bytes; /* what Linux maps for vvar and vdso natively */
+	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
+	int doorbell;        /* an eventfd: the machine is over */
 	struct sigaction former[PG_NSIG + 1];
 	sigset_t former_mask;
 
@@ -289,12 +290,11 @@ struct pg_linux {
 	struct pg_timer_slot {
 		int pid;
 		struct pg_timer *timer; /* NULL: free */
-	} *timers; /* owned */
+	} * timers;                     /* owned */
 	unsigned timer_cap;
 
 	/* figures of the machine; those of processes are added when they are gone */
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
-	struct pg_cpu_stats cpu_before;
 	struct pg_space_stats space_before;
 
 	uint64_t waits; /* futex waits begun */
@@ -342,8 +342,8 @@ void pg_block_end(struct pg_thread *me);
  */
 int64_t pg_host_call(struct pg_thread *me, long number, uint64_t a, uint64_t b, uint64_t c,
 	uint64_t d, uint64_t e, uint64_t f);
-#define PG_HOST(me, nr, a, b, c, d, e, f)                                                           \
-	pg_host_call((me), (nr), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),        \
+#define PG_HOST(me, nr, a, b, c, d, e, f)                                                          \
+	pg_host_call((me), (nr), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),       \
 		(uint64_t)(e), (uint64_t)(f))
 /* A host system call that does not block: the result or a negative errno. */
 int64_t pg_host_quick(
@@ -418,8 +418,8 @@ char **pg_strings_copy(const char *const *v);
  * The object of an open host file; a reference for the caller. writable: the descriptor may be written and shared
  * mappings of it will be. name: what maps show. -ENODEV for what cannot be mapped.
  */
-PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool writable,
-	const char *name, struct pg_object **out);
+PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct stat *st,
+	bool writable, const char *name, struct pg_object **out);
 /* The object of the file, if it is mapped: borrowed, or NULL. */
 struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
 /* A table of descriptors; from: a copy of that one's record. NULL: no memory. */
@@ -500,7 +500,8 @@ void pg_service_end(struct pg_linux *l);
 /* --- thread.c ------------------------------------------------------------------------------------------- */
 
 /* A thread of a process with a CPU on its space; not running. NULL: no memory. */
-struct pg_thread *pg_thread_make(struct pg_process *p, struct pg_mm *mm, struct pg_fds *fds, int *err);
+struct pg_thread *pg_thread_make(
+	struct pg_process *p, struct pg_mm *mm, struct pg_fds *fds, int *err);
 /* Undoes it: it never ran. */
 void pg_thread_unmake(struct pg_thread *t);
 /* Gives it a host thread; returns when that has its own descriptors. -EAGAIN: then unmake it. */
@@ -559,7 +560,8 @@ uint64_t pg_process_cpu_ns(const struct pg_process *p);
 /* As getrusage(); me: the running thread, or NULL. */
 void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out);
 /* Sums for one process, with what ended threads and programs left. */
-void pg_process_stats(const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+void pg_process_stats(
+	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
 void pg_process_oom(struct pg_thread *me);
 

@@ -118,8 +118,8 @@ static int64_t host_io(struct pg_thread *me, bool in, int fd, const struct iovec
 		return PG_HOST(
 			me, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
 	if (n == 1 && offset < 0)
-		return PG_HOST(me, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base, v->iov_len,
-			0, 0, 0);
+		return PG_HOST(me, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base,
+			v->iov_len, 0, 0, 0);
 	if (n == 1)
 		return PG_HOST(me, in ? SYS_pread64 : SYS_pwrite64, fd, (uintptr_t)v->iov_base,
 			v->iov_len, offset, 0, 0);
@@ -178,8 +178,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 			}
 			break;
 		}
-		r = host_io(
-			me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
+		r = host_io(me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
+			flags);
 		pg_guest_unpin(me, PG_WRITE, host, n);
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;

@@ -274,8 +274,6 @@ void pg_linux_destroy(struct pg_linux *l)
 		while (p->thread != NULL) { /* of a program that was loaded and never ran */
 			struct pg_thread *t = p->thread;
 
-			if (t->cpu != NULL)
-				l->ops->cpu_switch(t->cpu, NULL);
 			pg_thread_unmake(t);
 		}
 		pg_process_free(p);
@@ -287,6 +285,10 @@ void pg_linux_destroy(struct pg_linux *l)
 		l->ops->destroy(l->engine);
 	}
 	free(l->timers);
+	if (l->first_fds != NULL) {
+		free(l->first_fds->has);
+		free(l->first_fds);
+	}
 	for (unsigned i = 0; i < l->told_count; i++)
 		free(l->told[i]);
 	free(l->told);
@@ -370,8 +372,6 @@ int pg_linux_load(struct pg_linux *l)
 		err = -ENOMEM;
 	}
 	if (err != 0) {
-		if (first->cpu != NULL)
-			l->ops->cpu_switch(first->cpu, NULL);
 		pg_thread_unmake(first);
 		l->alive--;
 		pg_process_free(l->init);
@@ -465,7 +465,8 @@ static int fp_code(const struct pg_thread *me, uint64_t *trapno)
 
 static void note_bytes(struct pg_thread *me, const struct pg_exit_info *i)
 {
-	me->proc->end.length = i->length <= sizeof(me->proc->end.bytes) ? i->length : sizeof(me->proc->end.bytes);
+	me->proc->end.length =
+		i->length <= sizeof(me->proc->end.bytes) ? i->length : sizeof(me->proc->end.bytes);
 	memcpy(me->proc->end.bytes, i->bytes, me->proc->end.length);
 }
 
@@ -657,15 +658,14 @@ void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more)
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)
 {
 	memset(out, 0, sizeof(*out));
-	out->cpu = l->cpu_before;
+	if (l->init != NULL && l->ops->totals != NULL)
+		l->ops->totals(l->engine, &out->cpu);
 	out->space = l->space_before;
 	out->signals = l->signals;
 	for (const struct pg_process *p = l->processes; p != NULL; p = p->next) {
-		struct pg_cpu_stats cpu;
 		struct pg_space_stats space;
 
-		pg_process_stats(p, &cpu, &space);
-		pg_linux_add_cpu(&out->cpu, &cpu);
+		pg_process_stats(p, NULL, &space);
 		pg_linux_add_space(&out->space, &space);
 		out->signals += p->sig.delivered;
 	}
@@ -714,7 +714,11 @@ const char *pg_linux_program(const struct pg_linux *l)
 
 const char *pg_linux_comm(const struct pg_linux *l)
 {
-	return l->current != NULL ? l->current->comm : "";
+	const struct pg_thread *t = l->current;
+
+	if (t == NULL && l->init != NULL)
+		t = l->init->thread;
+	return t != NULL ? t->comm : "";
 }
 
 const struct pg_linux_layout *pg_linux_layout(const struct pg_linux *l)

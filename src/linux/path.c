@@ -84,8 +84,8 @@ bool pg_path_is_exe_link(struct pg_thread *me, const char *path)
 /* Entries that the host has for processes and not for threads; all others show the table of the thread that asks. */
 static bool only_of_process(const char *rest)
 {
-	static const char *const names[] = {"task", "coredump_filter", "map_files", "mountstats", "autogroup",
-		"timers", "timerslack_ns", "net"};
+	static const char *const names[] = {"task", "coredump_filter", "map_files", "mountstats",
+		"autogroup", "timers", "timerslack_ns", "net"};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (component(rest, names[i]) != NULL)

@@ -241,12 +241,12 @@ static void put_status(struct text *t)
 		else if (strncmp(line, "SigQ:", 5) == 0)
 			fprintf(t->out, "SigQ:\t%u%s", me->proc->sig.queued, strchr(line, '/'));
 		else if (strncmp(line, "SigPnd:", 7) == 0)
-			fprintf(t->out, "SigPnd:\t%016llx\n", (unsigned long long)me->proc->sig.pending);
+			fprintf(t->out, "SigPnd:\t%016llx\n",
+				(unsigned long long)me->proc->sig.pending);
 		else if (strncmp(line, "ShdPnd:", 7) == 0)
 			fprintf(t->out, "ShdPnd:\t%016llx\n", 0ull);
 		else if (strncmp(line, "SigBlk:", 7) == 0)
-			fprintf(t->out, "SigBlk:\t%016llx\n",
-				(unsigned long long)me->sig.blocked);
+			fprintf(t->out, "SigBlk:\t%016llx\n", (unsigned long long)me->sig.blocked);
 		else if (strncmp(line, "SigIgn:", 7) == 0)
 			fprintf(t->out, "SigIgn:\t%016llx\n", handled(me, true));
 		else if (strncmp(line, "SigCgt:", 7) == 0)

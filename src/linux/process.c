@@ -159,7 +159,6 @@ void pg_process_free(struct pg_process *p)
 	struct pg_linux *l = p->machine;
 
 	pg_linux_add_space(&l->space_before, &p->space_before);
-	pg_linux_add_cpu(&l->cpu_before, &p->cpu_before);
 	l->signals += p->sig.delivered;
 	process_unlink(p);
 	pg_timers_delete(p, true);
@@ -299,11 +298,13 @@ static int refuse(struct pg_thread *me, const struct pg_clone *c)
 		return -EPERM;
 	}
 	if ((c->flags & CLONE_SIGHAND) && !(c->flags & CLONE_THREAD)) {
-		pg_linux_unknown(me, "a process that shares its signal handlers is not there: EINVAL");
+		pg_linux_unknown(
+			me, "a process that shares its signal handlers is not there: EINVAL");
 		return -EINVAL;
 	}
 	if (c->flags & CLONE_PIDFD) {
-		pg_linux_unknown(me, "descriptors of processes (CLONE_PIDFD) are not there: EINVAL");
+		pg_linux_unknown(
+			me, "descriptors of processes (CLONE_PIDFD) are not there: EINVAL");
 		return -EINVAL;
 	}
 	if ((c->flags & CLONE_SETTLS) && c->tls >= me->mm->layout.address_top)
@@ -429,8 +430,7 @@ void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo)
 
 static bool ignores_children(const struct pg_process *p)
 {
-	return p->sig.act[SIGCHLD].handler == 1 ||
-	       (p->sig.act[SIGCHLD].flags & SA_NOCLDWAIT) != 0;
+	return p->sig.act[SIGCHLD].handler == 1 || (p->sig.act[SIGCHLD].flags & SA_NOCLDWAIT) != 0;
 }
 
 /* Whoever waits for children looks again. */
@@ -449,9 +449,9 @@ static void tell_parent(struct pg_process *p, int signo, int code, int status)
 
 	if (to == NULL)
 		return;
-	if (signo != 0 && !(signo == SIGCHLD && code != CLD_EXITED && code != CLD_KILLED &&
-				  code != CLD_DUMPED &&
-				  (to->sig.act[SIGCHLD].flags & SA_NOCLDSTOP))) {
+	if (signo != 0 &&
+		!(signo == SIGCHLD && code != CLD_EXITED && code != CLD_KILLED &&
+			code != CLD_DUMPED && (to->sig.act[SIGCHLD].flags & SA_NOCLDSTOP))) {
 		memset(&info, 0, sizeof(info));
 		info.host.si_signo = signo;
 		info.host.si_code = code;

@@ -87,8 +87,7 @@ bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp)
 
 	if (s->alt_flags & SS_AUTODISARM_FLAG)
 		return false;
-	return !(s->alt_flags & SS_DISABLE) && sp > s->alt_sp &&
-	       sp - s->alt_sp <= s->alt_size;
+	return !(s->alt_flags & SS_DISABLE) && sp > s->alt_sp && sp - s->alt_sp <= s->alt_size;
 }
 
 /* The guest's image with the kernel's marks, at `at`. */

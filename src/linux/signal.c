@@ -212,8 +212,8 @@ static void dequeue(struct pg_thread *me, int n, union pg_siginfo *info)
 	struct pg_signals *s = &me->proc->sig;
 	struct pg_queued **at = &s->queue, *q;
 
-	while (*at != NULL && ((*at)->info.host.si_signo != n ||
-				      ((*at)->tid != 0 && (*at)->tid != me->tid)))
+	while (*at != NULL &&
+		((*at)->info.host.si_signo != n || ((*at)->tid != 0 && (*at)->tid != me->tid)))
 		at = &(*at)->next;
 	PG_ASSERT(*at != NULL);
 	q = take_out(s, at);
@@ -288,7 +288,8 @@ static void told(struct pg_thread *me, int signo, const union pg_siginfo *info, 
 
 	memcpy(&addr, info->bytes + 16, sizeof(addr));
 	if (me->machine->hooks.signal != NULL)
-		me->machine->hooks.signal(me->machine->hooks.ctx, signo, info->host.si_code, addr, handler);
+		me->machine->hooks.signal(
+			me->machine->hooks.ctx, signo, info->host.si_code, addr, handler);
 }
 
 /*
@@ -365,8 +366,8 @@ static bool orphaned_group(const struct pg_process *p)
 	for (const struct pg_process *k = p->machine->processes; k != NULL; k = k->next) {
 		if (k->pgid != p->pgid || k->state == PG_ZOMBIE)
 			continue;
-		if (k == p->machine->init ||
-			(k->parent != NULL && k->parent->pgid != p->pgid && k->parent->sid == p->sid))
+		if (k == p->machine->init || (k->parent != NULL && k->parent->pgid != p->pgid &&
+						     k->parent->sid == p->sid))
 			return false;
 	}
 	return true;

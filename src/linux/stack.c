@@ -187,8 +187,8 @@ static int map_stack(const struct pg_stack_in *in, uint64_t bytes)
 		PG_MAP_FIXED_FREE | PG_MAP_GROWSDOWN, NULL, 0, "[stack]");
 }
 
-int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in, struct pg_linux_layout *layout,
-	uint64_t *sp, const char **why)
+int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in,
+	struct pg_linux_layout *layout, uint64_t *sp, const char **why)
 {
 	struct build b = {.me = me, .space = in->space, .sp = in->top - sizeof(uint64_t)};
 	struct aux x = {.n = 0};

@@ -48,7 +48,8 @@ int64_t pg_sys_clone3(struct pg_thread *me, const uint64_t *a)
 		if (all[i] != 0)
 			return -E2BIG;
 	memcpy(&c, all, sizeof(c));
-	if ((c.stack == 0) != (c.stack_size == 0) || (c.flags & CSIGNAL) || c.exit_signal > PG_NSIG ||
+	if ((c.stack == 0) != (c.stack_size == 0) || (c.flags & CSIGNAL) ||
+		c.exit_signal > PG_NSIG ||
 		((c.flags & (CLONE_THREAD | CLONE_PARENT)) && c.exit_signal != 0))
 		return -EINVAL;
 	if (c.set_tid_size != 0) {
@@ -70,8 +71,8 @@ int64_t pg_sys_fork(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_vfork(struct pg_thread *me, const uint64_t *a)
 {
-	return pg_process_clone(me,
-		&(struct pg_clone){.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD});
+	return pg_process_clone(
+		me, &(struct pg_clone){.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD});
 }
 
 /* A NULL-ended list of strings from the guest. */

@@ -190,7 +190,8 @@ int64_t pg_sys_tee(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
-	return pg_io_signal(me, PG_HOST(me, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0));
+	return pg_io_signal(
+		me, PG_HOST(me, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0));
 }
 
 /* --- sizes and write-back ---------------------------------------------------------------------------------- */

@@ -134,7 +134,8 @@ static int open_shared(struct pg_thread *me, struct wish *w)
 
 	strcpy(w->name, "/dev/zero (deleted)");
 	w->offset = 0;
-	return pg_object_open(me->machine->vm, none, w->name, NULL, NULL, w->len, &w->object, &existed);
+	return pg_object_open(
+		me->machine->vm, none, w->name, NULL, NULL, w->len, &w->object, &existed);
 }
 
 /* The lowest hole of `len` bytes in the low gigabyte, for MAP_32BIT; 0: none. */
@@ -283,7 +284,8 @@ int64_t pg_sys_mprotect(struct pg_thread *me, const uint64_t *a)
 	if (grows == PROT_GROWSUP)
 		return -EINVAL;
 	if (grows != 0) {
-		if (!pg_space_find(me->mm->space, (pg_va){start}, true, &r) || r.start.v >= start + len)
+		if (!pg_space_find(me->mm->space, (pg_va){start}, true, &r) ||
+			r.start.v >= start + len)
 			return -ENOMEM;
 		if (!(r.flags & PG_MAP_GROWSDOWN))
 			return -EINVAL;
@@ -309,7 +311,7 @@ int64_t pg_sys_mremap(struct pg_thread *me, const uint64_t *a)
 		return -EINVAL;
 	if (flags & (MREMAP_FIXED | 4)) {
 		pg_linux_unknown(me, "mremap to a chosen address (MREMAP_FIXED, MREMAP_DONTUNMAP) "
-				    "is not there: ENOSYS");
+				     "is not there: ENOSYS");
 		return -ENOSYS;
 	}
 	if (!pg_guest_range_ok(me, a[0], old_len) || new_len > me->mm->layout.address_top)
@@ -330,7 +332,9 @@ int64_t pg_sys_brk(struct pg_thread *me, const uint64_t *a)
 	if (a[0] > now.v &&
 		(a[0] >= me->mm->layout.address_top || !within_limits(me, a[0] - now.v, true)))
 		return (int64_t)now.v;
-	return (int64_t)pg_space_brk(me->mm->space, (pg_va){a[0]}, me->proc->limits[RLIMIT_DATA].rlim_cur).v;
+	return (int64_t)pg_space_brk(
+		me->mm->space, (pg_va){a[0]}, me->proc->limits[RLIMIT_DATA].rlim_cur)
+		.v;
 }
 
 /* --- ranges: msync, madvise, mincore, mlock ------------------------------------------------------------------ */
@@ -399,7 +403,8 @@ static int populate(struct pg_thread *me, uint64_t from, uint64_t to, enum pg_ac
 		unsigned n = 0;
 		enum pg_fault_end end = PG_FAULT_RESUME;
 
-		if (pg_space_pin(me->mm->space, (pg_va){at}, 1, access, me->pc, v, &n, 1, &end) == 0) {
+		if (pg_space_pin(me->mm->space, (pg_va){at}, 1, access, me->pc, v, &n, 1, &end) ==
+			0) {
 			if (end == PG_FAULT_OOM)
 				me->oom = true;
 			return end == PG_FAULT_BUS ? -EFAULT : -ENOMEM;

@@ -42,7 +42,8 @@ static int64_t vet(struct pg_thread *me, int fd, int flags)
 	}
 	if (fstat(fd, &st) != 0)
 		return fd;
-	if ((uint64_t)st.st_dev == me->machine->frames_dev && (uint64_t)st.st_ino == me->machine->frames_ino) {
+	if ((uint64_t)st.st_dev == me->machine->frames_dev &&
+		(uint64_t)st.st_ino == me->machine->frames_ino) {
 		close(fd);
 		return -ENOENT;
 	}
@@ -289,8 +290,8 @@ int64_t pg_sys_readlinkat(struct pg_thread *me, const uint64_t *a)
 }
 
 /* A host call (dir, path, x, y, z). */
-static int64_t with_path(
-	struct pg_thread *me, long number, int dir, uint64_t name, uint64_t x, uint64_t y, uint64_t z)
+static int64_t with_path(struct pg_thread *me, long number, int dir, uint64_t name, uint64_t x,
+	uint64_t y, uint64_t z)
 {
 	char path[PATH_MAX];
 	int err = pg_path_get(me, name, path);

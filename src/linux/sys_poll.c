@@ -200,8 +200,7 @@ static int64_t select_fds(struct pg_thread *me, int n, const uint64_t *at, uint6
 			memcpy(work[i], set[i], bytes);
 		}
 		r = PG_HOST(me, SYS_pselect6, n, (uintptr_t)work[0], (uintptr_t)work[1],
-			(uintptr_t)work[2],
-			(uintptr_t)left(until, &t), 0);
+			(uintptr_t)work[2], (uintptr_t)left(until, &t), 0);
 		if (r == -PG_ERESTARTSYS) {
 			r = 0;
 			continue;

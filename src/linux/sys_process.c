@@ -105,7 +105,7 @@ int64_t pg_sys_setsid(struct pg_thread *me, const uint64_t *a)
 
 /* Calls with numbers only, the same on the host. */
 #define PLAIN(name)                                                                                \
-	int64_t pg_sys_##name(struct pg_thread *me, const uint64_t *a)                               \
+	int64_t pg_sys_##name(struct pg_thread *me, const uint64_t *a)                             \
 	{                                                                                          \
 		return PG_QUICK(SYS_##name, a[0], a[1], a[2], 0, 0, 0);                            \
 	}
@@ -510,8 +510,7 @@ int64_t pg_sys_sched_getaffinity(struct pg_thread *me, const uint64_t *a)
 
 	if (target < 0)
 		return target;
-	r = PG_QUICK(
-		SYS_sched_getaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
+	r = PG_QUICK(SYS_sched_getaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
 
 	if (r > 0 && pg_guest_write(me, a[2], mask, (uint64_t)r) != 0)
 		return -EFAULT;
@@ -528,8 +527,7 @@ int64_t pg_sys_sched_setaffinity(struct pg_thread *me, const uint64_t *a)
 		return target;
 	if (pg_guest_read(me, mask, a[2], len) != 0)
 		return -EFAULT;
-	return PG_QUICK(
-		SYS_sched_setaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
+	return PG_QUICK(SYS_sched_setaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
 }
 
 int64_t pg_sys_sched_getscheduler(struct pg_thread *me, const uint64_t *a)
@@ -550,8 +548,7 @@ int64_t pg_sys_sched_setscheduler(struct pg_thread *me, const uint64_t *a)
 		return target;
 	if (pg_guest_read(me, &priority, a[2], sizeof(priority)) != 0)
 		return -EFAULT;
-	return PG_QUICK(SYS_sched_setscheduler, target, (int)a[1],
-		(uintptr_t)&priority, 0, 0, 0);
+	return PG_QUICK(SYS_sched_setscheduler, target, (int)a[1], (uintptr_t)&priority, 0, 0, 0);
 }
 
 int64_t pg_sys_sched_getparam(struct pg_thread *me, const uint64_t *a)
@@ -562,8 +559,7 @@ int64_t pg_sys_sched_getparam(struct pg_thread *me, const uint64_t *a)
 
 	if (target < 0)
 		return target;
-	r = PG_QUICK(
-		SYS_sched_getparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
+	r = PG_QUICK(SYS_sched_getparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
 
 	return r != 0 ? r : pg_guest_write(me, a[1], &priority, sizeof(priority));
 }
@@ -577,8 +573,7 @@ int64_t pg_sys_sched_setparam(struct pg_thread *me, const uint64_t *a)
 		return target;
 	if (pg_guest_read(me, &priority, a[1], sizeof(priority)) != 0)
 		return -EFAULT;
-	return PG_QUICK(
-		SYS_sched_setparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
+	return PG_QUICK(SYS_sched_setparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
 }
 
 PLAIN(sched_get_priority_max)
@@ -592,8 +587,7 @@ int64_t pg_sys_sched_rr_get_interval(struct pg_thread *me, const uint64_t *a)
 
 	if (target < 0)
 		return target;
-	r = PG_QUICK(
-		SYS_sched_rr_get_interval, target, (uintptr_t)&t, 0, 0, 0, 0);
+	r = PG_QUICK(SYS_sched_rr_get_interval, target, (uintptr_t)&t, 0, 0, 0, 0);
 
 	return r != 0 ? r : pg_guest_write(me, a[1], &t, sizeof(t));
 }

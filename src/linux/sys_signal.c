@@ -168,8 +168,8 @@ int64_t pg_sys_sigaltstack(struct pg_thread *me, const uint64_t *a)
 	old.size = me->sig.alt_size;
 	old.flags = (int32_t)((me->sig.alt_flags & SS_AUTODISARM_FLAG) |
 			      (me->sig.alt_flags & SS_DISABLE ? SS_DISABLE
-				      : on                       ? SS_ONSTACK
-								 : 0));
+				      : on                    ? SS_ONSTACK
+							      : 0));
 	if (a[0] != 0) {
 		if (pg_guest_read(me, &new, a[0], sizeof(new)) != 0)
 			return -EFAULT;
@@ -186,7 +186,7 @@ int64_t pg_sys_sigaltstack(struct pg_thread *me, const uint64_t *a)
 		me->sig.alt_sp = new.sp;
 		me->sig.alt_size = new.size;
 		me->sig.alt_flags = (mode == SS_DISABLE ? SS_DISABLE : 0) |
-				       ((uint32_t) new.flags &SS_AUTODISARM_FLAG);
+				    ((uint32_t) new.flags &SS_AUTODISARM_FLAG);
 	}
 	return a[1] != 0 ? pg_guest_write(me, a[1], &old, sizeof(old)) : 0;
 }

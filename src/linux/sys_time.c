@@ -364,8 +364,8 @@ static int interval_set(struct pg_thread *me, int which, const struct itimerval 
 		if (v->it_value.tv_sec == 0 && v->it_value.tv_usec == 0)
 			return 0;
 		err = timer_make(me->proc,
-			host_clock(me, which == ITIMER_REAL ? CLOCK_MONOTONIC
-							    : CLOCK_PROCESS_CPUTIME_ID),
+			host_clock(me,
+				which == ITIMER_REAL ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID),
 			-1 - which, &t);
 		if (err != 0)
 			return err;
@@ -406,8 +406,9 @@ int64_t pg_sys_alarm(struct pg_thread *me, const uint64_t *a)
 	interval_get(me, ITIMER_REAL, &old);
 	interval_set(me, ITIMER_REAL, &v);
 	/* rounded to the nearest second, but never to none */
-	return old.it_value.tv_sec + (old.it_value.tv_usec >= 500000 ||
-					     (old.it_value.tv_sec == 0 && old.it_value.tv_usec != 0));
+	return old.it_value.tv_sec +
+	       (old.it_value.tv_usec >= 500000 ||
+		       (old.it_value.tv_sec == 0 && old.it_value.tv_usec != 0));
 }
 
 /* struct sigevent of the kernel. */

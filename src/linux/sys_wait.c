@@ -57,7 +57,8 @@ static void add_usage(struct rusage *sum, const struct rusage *more)
 }
 
 /* Takes one change of state of p that is wanted. */
-static bool take(const struct wanted *w, struct pg_process *me, struct pg_process *p, struct news *n)
+static bool take(
+	const struct wanted *w, struct pg_process *me, struct pg_process *p, struct news *n)
 {
 	bool keep = (w->options & WNOWAIT) != 0;
 
@@ -100,7 +101,8 @@ static int64_t wait_for(struct pg_thread *me, const struct wanted *w, struct new
 	for (;;) {
 		bool any = false, found = false;
 
-		for (struct pg_process *p = me->machine->processes, *next; p != NULL && !found; p = next) {
+		for (struct pg_process *p = me->machine->processes, *next; p != NULL && !found;
+			p = next) {
 			next = p->next;
 			if (!meant(w, me->proc, p))
 				continue;
@@ -169,7 +171,7 @@ int64_t pg_sys_waitid(struct pg_thread *me, const uint64_t *a)
 	int64_t r;
 
 	if ((w.options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
-			   __WCLONE | __WALL)) ||
+				 __WCLONE | __WALL)) ||
 		!(w.options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;
 	switch (w.type) {

@@ -208,8 +208,7 @@ int pg_fds_own(struct pg_thread *me)
 
 void pg_thread_sleep(struct pg_thread *me, uint64_t until)
 {
-	const struct timespec t = {
-		(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+	const struct timespec t = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
 
 	me->wake = 0;
 	pg_lock_give(me->machine);
@@ -279,8 +278,7 @@ void pg_thread_farewell(struct pg_thread *me)
 	uint64_t head[3], at;
 	unsigned guard = 0;
 
-	if (me->robust_list != 0 &&
-		pg_guest_read(me, head, me->robust_list, sizeof(head)) == 0) {
+	if (me->robust_list != 0 && pg_guest_read(me, head, me->robust_list, sizeof(head)) == 0) {
 		for (at = head[0]; at != me->robust_list && guard < 2048; guard++) {
 			uint64_t next;
 
