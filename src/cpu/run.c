@@ -731,8 +731,7 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
  */
 static void relink(struct pg_cpu *c, struct pg_block *missed, struct pg_block *b)
 {
-	if (missed->thunk &&
-		*pg_cpu_jump_slot(c, b->rip) == (uint64_t)(uintptr_t)missed->thunk)
+	if (missed->thunk && *pg_cpu_jump_slot(c, b->rip) == (uint64_t)(uintptr_t)missed->thunk)
 		c->link_indirect = true;
 	pg_code_unlink_exits(c->engine, missed);
 }
