@@ -50,8 +50,8 @@
 /* The record behind a failed check's call: what slow.c needs of the site without touching its row. */
 struct pg_cold_access {
 	uint32_t site;
-	uint16_t size;       /* bytes from the address that must lie in one page */
-	uint8_t access;      /* enum pg_access of the lookup */
+	uint16_t limit; /* the last offset in a page at which all bytes of the access lie in it */
+	uint8_t access; /* enum pg_access of the lookup */
 	uint8_t wants_store; /* and the entry must allow stores inline */
 } __attribute__((packed));
 /* The same behind a failed fetch check. */
@@ -107,12 +107,13 @@ struct pg_cpu {
 	uint32_t site;                  /* which record the code was left at */
 	uint32_t leave;                 /* enum pg_leave */
 	uint32_t mxcsr_host;
+	uint64_t exchanged[2]; /* see pg_mmu_set_second() */
 	/* C only. */
 	struct pg_engine *engine; /* borrowed */
 	struct pg_space *space;   /* borrowed */
 	struct pg_mmu *mmu;       /* owned; NULL in fast mode */
 	struct pg_cpu *next;      /* engine's list of CPUs */
-	volatile int interrupt;   /* sticky request, see pg_engine_ops.interrupt */
+	volatile int interrupt; /* sticky request, see pg_engine_ops.interrupt; read by stubs too */
 	uint8_t looked; /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
 	bool smc;       /* a store dropped translations while a block was inside */
 	/* Folded from the counters of segments, on hosts where these are in memory. */
@@ -302,6 +303,8 @@ struct pg_engine {
 	int32_t off_fast_d, off_fast_i, off_fetch, off_jump, off_marks;
 	size_t area_below, area_above; /* bytes of the area on both sides of GS */
 	uint32_t sets_d, sets_i, sets_fetch;
+	int32_t to_second;           /* from a mirror to the second mirror of its set */
+	bool second_d, second_fetch; /* are there any? */
 	/* Code cache: one mapping, stubs first, counters behind the code. */
 	uint8_t *code;
 	size_t code_bytes;
@@ -310,8 +313,10 @@ struct pg_engine {
 	uint64_t *counters;
 	uint32_t n_counters, cap_counters;
 	/* Stubs. */
-	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_fetch_live,
-		*stub_indirect, *stub_trap, *stub_chain, *stub_commit, *code_start;
+	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_indirect, *stub_trap,
+		*stub_chain, *stub_commit, *code_start;
+	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
+	uint8_t *stub_leave_access, *stub_flags_back;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
 	uint32_t *block_hash;
@@ -390,6 +395,12 @@ static inline struct pg_segment *pg_segment_at(struct pg_engine *e, uint32_t i)
 	return (struct pg_segment *)e->segments.p + i;
 }
 
+/* The displacement from GS of the tag for loads or stores in the mirror of set 0. */
+static inline int32_t pg_tag_at(const struct pg_engine *e, bool store)
+{
+	return e->off_fast_d + (int32_t)(store ? offsetof(struct pg_tlb_fast, neg_write)
+					       : offsetof(struct pg_tlb_fast, neg_read));
+}
 static inline struct pg_binding *pg_binding_at(const struct pg_engine *e, uint32_t i)
 {
 	return (struct pg_binding *)e->bindings.p + i;
@@ -410,7 +421,10 @@ static inline bool pg_code_lies_in(
 /* stubs.c: emits the fixed code at the start of the cache. */
 void pg_stubs_make(struct pg_engine *e);
 
-/* slow.c, called from stubs with only general registers saved: 0 goes on, 1 leaves with c->site set. */
+/*
+ * slow.c, called from stubs with only general registers saved: 0 goes on; 1 leaves with c->site set, pg_slow_access by way
+ * of c->target.
+ */
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold);
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);

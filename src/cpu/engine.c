@@ -25,8 +25,10 @@ static void lay_out(struct pg_engine *e)
 	e->off_fast_i = (int32_t)(e->sets_d * sizeof(struct pg_tlb_fast));
 	e->off_fetch = e->sets_i ? e->off_fast_i : e->off_fast_d;
 	e->sets_fetch = e->sets_i ? e->sets_i : e->sets_d;
-	e->area_above =
-		pg_align_up((e->sets_d + e->sets_i) * sizeof(struct pg_tlb_fast), PG_PAGE_SIZE);
+	e->to_second = (int32_t)((e->sets_d + e->sets_i) * sizeof(struct pg_tlb_fast));
+	e->second_d = e->sets_d > 1 && e->config.mmu.l1d.ways > 1;
+	e->second_fetch = e->sets_i ? e->sets_i > 1 && e->config.mmu.l1i.ways > 1 : e->second_d;
+	e->area_above = pg_align_up(2 * (size_t)e->to_second, PG_PAGE_SIZE);
 	size_t below = PG_GS_HOLE + sizeof(struct pg_cpu) + PG_JUMP_ENTRIES * sizeof(uint64_t);
 	e->off_jump = -(int32_t)below;
 	if (e->config.fast)

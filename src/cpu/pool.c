@@ -90,6 +90,10 @@ static int map_cpu(struct pg_engine *e, struct pg_cpu **out)
 			munmap(area, bytes);
 			return r;
 		}
+		uint8_t *second = gs + e->to_second;
+		pg_mmu_set_second(c->mmu, (struct pg_tlb_fast *)(void *)(second + e->off_fast_d),
+			e->sets_i ? (struct pg_tlb_fast *)(void *)(second + e->off_fast_i) : NULL,
+			c->exchanged);
 	}
 	*out = c;
 	return 0;

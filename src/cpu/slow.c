@@ -9,14 +9,37 @@
 #include "cpu/cpu.h"
 #include "mmu/hit.h"
 
+/* Leaves for run.c. */
+static int leave_access(struct pg_cpu *c)
+{
+	c->target = (uint64_t)(uintptr_t)c->engine->stub_leave_access;
+	return 1;
+}
+
+/* What a check stands for does not lie in one page: members of a group are executed one by one if that code exists. */
+static int across_pages(struct pg_cpu *c, uint32_t site)
+{
+	struct pg_engine *e = c->engine;
+	const struct pg_site *s = pg_site_at(e, site);
+	if (!s->group_last || s->fragment == PG_NIL)
+		return leave_access(c);
+	uint64_t body = (uint64_t)(uintptr_t)pg_block_at(e, s->fragment)->body;
+	bool back = s->flags == FLAGS_RAX;
+	c->target = back ? (uint64_t)(uintptr_t)e->stub_flags_back : body;
+	c->scratch[0] = body;
+	return 1;
+}
+
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold)
 {
 	struct pg_tlb_way *way;
 	enum pg_mmu_result r = PG_MMU_OK;
 	c->looked = 0;
 	c->site = cold->site;
-	if ((ea & PG_PAGE_MASK) + cold->size > PG_PAGE_SIZE || ea >> 47 != 0)
-		return 1;
+	if (ea >> 47 != 0)
+		return leave_access(c);
+	if ((ea & PG_PAGE_MASK) > cold->limit)
+		return across_pages(c, cold->site);
 	/* Under a shared check only the first member's access is made now; the others must then be sure to hit. */
 	way = pg_mmu_hit_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access);
 	if (!way)
@@ -26,7 +49,7 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 					     (way->code || !way->dirty || !(way->prot & PG_WRITE))),
 		    0)) {
 		c->looked = (uint8_t)(1 + r);
-		return 1;
+		return leave_access(c);
 	}
 	c->scratch[0] = ea & PG_PAGE_MASK;
 	c->scratch[1] = way->host;

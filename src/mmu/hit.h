@@ -22,6 +22,7 @@ PG_INLINE struct pg_tlb_way *pg_mmu_hit_ways(struct pg_mmu *m, const struct pg_l
 	if (__builtin_expect(!e || !(e->way.ready & access), 0))
 		return NULL;
 	m->stats.slow_lookups[access == PG_EXEC]++;
+	pg_l1_order(l, block, ways, vpn & l->sets.mask);
 	pg_set_touch(block, ways, way);
 	pg_l1_show(m, l, e, vpn & l->sets.mask, access);
 	return &e->way;
