@@ -5,7 +5,7 @@ trap 'echo "exit trap $?"' EXIT
 trap 'echo usr1' USR1
 kill -USR1 $$; echo after
 (trap 'echo "subshell trap"; exit 4' TERM; kill -TERM $BASHPID; echo no); echo "subshell $?"
-sleep 30 & p=$!; kill $p; wait $p; echo "killed $?"
+sleep 30 & p=$!; sleep 0.2; kill $p; wait $p; echo "killed $?"
 sh -c 'kill -KILL $$'; echo "by itself $?"
 (sleep 0.1; exit 5) & (exit 6) & wait %1; echo "first $?"; wait %2; echo "second $?"
 for i in 3 1 2; do (sleep 0.0$i; exit $i) & done; s=0; for i in 1 2 3; do wait -n; s=$((s + $?)); done; echo "any three $s"
