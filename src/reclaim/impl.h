@@ -105,15 +105,15 @@ int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *b
 uint32_t pg_reclaim_file_window(void *ctx, struct pg_object *o, uint64_t index, uint64_t *first);
 
 /* ---- slots.c */
-PG_MUST_CHECK int pg_slots_init(struct pg_reclaim *r);
-void pg_slots_fini(struct pg_reclaim *r);
+PG_MUST_CHECK int pg_reclaim_slots_init(struct pg_reclaim *r);
+void pg_reclaim_slots_fini(struct pg_reclaim *r);
 /* Up to n slots, neighbours; how many, 0: none. They have no owner yet. */
-unsigned pg_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first);
-void pg_slots_own(struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, bool object);
-void pg_slots_free(void *ctx, pg_slot s);
+unsigned pg_reclaim_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first);
+void pg_reclaim_slots_own(struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, bool object);
+void pg_reclaim_slots_free(void *ctx, pg_slot s);
 /* The anon that has slot s and no frame, or NULL. */
-struct pg_anon *pg_slots_anon(const struct pg_reclaim *r, uint64_t s);
-const char *pg_slots_check(const struct pg_reclaim *r);
+struct pg_anon *pg_reclaim_slots_anon(const struct pg_reclaim *r, uint64_t s);
+const char *pg_reclaim_slots_check(const struct pg_reclaim *r);
 
 /* ---- thrash.c */
 void pg_reclaim_note_in(struct pg_reclaim *r, bool near);

@@ -102,7 +102,7 @@ static void want_around(struct pg_reclaim *r, struct wants *w, struct region *re
 			want_more(r, w, pg_sparse_get(&region->anons, i, NULL));
 	}
 	for (uint32_t s = first; s < first + n && w->n < n; s++)
-		want_more(r, w, pg_slots_anon(r, s));
+		want_more(r, w, pg_reclaim_slots_anon(r, s));
 }
 
 /* The read of w->a[i] is over: it has its frame now, or the frame goes back. */
@@ -130,7 +130,7 @@ static void settle(struct pg_reclaim *r, struct wants *w, unsigned i, enum pg_ac
 	/* Linux: do_swap_page() frees the slot when it will be stale, or swap is more than half full. */
 	pg_store_room(r->store, &room);
 	if (i == 0 && ((access == PG_WRITE && a->refs == 1) || 2 * r->slots_used > room.slots)) {
-		pg_slots_free(r, a->slot);
+		pg_reclaim_slots_free(r, a->slot);
 		a->slot = PG_SLOT_NONE;
 	}
 	pg_reclaim_page_in(r, f, i == 0 ? PG_IN_DEMAND : PG_IN_READAHEAD, 0);

@@ -181,7 +181,7 @@ static void free_stale(struct pg_reclaim *r, pg_pfn f)
 
 	if (row->state != PG_FRAME_ANON || pg_slot_is_none(a->slot))
 		return;
-	pg_slots_free(r, a->slot);
+	pg_reclaim_slots_free(r, a->slot);
 	a->slot = PG_SLOT_NONE;
 }
 
@@ -213,13 +213,13 @@ static int take_slot(struct pg_reclaim *r, pg_pfn f, pg_slot s)
 
 	if (row->state == PG_FRAME_ANON) {
 		((struct pg_anon *)row->owner)->slot = s;
-		pg_slots_own(r, s, row->owner, 0, false);
+		pg_reclaim_slots_own(r, s, row->owner, 0, false);
 		return 0;
 	}
 	if (pg_sparse_reserve(&r->vm->page_kind, &o->slots, row->index, &place))
 		return -ENOMEM;
 	pg_sparse_put(&r->vm->page_kind, &place, (void *)((uintptr_t)s.v + 1));
-	pg_slots_own(r, s, o, row->index, true);
+	pg_reclaim_slots_own(r, s, o, row->index, true);
 	return 0;
 }
 
@@ -277,7 +277,7 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 	sort_batch(r, b);
 	for (unsigned i = 0; i < b->n; i++)
 		free_stale(r, b->f[i]);
-	while (n < b->n && (got = pg_slots_reserve(r, b->n - n, &first))) {
+	while (n < b->n && (got = pg_reclaim_slots_reserve(r, b->n - n, &first))) {
 		for (unsigned i = 0; i < got; i++, n++) {
 			io[n] = (struct pg_store_io){.slot = {first.v + i},
 				.page = pg_frames_bytes(r->frames, b->f[n])};

@@ -362,7 +362,7 @@ static void hand_down(struct pg_reclaim *r)
 		.page_gone = page_gone,
 		.anon_in = pg_reclaim_anon_in,
 		.object_in = pg_reclaim_object_in,
-		.slot_free = pg_slots_free,
+		.slot_free = pg_reclaim_slots_free,
 		.file_window = pg_reclaim_file_window,
 		.evict = pg_reclaim_evict,
 		.check = check,
@@ -406,7 +406,7 @@ int pg_reclaim_create(struct pg_vm *vm, const struct pg_reclaim_config *c, struc
 		goto no_held;
 	if (pg_ghosts_init(&r->ghosts, r->total))
 		goto no_ghosts;
-	err = pg_slots_init(r);
+	err = pg_reclaim_slots_init(r);
 	if (err)
 		goto no_slots;
 	err = ops->create(&r->env, r->total, args, &r->policy);
@@ -417,7 +417,7 @@ int pg_reclaim_create(struct pg_vm *vm, const struct pg_reclaim_config *c, struc
 	*out = r;
 	return 0;
 no_policy:
-	pg_slots_fini(r);
+	pg_reclaim_slots_fini(r);
 no_slots:
 	pg_ghosts_free(&r->ghosts);
 no_ghosts:
@@ -436,7 +436,7 @@ void pg_reclaim_destroy(struct pg_reclaim *r)
 	PG_ASSERT(!r->slots_used);
 	pg_vm_set_pageout(r->vm, NULL);
 	r->policy->ops->destroy(r->policy);
-	pg_slots_fini(r);
+	pg_reclaim_slots_fini(r);
 	pg_ghosts_free(&r->ghosts);
 	pg_lists_free(&r->held);
 	free(r->pages);
@@ -496,5 +496,5 @@ const char *pg_reclaim_check(const struct pg_reclaim *r)
 		bad = pg_lists_check(&r->held);
 	if (!bad)
 		bad = pg_ghosts_check(&r->ghosts);
-	return bad ? bad : pg_slots_check(r);
+	return bad ? bad : pg_reclaim_slots_check(r);
 }

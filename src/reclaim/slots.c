@@ -15,7 +15,7 @@ static size_t table_bytes(const struct pg_reclaim *r)
 	return r->slot_count * sizeof *r->slots;
 }
 
-int pg_slots_init(struct pg_reclaim *r)
+int pg_reclaim_slots_init(struct pg_reclaim *r)
 {
 	struct pg_store_room room;
 	void *p;
@@ -32,13 +32,13 @@ int pg_slots_init(struct pg_reclaim *r)
 	return 0;
 }
 
-void pg_slots_fini(struct pg_reclaim *r)
+void pg_reclaim_slots_fini(struct pg_reclaim *r)
 {
 	if (r->slots)
 		munmap(r->slots, table_bytes(r));
 }
 
-unsigned pg_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first)
+unsigned pg_reclaim_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first)
 {
 	int got = pg_store_reserve(r->store, n, first);
 
@@ -51,7 +51,7 @@ unsigned pg_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first)
 	return (unsigned)got;
 }
 
-void pg_slots_own(struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, bool object)
+void pg_reclaim_slots_own(struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, bool object)
 {
 	struct pg_slot_row *row = &r->slots[s.v];
 
@@ -61,7 +61,7 @@ void pg_slots_own(struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, 
 		r->st.slots_peak = r->slots_used;
 }
 
-void pg_slots_free(void *ctx, pg_slot s)
+void pg_reclaim_slots_free(void *ctx, pg_slot s)
 {
 	struct pg_reclaim *r = ctx;
 
@@ -72,7 +72,7 @@ void pg_slots_free(void *ctx, pg_slot s)
 	pg_store_release(r->store, s, 1);
 }
 
-struct pg_anon *pg_slots_anon(const struct pg_reclaim *r, uint64_t s)
+struct pg_anon *pg_reclaim_slots_anon(const struct pg_reclaim *r, uint64_t s)
 {
 	const struct pg_slot_row *row = s < r->slot_count ? &r->slots[s] : NULL;
 	struct pg_anon *a = row && !row->object ? row->owner : NULL;
@@ -95,7 +95,7 @@ static const char *check_slot(const struct pg_reclaim *r, uint64_t s)
 	return (uintptr_t)v == s + 1 ? NULL : "R2: a slot's object does not name it";
 }
 
-const char *pg_slots_check(const struct pg_reclaim *r)
+const char *pg_reclaim_slots_check(const struct pg_reclaim *r)
 {
 	const char *bad = NULL;
 	uint64_t n = 0;

@@ -456,7 +456,8 @@ static void forgive_space(struct run *t, int i)
 		pg_pte e;
 		pg_pfn f = pg_space_resident(t->r->space[i], (pg_va){LO + (uint64_t)p * 4096}, &e);
 
-		if ((m->page[p].entry == FILE_PAGE || t->op.kind == OP_REMAP) && pg_pfn_is_none(f))
+		if ((m->page[p].entry == FILE_PAGE || t->op.kind == OP_REMAP || t->swaps) &&
+			pg_pfn_is_none(f))
 			m->page[p].entry = NONE;
 		if (m->page[p].writable && !(e & PG_PTE_RW))
 			m->page[p].writable = false; /* a fork that failed protects pages first */
@@ -488,7 +489,7 @@ static void forgive_file(struct run *t, int o)
 
 void run_forgive(struct run *t)
 {
-	for (int o = 0; o < FILES && t->op.kind == OP_FORK; o++)
+	for (int o = 0; o < FILES && (t->op.kind == OP_FORK || t->swaps); o++)
 		forgive_file(t, o);
 	for (int i = 0; i < SPACES; i++) {
 		if (t->r->space[i])

@@ -23,6 +23,7 @@ struct run {
 	struct op op; /* chosen last */
 	bool verbose;
 	bool broken; /* a difference was found */
+	bool swaps;  /* private pages may have left their frames, dirty ones of files been written */
 };
 
 void run_begin(struct run *t, uint64_t seed, uint64_t memory, const struct pg_table_form *form);
