@@ -16,8 +16,9 @@
 #include "reclaim/reclaim.h"
 #include "space/impl.h"
 
-#define PG_BATCH 32u  /* pages written to a store at once, SWAP_CLUSTER_MAX */
-#define PG_RECENT 16u /* pages asked for last stay: an instruction and its operands must be able to be in memory at once */
+#define PG_BATCH 32u /* pages written to a store at once, SWAP_CLUSTER_MAX */
+#define PG_RECENT                                                                                  \
+	16u /* pages asked for last stay: an instruction and its operands must be able to be in memory at once */
 
 /* Where a page stands. */
 enum pg_at {
@@ -58,7 +59,7 @@ struct pg_reclaim {
 	struct pg_ghosts ghosts;     /* evicted pages; value: the clock at their eviction */
 	uint64_t clock;              /* evictions so far */
 	uint32_t demands;
-	uint64_t filled; /* pages added, for ticks */
+	uint64_t filled;                 /* pages added, for ticks */
 	const struct pg_space *faulting; /* compared only, see pg_reclaim_faulting() */
 	/* Slots. */
 	struct pg_slot_row *slots; /* [slot_count]; owned, mapped */
@@ -102,6 +103,7 @@ bool pg_reclaim_locked(const struct pg_reclaim *r, pg_pfn f);
 int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct pg_anon *a,
 	enum pg_access access, uint32_t *brought);
 int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *bytes);
+void pg_reclaim_object_cut(void *ctx, struct pg_object *o, uint64_t index, unsigned from);
 uint32_t pg_reclaim_file_window(void *ctx, struct pg_object *o, uint64_t index, uint64_t *first);
 
 /* ---- slots.c */
@@ -109,7 +111,8 @@ PG_MUST_CHECK int pg_reclaim_slots_init(struct pg_reclaim *r);
 void pg_reclaim_slots_fini(struct pg_reclaim *r);
 /* Up to n slots, neighbours; how many, 0: none. They have no owner yet. */
 unsigned pg_reclaim_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first);
-void pg_reclaim_slots_own(struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, bool object);
+void pg_reclaim_slots_own(
+	struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, bool object);
 void pg_reclaim_slots_free(void *ctx, pg_slot s);
 /* The anon that has slot s and no frame, or NULL. */
 struct pg_anon *pg_reclaim_slots_anon(const struct pg_reclaim *r, uint64_t s);

@@ -16,6 +16,7 @@
 #include "reclaim/impl.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define MAX_WINDOW 32u
 
@@ -188,6 +189,20 @@ int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *b
 	if (s)
 		s->st.swap_in++;
 	return 1;
+}
+
+void pg_reclaim_object_cut(void *ctx, struct pg_object *o, uint64_t index, unsigned from)
+{
+	struct pg_reclaim *r = ctx;
+	uintptr_t v = (uintptr_t)pg_sparse_get(&o->slots, index, NULL);
+	uint8_t bytes[PG_PAGE_SIZE] __attribute__((aligned(4096)));
+	struct pg_store_io io = {.slot = {(uint32_t)(v - 1)}, .page = bytes};
+
+	if (!v || pg_store_read(r->store, &io, 1))
+		return; /* unreadable: whoever wants it will be told */
+	memset(bytes + from, 0, PG_PAGE_SIZE - from);
+	r->st.write_errors +=
+		pg_store_write(r->store, &io, 1) != 0; /* it has no data now: the same */
 }
 
 /* mm/readahead.c, get_init_ra_size() for a request of one page. */

@@ -49,11 +49,12 @@ bool pg_reclaim_locked(const struct pg_reclaim *r, pg_pfn f)
 	return false;
 }
 
-/* Asked for so lately that it must stay; never more than a quarter of the pages. */
+/* Asked for so lately that it must stay; not more than a quarter of the pages, but two. */
 static bool is_recent(const struct pg_reclaim *r, pg_pfn f)
 {
 	uint64_t quarter = r->policy->ops->pages(r->policy) / 4;
 
+	quarter = quarter < 2 ? 2 : quarter;
 	return r->demands - r->pages[f.v].asked < (quarter < PG_RECENT ? quarter : PG_RECENT);
 }
 
@@ -279,8 +280,8 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 		free_stale(r, b->f[i]);
 	while (n < b->n && (got = pg_reclaim_slots_reserve(r, b->n - n, &first))) {
 		for (unsigned i = 0; i < got; i++, n++) {
-			io[n] = (struct pg_store_io){.slot = {first.v + i},
-				.page = pg_frames_bytes(r->frames, b->f[n])};
+			io[n] = (struct pg_store_io){
+				.slot = {first.v + i}, .page = pg_frames_bytes(r->frames, b->f[n])};
 			row_of(r, b->f[n])->flags &= (uint16_t)~PG_FRAME_DIRTY;
 		}
 	}

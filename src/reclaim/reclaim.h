@@ -32,14 +32,17 @@ struct pg_reclaim_hooks {
 };
 
 struct pg_reclaim_config {
-	const char *policy;     /* "NAME" or "NAME:ARGS"; NULL: the first of pg_policies[] */
-	struct pg_store *store; /* borrowed; NULL: private pages stay, only pages of files are evicted */
-	uint64_t seed;          /* for policies that draw lots */
+	const char *policy; /* "NAME" or "NAME:ARGS"; NULL: the first of pg_policies[] */
+	struct pg_store
+		*store; /* borrowed; NULL: private pages stay, only pages of files are evicted */
+	uint64_t seed;  /* for policies that draw lots */
 	/* Free frames, as shares of all in 1/1024: below `min` a fault waits, below `low` pages are evicted ahead of need until
 	 * `high` are free. All 0: 8, 16, 32. At least 4, 8 and 16 frames. */
 	unsigned min_share, low_share, high_share;
-	unsigned swap_window; /* pages read at once from a store at most, 1 .. 32; 0: 8, as Linux's page-cluster 3 */
-	unsigned file_window; /* pages read ahead in a file at most, 1 .. 256; 0: 32, as Linux's 128 KiB */
+	unsigned
+		swap_window; /* pages read at once from a store at most, 1 .. 32; 0: 8, as Linux's page-cluster 3 */
+	unsigned
+		file_window; /* pages read ahead in a file at most, 1 .. 256; 0: 32, as Linux's 128 KiB */
 	struct pg_reclaim_hooks hooks;
 };
 
@@ -50,34 +53,38 @@ void pg_reclaim_destroy(struct pg_reclaim *r); /* NULL: nothing */
 
 /* Since the beginning; pages unless it says otherwise. */
 struct pg_reclaim_stats {
-	uint64_t scanned;         /* looks at a page's accessed bits */
-	uint64_t picked;          /* pages the policy chose */
-	uint64_t reclaimed;       /* frames freed; sum of the next four */
-	uint64_t swap_out;        /* by writing to a store */
-	uint64_t swap_dropped;    /* by dropping: the slot's copy was still good */
-	uint64_t file_dropped;    /* clean pages of files */
-	uint64_t file_written;    /* dirty pages of files, written back first */
-	uint64_t lazy_dropped;    /* private pages that their owner gave up (MADV_FREE); in reclaimed too */
-	uint64_t kept;            /* picked, but in use, just come, or not written */
+	uint64_t scanned;      /* looks at a page's accessed bits */
+	uint64_t picked;       /* pages the policy chose */
+	uint64_t reclaimed;    /* frames freed; sum of the next four */
+	uint64_t swap_out;     /* by writing to a store */
+	uint64_t swap_dropped; /* by dropping: the slot's copy was still good */
+	uint64_t file_dropped; /* clean pages of files */
+	uint64_t file_written; /* dirty pages of files, written back first */
+	uint64_t
+		lazy_dropped; /* private pages that their owner gave up (MADV_FREE); in reclaimed too */
+	uint64_t kept;        /* picked, but in use, just come, or not written */
 	uint64_t swap_out_clusters;
-	uint64_t swap_in;         /* read from a store, read-ahead included */
+	uint64_t swap_in; /* read from a store, read-ahead included */
 	uint64_t swap_in_clusters;
-	uint64_t swap_ahead, swap_ahead_used, swap_ahead_wasted; /* read ahead; asked for later; gone unasked */
+	uint64_t swap_ahead, swap_ahead_used,
+		swap_ahead_wasted; /* read ahead; asked for later; gone unasked */
 	uint64_t file_ahead, file_ahead_used, file_ahead_wasted;
-	uint64_t refaults;        /* came back after eviction: by demand or read-ahead */
-	uint64_t refaults_near;   /* of these: not more evictions ago than there are frames */
-	uint64_t runs_ahead;      /* reclaim because few frames were free */
-	uint64_t runs_direct;     /* reclaim that a fault waited for */
-	uint64_t read_errors;     /* pages that a store could not give back */
-	uint64_t checksum_errors; /* of these: the bytes were wrong */
-	uint64_t write_errors;    /* pages that could not be written, file or store */
-	uint64_t swap_full;       /* times that no slot was free */
-	uint64_t thrashing;       /* times that it began */
+	uint64_t refaults;          /* came back after eviction: by demand or read-ahead */
+	uint64_t refaults_near;     /* of these: not more evictions ago than there are frames */
+	uint64_t runs_ahead;        /* reclaim because few frames were free */
+	uint64_t runs_direct;       /* reclaim that a fault waited for */
+	uint64_t read_errors;       /* pages that a store could not give back */
+	uint64_t checksum_errors;   /* of these: the bytes were wrong */
+	uint64_t write_errors;      /* pages that could not be written, file or store */
+	uint64_t swap_full;         /* times that no slot was free */
+	uint64_t thrashing;         /* times that it began */
 	uint64_t swapped_out_whole; /* processes */
 	uint64_t slots, slots_used, slots_peak;
-	uint64_t some_ns, full_ns; /* Documentation/accounting/psi.rst: one waited for memory; all did */
+	uint64_t some_ns,
+		full_ns; /* Documentation/accounting/psi.rst: one waited for memory; all did */
 	/* Now. */
-	uint64_t known, locked, no_room; /* pages that could go, that are locked, for which there is no slot */
+	uint64_t known, locked,
+		no_room; /* pages that could go, that are locked, for which there is no slot */
 	uint64_t min_frames, low_frames, high_frames;
 	bool is_thrashing;
 };

@@ -77,8 +77,8 @@ static int64_t badness(const struct pg_reclaim *r, struct pg_space *s, int adj)
 	       (int64_t)adj * (int64_t)(all / 1000);
 }
 
-struct pg_space *pg_reclaim_oom_victim(struct pg_reclaim *r,
-	int (*adj)(void *ctx, struct pg_space *s), void *ctx, int64_t *points)
+struct pg_space *pg_reclaim_oom_victim(
+	struct pg_reclaim *r, int (*adj)(void *ctx, struct pg_space *s), void *ctx, int64_t *points)
 {
 	struct pg_space *worst = NULL;
 

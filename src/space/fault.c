@@ -44,6 +44,9 @@
 /* Goes back to step 1; not an end that anyone else sees. */
 #define AGAIN ((enum pg_fault_end)100)
 
+/* What one fault needs may not fit even when all else is evicted: it would evict its own pages for ever. */
+#define MAX_RESCUES 16
+
 struct fault {
 	/* The reference; set by the caller, read-only. */
 	struct pg_space *s;
@@ -367,6 +370,7 @@ enum pg_fault_end pg_space_fault(
 {
 	struct fault f = {.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access};
 	const struct pg_pageout *p = &s->vm->pageout;
+	unsigned rescues = 0;
 	enum pg_fault_end end;
 
 	f.e = (struct pg_fault_event){.space = s,
@@ -380,7 +384,8 @@ enum pg_fault_end pg_space_fault(
 		p->before_fault(p->ctx, s);
 	do {
 		end = attempt(&f);
-	} while (end == AGAIN || (end == PG_FAULT_OOM && p->ctx && p->rescue(p->ctx, s)));
+	} while (end == AGAIN || (end == PG_FAULT_OOM && rescues++ < MAX_RESCUES && p->ctx &&
+					 p->rescue(p->ctx, s)));
 	return step_resume(&f, end);
 }
 

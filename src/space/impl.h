@@ -22,9 +22,9 @@
  * or an entry of it has a D bit.
  */
 struct pg_anon {
-	uint32_t refs; /* leaves of anon layers that hold it */
-	pg_pfn pfn;    /* PG_PFN_NONE: in no frame */
-	pg_slot slot;  /* PG_SLOT_NONE: in no slot */
+	uint32_t refs;   /* leaves of anon layers that hold it */
+	pg_pfn pfn;      /* PG_PFN_NONE: in no frame */
+	pg_slot slot;    /* PG_SLOT_NONE: in no slot */
 	uint64_t number; /* never given twice: struct pg_page_key */
 };
 
@@ -74,11 +74,12 @@ struct pg_object {
 	void *ctx;                    /* the pager's; owned */
 	uint64_t size_bytes;          /* pager NULL: fixed */
 	struct pg_sparse pages;       /* value: pfn + 1 */
-	struct pg_sparse slots;       /* value: slot + 1; no pager only. A page with a frame has no slot */
-	uint64_t number;              /* never given twice: struct pg_page_key */
+	struct pg_sparse
+		slots;   /* value: slot + 1; no pager only. A page with a frame has no slot */
+	uint64_t number; /* never given twice: struct pg_page_key */
 	uint64_t ra_start, ra_size, ra_async; /* read-ahead window, in pages; reclaim/pagein.c */
 	uint64_t ra_prev;                     /* page read last */
-	uint64_t resident;            /* pages in frames */
+	uint64_t resident;                    /* pages in frames */
 	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
 	uint32_t refs;
 	struct region *regions; /* that map it */

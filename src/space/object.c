@@ -181,9 +181,6 @@ static int fill_own(struct pg_object *o, uint64_t index, void *bytes, bool *from
 	*from_slot = got == 1;
 	if (!got)
 		memset(bytes, 0, PG_PAGE_SIZE);
-	else if (got == 1 && o->size_bytes - (index << PG_PAGE_SHIFT) < PG_PAGE_SIZE)
-		memset((uint8_t *)bytes + (o->size_bytes & PG_PAGE_MASK), 0,
-			PG_PAGE_SIZE - (o->size_bytes & PG_PAGE_MASK)); /* cut while it was out */
 	return got < 0 ? got : 0;
 }
 
@@ -417,6 +414,9 @@ void pg_object_truncated(struct pg_object *o, uint64_t new_size)
 		at = index + 1;
 	}
 	pg_object_drop_slots(o, first, UINT64_MAX);
+	if (tail && o->slots.root)
+		o->vm->pageout.object_cut(
+			o->vm->pageout.ctx, o, new_size >> PG_PAGE_SHIFT, (unsigned)tail);
 	if (tail) { /* what follows the end in its page reads as zero */
 		pg_pfn f = pg_object_page(o, new_size >> PG_PAGE_SHIFT);
 

@@ -47,6 +47,7 @@ static bool step(struct run *t, struct figures *fig)
 	got = rig_apply(t->r, &t->op);
 	oom = saw_oom(t->r);
 	fig->ooms += oom;
+	run_forgive_disk(t);
 	if (oom && op_is_access(&t->op)) {
 		if (t->r->event[0].grew)
 			model_grow(t->m, &t->m->space[t->op.space], t->r->event[0].page);
@@ -125,7 +126,8 @@ static void print(const struct figures *f)
 {
 	const struct pg_reclaim_stats *s = &f->st;
 
-	printf("ooms %llu, swap out %llu in %llu (ahead %llu, used %llu) dropped %llu, files dropped %llu "
+	printf("ooms %llu, swap out %llu in %llu (ahead %llu, used %llu) dropped %llu, files "
+	       "dropped %llu "
 	       "written %llu ahead %llu, refaults %llu, full %llu\n",
 		(unsigned long long)f->ooms, (unsigned long long)s->swap_out,
 		(unsigned long long)s->swap_in, (unsigned long long)s->swap_ahead,
