@@ -12,7 +12,8 @@
  *
  * Whoever changes map_count to or from 0 or the DIRTY flag calls pg_cache_sort(). So finding what
  * to drop is O(1) but for pinned pages, which are skipped. The oldest of UNMAPPED goes first, then
- * the oldest of MAPPED. Nothing is written back here and no anon is touched: that is reclaim/.
+ * the oldest of MAPPED. Nothing is written back here and no anon is touched: that is reclaim/, which, if it is
+ * there, chooses itself what goes (space/pageout.h).
  */
 #include "space/impl.h"
 
@@ -97,11 +98,16 @@ bool pg_cache_drop_one(struct pg_vm *vm)
 	return drop_from(vm, PG_CACHE_UNMAPPED) || drop_from(vm, PG_CACHE_MAPPED);
 }
 
+bool pg_cache_make_room(struct pg_vm *vm)
+{
+	return vm->pageout.ctx ? vm->pageout.make_room(vm->pageout.ctx) : pg_cache_drop_one(vm);
+}
+
 int pg_cache_frame(struct pg_vm *vm, enum pg_frame_state state, void *owner, pg_pfn *out)
 {
 	int err = pg_frames_alloc(vm->frames, 0, state, owner, out);
 
-	while (err == -ENOMEM && pg_cache_drop_one(vm))
+	while (err == -ENOMEM && pg_cache_make_room(vm))
 		err = pg_frames_alloc(vm->frames, 0, state, owner, out);
 	return err;
 }

@@ -99,7 +99,7 @@ static const char *check_anon(void *ctx, uint64_t index, void *value, bool share
 	if (index < w->r->index || index - w->r->index >= pages)
 		return "G4: an anon outside its region";
 	if (pg_pfn_is_none(a->pfn))
-		return "A2: an anon without a frame";
+		return pg_slot_is_none(a->slot) ? "A2: an anon without frame and slot" : NULL;
 	row = pg_frames_row(w->s->vm->frames, a->pfn);
 	if (row->state != PG_FRAME_ANON || row->owner != a)
 		return "A2: an anon's frame does not name it";
@@ -406,6 +406,8 @@ static const char *check_machine(struct census *c)
 		bad = check_objects(c->vm);
 	if (!bad)
 		bad = check_lists(c->vm);
+	if (!bad && c->vm->pageout.ctx)
+		bad = c->vm->pageout.check(c->vm->pageout.ctx);
 	return bad ? bad : pg_frames_check(c->vm->frames);
 }
 

@@ -85,6 +85,11 @@ struct pg_space_stats {
 	uint64_t faults_refused;   /* ended in a signal */
 	uint64_t copies;           /* pages copied by copy-on-write (1B and 2B) */
 	uint64_t pages_in;         /* pages read by pagers or from a store */
+	uint64_t swap_in;          /* pages read from a store for it, read-ahead included */
+	uint64_t swap_out;         /* pages written to a store that it had mapped */
+	uint64_t refaults;         /* pages that came back after they had been evicted */
+	uint64_t direct_reclaims;  /* its faults that had to free frames first */
+	uint64_t stall_ns;         /* time its faults waited for memory (PSI's "some") */
 	uint64_t minor, major;     /* as getrusage counts */
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;
