@@ -304,6 +304,10 @@ static pg_pfn pick(struct pg_policy *b)
 				p->nodes[g] =
 					(struct node){.key = n->key, .ghost = true, .test = true};
 				insert_before(p, g, i);
+				if (p->hand_hot == i)
+					p->hand_hot = g;
+				if (p->hand_test == i)
+					p->hand_test = g;
 				pg_ghosts_push(&p->find, n->key, g);
 			}
 			take(p, i);

@@ -163,6 +163,8 @@ int pg_policy_simulate(const struct pg_policy_ops *ops, const char *args, uint64
 			struct page *page = &m.pages[at];
 			struct pg_page_info info = {page->key, PG_PAGE_DEMAND, PG_DISTANCE_NONE};
 
+			if (out->misses++ % interval == 0 && out->misses > 1 && ops->tick)
+				ops->tick(p);
 			if (page->evicted_at != PG_DISTANCE_NONE)
 				info.distance = out->evictions - page->evicted_at - 1;
 			if (used < frames) {
@@ -179,8 +181,6 @@ int pg_policy_simulate(const struct pg_policy_ops *ops, const char *args, uint64
 			m.frames[f].page = at;
 			page->frame = f;
 			ops->added(p, (pg_pfn){f}, &info);
-			if (++out->misses % interval == 0 && ops->tick)
-				ops->tick(p);
 		}
 		m.frames[f].accessed = true;
 		m.frames[f].dirty |= refs[i].write;
