@@ -102,7 +102,7 @@ static pg_pfn pick(struct pg_policy *b)
 {
 	struct s3fifo *p = of(b);
 	struct pg_lists *l = &p->lists;
-	uint64_t most = 2 * (l->q[SMALL].count + (FREQ_MAX + 1) * l->q[MAIN].count);
+	uint64_t most = 2 * l->q[SMALL].count + (FREQ_MAX + 1) * l->q[MAIN].count;
 	uint64_t target = small_target(p);
 	pg_pfn f = PG_PFN_NONE;
 

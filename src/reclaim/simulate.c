@@ -149,6 +149,8 @@ int pg_policy_simulate(const struct pg_policy_ops *ops, const char *args, uint64
 
 	if (rc == 0)
 		rc = ops->create(&env, frames, args, &p);
+	if (rc == 0)
+		p->ops = ops;
 	for (uint64_t i = 0; i < n && rc == 0; i++) {
 		uint32_t at = 0, f;
 
