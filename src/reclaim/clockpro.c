@@ -50,6 +50,7 @@ struct clockpro {
 	uint64_t hot, cold, ghosts;              /* nodes on the ring */
 	uint64_t known;                          /* pages, picked ones too */
 	uint64_t m_c;
+	uint64_t left; /* looks that are left for this call; then pages count as not accessed */
 	struct pg_fresh fresh;
 };
 
@@ -159,11 +160,15 @@ static void forget_ghost(struct clockpro *p, uint32_t i)
 	p->free = i;
 }
 
-/* True if the page was accessed since the last look. */
+/* True if the page was accessed since the last look. Where every page is accessed all the time, looking ends all the same. */
 static bool look(struct clockpro *p, uint32_t i)
 {
-	bool used = p->env.accessed(p->env.ctx, (pg_pfn){i}) || p->nodes[i].touched;
+	bool used;
 
+	if (p->left == 0)
+		return false;
+	p->left--;
+	used = p->env.accessed(p->env.ctx, (pg_pfn){i}) || p->nodes[i].touched;
 	p->nodes[i].touched = false;
 	return used;
 }
@@ -191,20 +196,17 @@ static void end_test(struct clockpro *p, uint32_t i)
 		forget_ghost(p, i);
 }
 
-/* Until there are `most` hot pages at the most; ends after two rounds. */
+/* Until there are `most` hot pages at the most. */
 static void run_hot(struct clockpro *p, uint64_t most)
 {
-	uint64_t left = 2 * (p->hot + p->cold + p->ghosts);
-
 	while (p->hot > most) {
 		uint32_t i = p->hand_hot;
 		struct node *n = &p->nodes[i];
 
 		p->hand_hot = n->next;
-		left -= left > 0;
 		if (!n->hot) {
 			end_test(p, i);
-		} else if (!look(p, i) || !left) {
+		} else if (!look(p, i)) {
 			set_hot(p, i, false);
 			n->test = false;
 		}
@@ -252,6 +254,7 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 		more_cold(p);
 		n->hot = true;
 		insert_head(p, f.v);
+		p->left = 2 * p->hot;
 		run_hot(p, hot_target(p));
 		return;
 	}
@@ -280,8 +283,7 @@ static void removed(struct pg_policy *p, pg_pfn f)
 static pg_pfn pick(struct pg_policy *b)
 {
 	struct clockpro *p = of(b);
-	uint64_t left = 2 * (p->hot + p->cold + p->ghosts);
-
+	p->left = 4 * (p->hot + p->cold);
 	pg_fresh_settle(&p->fresh, &p->env);
 	while (p->hot + p->cold > 0) {
 		struct node *n;
@@ -294,8 +296,7 @@ static pg_pfn pick(struct pg_policy *b)
 		p->hand_cold = n->next;
 		if (n->hot || n->ghost)
 			continue;
-		left -= left > 0;
-		if (!look(p, i) || !left) {
+		if (!look(p, i)) {
 			/* Its ghost takes its place. The node itself is off the ring until the outcome. */
 			if (n->test) {
 				uint32_t g = p->free;
