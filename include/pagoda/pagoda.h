@@ -389,6 +389,11 @@ struct pg_space_stats {
 	uint64_t faults_refused;
 	uint64_t copies;
 	uint64_t pages_in;
+	uint64_t swap_in;         /* pages read from a store, read-ahead included */
+	uint64_t swap_out;        /* pages written to a store */
+	uint64_t refaults;        /* pages that came back after eviction */
+	uint64_t direct_reclaims; /* faults that had to free frames first */
+	uint64_t stall_ns;        /* time faults waited for memory */
 	uint64_t minor, major;
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;
