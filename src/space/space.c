@@ -64,6 +64,7 @@ int pg_space_create(struct pg_vm *vm, const struct pg_space_config *c, struct pg
 	s->vm = vm;
 	s->c = *c;
 	s->form = vm->form;
+	s->limits = (struct pg_space_limits){UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	pg_region_init(s);
 	s->no_nx = vm->geometry.entry_bytes == 4;
 	err = asid_take(vm, &s->asid);
@@ -177,7 +178,7 @@ uint64_t pg_space_swap_pages(struct pg_space *s)
 		uint64_t at = 0, index;
 
 		while ((a = pg_sparse_next(&r->anons, at, UINT64_MAX, &index))) {
-			n += pg_pfn_is_none(a->pfn);
+			n += pg_pfn_is_none(a->pfn) && !pg_slot_is_none(a->slot);
 			at = index + 1;
 		}
 	}
