@@ -87,6 +87,7 @@ struct pg_vm {
 	struct pg_frames *frames;
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
+	void *tables; /* what the form's tables share; owned through form->close */
 	struct pg_vm_hooks hooks;
 	pg_pfn zero;
 	struct pg_mem mem;

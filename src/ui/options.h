@@ -26,6 +26,7 @@ struct pg_options {
 	bool fast;
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
+	const char *table_text; /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
