@@ -121,13 +121,14 @@ typedef uint64_t pg_pte;
 
 /* The shape of a page table. */
 struct pg_geometry {
-	uint8_t page_shift;          /* 12 */
-	uint8_t levels;              /* 2 .. PG_MAX_LEVELS */
-	uint8_t entry_bytes;         /* 8, or 4 for 32-bit tables (then no NX) */
-	uint8_t bits[PG_MAX_LEVELS]; /* index bits per level, root first; their sum is of any form */
-	uint8_t cluster;             /* hashed: pages of an element, a power of two to 16; 0: 1 */
-	uint8_t grow_at_once;        /* hashed: 1: all chains move when it grows */
-	uint16_t walk_cache;         /* for struct pg_mmu_config */
+	uint8_t page_shift;  /* 12 */
+	uint8_t levels;      /* 2 .. PG_MAX_LEVELS */
+	uint8_t entry_bytes; /* 8, or 4 for 32-bit tables (then no NX) */
+	uint8_t bits
+		[PG_MAX_LEVELS]; /* index bits per level, root first; their sum is of any form */
+	uint8_t cluster;         /* hashed: pages of an element, a power of two to 16; 0: 1 */
+	uint8_t grow_at_once;    /* hashed: 1: all chains move when it grows */
+	uint16_t walk_cache;     /* for struct pg_mmu_config */
 };
 
 struct pg_table_stats {

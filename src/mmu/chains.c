@@ -192,7 +192,8 @@ static const char *check_chain(const struct pg_chains *c, const struct pg_heads 
 		if (pg_chains_head(c, hash_of(e)) != head)
 			return "H1: an element on the wrong chain";
 		for (pg_link k = *head; (o = element_at(c, k)) != e; k = o->link)
-			if (o->page == e->page && o->link >> PG_LINK_BITS == e->link >> PG_LINK_BITS)
+			if (o->page == e->page &&
+				o->link >> PG_LINK_BITS == e->link >> PG_LINK_BITS)
 				return "H1: two elements of one page";
 		bad = f(ctx, (uint16_t)(e->link >> PG_LINK_BITS), e);
 		if (bad)

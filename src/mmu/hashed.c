@@ -34,8 +34,8 @@ struct hashed {
 	unsigned group_shift; /* log2 of the pages of an element */
 	uint64_t entries;
 	struct pg_node_count count;
-	struct pg_pool small;  /* nodes of the page set, and elements that are no larger */
-	struct pg_pool large;  /* other elements */
+	struct pg_pool small;     /* nodes of the page set, and elements that are no larger */
+	struct pg_pool large;     /* other elements */
 	struct pg_pool *elements; /* one of them */
 	struct pg_chains chains;
 	struct pg_pageset pages;
@@ -300,7 +300,8 @@ static const char *hashed_check(const struct pg_table *t)
 
 const struct pg_table_form pg_table_hashed = {
 	.name = "hashed",
-	.summary = "hashed: the page number chooses a chain of elements, one table for each process",
+	.summary =
+		"hashed: the page number chooses a chain of elements, one table for each process",
 	.shapes = "clustered=N     N pages (1, 2, 4, 8 or 16) share an element (default 1)\n"
 		  "grow=once       when it grows all chains move at once, not two at each change",
 	.parse = hashed_parse,

@@ -29,8 +29,7 @@ void pg_pool_init(struct pg_pool *p, struct pg_frames *fs, void *owner, struct p
 		.partial = NONE};
 }
 
-pg_link pg_node_take(
-	struct pg_frames *fs, unsigned order, void *owner, struct pg_node_count *count)
+pg_link pg_node_take(struct pg_frames *fs, unsigned order, void *owner, struct pg_node_count *count)
 {
 	uint8_t *node;
 	pg_pfn f;

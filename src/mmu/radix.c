@@ -355,7 +355,8 @@ static pg_pte radix_walk_cached(
 		if (!e)
 			break;
 		node = node_of(r, e);
-		pg_walk_cache_fill(cache, level + 1, vpn.v >> r->shift[level], r->shift[level], node);
+		pg_walk_cache_fill(
+			cache, level + 1, vpn.v >> r->shift[level], r->shift[level], node);
 	}
 	cache->saved += start;
 	*refs = level - start + 1;
@@ -490,7 +491,8 @@ static const char *radix_check(const struct pg_table *t)
 const struct pg_table_form pg_table_radix = {
 	.name = "radix",
 	.summary = "hierarchical: a tree of nodes, one level for each part of the page number",
-	.shapes = "4               four levels of 9 bits, as x86-64 has: 48 bits of address (default)\n"
+	.shapes = "4               four levels of 9 bits, as x86-64 has: 48 bits of address "
+		  "(default)\n"
 		  "5               five levels: 57 bits\n"
 		  "cache=N         a page-walk cache of N entries (1 to 64) for each inner level",
 	.parse = radix_parse,

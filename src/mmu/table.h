@@ -43,7 +43,7 @@ struct pg_geometry {
 	uint8_t levels;              /* 2 .. PG_MAX_LEVELS */
 	uint8_t entry_bytes;         /* 8, or 4 for 32-bit radix tables (then no NX) */
 	uint8_t bits[PG_MAX_LEVELS]; /* radix: index bits per level, root first */
-	uint8_t cluster; /* hashed: pages of an element, a power of two to 16; 0 means 1 */
+	uint8_t cluster;      /* hashed: pages of an element, a power of two to 16; 0 means 1 */
 	uint8_t grow_at_once; /* hashed: 1: all chains move when it grows; 0: two at each change */
 	uint16_t walk_cache;  /* radix: entries of each level's page-walk cache; 0: none */
 };
@@ -69,8 +69,9 @@ struct pg_table_stats {
 	uint64_t entries;            /* present leaf entries now */
 	uint64_t shared_frames;      /* frames that all tables of the machine share, counted once */
 	uint64_t shared_frames_peak; /* the most ever */
-	uint64_t displaced; /* times that the hardware lost an entry because its frame got another */
-	uint64_t restored;  /* times that such an entry was given back by restore */
+	uint64_t
+		displaced; /* times that the hardware lost an entry because its frame got another */
+	uint64_t restored; /* times that such an entry was given back by restore */
 };
 
 struct pg_table;      /* one address space's page table; its first member is its form */
@@ -124,8 +125,8 @@ struct pg_table_form {
 	 */
 	pg_pte (*walk)(const struct pg_table *t, pg_vpn vpn, unsigned *refs);
 	/* The same beginning as far down as the cache knows, and filling it. NULL: no use for one. */
-	pg_pte (*walk_cached)(const struct pg_table *t, pg_vpn vpn, struct pg_walk_cache *cache,
-		unsigned *refs);
+	pg_pte (*walk_cached)(
+		const struct pg_table *t, pg_vpn vpn, struct pg_walk_cache *cache, unsigned *refs);
 	/* The entry that the table has, or 0. NULL: what walk sees. See pg_table_find(). */
 	pg_pte (*find)(const struct pg_table *t, pg_vpn vpn);
 	/* Makes the hardware see vpn, which the table has. Cannot fail. NULL: it always does. */

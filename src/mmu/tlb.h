@@ -89,7 +89,7 @@ struct pg_mmu_stats {
 	uint64_t fetch_misses;    /* of misses[L1D] or misses[L1I]: those by fetch */
 	uint64_t l2_lookups;      /* = first-level misses when there is a second level */
 	uint64_t walks;
-	uint64_t walk_refs;        /* memory references made by walks */
+	uint64_t walk_refs; /* memory references made by walks */
 	/* Walks by the references they made: [n] n, the last that many or more. Both kinds. */
 	uint64_t walk_lengths[PG_WALK_LENGTHS];
 	uint64_t walk_refs_saved;  /* references that page-walk caches made unnecessary */

@@ -24,9 +24,10 @@ struct pg_walk_cache_entry {
 struct pg_walk_cache {
 	unsigned entries; /* of each level: 1 .. PG_MAX_WALK_CACHE */
 	uint64_t clock;
-	uint64_t saved;                 /* references that walks did not have to make */
-	uint8_t shift[PG_MAX_LEVELS];   /* of the levels filled so far; 0: none yet */
-	struct pg_walk_cache_entry e[PG_MAX_LEVELS][PG_MAX_WALK_CACHE]; /* [0] is unused: the root */
+	uint64_t saved;               /* references that walks did not have to make */
+	uint8_t shift[PG_MAX_LEVELS]; /* of the levels filled so far; 0: none yet */
+	struct pg_walk_cache_entry e[PG_MAX_LEVELS]
+				    [PG_MAX_WALK_CACHE]; /* [0] is unused: the root */
 };
 
 static inline void pg_walk_cache_clear(struct pg_walk_cache *w)
