@@ -128,6 +128,7 @@ struct pg_geometry {
 		[PG_MAX_LEVELS]; /* index bits per level, root first; their sum is of any form */
 	uint8_t cluster;         /* hashed: pages of an element, a power of two to 16; 0: 1 */
 	uint8_t grow_at_once;    /* hashed: 1: all chains move when it grows */
+	uint8_t anchors;         /* inverted: anchors for each frame */
 	uint16_t walk_cache;     /* for struct pg_mmu_config */
 };
 
@@ -150,6 +151,7 @@ extern const struct pg_geometry pg_geometry_full64;   /* all 64 bits, six levels
 /* The forms, for struct pg_vm_config. */
 extern const struct pg_table_form pg_table_radix;
 extern const struct pg_table_form pg_table_hashed;
+extern const struct pg_table_form pg_table_inverted;
 
 /* ---- objects: files and shared memory */
 

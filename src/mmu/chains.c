@@ -135,7 +135,8 @@ struct pg_element *pg_chains_add(struct pg_chains *c, uint16_t owner, uint64_t p
 	return e;
 }
 
-void pg_chains_remove(struct pg_chains *c, uint16_t owner, uint64_t page)
+/* Takes the element of (owner, page), which is there, off its chain; its link. */
+static pg_link take_off(struct pg_chains *c, uint16_t owner, uint64_t page)
 {
 	uint64_t *at = pg_chains_head(c, pg_chains_hash(owner, page));
 	struct pg_element *e;
@@ -149,7 +150,24 @@ void pg_chains_remove(struct pg_chains *c, uint16_t owner, uint64_t page)
 			break;
 	}
 	*at = (*at & ~PG_LINK_MASK) | (e->link & PG_LINK_MASK);
-	pg_pool_give(c->pool, l);
+	return l;
+}
+
+struct pg_element *pg_chains_rename(
+	struct pg_chains *c, uint16_t owner, uint64_t page, uint16_t to_owner, uint64_t to_page)
+{
+	pg_link l = take_off(c, owner, page);
+	struct pg_element *e = element_at(c, l);
+
+	e->page = to_page;
+	e->link = (uint64_t)to_owner << PG_LINK_BITS;
+	push(pg_chains_head(c, hash_of(e)), e, l);
+	return e;
+}
+
+void pg_chains_remove(struct pg_chains *c, uint16_t owner, uint64_t page)
+{
+	pg_pool_give(c->pool, take_off(c, owner, page));
 	c->elements--;
 	move_some(c, STEP);
 	maybe_shrink(c);

@@ -58,6 +58,9 @@ void pg_chains_end(struct pg_chains *c);
 struct pg_element *pg_chains_add(struct pg_chains *c, uint16_t owner, uint64_t page);
 /* Takes the element of (owner, page), which is there, out. */
 void pg_chains_remove(struct pg_chains *c, uint16_t owner, uint64_t page);
+/* Makes the element of (owner, page), which is there, that of another, which has none. */
+struct pg_element *pg_chains_rename(
+	struct pg_chains *c, uint16_t owner, uint64_t page, uint16_t to_owner, uint64_t to_page);
 /* Calls f for each element; a sentence from it ends that. Then H1 to H3. */
 const char *pg_chains_check(const struct pg_chains *c,
 	const char *(*f)(void *ctx, uint16_t owner, const struct pg_element *e), void *ctx);

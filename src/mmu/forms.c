@@ -11,6 +11,7 @@
 const struct pg_table_form *const pg_table_forms[] = {
 	&pg_table_radix,
 	&pg_table_hashed,
+	&pg_table_inverted,
 	NULL,
 };
 

@@ -45,6 +45,7 @@ struct pg_geometry {
 	uint8_t bits[PG_MAX_LEVELS]; /* radix: index bits per level, root first */
 	uint8_t cluster;      /* hashed: pages of an element, a power of two to 16; 0 means 1 */
 	uint8_t grow_at_once; /* hashed: 1: all chains move when it grows; 0: two at each change */
+	uint8_t anchors;      /* inverted: anchors for each frame, 1, 2, 4 or 8; 0 means 1 */
 	uint16_t walk_cache;  /* radix: entries of each level's page-walk cache; 0: none */
 };
 
@@ -151,6 +152,7 @@ struct pg_table {
 extern const struct pg_table_form *const pg_table_forms[];
 extern const struct pg_table_form pg_table_radix;
 extern const struct pg_table_form pg_table_hashed;
+extern const struct pg_table_form pg_table_inverted;
 
 /*
  * Parses NAME or NAME:SHAPE, as in "radix:5" or "hashed:clustered=8"; the addresses are those of

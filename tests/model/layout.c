@@ -43,6 +43,7 @@ const struct layout NAME[] = {
 	FIELD(pg_geometry, bits),
 	FIELD(pg_geometry, cluster),
 	FIELD(pg_geometry, grow_at_once),
+	FIELD(pg_geometry, anchors),
 	FIELD(pg_geometry, walk_cache),
 	SIZE(struct pg_table_stats),
 	FIELD(pg_table_stats, node_frames_peak),

@@ -520,16 +520,9 @@ static void conforms(const char *text, const struct pg_geometry *g, unsigned pag
 }
 
 /* All shapes that are tested. */
-static const char *const texts[] = {
-	"radix",
-	"radix:5",
-	"hashed",
-	"hashed:grow=once",
-	"hashed:clustered=2",
-	"hashed:clustered=4,grow=once",
-	"hashed:clustered=8",
-	"hashed:clustered",
-};
+static const char *const texts[] = {"radix", "radix:5", "hashed", "hashed:grow=once",
+	"hashed:clustered=2", "hashed:clustered=4,grow=once", "hashed:clustered=8",
+	"hashed:clustered", "inverted", "inverted:anchors=4"};
 #define TEXTS (sizeof texts / sizeof texts[0])
 
 static void random_operations_agree_with_model(void **state)
