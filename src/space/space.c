@@ -175,6 +175,14 @@ pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte)
 	return e ? pg_pte_pfn(e) : PG_PFN_NONE;
 }
 
+pg_pfn pg_space_walk(struct pg_space *s, pg_va a, pg_pte *pte)
+{
+	unsigned refs;
+
+	*pte = pg_region_at(s, a.v) ? s->form->walk(s->table, pg_vpn_of(a), &refs) : 0;
+	return *pte ? pg_pte_pfn(*pte) : PG_PFN_NONE;
+}
+
 void pg_space_stats(const struct pg_space *s, struct pg_space_stats *out)
 {
 	*out = s->st;
