@@ -17,6 +17,7 @@
  *   M5 an entry of the current ASID names the frame that the current table names, allows no
  *      more, and is dirty only if D is set there; A is set there.
  *   M6 an entry of a frame with PG_FRAME_CODE has `code` set.
+ *   M7 an entry of a page-walk cache names the node that a walk comes to.
  *
  * Compiled with general registers only, as mmu.c, which calls some of it.
  */
