@@ -7,7 +7,8 @@
  * Calls region.c, sparse.h (anon layer), object.c (page cache), pages.c (tables). Owns nothing.
  *
  * What can be at hand, by layer (the drawing is that of NetBSD's uvm_fault.c, the cases are ours).
- * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one.
+ * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one,
+ * or did not see it: an inverted table shows the hardware one mapping of a frame.
  *
  *   CASE 1: private, with an anon        CASE 2: an object              CASE 3: neither
  *
@@ -114,8 +115,9 @@ static enum pg_fault_end step_trap(struct fault *f)
 
 	if (!allowed(f->r->pub.prot, f->access))
 		return PG_FAULT_ACCERR;
-	f->old = f->s->form->walk(f->s->table, f->vpn, &refs);
+	f->s->form->walk(f->s->table, f->vpn, &refs);
 	f->e.walk_refs = refs;
+	f->old = pg_table_find(f->s->table, f->vpn);
 	return PG_FAULT_RESUME;
 }
 
@@ -277,6 +279,8 @@ static enum pg_fault_end step_tables(struct fault *f)
 	f->e.frame = to;
 	if (f->e.fcase == PG_CASE_0) {
 		f->e.frame = pg_pte_pfn(f->old);
+		if (s->form->restore)
+			s->form->restore(s->table, f->vpn);
 		pg_pages_invalidate(s, f->vpn.v, f->vpn.v + 1);
 		return PG_FAULT_RESUME;
 	}

@@ -109,6 +109,7 @@ struct pg_vm {
 	struct pg_frames *frames;
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
+	void *tables; /* what the form's tables share; owned through form->close */
 	struct pg_vm_hooks hooks;
 	struct pg_pageout pageout; /* ctx NULL: there is none */
 	pg_pfn zero;

@@ -117,8 +117,7 @@ int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits)
 {
 	struct pg_space *s = r->space;
 	struct pg_frame *row = pg_frames_row(s->vm->frames, f);
-	unsigned refs;
-	pg_pte old = s->form->walk(s->table, vpn, &refs);
+	pg_pte old = pg_table_find(s->table, vpn);
 	bool same = old && pg_pte_pfn(old).v == f.v;
 	int err;
 
@@ -129,7 +128,7 @@ int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits)
 	row->pins++; /* not to be dropped while a node is looked for */
 	err = s->form->enter(s->table, vpn, pg_pte_make(f, bits));
 	while (err == -ENOMEM && pg_cache_make_room(s->vm)) {
-		old = s->form->walk(s->table, vpn, &refs); /* it may have been what was dropped */
+		old = pg_table_find(s->table, vpn); /* it may have been what was dropped */
 		err = s->form->enter(s->table, vpn, pg_pte_make(f, bits));
 	}
 	row->pins--;

@@ -244,6 +244,8 @@ void pg_space_each_region(
 	struct pg_space *s, bool (*f)(void *ctx, const struct pg_region *r), void *ctx);
 /* The frame of a page, without fault or side effect; PG_PFN_NONE if none. *pte may be NULL. */
 pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte);
+/* The same as the hardware sees it, who may not see all (struct pg_table_form): for a CPU without an MMU. */
+pg_pfn pg_space_walk(struct pg_space *s, pg_va a, pg_pte *pte);
 
 /* What one region has in memory now, as /proc/PID/smaps shows it; all but pss in bytes. */
 struct pg_region_figures {

@@ -39,6 +39,9 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	if (err)
 		goto fail_frames;
 	memset(pg_frames_bytes(vm->frames, vm->zero), 0, PG_PAGE_SIZE);
+	err = vm->form->open ? vm->form->open(vm->frames, &vm->geometry, &vm->tables) : 0;
+	if (err)
+		goto fail_frames;
 	*out = vm;
 	return 0;
 fail_frames:
@@ -52,6 +55,8 @@ void pg_vm_destroy(struct pg_vm *vm)
 {
 	PG_ASSERT(!vm->space_count && !vm->object_count);
 	PG_ASSERT(!vm->mem.live);
+	if (vm->form->close)
+		vm->form->close(vm->tables);
 	pg_frames_free(vm->frames, vm->zero);
 	pg_frames_destroy(vm->frames);
 	free(vm);

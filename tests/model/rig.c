@@ -195,7 +195,7 @@ static bool cpu_access(struct rig *r, const struct op *op, uint64_t a, uint64_t 
 
 	if (pg_space_fault(s, (pg_va){a}, op->access, 0x1234, false) != PG_FAULT_RESUME)
 		return false;
-	pg_space_resident(s, (pg_va){a}, &e);
+	pg_space_walk(s, (pg_va){a}, &e);
 	if (!pg_pte_serves(e, op->access)) {
 		fprintf(stderr, "a resolved fault left no entry that serves\n");
 		abort();
@@ -354,7 +354,8 @@ static void look(struct rig *r)
 	for (int i = 0; i < SPACES; i++) {
 		for (int p = 0; r->space[i] && p < PAGES; p++) {
 			pg_va a = {LO + (uint64_t)p * 4096};
-			pg_pfn f = pg_space_resident(r->space[i], a, NULL);
+			pg_pte e;
+			pg_pfn f = pg_space_walk(r->space[i], a, &e);
 
 			if (r->stale[i][p] && r->stale[i][p] != f.v + 1) {
 				fprintf(stderr, "page %d changed and nobody was told\n", p);
