@@ -318,8 +318,8 @@ int64_t pg_sys_mremap(struct pg_linux *l, const uint64_t *a)
 		return -EFAULT;
 	if (new_len > old_len && !within_limits(l, new_len - old_len, is_data(&r)))
 		return -ENOMEM;
-	err = pg_space_remap(
-		l->space, (pg_va){a[0]}, old_len, new_len, (flags & MREMAP_MAYMOVE) != 0, &result);
+	err = pg_space_remap(l->space, (pg_va){a[0]}, old_len, new_len,
+		(flags & MREMAP_MAYMOVE) ? PG_REMAP_MAYMOVE : 0, &result);
 	return err != 0 ? err : (int64_t)result.v;
 }
 

@@ -103,7 +103,8 @@ bool pg_reclaim_locked(const struct pg_reclaim *r, pg_pfn f);
 int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct pg_anon *a,
 	enum pg_access access, uint32_t *brought);
 int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *bytes);
-void pg_reclaim_object_cut(void *ctx, struct pg_object *o, uint64_t index, unsigned from);
+void pg_reclaim_object_cut(
+	void *ctx, struct pg_object *o, uint64_t index, unsigned from, unsigned to);
 uint32_t pg_reclaim_file_window(void *ctx, struct pg_object *o, uint64_t index, uint64_t *first);
 
 /* ---- slots.c */

@@ -191,7 +191,8 @@ int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *b
 	return 1;
 }
 
-void pg_reclaim_object_cut(void *ctx, struct pg_object *o, uint64_t index, unsigned from)
+void pg_reclaim_object_cut(
+	void *ctx, struct pg_object *o, uint64_t index, unsigned from, unsigned to)
 {
 	struct pg_reclaim *r = ctx;
 	uintptr_t v = (uintptr_t)pg_sparse_get(&o->slots, index, NULL);
@@ -200,7 +201,7 @@ void pg_reclaim_object_cut(void *ctx, struct pg_object *o, uint64_t index, unsig
 
 	if (!v || pg_store_read(r->store, &io, 1))
 		return; /* unreadable: whoever wants it will be told */
-	memset(bytes + from, 0, PG_PAGE_SIZE - from);
+	memset(bytes + from, 0, to - from);
 	r->st.write_errors +=
 		pg_store_write(r->store, &io, 1) != 0; /* it has no data now: the same */
 }

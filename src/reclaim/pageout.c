@@ -40,13 +40,7 @@ static struct pg_frame *row_of(const struct pg_reclaim *r, pg_pfn f)
 
 bool pg_reclaim_locked(const struct pg_reclaim *r, pg_pfn f)
 {
-	for (const struct pg_rmap *m = row_of(r, f)->rmap; m; m = m->next) {
-		const struct region *region = pg_region_at(m->space, m->vpn.v << PG_PAGE_SHIFT);
-
-		if (region && (region->pub.flags & PG_MAP_LOCKED))
-			return true;
-	}
-	return false;
+	return r->vm->locked_bytes && pg_pages_locked(r->vm, f);
 }
 
 /* Asked for so lately that it must stay; not more than a quarter of the pages, but two. */
@@ -67,6 +61,7 @@ static void drop(struct pg_reclaim *r, pg_pfn f)
 	r->pages[f.v].leaves = 1;
 	if (row->state == PG_FRAME_ANON) {
 		((struct pg_anon *)row->owner)->pfn = PG_PFN_NONE;
+		pg_cache_clear_lazy(r->vm, f);
 		pg_frame_release(r->vm, f);
 	} else {
 		pg_object_forget(row->owner, row->index, f);
@@ -121,6 +116,12 @@ static enum outcome drop_own(struct pg_reclaim *r, pg_pfn f, struct batch *b)
 	struct pg_frame *row = row_of(r, f);
 	struct pg_space *s = row->rmap ? row->rmap->space : NULL;
 
+	if (row->flags & PG_FRAME_LAZY) {
+		pg_pages_remove_frame(r->vm, f);
+		drop(r, f);
+		r->st.lazy_dropped++;
+		return WENT;
+	}
 	if (pg_slot_is_none(good_slot(row)) && r->swap_full &&
 		(row->state != PG_FRAME_ANON ||
 			pg_slot_is_none(((struct pg_anon *)row->owner)->slot))) {
@@ -309,6 +310,10 @@ uint64_t pg_reclaim_shrink(struct pg_reclaim *r, uint64_t n, bool may_release)
 	struct batch b = {.may_release = may_release};
 	uint64_t tries = r->policy->ops->pages(r->policy), freed = 0;
 
+	for (; freed < n && pg_cache_drop_lazy(r->vm); freed++) {
+		r->st.reclaimed++;
+		r->st.lazy_dropped++;
+	}
 	for (; tries && freed + b.n < n; tries--) {
 		pg_pfn f = r->policy->ops->pick(r->policy);
 

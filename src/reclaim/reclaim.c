@@ -72,7 +72,6 @@ static bool env_accessed(void *ctx, pg_pfn f)
 bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f)
 {
 	const struct pg_frame *row = pg_frames_row(r->frames, f);
-	unsigned refs;
 
 	if (row->flags & PG_FRAME_DIRTY)
 		return true;
@@ -85,7 +84,7 @@ bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f)
 	for (struct pg_rmap *m = row->rmap; m; m = m->next) {
 		struct pg_space *s = m->space;
 
-		if (s->form->walk(s->table, m->vpn, &refs) & PG_PTE_D)
+		if (pg_table_find(s->table, m->vpn) & PG_PTE_D)
 			return true;
 	}
 	return false;

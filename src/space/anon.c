@@ -8,8 +8,9 @@
  *
  * Invariants (pg_space_check):
  *   A1 refs is the number of leaves that hold the anon.
- *   A2 its frame, if it has one, is in state ANON and names it as owner; if it has none it has a slot.
+ *   A2 its frame, if it has one, is in state ANON and names it as owner.
  *   A3 an entry that allows stores to its frame exists only if one region alone holds it.
+ *   A4 a frame with LAZY is an anon's, is not DIRTY and is on the list of lazy frames.
  */
 #include "space/impl.h"
 
@@ -40,8 +41,10 @@ void pg_anon_unref(void *ctx, void *anon)
 		return;
 	if (!pg_slot_is_none(a->slot))
 		vm->pageout.slot_free(vm->pageout.ctx, a->slot);
-	if (!pg_pfn_is_none(a->pfn))
+	if (!pg_pfn_is_none(a->pfn)) {
+		pg_cache_clear_lazy(vm, a->pfn);
 		pg_frame_release(vm, a->pfn);
+	}
 	pg_mem_free(&vm->mem, a);
 }
 

@@ -7,7 +7,8 @@
  * Calls region.c, sparse.h (anon layer), object.c (page cache), pages.c (tables). Owns nothing.
  *
  * What can be at hand, by layer (the drawing is that of NetBSD's uvm_fault.c, the cases are ours).
- * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one.
+ * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one,
+ * or did not see it: an inverted table shows the hardware one mapping of a frame.
  *
  *   CASE 1: private, with an anon        CASE 2: an object              CASE 3: neither
  *
@@ -114,8 +115,9 @@ static enum pg_fault_end step_trap(struct fault *f)
 
 	if (!allowed(f->r->pub.prot, f->access))
 		return PG_FAULT_ACCERR;
-	f->old = f->s->form->walk(f->s->table, f->vpn, &refs);
+	f->s->form->walk(f->s->table, f->vpn, &refs);
 	f->e.walk_refs = refs;
+	f->old = pg_table_find(f->s->table, f->vpn);
 	return PG_FAULT_RESUME;
 }
 
@@ -136,6 +138,7 @@ static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
 	f->want_fill = pg_pfn_is_none(f->source);
 	f->want_anon = pg_region_private(f->r) && f->access == PG_WRITE;
 	f->e.fcase = f->want_anon ? PG_CASE_2B : PG_CASE_2A;
+	f->e.after_fork = f->want_anon && f->r->forked;
 	return PG_FAULT_RESUME;
 }
 
@@ -145,7 +148,7 @@ static enum pg_fault_end step_find(struct fault *f)
 	bool alone = false;
 
 	f->anon = NULL;
-	f->ours = f->want_fill = f->want_anon = f->want_swap = false;
+	f->ours = f->want_fill = f->want_anon = f->want_swap = f->e.after_fork = false;
 	f->source = PG_PFN_NONE;
 	f->index = pg_region_index(f->r, f->vpn.v);
 	if (f->r->pub.object)
@@ -156,6 +159,8 @@ static enum pg_fault_end step_find(struct fault *f)
 	}
 	if (pg_region_private(f->r))
 		f->anon = pg_sparse_get(&f->r->anons, f->index, &alone);
+	if (f->anon && pg_anon_is_empty(f->anon))
+		f->anon = NULL; /* dropped after MADV_FREE: as if it had never been */
 	if (f->anon && f->r->overhang && beyond_end(f->r->pub.object, f->index))
 		return PG_FAULT_BUS;
 	if (f->anon) {
@@ -168,6 +173,8 @@ static enum pg_fault_end step_find(struct fault *f)
 		f->ours = alone && f->anon->refs == 1;
 		f->want_anon = f->access == PG_WRITE && !f->ours;
 		f->e.fcase = f->want_anon ? PG_CASE_1B : PG_CASE_1A;
+		/* Only a fork takes the write right from an entry of a region that has it. */
+		f->e.after_fork = f->want_anon || (f->access == PG_WRITE && f->old);
 		return PG_FAULT_RESUME;
 	}
 	if (f->r->pub.object)
@@ -272,6 +279,8 @@ static enum pg_fault_end step_tables(struct fault *f)
 	f->e.frame = to;
 	if (f->e.fcase == PG_CASE_0) {
 		f->e.frame = pg_pte_pfn(f->old);
+		if (s->form->restore)
+			s->form->restore(s->table, f->vpn);
 		pg_pages_invalidate(s, f->vpn.v, f->vpn.v + 1);
 		return PG_FAULT_RESUME;
 	}

@@ -54,8 +54,9 @@ struct pg_pageout {
 		enum pg_access access, uint32_t *brought);
 	/* Fills bytes with page index of o, which has no pager, if a slot has it: 1; 0: no slot. Or an error as anon_in. */
 	int (*object_in)(void *ctx, struct pg_object *o, uint64_t index, void *bytes);
-	/* The same page's bytes from `from` on become zero, if a slot has it. */
-	void (*object_cut)(void *ctx, struct pg_object *o, uint64_t index, unsigned from);
+	/* The same page's bytes [from, to) become zero, if a slot has it. */
+	void (*object_cut)(
+		void *ctx, struct pg_object *o, uint64_t index, unsigned from, unsigned to);
 	/* A slot that nobody needs any more. */
 	void (*slot_free)(void *ctx, pg_slot slot);
 	/*

@@ -30,6 +30,8 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	for (int i = 0; i < PG_CACHE_LISTS; i++)
 		vm->cache[i].first = vm->cache[i].last = UINT32_MAX;
 	vm->asid_hint = 1; /* 0 is left to whoever has no space */
+	vm->overcommit = PG_OVERCOMMIT_ALWAYS;
+	vm->overcommit_percent = 50;
 	err = pg_frames_create(c->memory_bytes, &vm->frames);
 	if (err)
 		goto fail;
@@ -37,6 +39,9 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	if (err)
 		goto fail_frames;
 	memset(pg_frames_bytes(vm->frames, vm->zero), 0, PG_PAGE_SIZE);
+	err = vm->form->open ? vm->form->open(vm->frames, &vm->geometry, &vm->tables) : 0;
+	if (err)
+		goto fail_frames;
 	*out = vm;
 	return 0;
 fail_frames:
@@ -50,6 +55,8 @@ void pg_vm_destroy(struct pg_vm *vm)
 {
 	PG_ASSERT(!vm->space_count && !vm->object_count);
 	PG_ASSERT(!vm->mem.live);
+	if (vm->form->close)
+		vm->form->close(vm->tables);
 	pg_frames_free(vm->frames, vm->zero);
 	pg_frames_destroy(vm->frames);
 	free(vm);

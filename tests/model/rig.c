@@ -54,7 +54,19 @@ static void file_close(void *ctx)
 	((struct fake_file *)ctx)->closes++;
 }
 
-const struct pg_pager rig_pager = {"fake", file_read, file_write, file_size, file_close};
+static int file_punch(void *ctx, uint64_t start, uint64_t end)
+{
+	struct fake_file *f = ctx;
+
+	if (end > sizeof f->bytes)
+		end = sizeof f->bytes;
+	if (start < end)
+		memset(f->bytes + start, 0, end - start);
+	return 0;
+}
+
+const struct pg_pager rig_pager = {
+	"fake", file_read, file_write, file_size, file_close, file_punch};
 
 static void on_fault(void *ctx, const struct pg_fault_event *e)
 {
@@ -183,7 +195,7 @@ static bool cpu_access(struct rig *r, const struct op *op, uint64_t a, uint64_t 
 
 	if (pg_space_fault(s, (pg_va){a}, op->access, 0x1234, false) != PG_FAULT_RESUME)
 		return false;
-	pg_space_resident(s, (pg_va){a}, &e);
+	pg_space_walk(s, (pg_va){a}, &e);
 	if (!pg_pte_serves(e, op->access)) {
 		fprintf(stderr, "a resolved fault left no entry that serves\n");
 		abort();
@@ -243,6 +255,13 @@ static void truncate_file(struct rig *r, const struct op *op)
 	pg_object_truncated(r->object[op->object], op->len);
 }
 
+static void punch_file(struct rig *r, const struct op *op)
+{
+	if (op->object < FILES)
+		(void)file_punch(&r->file[op->object], op->offset, op->offset + op->len);
+	pg_object_punched(r->object[op->object], op->offset, op->offset + op->len);
+}
+
 static int fork_space(struct rig *r, const struct op *op)
 {
 	int err = space_begin(r, op->other);
@@ -262,7 +281,7 @@ static struct outcome apply(struct rig *r, const struct op *op)
 	struct pg_space *s = r->space[op->space];
 	struct pg_object *o = op->object >= 0 ? r->object[op->object] : NULL;
 	struct outcome out = {0, 0};
-	pg_va a = {op->addr};
+	pg_va a = {op->addr}, at;
 
 	if (r->arm && op->kind != OP_FORK)
 		r->arm();
@@ -279,8 +298,9 @@ static struct outcome apply(struct rig *r, const struct op *op)
 		out.result = pg_space_protect(s, a, op->len, op->prot);
 		break;
 	case OP_REMAP:
-		out.result = pg_space_remap(s, a, op->len, op->new_len, op->may_move, &a);
-		out.addr = a.v;
+		at.v = op->to;
+		out.result = pg_space_remap(s, a, op->len, op->new_len, op->flags, &at);
+		out.addr = at.v;
 		break;
 	case OP_DISCARD:
 		out.result = pg_space_discard(s, a, op->len);
@@ -301,6 +321,21 @@ static struct outcome apply(struct rig *r, const struct op *op)
 	case OP_HOST_WRITE:
 		host_write(r, op);
 		break;
+	case OP_PUNCH:
+		punch_file(r, op);
+		break;
+	case OP_ADVISE:
+		out.result = pg_space_advise(s, a, op->len, op->advice);
+		break;
+	case OP_MARK:
+		out.result = pg_space_mark(s, a, op->len, op->flags, op->clear);
+		break;
+	case OP_LOCK:
+		out.result = pg_space_lock(s, a, op->len, op->flags);
+		break;
+	case OP_LOCK_ALL:
+		out.result = pg_space_lock_all(s, op->flags, op->clear);
+		break;
 	case OP_FORK:
 		out.result = fork_space(r, op);
 		break;
@@ -319,7 +354,8 @@ static void look(struct rig *r)
 	for (int i = 0; i < SPACES; i++) {
 		for (int p = 0; r->space[i] && p < PAGES; p++) {
 			pg_va a = {LO + (uint64_t)p * 4096};
-			pg_pfn f = pg_space_resident(r->space[i], a, NULL);
+			pg_pte e;
+			pg_pfn f = pg_space_walk(r->space[i], a, &e);
 
 			if (r->stale[i][p] && r->stale[i][p] != f.v + 1) {
 				fprintf(stderr, "page %d changed and nobody was told\n", p);
