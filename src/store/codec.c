@@ -2,8 +2,8 @@
 /*
  * store/codec.c: libzstd and liblz4 behind one door.
  *
- * zstd at level 1: of a page of 4 KiB the levels above take two to four times as long for some
- * hundredths of size (docs/stores.md has the figures).
+ * zstd at level 1: of the pages of a Python interpreter, one by one, level 3 makes 3 % less and takes 1.7 times as
+ * long, level 6 makes 5 % less and takes 2.7 times as long.
  */
 #include "store/codec.h"
 

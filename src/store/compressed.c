@@ -220,7 +220,7 @@ static int write_page(
 
 	if (!same) {
 		n = pg_codec_compress(c, io->page, packed, sizeof(packed) - 1);
-		if (n > 0 && pg_pool_is_huge(n))
+		if (n > 0 && pg_pool_is_huge(z->pool, n))
 			n = 0;
 		sum = pg_store_sum(io->page, io->slot);
 	}

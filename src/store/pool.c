@@ -7,10 +7,11 @@
  *
  * A span belongs to one class and holds per_span objects of the class's size. Sizes are those that
  * fill a span without a rest: 32768 / k, rounded down to 8 bytes, thinned out where they are nearer than
- * a sixteenth. So what is lost is lost by rounding up to the class (inside) and by free objects in spans
+ * a sixteenth (more in a small pool). So what is lost is lost by rounding up to the class (inside) and by free objects in spans
  * (outside), and both are counted. A new object goes to the fullest span of its class that has room, so
  * that emptier ones have a chance to run empty. When memory runs out, the emptiest span of some class is
- * emptied into the others, where they have room for all of it.
+ * emptied into the others, where they have room for all of it; and when that gives none, a free object of the next
+ * larger class is taken.
  *
  * Invariants (pg_pool_check):
  *   P1 a span's count is the number of its bits; no bit is set at per_span or above.
@@ -68,15 +69,15 @@ struct pg_pool {
 	uint8_t by_size[PG_PAGE_SIZE / 8 + 1]; /* class of (bytes + 7) / 8 */
 };
 
-/* The size classes, largest first, into sizes[]; how many. */
-static unsigned sizes_of(uint32_t *sizes)
+/* The size classes, largest first and none nearer to the next than 1 / apart of it, into sizes[]; how many. */
+static unsigned sizes_of(uint32_t *sizes, uint32_t apart)
 {
 	unsigned n = 0;
 
 	for (uint32_t k = SPAN / PG_PAGE_SIZE; k <= MAX_PER_SPAN; k++) {
 		uint32_t size = SPAN / k / 8 * 8;
 
-		if (n > 0 && size + sizes[n - 1] / 16 > sizes[n - 1] && size > MIN_BYTES)
+		if (n > 0 && size + sizes[n - 1] / apart > sizes[n - 1] && size > MIN_BYTES)
 			continue;
 		if (n > 0 && (size == sizes[n - 1] || size < MIN_BYTES))
 			continue;
@@ -100,7 +101,8 @@ int pg_pool_create(uint64_t max_bytes, pg_pool_moved *moved, void *context, stru
 	p->free = NONE;
 	p->tell = moved;
 	p->context = context;
-	p->classes = sizes_of(sizes);
+	/* Each class keeps a span that is not full: a small pool has fewer classes. */
+	p->classes = sizes_of(sizes, n < 64 ? 3 : n < 512 ? 6 : 16);
 	for (unsigned c = 0; c < p->classes; c++) {
 		struct class *k = &p->class[c];
 
@@ -334,6 +336,16 @@ static uint64_t cost_of(const struct class *k)
 	return SPAN + sizeof(struct span) + k->per_span * sizeof(uint32_t);
 }
 
+/* A span with room of the next class above that has one; NONE. */
+static uint32_t of_larger_class(const struct pg_pool *p, unsigned c)
+{
+	uint32_t i = NONE;
+
+	while (i == NONE && ++c < p->classes)
+		i = fullest(p, &p->class[c], NONE);
+	return i;
+}
+
 static uint64_t memory_of(const struct pg_pool *p)
 {
 	return (uint64_t)p->in_use * (SPAN + sizeof(struct span)) + p->owner_bytes;
@@ -352,9 +364,13 @@ int pg_pool_alloc(
 		int rc;
 
 		while (memory_of(p) + cost_of(k) > limit || (p->free == NONE && p->fresh == p->n))
-			if (!pg_pool_compact(p))
-				return -ENOSPC;
-		rc = take_span(p, c, &i);
+			if (!pg_pool_compact(p)) {
+				i = of_larger_class(p, c);
+				if (i == NONE)
+					return -ENOSPC;
+				break;
+			}
+		rc = i == NONE ? take_span(p, c, &i) : 0;
 		if (rc < 0)
 			return rc;
 	}
@@ -386,9 +402,9 @@ uint32_t pg_pool_owner(const struct pg_pool *p, pg_pool_at at)
 	return p->spans[at >> INDEX_BITS].owners[at & (MAX_PER_SPAN - 1)];
 }
 
-bool pg_pool_is_huge(unsigned bytes)
+bool pg_pool_is_huge(const struct pg_pool *p, unsigned bytes)
 {
-	return bytes > SPAN / (SPAN / PG_PAGE_SIZE + 1) / 8 * 8;
+	return bytes > p->class[p->classes - 2].size;
 }
 
 void pg_pool_stats(const struct pg_pool *p, struct pg_pool_stats *out)

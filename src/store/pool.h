@@ -52,7 +52,7 @@ bool pg_pool_compact(struct pg_pool *p);
 void *pg_pool_bytes(const struct pg_pool *p, pg_pool_at at);
 uint32_t pg_pool_owner(const struct pg_pool *p, pg_pool_at at);
 /* An object of this many bytes takes as much room as a page: no gain in compressing it. */
-bool pg_pool_is_huge(unsigned bytes);
+bool pg_pool_is_huge(const struct pg_pool *p, unsigned bytes);
 void pg_pool_stats(const struct pg_pool *p, struct pg_pool_stats *out);
 const char *pg_pool_check(const struct pg_pool *p);
 
