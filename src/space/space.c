@@ -116,6 +116,11 @@ void pg_space_destroy(struct pg_space *s)
 	pg_mem_free(&vm->mem, s);
 }
 
+const struct pg_space_config *pg_space_configuration(const struct pg_space *s)
+{
+	return &s->c;
+}
+
 struct pg_table *pg_space_table(struct pg_space *s)
 {
 	return s->table;

@@ -770,7 +770,7 @@ static unsigned cache_model_walk(
 	return full - level;
 }
 
-/* R7: what is saved is what a least-recently-used cache of each level would save; M7 all the while. */
+/* R7: what is saved is what a least-recently-used cache of each level would save; M8 all the while. */
 static void walk_caches_agree_with_model(void **state)
 {
 	static const char *const shapes[] = {"radix:cache=1", "radix:5,cache=3", "radix:cache=16"};
