@@ -20,8 +20,8 @@
 #define MAX_FRAMES 256
 
 /* Stores that fail: what is done at the n-th page read or written, and each k-th behind it. */
-static const char *const rules[] = {"eio-in", "eio-out", "short-in", "short-out", "corrupt-in",
-	"corrupt-out", "full", "eio"};
+static const char *const rules[] = {
+	"eio-in", "eio-out", "short-in", "short-out", "corrupt-in", "corrupt-out", "full", "eio"};
 
 static const char *const stores[] = {"4M", "zstd:1M", "64K", "lz4:1M,1M", "16K"};
 
@@ -129,8 +129,7 @@ static const struct pg_table_form *some_form(uint64_t seed)
 }
 
 /* rule: how the store fails, or NULL. */
-static bool sequence(
-	uint64_t seed, const char *policy, const char *rule, struct figures *fig)
+static bool sequence(uint64_t seed, const char *policy, const char *rule, struct figures *fig)
 {
 	static struct model m;
 	static struct rig r;
@@ -168,7 +167,8 @@ static void print(const struct figures *f)
 
 	printf("ooms %llu, swap out %llu in %llu (ahead %llu, used %llu) dropped %llu, files "
 	       "dropped %llu "
-	       "written %llu ahead %llu, refaults %llu, full %llu, sigbus %llu, errors reading %llu (checksum %llu) writing %llu\n",
+	       "written %llu ahead %llu, refaults %llu, full %llu, sigbus %llu, errors reading "
+	       "%llu (checksum %llu) writing %llu\n",
 		(unsigned long long)f->ooms, (unsigned long long)s->swap_out,
 		(unsigned long long)s->swap_in, (unsigned long long)s->swap_ahead,
 		(unsigned long long)s->swap_ahead_used, (unsigned long long)s->swap_dropped,

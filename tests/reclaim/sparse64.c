@@ -75,7 +75,8 @@ int main(int argc, char **argv)
 	}
 	pg_reclaim_stats(r, &st);
 	pg_space_stats(s, &ss);
-	printf("%llu pages over 2^64 bytes on %llu frames: %llu out, %llu in, at most %llu frames of "
+	printf("%llu pages over 2^64 bytes on %llu frames: %llu out, %llu in, at most %llu frames "
+	       "of "
 	       "page table\n",
 		(unsigned long long)n, (unsigned long long)(MEMORY >> PG_PAGE_SHIFT),
 		(unsigned long long)st.swap_out, (unsigned long long)st.swap_in,

@@ -65,11 +65,10 @@ static void map(struct pg_space *s, unsigned flags)
 
 static void begin(struct world *w, const char *spec, const char *policy)
 {
-	const struct pg_vm_config vc = {.memory_bytes = 1 << 20,
-		.form = &pg_table_radix,
-		.geometry = pg_geometry_x86_64};
-	struct pg_reclaim_config rc = {.policy = policy,
-		.hooks = {.ctx = w, .thrashing = on_thrashing}};
+	const struct pg_vm_config vc = {
+		.memory_bytes = 1 << 20, .form = &pg_table_radix, .geometry = pg_geometry_x86_64};
+	struct pg_reclaim_config rc = {
+		.policy = policy, .hooks = {.ctx = w, .thrashing = on_thrashing}};
 
 	memset(w, 0, sizeof *w);
 	assert_int_equal(pg_vm_create(&vc, &w->vm), 0);
@@ -121,7 +120,7 @@ static uint64_t get(struct pg_space *s, unsigned page)
 	uint64_t v = UINT64_MAX;
 
 	return pg_space_read(s, &v, (pg_va){at(page).v + 8}, sizeof v, 0) == sizeof v ? v
-										     : UINT64_MAX;
+										      : UINT64_MAX;
 }
 
 static bool resident(struct pg_space *s, unsigned page)
