@@ -4,12 +4,12 @@
  *
  *   malloc: search the free list -> exact fit, or split -> else move the break by a larger unit, the excess onto
  *           the list -> out
- *   free:   check the header -> join with free neighbours -> onto the front of the list -> at the end of
- *           the heap, if it has become large, move the break back
+ *   free:   check the header -> join with free neighbours -> onto the list, if it did not join one that is -> at the
+ *           end of the heap, if it has become large, move the break back
  *
  * The heap is one row of blocks from root.list.start to a sentinel; if somebody else moved the break between two of our
- * moves, what lies between is a block in use that nobody frees (a fence). A split keeps the remainder at its place in
- * the list; a block that grows over its successor keeps its own.
+ * moves, what lies between is a block in use that nobody frees (a fence). A split leaves the remainder on
+ * the list.
  *
  * What is checked: a header carries a check word over its sizes, its address and a secret; so a write over the end of a
  * block is found when its successor, or it, is next touched. Links are encoded and must lead to a free block that
@@ -17,9 +17,8 @@
  *
  * Invariants: H1 and H2 of heap/layout.h, and
  *   L1 every change is made with `lock` held; it is the only lock.
- *   L2 no write goes to a header before its check word was found right.
  *
- * Not here: sizes and arguments of the callers' (front.c); how the four compare (docs/heap.md).
+ * Not here: headers (block.h); the free list and its searches (fit.c); sizes and arguments of the callers' (front.c); how the four compare (docs/heap.md).
  */
 #include "heap/list.h"
 
@@ -28,74 +27,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "heap/os.h"
+#include "heap/block.h"
+#include "heap/fit.h"
 
-#define GONE 0x656e6f67656e6f60u /* size_flags of a header inside a free block; its low bits say free */
 #define BLOCK_MAX (((uint64_t)UINT32_MAX - 1) * PG_HEAP_UNIT)
-
-typedef struct pg_heap_block block_t;
 
 size_t pg_list_grow_bytes = 128 << 10, pg_list_trim_bytes = 1 << 20;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t searches, steps;
-
-/* --- headers ---------------------------------------------------------------------------------------- */
-
-static uint32_t check_of(const block_t *b)
-{
-	uint64_t x = b->size_flags ^ ((uint64_t)b->prev_units << 32 | b->prev_units) ^ (uint64_t)b ^
-		pg_heap_root.list_secret;
-
-	x *= 0x9e3779b97f4a7c15u;
-	return (uint32_t)(x >> 32);
-}
-
-static inline uint64_t size_of(const block_t *b)
-{
-	return b->size_flags & ~(uint64_t)PG_HEAP_FLAGS;
-}
-
-static inline bool is_used(const block_t *b)
-{
-	return b->size_flags & PG_HEAP_USED;
-}
-
-static inline void *payload(block_t *b)
-{
-	return (char *)b + PG_HEAP_HEADER;
-}
-
-static inline block_t *after(const block_t *b)
-{
-	return (block_t *)((uintptr_t)b + size_of(b));
-}
-
-static inline block_t *before(const block_t *b)
-{
-	return (block_t *)((uintptr_t)b - (uint64_t)b->prev_units * PG_HEAP_UNIT);
-}
-
-static void set_header(block_t *b, uint64_t size_flags, uint64_t prev_bytes)
-{
-	b->size_flags = size_flags;
-	b->prev_units = (uint32_t)(prev_bytes / PG_HEAP_UNIT);
-	b->check = check_of(b);
-}
-
-static bool in_heap(const block_t *b)
-{
-	return (uint64_t)b >= pg_heap_root.list.start && (uint64_t)b <= pg_heap_root.list.end &&
-		(uint64_t)b % PG_HEAP_UNIT == 0;
-}
-
-/* b is known to be a block; its header must be whole. */
-static void check_header(const block_t *b)
-{
-	if (PG_UNLIKELY(!in_heap(b) || b->check != check_of(b)))
-		pg_os_die("the header of the block at %x is overwritten, perhaps by the block before it",
-			(uint64_t)b + PG_HEAP_HEADER);
-}
 
 /* What follows b learns b's size. */
 static void tell_successor(const block_t *b)
@@ -107,12 +46,6 @@ static void tell_successor(const block_t *b)
 	next->check = check_of(next);
 }
 
-static void set_gone(block_t *b)
-{
-	b->size_flags = GONE;
-	b->check = 0;
-}
-
 /* The block that malloc returned p of, in use; dies if there is none. */
 static block_t *block_of(const char *call, void *p)
 {
@@ -120,7 +53,7 @@ static block_t *block_of(const char *call, void *p)
 
 	if (PG_UNLIKELY((uintptr_t)p < PG_HEAP_HEADER || !in_heap(b) || (uint64_t)b == pg_heap_root.list.end))
 		pg_os_die("%s of %x: it is no block of this heap", call, (uint64_t)p);
-	if (PG_UNLIKELY(b->size_flags == GONE && b->check == 0))
+	if (PG_UNLIKELY(b->size_flags == PG_BLOCK_GONE && b->check == 0))
 		pg_os_die("%s of %x: this block is free already (freed twice)", call, (uint64_t)p);
 	if (PG_UNLIKELY(b->check != check_of(b)))
 		pg_os_die("%s of %x: no block begins there, or its header is overwritten", call, (uint64_t)p);
@@ -131,179 +64,40 @@ static block_t *block_of(const char *call, void *p)
 	return b;
 }
 
-/* --- the free list ---------------------------------------------------------------------------------- */
-
-static inline uint64_t coded(const uint64_t *link, uint64_t value)
-{
-	return value ^ pg_heap_root.list_secret ^ (uint64_t)link;
-}
-
-static void set_next(block_t *b, block_t *next)
-{
-	b->next = coded(&b->next, (uint64_t)next);
-}
-
-static void set_prev(block_t *b, block_t *prev)
-{
-	b->prev = coded(&b->prev, (uint64_t)prev);
-}
-
-/* A link of b's: NULL, or a free block with a whole header. */
-static block_t *linked(const block_t *b, const uint64_t *link)
-{
-	block_t *to = (block_t *)coded(link, *link);
-
-	if (to && PG_UNLIKELY(!in_heap(to) || is_used(to) || to->check != check_of(to)))
-		pg_os_die("the free list is corrupted: the free block at %x was written to",
-			(uint64_t)b + PG_HEAP_HEADER);
-	return to;
-}
-
-static block_t *next_of(const block_t *b)
-{
-	return linked(b, &b->next);
-}
-
-static void push(block_t *b)
-{
-	block_t *head = (block_t *)pg_heap_root.list.free;
-
-	set_next(b, head);
-	set_prev(b, NULL);
-	if (head) {
-		check_header(head);
-		set_prev(head, b);
-	}
-	pg_heap_root.list.free = (uint64_t)b;
-}
-
-/* `instead` (or, NULL, nothing) takes b's place in the list. */
-static void replace(block_t *b, block_t *instead)
-{
-	block_t *next = next_of(b), *prev = linked(b, &b->prev);
-
-	if (PG_UNLIKELY((next && coded(&next->prev, next->prev) != (uint64_t)b) ||
-		    (prev && coded(&prev->next, prev->next) != (uint64_t)b) ||
-		    (!prev && pg_heap_root.list.free != (uint64_t)b)))
-		pg_os_die("the free list is corrupted at the block at %x", (uint64_t)b + PG_HEAP_HEADER);
-	if (instead) {
-		set_next(instead, next);
-		set_prev(instead, prev);
-	}
-	block_t *left = instead ? instead : next, *right = instead ? instead : prev;
-	if (prev)
-		set_next(prev, left);
-	else
-		pg_heap_root.list.free = (uint64_t)left;
-	if (next)
-		set_prev(next, right);
-	if (pg_heap_root.list.rover == (uint64_t)b)
-		pg_heap_root.list.rover = (uint64_t)left;
-}
-
-/* --- the four searches: a free block of at least size bytes, or NULL ---------------------------------- */
-
-static block_t *first_fit(uint64_t size)
-{
-	for (block_t *b = (block_t *)pg_heap_root.list.free; b; b = next_of(b)) {
-		steps++;
-		if (size_of(b) >= size)
-			return b;
-	}
-	return NULL;
-}
-
-static block_t *next_fit(uint64_t size)
-{
-	block_t *rover = (block_t *)pg_heap_root.list.rover, *b;
-
-	for (b = rover; b; b = next_of(b)) {
-		steps++;
-		if (size_of(b) >= size)
-			break;
-	}
-	for (b = b ? b : (block_t *)pg_heap_root.list.free; b; b = next_of(b)) {
-		steps++;
-		if (size_of(b) >= size)
-			break;
-		if (b == rover)
-			return NULL;
-	}
-	pg_heap_root.list.rover = (uint64_t)b;
-	return b;
-}
-
-static block_t *best_fit(uint64_t size)
-{
-	block_t *best = NULL;
-
-	for (block_t *b = (block_t *)pg_heap_root.list.free; b; b = next_of(b)) {
-		steps++;
-		if (size_of(b) >= size && (!best || size_of(b) < size_of(best))) {
-			best = b;
-			if (size_of(b) == size)
-				break;
-		}
-	}
-	return best;
-}
-
-static block_t *worst_fit(uint64_t size)
-{
-	block_t *worst = NULL;
-
-	for (block_t *b = (block_t *)pg_heap_root.list.free; b; b = next_of(b)) {
-		steps++;
-		if (size_of(b) >= size && (!worst || size_of(b) > size_of(worst)))
-			worst = b;
-	}
-	return worst;
-}
-
-static block_t *search(uint64_t size)
-{
-	searches++;
-	switch (pg_heap_root.family) {
-	case PG_HEAP_NEXT_FIT:
-		return next_fit(size);
-	case PG_HEAP_BEST_FIT:
-		return best_fit(size);
-	case PG_HEAP_WORST_FIT:
-		return worst_fit(size);
-	default:
-		return first_fit(size);
-	}
-}
-
 /* --- split, join, and the break ------------------------------------------------------------------------ */
 
-/* b becomes free and takes its neighbours in; it, or the neighbour before, is on the list. Returns that. */
+/* b, in use until now, becomes free and joins its neighbours; returns the free block that it is part of. */
 static block_t *release(block_t *b)
 {
 	block_t *next = after(b), *prev = b->prev_units ? before(b) : NULL;
 	uint64_t size = size_of(b);
 
 	check_header(next);
-	if (!is_used(next)) {
-		replace(next, NULL);
-		size += size_of(next);
-		set_gone(next);
-	}
 	if (prev) {
 		check_header(prev);
-		if (PG_UNLIKELY(size_of(prev) != (uint64_t)b->prev_units * PG_HEAP_UNIT))
+		if (PG_UNLIKELY(size_of(prev) != prev_bytes(b)))
 			pg_os_die("the headers of the blocks at %x and %x disagree", (uint64_t)prev + PG_HEAP_HEADER,
 				(uint64_t)b + PG_HEAP_HEADER);
 	}
-	if (prev && !is_used(prev)) {
-		size += size_of(prev);
+	bool join_next = !is_used(next), join_prev = prev && !is_used(prev);
+	if (join_next)
+		size += size_of(next);
+	if (join_prev) {
+		if (join_next)
+			pg_fit_replace(next, NULL);
+		set_header(prev, size_of(prev) + size, prev_bytes(prev));
+		pg_fit_grew(prev);
 		set_gone(b);
 		b = prev;
-		set_header(b, size, (uint64_t)b->prev_units * PG_HEAP_UNIT);
 	} else {
-		set_header(b, size, (uint64_t)b->prev_units * PG_HEAP_UNIT);
-		push(b);
+		set_header(b, size, prev_bytes(b));
+		if (join_next)
+			pg_fit_replace(next, b);
+		else
+			pg_fit_insert(b);
 	}
+	if (join_next)
+		set_gone(next);
 	tell_successor(b);
 	return b;
 }
@@ -316,7 +110,7 @@ static void split_used(block_t *b, uint64_t size)
 	if (rest < PG_HEAP_BLOCK_MIN)
 		return;
 	check_header(after(b));
-	set_header(b, size | PG_HEAP_USED, (uint64_t)b->prev_units * PG_HEAP_UNIT);
+	set_header(b, size | PG_HEAP_USED, prev_bytes(b));
 	block_t *tail = after(b);
 	set_header(tail, rest | PG_HEAP_USED, size);
 	tell_successor(tail);
@@ -326,18 +120,18 @@ static void split_used(block_t *b, uint64_t size)
 /* The first size bytes of a free block are in use now; the rest stays free at its place in the list. */
 static void take(block_t *b, uint64_t size)
 {
-	uint64_t rest = size_of(b) - size, prev_bytes = (uint64_t)b->prev_units * PG_HEAP_UNIT;
+	uint64_t rest = size_of(b) - size;
 
 	check_header(after(b));
 	if (rest < PG_HEAP_BLOCK_MIN) {
-		replace(b, NULL);
-		set_header(b, size_of(b) | PG_HEAP_USED, prev_bytes);
+		pg_fit_replace(b, NULL);
+		set_header(b, size_of(b) | PG_HEAP_USED, prev_bytes(b));
 		return;
 	}
 	block_t *tail = (block_t *)((uintptr_t)b + size);
 	set_header(tail, rest, size);
-	replace(b, tail);
-	set_header(b, size | PG_HEAP_USED, prev_bytes);
+	pg_fit_replace(b, tail);
+	set_header(b, size | PG_HEAP_USED, prev_bytes(b));
 	tell_successor(tail);
 }
 
@@ -358,6 +152,14 @@ static block_t *grow(uint64_t size)
 		return NULL;
 	if (end)
 		check_header(end);
+	else
+		pg_heap_root.list.start = pg_os_round(start, PG_HEAP_UNIT);
+	if (!pg_fit_cover(start + bytes)) {
+		if (!end)
+			pg_heap_root.list.start = 0;
+		sbrk(-(intptr_t)bytes);
+		return NULL;
+	}
 	uint64_t limit = (start + bytes) & ~(uint64_t)(PG_HEAP_UNIT - 1);
 	if (end && start == (uint64_t)end + PG_HEAP_HEADER) {
 		b = end;
@@ -365,15 +167,13 @@ static block_t *grow(uint64_t size)
 		b = (block_t *)pg_os_round(start, PG_HEAP_UNIT);
 		uint64_t gap = end ? (uint64_t)b - (uint64_t)end : 0;
 		if (end)
-			set_header(end, gap | PG_HEAP_USED | PG_HEAP_FENCE, (uint64_t)end->prev_units * PG_HEAP_UNIT);
-		else
-			pg_heap_root.list.start = (uint64_t)b;
+			set_header(end, gap | PG_HEAP_USED | PG_HEAP_FENCE, prev_bytes(end));
 		set_header(b, PG_HEAP_USED, gap);
 	}
 	block_t *sentinel = (block_t *)(limit - PG_HEAP_HEADER);
 	uint64_t room = (uint64_t)sentinel - (uint64_t)b;
 	pg_heap_root.list.end = (uint64_t)sentinel;
-	set_header(b, room | PG_HEAP_USED, (uint64_t)b->prev_units * PG_HEAP_UNIT);
+	set_header(b, room | PG_HEAP_USED, prev_bytes(b));
 	set_header(sentinel, PG_HEAP_USED | PG_HEAP_FENCE, room);
 	return release(b);
 }
@@ -381,7 +181,7 @@ static block_t *grow(uint64_t size)
 /* With the lock held: a block in use of size bytes, header included. */
 static block_t *allocate(uint64_t size)
 {
-	block_t *b = search(size);
+	block_t *b = pg_fit_search(size);
 
 	if (!b)
 		b = grow(size);
@@ -405,7 +205,7 @@ static bool trim(size_t keep)
 	if (sbrk(-(intptr_t)bytes) == (void *)-1)
 		return false;
 	block_t *sentinel = (block_t *)((uint64_t)end - bytes);
-	set_header(last, size_of(last) - bytes, (uint64_t)last->prev_units * PG_HEAP_UNIT);
+	set_header(last, size_of(last) - bytes, prev_bytes(last));
 	set_header(sentinel, PG_HEAP_USED | PG_HEAP_FENCE, size_of(last));
 	pg_heap_root.list.end = (uint64_t)sentinel;
 	return true;
@@ -456,7 +256,7 @@ void *pg_list_memalign(size_t align, size_t size)
 			uint64_t lead = (uint64_t)inner - (uint64_t)b;
 			set_header(inner, (size_of(b) - lead) | PG_HEAP_USED, lead);
 			tell_successor(inner);
-			set_header(b, lead | PG_HEAP_USED, (uint64_t)b->prev_units * PG_HEAP_UNIT);
+			set_header(b, lead | PG_HEAP_USED, prev_bytes(b));
 			release(b);
 			b = inner;
 		}
@@ -484,10 +284,10 @@ static bool extend(block_t *b, uint64_t size)
 	check_header(next);
 	if (is_used(next) || size_of(b) + size_of(next) < size)
 		return false;
-	replace(next, NULL);
+	pg_fit_replace(next, NULL);
 	uint64_t whole = size_of(b) + size_of(next);
 	set_gone(next);
-	set_header(b, whole | PG_HEAP_USED, (uint64_t)b->prev_units * PG_HEAP_UNIT);
+	set_header(b, whole | PG_HEAP_USED, prev_bytes(b));
 	tell_successor(b);
 	return true;
 }
@@ -537,8 +337,8 @@ void pg_list_count(struct pg_list_figures *f)
 {
 	*f = (struct pg_list_figures){0};
 	pg_lock(&lock);
-	f->searches = searches;
-	f->steps = steps;
+	f->searches = pg_fit_searches;
+	f->steps = pg_fit_steps;
 	const block_t *end = (const block_t *)pg_heap_root.list.end, *last = NULL;
 	if (end)
 		f->heap_bytes = (uint64_t)end + PG_HEAP_HEADER - pg_heap_root.list.start;
