@@ -6,9 +6,9 @@ set -euo pipefail
 
 build="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libdw-dev libelf-dev libcmocka-dev python3"
 test="clang clang-format clang-tidy mandoc sqlite3 lua5.4 busybox-static musl-tools golang-go
-	bc xz-utils gawk perl openssl"
+	bc xz-utils gawk perl openssl g++ git redis-server nodejs libpython3.11-testsuite"
 fuzz="clang libclang-rt-14-dev busybox-static"
-bench="qemu-user valgrind sqlite3 gzip"
+bench="qemu-user valgrind sqlite3 gzip redis-server libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4"
 
 wanted=""
 for set in "${@:-build test bench}"; do

@@ -17,8 +17,8 @@
 #define EXPORT __attribute__((visibility("default")))
 
 struct figures {
-	size_t heap_bytes;              /* address space of the heap, huge blocks apart */
-	size_t used_bytes, free_bytes;  /* of it: in blocks in use; in free ones and free slices */
+	size_t heap_bytes;             /* address space of the heap, huge blocks apart */
+	size_t used_bytes, free_bytes; /* of it: in blocks in use; in free ones and free slices */
 	size_t used_blocks, free_blocks;
 	size_t huge_blocks, huge_bytes; /* mappings of their own */
 	size_t returnable;              /* bytes that malloc_trim could give back */
@@ -52,14 +52,15 @@ static void count_sharded(struct figures *f)
 	for (size_t i = 0; i < PG_HEAP_KNOWN_WORDS; i++) {
 		uint64_t known = __atomic_load_n(&pg_heap_known[i], __ATOMIC_ACQUIRE);
 		for (; known; known &= known - 1)
-			count_segment(pg_segment_of((i * 64 + (unsigned)__builtin_ctzl(known)) << PG_HEAP_SEGMENT_SHIFT),
+			count_segment(pg_segment_of((i * 64 + (unsigned)__builtin_ctzl(known))
+						    << PG_HEAP_SEGMENT_SHIFT),
 				f);
 	}
 	pg_lock(&pg_heap_lock);
 	for (const struct pg_heap *h = (const struct pg_heap *)pg_heap_root.heaps; h; h = h->next)
 		f->heaps++;
 	pg_unlock(&pg_heap_lock);
-	f->free_bytes = f->heap_bytes - f->used_bytes;
+	f->free_bytes += f->heap_bytes - f->used_bytes;
 }
 
 static struct figures count(void)
@@ -67,17 +68,16 @@ static struct figures count(void)
 	struct figures f = {0};
 	struct pg_list_figures l;
 
-	if (pg_heap_root.family == PG_HEAP_SHARDED) {
-		count_sharded(&f);
-	} else {
+	count_sharded(&f);
+	if (pg_heap_root.family != PG_HEAP_SHARDED) { /* and what the break had no room for */
 		pg_list_count(&l);
-		f.heap_bytes = l.heap_bytes;
-		f.used_bytes = l.used_bytes;
-		f.free_bytes = l.free_bytes;
-		f.used_blocks = l.used_blocks;
-		f.free_blocks = l.free_blocks;
-		f.returnable = l.last_free;
-		f.heaps = 1;
+		f.heap_bytes += l.heap_bytes;
+		f.used_bytes += l.used_bytes;
+		f.free_bytes += l.free_bytes;
+		f.used_blocks += l.used_blocks;
+		f.free_blocks += l.free_blocks;
+		f.returnable += l.last_free;
+		f.heaps++;
 	}
 	pg_huge_count(&f.huge_blocks, &f.huge_bytes);
 	return f;
@@ -170,7 +170,7 @@ EXPORT int malloc_info(int options, FILE *out)
 		"<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
 		"<system type=\"current\" size=\"%zu\"/>\n"
 		"</malloc>\n",
-		family_name(), f.heaps, f.used_blocks, f.used_bytes, f.free_blocks, f.free_bytes, f.huge_blocks,
-		f.huge_bytes, f.heap_bytes + f.huge_bytes);
+		family_name(), f.heaps, f.used_blocks, f.used_bytes, f.free_blocks, f.free_bytes,
+		f.huge_blocks, f.huge_bytes, f.heap_bytes + f.huge_bytes);
 	return n < 0 ? -1 : 0;
 }

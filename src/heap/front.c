@@ -93,7 +93,8 @@ static void start(void)
 	const char *name = pg_os_environment("PAGODA_MALLOC");
 	enum pg_heap_family family = name && *name ? family_named(name) : PG_HEAP_SHARDED;
 	if (family == PG_HEAP_UNDECIDED) {
-		pg_os_say("PAGODA_MALLOC=%s: no such family; there are sharded, first-fit, next-fit, best-fit and "
+		pg_os_say("PAGODA_MALLOC=%s: no such family; there are sharded, first-fit, "
+			  "next-fit, best-fit and "
 			  "worst-fit; sharded is used",
 			name);
 		family = PG_HEAP_SHARDED;
@@ -101,6 +102,8 @@ static void start(void)
 	const char *record = pg_os_environment("PAGODA_MALLOC_RECORD");
 	bool recording = record && *record && !pg_os_privileged() && pg_record_start(record);
 	pg_heap_root.list_secret = pg_os_secret();
+	pg_heap_root.known = (uint64_t)pg_heap_known;
+	pg_heap_root.known_words = PG_HEAP_KNOWN_WORDS;
 	pg_heap_root.version = PG_HEAP_VERSION;
 	pg_heap_root.magic = PG_HEAP_MAGIC;
 	__atomic_store_n(&pg_heap_root.family, family, __ATOMIC_RELEASE);
@@ -126,6 +129,64 @@ __attribute__((constructor)) static void constructor(void)
 	family();
 }
 
+/* --- which family a call goes to ------------------------------------------------------------------------ */
+
+/*
+ * The document's heap is on the program break, and something may lie in the break's way. What it has no room for
+ * comes from mappings then, through the other family, as with glibc. Nobody has a heap of that, so its fast paths stay unused.
+ */
+static void *family_malloc(size_t size)
+{
+	void *p = family() == PG_HEAP_SHARDED ? NULL : pg_list_malloc(size);
+
+	return p ? p : pg_sharded_malloc(size);
+}
+
+static void *family_calloc(size_t bytes)
+{
+	void *p = family() == PG_HEAP_SHARDED ? NULL : pg_list_calloc(bytes);
+
+	return p ? p : pg_sharded_calloc(bytes);
+}
+
+static void *family_memalign(size_t align, size_t size)
+{
+	void *p = family() == PG_HEAP_SHARDED ? NULL : pg_list_memalign(align, size);
+
+	return p ? p : pg_sharded_memalign(align, size);
+}
+
+/* Whether a block is the sharded family's business. */
+static bool is_sharded(void *p)
+{
+	return family() == PG_HEAP_SHARDED ||
+	       (!pg_list_owns(p) && (pg_segment_known((uintptr_t)p) || pg_huge_usable(p)));
+}
+
+static void *family_realloc(void *p, size_t size)
+{
+	if (is_sharded(p))
+		return pg_sharded_realloc(p, size);
+	void *q = pg_list_realloc(p, size);
+	if (q)
+		return q;
+	q = pg_sharded_malloc(size);
+	if (!q)
+		return NULL;
+	size_t have = pg_list_usable("realloc", p);
+	memcpy(q, p, have < size ? have : size);
+	pg_list_free(p);
+	return q;
+}
+
+static void family_free(void *p)
+{
+	if (is_sharded(p))
+		pg_sharded_free(p);
+	else
+		pg_list_free(p);
+}
+
 /* --- malloc, calloc, free ----------------------------------------------------------------------------- */
 
 static void *no_memory(void)
@@ -138,7 +199,7 @@ static __attribute__((noinline)) void *slow_malloc(size_t size)
 {
 	if (PG_UNLIKELY(size > PTRDIFF_MAX))
 		return no_memory();
-	void *p = family() == PG_HEAP_SHARDED ? pg_sharded_malloc(size) : pg_list_malloc(size);
+	void *p = family_malloc(size);
 	if (PG_UNLIKELY(pg_recording) && p)
 		pg_record_call(PG_RECORD_MALLOC, 0, size, NULL, p);
 	return p;
@@ -158,7 +219,7 @@ static __attribute__((noinline)) void *slow_calloc(size_t bytes)
 {
 	if (PG_UNLIKELY(bytes > PTRDIFF_MAX))
 		return no_memory();
-	void *p = family() == PG_HEAP_SHARDED ? pg_sharded_calloc(bytes) : pg_list_calloc(bytes);
+	void *p = family_calloc(bytes);
 	if (PG_UNLIKELY(pg_recording) && p)
 		pg_record_call(PG_RECORD_CALLOC, 0, bytes, NULL, p);
 	return p;
@@ -185,10 +246,7 @@ static __attribute__((noinline)) void slow_free(void *p)
 	int saved = errno;
 	if (PG_UNLIKELY(pg_recording))
 		pg_record_call(PG_RECORD_FREE, 0, 0, p, NULL);
-	if (family() == PG_HEAP_SHARDED)
-		pg_sharded_free(p);
-	else
-		pg_list_free(p);
+	family_free(p);
 	errno = saved;
 }
 
@@ -213,7 +271,7 @@ EXPORT void *realloc(void *p, size_t size)
 	bool recorded = PG_UNLIKELY(pg_recording);
 	if (recorded)
 		pg_record_realloc_begin();
-	void *q = family() == PG_HEAP_SHARDED ? pg_sharded_realloc(p, size) : pg_list_realloc(p, size);
+	void *q = family_realloc(p, size);
 	if (recorded)
 		pg_record_realloc_end(size, p, q);
 	return q;
@@ -237,7 +295,7 @@ static void *aligned(size_t align, size_t size)
 		return malloc(size);
 	if (PG_UNLIKELY(size > PTRDIFF_MAX || align > PTRDIFF_MAX - size))
 		return no_memory();
-	void *p = family() == PG_HEAP_SHARDED ? pg_sharded_memalign(align, size) : pg_list_memalign(align, size);
+	void *p = family_memalign(align, size);
 	if (PG_UNLIKELY(pg_recording) && p)
 		pg_record_call(PG_RECORD_MEMALIGN, align, size, NULL, p);
 	return p;
@@ -289,8 +347,8 @@ EXPORT size_t malloc_usable_size(void *p)
 {
 	if (!p)
 		return 0;
-	return family() == PG_HEAP_SHARDED ? pg_sharded_usable("malloc_usable_size", p)
-					   : pg_list_usable("malloc_usable_size", p);
+	return is_sharded(p) ? pg_sharded_usable("malloc_usable_size", p)
+			     : pg_list_usable("malloc_usable_size", p);
 }
 
 EXPORT int malloc_trim(size_t pad)

@@ -90,7 +90,8 @@ void *pg_huge_malloc(size_t size, size_t align)
 
 	if (bytes < size || bytes > PTRDIFF_MAX)
 		return errno = ENOMEM, NULL;
-	uintptr_t map = align > PG_HEAP_OS_PAGE ? pg_os_map_aligned(bytes, align) : pg_os_map(bytes);
+	uintptr_t map =
+		align > PG_HEAP_OS_PAGE ? pg_os_map_aligned(bytes, align) : pg_os_map(bytes);
 	if (!map)
 		return NULL;
 	pg_lock(&pg_huge_lock);

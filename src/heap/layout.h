@@ -42,11 +42,12 @@ enum pg_heap_family {
 
 /* --- the document's families ------------------------------------------------------------------ */
 
-#define PG_HEAP_UNIT 16       /* sizes and addresses of blocks are multiples */
-#define PG_HEAP_BLOCK_MIN 32  /* header and two links */
-#define PG_HEAP_HEADER 16     /* bytes before what malloc returns */
-#define PG_HEAP_USED 1u       /* flags in the low four bits of size_flags */
-#define PG_HEAP_FENCE 2u      /* with USED: not ours; memory between two pieces of the heap, or the sentinel */
+#define PG_HEAP_UNIT 16      /* sizes and addresses of blocks are multiples */
+#define PG_HEAP_BLOCK_MIN 32 /* header and two links */
+#define PG_HEAP_HEADER 16    /* bytes before what malloc returns */
+#define PG_HEAP_USED 1u      /* flags in the low four bits of size_flags */
+#define PG_HEAP_FENCE                                                                              \
+	2u /* with USED: not ours; memory between two pieces of the heap, or the sentinel */
 #define PG_HEAP_FLAGS 15u
 
 /*
@@ -76,15 +77,16 @@ struct pg_heap_block {
 /* Headers of different segments begin at different offsets, so that they do not share the sets of a cache. */
 #define PG_HEAP_COLOURS 8
 #define PG_HEAP_COLOUR_BYTES 6208
-#define PG_HEAP_HEADER_OF(segment)                                                                                     \
-	((segment) + (((segment) >> PG_HEAP_SEGMENT_SHIFT) % PG_HEAP_COLOURS) * PG_HEAP_COLOUR_BYTES)
+#define PG_HEAP_HEADER_OF(segment)                                                                 \
+	((segment) +                                                                               \
+		(((segment) >> PG_HEAP_SEGMENT_SHIFT) % PG_HEAP_COLOURS) * PG_HEAP_COLOUR_BYTES)
 
 enum pg_heap_page_state {
-	PG_HEAP_PAGE_FREE,     /* the slice is free, part of a header, or not the first of a span */
-	PG_HEAP_PAGE_CURRENT,  /* what its class allocates from at present */
-	PG_HEAP_PAGE_LISTED,   /* has free blocks */
-	PG_HEAP_PAGE_FULL,     /* had none when it was last looked at */
-	PG_HEAP_PAGE_LARGE,    /* a span: one block */
+	PG_HEAP_PAGE_FREE,    /* the slice is free, part of a header, or not the first of a span */
+	PG_HEAP_PAGE_CURRENT, /* what its class allocates from at present */
+	PG_HEAP_PAGE_LISTED,  /* has free blocks */
+	PG_HEAP_PAGE_FULL,    /* had none when it was last looked at */
+	PG_HEAP_PAGE_LARGE,   /* a span: one block */
 };
 
 /* What is known of a slice; 64 bytes, one line of the cache. */
@@ -100,16 +102,18 @@ struct pg_heap_page {
 	uint8_t state;       /* enum pg_heap_page_state */
 	uint64_t next, prev; /* pages of the class that have free blocks */
 	uint32_t slices;     /* how many it covers */
-	uint32_t fresh;      /* words of free bits from which nothing has been allocated yet begin here */
+	uint32_t
+		fresh; /* words of free bits from which nothing has been allocated yet begin here */
 };
 
 /* The bits of a page; on lines of their own. */
 struct pg_heap_bits {
-	uint64_t free[PG_HEAP_BIT_WORDS];   /* 1: free; written by the owner only */
-	uint64_t owner;                     /* heap, | 1 while the page is on its list of remote frees */
-	uint64_t pending;                   /* next page on that list */
-	uint64_t remote[PG_HEAP_BIT_WORDS]; /* 1: freed by another thread, not yet seen by the owner */
-	uint64_t unused[6];                 /* a stride that is no power of two */
+	uint64_t free[PG_HEAP_BIT_WORDS]; /* 1: free; written by the owner only */
+	uint64_t owner;   /* heap, | 1 while the page is on its list of remote frees */
+	uint64_t pending; /* next page on that list */
+	uint64_t remote
+		[PG_HEAP_BIT_WORDS]; /* 1: freed by another thread, not yet seen by the owner */
+	uint64_t unused[6];          /* a stride that is no power of two */
 };
 
 /* At PG_HEAP_HEADER_OF(the segment's address). */
@@ -128,7 +132,7 @@ struct pg_heap_segment {
 _Static_assert(sizeof(struct pg_heap_page) == 64, "a page's record is one line");
 _Static_assert(sizeof(struct pg_heap_bits) == 1088, "17 lines");
 _Static_assert((PG_HEAP_COLOURS - 1) * PG_HEAP_COLOUR_BYTES + sizeof(struct pg_heap_segment) <=
-		PG_HEAP_HEADER_SLICES * PG_HEAP_SLICE_BYTES,
+		       PG_HEAP_HEADER_SLICES * PG_HEAP_SLICE_BYTES,
 	"a segment's header fits into its slices");
 
 /* A row of the table of huge blocks. */
@@ -151,10 +155,14 @@ struct pg_heap_root {
 		uint64_t rover;      /* next-fit: where the next search begins */
 	} list;
 	uint64_t list_secret;
-	uint64_t heaps;      /* sharded: first heap; struct pg_heap of heap/sharded.h begins with next, segments */
-	uint64_t pool;       /* sharded: first segment that nobody owns */
-	uint64_t huge;       /* table of huge blocks: struct pg_heap_huge[huge_rows] */
-	uint64_t huge_rows;  /* a power of two, or 0 */
+	uint64_t
+		heaps; /* sharded: first heap; struct pg_heap of heap/sharded.h begins with next, segments */
+	uint64_t pool; /* sharded: first segment that nobody owns */
+	uint64_t
+		known; /* sharded: bit i of uint64_t[known_words]: there is a segment at i * 4 MiB */
+	uint64_t known_words;
+	uint64_t huge;      /* table of huge blocks: struct pg_heap_huge[huge_rows] */
+	uint64_t huge_rows; /* a power of two, or 0 */
 };
 
 extern struct pg_heap_root pg_heap_root;

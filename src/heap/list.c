@@ -51,12 +51,14 @@ static block_t *block_of(const char *call, void *p)
 {
 	block_t *b = (block_t *)((uintptr_t)p - PG_HEAP_HEADER);
 
-	if (PG_UNLIKELY((uintptr_t)p < PG_HEAP_HEADER || !in_heap(b) || (uint64_t)b == pg_heap_root.list.end))
+	if (PG_UNLIKELY((uintptr_t)p < PG_HEAP_HEADER || !in_heap(b) ||
+			(uint64_t)b == pg_heap_root.list.end))
 		pg_os_die("%s of %x: it is no block of this heap", call, (uint64_t)p);
 	if (PG_UNLIKELY(b->size_flags == PG_BLOCK_GONE && b->check == 0))
 		pg_os_die("%s of %x: this block is free already (freed twice)", call, (uint64_t)p);
 	if (PG_UNLIKELY(b->check != check_of(b)))
-		pg_os_die("%s of %x: no block begins there, or its header is overwritten", call, (uint64_t)p);
+		pg_os_die("%s of %x: no block begins there, or its header is overwritten", call,
+			(uint64_t)p);
 	if (PG_UNLIKELY(!is_used(b)))
 		pg_os_die("%s of %x: this block is free already (freed twice)", call, (uint64_t)p);
 	if (PG_UNLIKELY(b->size_flags & PG_HEAP_FENCE))
@@ -76,8 +78,8 @@ static block_t *release(block_t *b)
 	if (prev) {
 		check_header(prev);
 		if (PG_UNLIKELY(size_of(prev) != prev_bytes(b)))
-			pg_os_die("the headers of the blocks at %x and %x disagree", (uint64_t)prev + PG_HEAP_HEADER,
-				(uint64_t)b + PG_HEAP_HEADER);
+			pg_os_die("the headers of the blocks at %x and %x disagree",
+				(uint64_t)prev + PG_HEAP_HEADER, (uint64_t)b + PG_HEAP_HEADER);
 	}
 	bool join_next = !is_used(next), join_prev = prev && !is_used(prev);
 	if (join_next)
@@ -138,7 +140,8 @@ static void take(block_t *b, uint64_t size)
 /* Moves the break so that a block of size bytes is free, and returns it; NULL: the system has no more. */
 static block_t *grow(uint64_t size)
 {
-	uint64_t want = size + PG_HEAP_HEADER + PG_HEAP_UNIT, bytes = pg_os_round(want, PG_HEAP_OS_PAGE);
+	uint64_t want = size + PG_HEAP_HEADER + PG_HEAP_UNIT,
+		 bytes = pg_os_round(want, PG_HEAP_OS_PAGE);
 	block_t *end = (block_t *)pg_heap_root.list.end, *b;
 
 	if (end && end->prev_units && !is_used(before(end)))
@@ -193,7 +196,8 @@ static block_t *allocate(uint64_t size)
 
 static bool trim(size_t keep)
 {
-	block_t *end = (block_t *)pg_heap_root.list.end, *last = end && end->prev_units ? before(end) : NULL;
+	block_t *end = (block_t *)pg_heap_root.list.end,
+		*last = end && end->prev_units ? before(end) : NULL;
 
 	if (!last || is_used(last) || (uint64_t)sbrk(0) != (uint64_t)end + PG_HEAP_HEADER)
 		return false;
@@ -220,6 +224,13 @@ static uint64_t block_size(size_t size)
 		return 0;
 	uint64_t bytes = pg_os_round(size + PG_HEAP_HEADER, PG_HEAP_UNIT);
 	return bytes < PG_HEAP_BLOCK_MIN ? PG_HEAP_BLOCK_MIN : bytes;
+}
+
+bool pg_list_owns(const void *p)
+{
+	/* end only moves below blocks in use, start never: no lock is needed for an address of a block. */
+	return (uint64_t)p >= pg_heap_root.list.start &&
+	       (uint64_t)p < __atomic_load_n(&pg_heap_root.list.end, __ATOMIC_RELAXED);
 }
 
 void *pg_list_malloc(size_t size)
@@ -251,7 +262,8 @@ void *pg_list_memalign(size_t align, size_t size)
 		pg_lock(&lock);
 		b = allocate(bytes + extra);
 		if (b && (uintptr_t)payload(b) % align != 0) {
-			uint64_t start = pg_os_round((uintptr_t)payload(b) + PG_HEAP_BLOCK_MIN, align);
+			uint64_t start =
+				pg_os_round((uintptr_t)payload(b) + PG_HEAP_BLOCK_MIN, align);
 			block_t *inner = (block_t *)(start - PG_HEAP_HEADER);
 			uint64_t lead = (uint64_t)inner - (uint64_t)b;
 			set_header(inner, (size_of(b) - lead) | PG_HEAP_USED, lead);
@@ -342,7 +354,8 @@ void pg_list_count(struct pg_list_figures *f)
 	const block_t *end = (const block_t *)pg_heap_root.list.end, *last = NULL;
 	if (end)
 		f->heap_bytes = (uint64_t)end + PG_HEAP_HEADER - pg_heap_root.list.start;
-	for (const block_t *b = (const block_t *)pg_heap_root.list.start; b && b < end; b = after(b)) {
+	for (const block_t *b = (const block_t *)pg_heap_root.list.start; b && b < end;
+		b = after(b)) {
 		check_header(b);
 		last = b;
 		if (b->size_flags & PG_HEAP_FENCE) {

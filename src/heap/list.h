@@ -13,7 +13,10 @@
 
 #include "heap/layout.h"
 
-/* NULL with errno ENOMEM. */
+/* The address lies in the heap on the program break. */
+bool pg_list_owns(const void *p);
+
+/* NULL with errno ENOMEM: the break cannot be moved. */
 void *pg_list_malloc(size_t size);
 void *pg_list_calloc(size_t bytes);
 

@@ -23,8 +23,8 @@ __thread bool pg_os_forking __attribute__((tls_model("initial-exec")));
 
 static void *map_at(uintptr_t hint, size_t bytes)
 {
-	return mmap((void *)hint, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return mmap(
+		(void *)hint, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 uintptr_t pg_os_map(size_t bytes)
@@ -39,7 +39,8 @@ uintptr_t pg_os_map(size_t bytes)
 
 uintptr_t pg_os_map_aligned(size_t bytes, size_t align)
 {
-	static uintptr_t below; /* a guess: where the last one was; a stale value only costs a call */
+	static uintptr_t
+		below; /* a guess: where the last one was; a stale value only costs a call */
 	uintptr_t hint = __atomic_load_n(&below, __ATOMIC_RELAXED);
 
 	hint = hint > bytes ? (hint - bytes) & ~(align - 1) : 0;
@@ -157,7 +158,8 @@ static void say(const char *format, va_list args)
 		}
 		switch (*++format) {
 		case 's':
-			for (const char *s = va_arg(args, const char *); *s && n < sizeof line - 32; s++)
+			for (const char *s = va_arg(args, const char *); *s && n < sizeof line - 32;
+				s++)
 				line[n++] = *s;
 			break;
 		case 'x':

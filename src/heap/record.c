@@ -93,7 +93,8 @@ static void add(enum pg_record_op op, size_t align, size_t size, const void *in,
 		flush();
 }
 
-void pg_record_call(enum pg_record_op op, size_t align, size_t size, const void *in, const void *out)
+void pg_record_call(
+	enum pg_record_op op, size_t align, size_t size, const void *in, const void *out)
 {
 	pg_lock(&lock);
 	if (pg_recording)

@@ -22,7 +22,7 @@ enum pg_record_op {
 };
 
 struct pg_record {
-	uint8_t op;      /* enum pg_record_op */
+	uint8_t op; /* enum pg_record_op */
 	uint8_t unused;
 	uint16_t thread; /* number in order of first calls, from 0 */
 	uint32_t align;  /* memalign; else 0 */
@@ -37,7 +37,8 @@ extern bool pg_recording;
 /* Begins; false: the file cannot be written, which was said on standard error. */
 bool pg_record_start(const char *path);
 
-void pg_record_call(enum pg_record_op op, size_t align, size_t size, const void *in, const void *out);
+void pg_record_call(
+	enum pg_record_op op, size_t align, size_t size, const void *in, const void *out);
 
 /*
  * Around a realloc, which frees its old block before its row can be written: nobody else's row comes between.

@@ -26,14 +26,15 @@
 #include <errno.h>
 #include <string.h>
 
-#define IDLE_PAGES_MAX 16 /* pages with remote frees that an idle heap may collect before somebody looks */
+#define IDLE_PAGES_MAX                                                                             \
+	16 /* pages with remote frees that an idle heap may collect before somebody looks */
 
 pthread_mutex_t pg_heap_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static struct pg_heap *idle_heaps;           /* guarded by pg_heap_lock */
-static struct pg_heap first_heap;            /* of the first thread */
-static pthread_key_t end_key;                /* runs at_thread_end() */
-static bool end_key_made;                    /* before any second thread */
+static struct pg_heap *idle_heaps; /* guarded by pg_heap_lock */
+static struct pg_heap first_heap;  /* of the first thread */
+static pthread_key_t end_key;      /* runs at_thread_end() */
+static bool end_key_made;          /* before any second thread */
 static __thread bool past_end __attribute__((tls_model("initial-exec")));
 
 /* --- remote frees ----------------------------------------------------------------------------------- */
@@ -51,9 +52,10 @@ static void merge(struct pg_heap *h, struct pg_heap_page *page)
 		uint64_t freed = __atomic_exchange_n(&bits->remote[i], 0, __ATOMIC_ACQUIRE);
 		uint64_t twice = freed & bits->free[i];
 		if (PG_UNLIKELY(twice))
-			pg_sharded_reject("free",
-				(void *)(page->start +
-					(i * 64ul + (unsigned)__builtin_ctzl(twice)) * page->block_size));
+			pg_sharded_reject(
+				"free", (void *)(page->start +
+						 (i * 64ul + (unsigned)__builtin_ctzl(twice)) *
+							 page->block_size));
 		bits->free[i] |= freed;
 		gained = true;
 	}
@@ -92,7 +94,8 @@ static void put_on_list(struct pg_heap *h, struct pg_heap_page *page, struct pg_
 	} while (!__atomic_compare_exchange_n(
 		&h->pending, &head, (uint64_t)page, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 	uint32_t waiting = __atomic_add_fetch(&h->pending_count, 1, __ATOMIC_RELAXED);
-	if (waiting < IDLE_PAGES_MAX || __atomic_load_n(&h->state, __ATOMIC_RELAXED) != PG_HEAP_IDLE)
+	if (waiting < IDLE_PAGES_MAX ||
+		__atomic_load_n(&h->state, __ATOMIC_RELAXED) != PG_HEAP_IDLE)
 		return;
 	pg_lock(&pg_heap_lock);
 	if (h->state == PG_HEAP_IDLE)
@@ -111,8 +114,8 @@ void pg_remote_free(struct pg_heap_page *page, uint32_t index, void *p)
 		pg_sharded_reject("free", p);
 	uint64_t owner = __atomic_load_n(&bits->owner, __ATOMIC_ACQUIRE);
 	while (owner && !(owner & 1)) {
-		if (!__atomic_compare_exchange_n(&bits->owner, &owner, owner | 1, true, __ATOMIC_ACQ_REL,
-			    __ATOMIC_ACQUIRE))
+		if (!__atomic_compare_exchange_n(&bits->owner, &owner, owner | 1, true,
+			    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			continue;
 		put_on_list((struct pg_heap *)owner, page, bits);
 		return;

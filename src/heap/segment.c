@@ -37,7 +37,8 @@ static uint64_t canary_of(const struct pg_heap_segment *s)
 static void check_canary(const struct pg_heap_segment *s)
 {
 	if (PG_UNLIKELY(s->canary != canary_of(s)))
-		pg_os_die("the header of the segment at %x is overwritten", s->address & ~(PG_HEAP_SEGMENT_BYTES - 1));
+		pg_os_die("the header of the segment at %x is overwritten",
+			s->address & ~(PG_HEAP_SEGMENT_BYTES - 1));
 }
 
 /* The bits at which n set bits of mask begin, at multiples of align (a power of two up to 64). */
@@ -88,7 +89,8 @@ static void set_free(struct pg_heap *h, struct pg_heap_segment *s, uint64_t free
 	uint64_t before = s->free;
 
 	s->free = free;
-	h->free_slices += (uint32_t)__builtin_popcountl(free) - (uint32_t)__builtin_popcountl(before);
+	h->free_slices +=
+		(uint32_t)__builtin_popcountl(free) - (uint32_t)__builtin_popcountl(before);
 	if (!before != !free) {
 		unlink_segment(before ? &h->segments : &h->full, s);
 		link_segment(free ? &h->segments : &h->full, s);
@@ -97,7 +99,8 @@ static void set_free(struct pg_heap *h, struct pg_heap_segment *s, uint64_t free
 
 static void set_dirty(struct pg_heap *h, struct pg_heap_segment *s, uint64_t dirty)
 {
-	h->dirty_slices += (uint32_t)__builtin_popcountl(dirty) - (uint32_t)__builtin_popcountl(s->dirty);
+	h->dirty_slices +=
+		(uint32_t)__builtin_popcountl(dirty) - (uint32_t)__builtin_popcountl(s->dirty);
 	s->dirty = dirty;
 }
 
@@ -158,8 +161,8 @@ static bool disown(struct pg_heap *h, struct pg_heap_segment *s)
 {
 	for (unsigned i = PG_HEAP_HEADER_SLICES; i < PG_HEAP_SLICES; i++) {
 		uint64_t mine = (uint64_t)h;
-		if (!__atomic_compare_exchange_n(&s->bits[i].owner, &mine, 0, false, __ATOMIC_ACQ_REL,
-			    __ATOMIC_ACQUIRE) &&
+		if (!__atomic_compare_exchange_n(&s->bits[i].owner, &mine, 0, false,
+			    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
 			mine != 0)
 			return false;
 	}

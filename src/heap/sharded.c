@@ -13,20 +13,23 @@
 #include <errno.h>
 #include <string.h>
 
-const uint8_t pg_heap_class_of[1024 / 16 + 1] = {0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 16, 17,
-	17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 24, 24, 24, 25, 25, 25, 25, 26, 26, 26, 26, 27, 27, 27,
-	27, 28, 28, 28, 28, 29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 31, 31};
+const uint8_t pg_heap_class_of[1024 / 16 + 1] = {0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+	14, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 24, 24, 24, 25,
+	25, 25, 25, 26, 26, 26, 26, 27, 27, 27, 27, 28, 28, 28, 28, 29, 29, 29, 29, 30, 30, 30, 30,
+	31, 31, 31, 31};
 
 static uint64_t no_bits; /* a word of free bits that stays 0 */
 
-#define EMPTY_BIN                                                                                                      \
-	{                                                                                                              \
-		.word = &no_bits                                                                                       \
+#define EMPTY_BIN                                                                                  \
+	{                                                                                          \
+		.word = &no_bits                                                                   \
 	}
-#define EMPTY_BINS EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN
+#define EMPTY_BINS                                                                                 \
+	EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN
 
 struct pg_heap pg_heap_none = {.state = PG_HEAP_DEAD,
-	.bins = {EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS}};
+	.bins = {EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS, EMPTY_BINS,
+		EMPTY_BINS}};
 
 __thread struct pg_heap *pg_heap_mine __attribute__((tls_model("initial-exec"))) = &pg_heap_none;
 
@@ -117,7 +120,8 @@ static void make_current(struct pg_heap_bin *bin, struct pg_heap_page *page)
 }
 
 /* A listed page is empty: it goes, unless it is the last one that its class has in store. */
-static void retire(struct pg_heap *h, struct pg_heap_bin *bin, struct pg_heap_page *page, bool always)
+static void retire(
+	struct pg_heap *h, struct pg_heap_bin *bin, struct pg_heap_page *page, bool always)
 {
 	if (!always && bin->first == page && bin->last == page)
 		return;
@@ -178,9 +182,10 @@ static struct pg_heap_page *page_new(struct pg_heap *h, unsigned class)
 
 	if (!page)
 		return NULL;
-	page->class = (uint8_t)class;
+	page->class = (uint8_t) class;
 	page->block_size = pg_class_size(class);
-	page->reciprocal = (uint32_t)((0xffffffffu + (uint64_t)page->block_size) / page->block_size);
+	page->reciprocal =
+		(uint32_t)((0xffffffffu + (uint64_t)page->block_size) / page->block_size);
 	page->capacity = (uint16_t)(PG_HEAP_SLICE_BYTES / page->block_size);
 	uint64_t *bits = (uint64_t *)page->bits;
 	for (unsigned i = 0; i < page->capacity / 64u; i++)
@@ -248,7 +253,8 @@ static void *small_malloc(struct pg_heap *h, unsigned class)
 static void *large_malloc(struct pg_heap *h, size_t size, size_t align, bool *zero)
 {
 	unsigned n = (unsigned)((size + PG_HEAP_SLICE_BYTES - 1) >> PG_HEAP_SLICE_SHIFT);
-	unsigned slices = align > PG_HEAP_SLICE_BYTES ? (unsigned)(align >> PG_HEAP_SLICE_SHIFT) : 1;
+	unsigned slices =
+		align > PG_HEAP_SLICE_BYTES ? (unsigned)(align >> PG_HEAP_SLICE_SHIFT) : 1;
 
 	if (__atomic_load_n(&h->pending, __ATOMIC_RELAXED))
 		pg_remote_collect(h);
@@ -353,11 +359,12 @@ void pg_sharded_reject(const char *call, void *p)
 	uint32_t index = pg_page_index(page, address);
 	if (index == UINT32_MAX) {
 		uint64_t n = (address - page->start) / page->block_size;
-		pg_os_die("%s of %x: no block begins there; the block of %d bytes at %x does", call, (uint64_t)p,
-			(uint64_t)page->block_size, page->start + n * page->block_size);
+		pg_os_die("%s of %x: no block begins there; the block of %d bytes at %x does", call,
+			(uint64_t)p, (uint64_t)page->block_size,
+			page->start + n * page->block_size);
 	}
-	pg_os_die("%s of %x: this block of %d bytes is free already (freed twice)", call, (uint64_t)p,
-		(uint64_t)page->block_size);
+	pg_os_die("%s of %x: this block of %d bytes is free already (freed twice)", call,
+		(uint64_t)p, (uint64_t)page->block_size);
 }
 
 void pg_sharded_free(void *p)

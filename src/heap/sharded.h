@@ -51,7 +51,7 @@ struct pg_heap_bin {
 enum pg_heap_state {
 	PG_HEAP_ACTIVE, /* a thread's */
 	PG_HEAP_IDLE,   /* nobody's; guarded by pg_heap_lock */
-	PG_HEAP_DEAD,   /* its thread was lost in a fork, perhaps amid a change: only its remote bits are used */
+	PG_HEAP_DEAD, /* its thread was lost in a fork, perhaps amid a change: only its remote bits are used */
 };
 
 struct pg_heap {
@@ -73,7 +73,7 @@ struct pg_heap {
 
 extern uint64_t pg_heap_known[PG_HEAP_KNOWN_WORDS];
 extern const uint8_t pg_heap_class_of[1024 / 16 + 1]; /* by units of 16 bytes */
-extern struct pg_heap pg_heap_none;                    /* has no pages: its bins lead to the slow path */
+extern struct pg_heap pg_heap_none; /* has no pages: its bins lead to the slow path */
 extern __thread struct pg_heap *pg_heap_mine __attribute__((tls_model("initial-exec")));
 
 extern pthread_mutex_t pg_heap_lock; /* idle heaps, the list of all heaps */
@@ -97,7 +97,8 @@ static inline bool pg_segment_known(uintptr_t address)
 
 static inline struct pg_heap_page *pg_page_of(uintptr_t address)
 {
-	return &pg_segment_of(address)->pages[address >> PG_HEAP_SLICE_SHIFT & (PG_HEAP_SLICES - 1)];
+	return &pg_segment_of(address)
+			->pages[address >> PG_HEAP_SLICE_SHIFT & (PG_HEAP_SLICES - 1)];
 }
 
 static inline unsigned pg_page_slice(const struct pg_heap_page *page)
@@ -116,8 +117,9 @@ static inline uint32_t pg_page_index(const struct pg_heap_page *page, uintptr_t 
 	uint64_t offset = address - page->start;
 	uint64_t index = offset * page->reciprocal >> 32;
 
-	return PG_LIKELY(index * page->block_size == offset && index < page->capacity) ? (uint32_t)index
-										       : UINT32_MAX;
+	return PG_LIKELY(index * page->block_size == offset && index < page->capacity)
+		       ? (uint32_t)index
+		       : UINT32_MAX;
 }
 
 /* The class for size bytes, at most PG_HEAP_SMALL_MAX; eight to a doubling above 128 bytes. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,8 +30,9 @@ static void *(*volatile do_memalign)(size_t, size_t) = memalign;
 static void *(*volatile do_aligned_alloc)(size_t, size_t) = aligned_alloc;
 static int (*volatile do_posix_memalign)(void **, size_t, size_t) = posix_memalign;
 
-static const size_t sizes[] = {0, 1, 8, 15, 16, 17, 24, 31, 32, 33, 100, 127, 128, 129, 255, 256, 257, 1000, 1024, 1025,
-	4095, 4096, 4097, 10000, 16384, 16385, 65535, 65536, 65537, 131072, 200000, 1048576, 1048577, 3000000, 5000000};
+static const size_t sizes[] = {0, 1, 8, 15, 16, 17, 24, 31, 32, 33, 100, 127, 128, 129, 255, 256,
+	257, 1000, 1024, 1025, 4095, 4096, 4097, 10000, 16384, 16385, 65535, 65536, 65537, 131072,
+	200000, 1048576, 1048577, 3000000, 5000000};
 #define SIZES (sizeof sizes / sizeof sizes[0])
 
 static void fill(void *p, size_t size, unsigned seed)
@@ -88,8 +90,8 @@ static void malloc_size_zero_gives_blocks(void **state)
 
 static void malloc_too_large_is_enomem(void **state)
 {
-	static const size_t absurd[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX,
-		PTRDIFF_MAX - 4096, (size_t)1 << 60};
+	static const size_t absurd[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096,
+		(size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX, PTRDIFF_MAX - 4096, (size_t)1 << 60};
 
 	for (size_t i = 0; i < sizeof absurd / sizeof absurd[0]; i++) {
 		errno = 0;
@@ -249,7 +251,8 @@ static void memalign_every_power_of_two_is_aligned(void **state)
 
 static void memalign_odd_alignment_is_rounded_up(void **state)
 {
-	void *p = do_memalign(24, 100), *q = do_memalign(3000, 100), *r = do_aligned_alloc(64, 100), *s = do_memalign(0, 8);
+	void *p = do_memalign(24, 100), *q = do_memalign(3000, 100), *r = do_aligned_alloc(64, 100),
+	     *s = do_memalign(0, 8);
 
 	assert_non_null(p);
 	assert_int_equal((uintptr_t)p % 32, 0);
@@ -405,7 +408,8 @@ static void fill_limit(const struct limit *l)
 	void **list = NULL;
 	size_t got = 0;
 
-	if (!f || fscanf(f, l->resource == RLIMIT_AS ? "%lu" : "%*u %*u %*u %*u %*u %lu", &pages) != 1)
+	if (!f || fscanf(f, l->resource == RLIMIT_AS ? "%lu" : "%*u %*u %*u %*u %*u %lu", &pages) !=
+			  1)
 		_exit(10);
 	fclose(f);
 	struct rlimit r = {pages * 4096 + ROOM, pages * 4096 + ROOM};
@@ -447,8 +451,9 @@ static void fill_limit(const struct limit *l)
 
 static void malloc_at_limit_is_enomem(void **state)
 {
-	static const struct limit limits[] = {{RLIMIT_AS, 1000}, {RLIMIT_AS, 100000}, {RLIMIT_AS, 3 << 20},
-		{RLIMIT_DATA, 1000}, {RLIMIT_DATA, 100000}, {RLIMIT_DATA, 3 << 20}};
+	static const struct limit limits[] = {{RLIMIT_AS, 1000}, {RLIMIT_AS, 100000},
+		{RLIMIT_AS, 3 << 20}, {RLIMIT_DATA, 1000}, {RLIMIT_DATA, 100000},
+		{RLIMIT_DATA, 3 << 20}};
 
 	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
 		int status;
@@ -457,9 +462,45 @@ static void malloc_at_limit_is_enomem(void **state)
 			fill_limit(&limits[i]);
 		assert_int_equal(waitpid(child, &status, 0), child);
 		if (status != 0)
-			print_error("limit %d, blocks of %zu: status %x\n", limits[i].resource, limits[i].block, status);
+			print_error("limit %d, blocks of %zu: status %x\n", limits[i].resource,
+				limits[i].block, status);
 		assert_int_equal(status, 0);
 	}
+}
+
+/* Something lies right behind the program break. */
+static void malloc_with_break_blocked_works(void **state)
+{
+	enum { N = 20000 };
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		static char *set[N];
+		uintptr_t at = ((uintptr_t)sbrk(0) + 4095) / 4096 * 4096;
+		if (mmap((void *)at, 4096, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)at)
+			_exit(1);
+		for (int i = 0; i < N; i++) {
+			size_t size = 500 + (size_t)(i % 7 == 0) * 4000;
+			set[i] = i % 3   ? do_malloc(size)
+				 : i % 2 ? do_calloc(1, size)
+					 : do_memalign(64, size);
+			if (!set[i])
+				_exit(2);
+			memset(set[i], i, size);
+		}
+		for (int i = 0; i < N; i++) {
+			if (i % 5 == 0)
+				set[i] = do_realloc(set[i], 20000);
+			if (!set[i] || malloc_usable_size(set[i]) < 500 || set[i][499] != (char)i)
+				_exit(3);
+			do_free(set[i]);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 /* --- early, late, and in a fork ---------------------------------------------------------------------- */
@@ -475,7 +516,8 @@ static void before_constructors(int argc, char **argv, char **env)
 	fill(early_block, 5000, 4);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*preinit)(int, char **, char **) = before_constructors;
+__attribute__((section(".preinit_array"), used)) static void (*preinit)(
+	int, char **, char **) = before_constructors;
 
 __attribute__((constructor)) static void in_constructor(void)
 {
@@ -621,7 +663,8 @@ static void blocks_of_ended_threads_are_freed_by_others(void **state)
 		assert_int_equal(pthread_join(t, &result), 0);
 		set = result;
 		for (int i = 0; i < 3000; i++) {
-			assert_true(filled(set[i], i % 100 == 0 ? 50000 : (size_t)(i % 40) * 20, (unsigned)i));
+			assert_true(filled(
+				set[i], i % 100 == 0 ? 50000 : (size_t)(i % 40) * 20, (unsigned)i));
 			do_free(set[i]);
 		}
 		do_free(set);
@@ -652,6 +695,7 @@ int main(void)
 		cmocka_unit_test(mallinfo2_follows_what_is_in_use),
 		cmocka_unit_test(malloc_info_writes_a_document),
 		cmocka_unit_test(malloc_at_limit_is_enomem),
+		cmocka_unit_test(malloc_with_break_blocked_works),
 		cmocka_unit_test(malloc_before_constructors_works),
 		cmocka_unit_test(malloc_in_thread_destructors_works),
 		cmocka_unit_test(fork_while_threads_allocate_leaves_child_a_heap),
