@@ -11,6 +11,7 @@
 #   make tidy      clang-tidy over the sources
 #   make fuzz      the ELF loader on random files, FUZZ_SECONDS (600) long
 #   make insn-long the differential instruction tester, INSN_ROUNDS (1000000) long
+#   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
 
 BUILD  ?= build
 PREFIX ?= /usr/local
@@ -19,8 +20,9 @@ NINJA  ?= ninja
 
 FUZZ_SECONDS ?= 600
 INSN_ROUNDS  ?= 1000000
+MAPPING_SECONDS ?= 1200
 
-.PHONY: all deps build-deps configure run check bench install format tidy fuzz insn-long clean help
+.PHONY: all deps build-deps configure run check bench install format tidy fuzz insn-long mapping-long clean help
 
 all: build-deps configure
 	@$(NINJA) -C $(BUILD) pagoda
@@ -68,8 +70,12 @@ insn-long: deps configure
 	@$(NINJA) -C $(BUILD)
 	@tools/long.sh insn $(BUILD) $(INSN_ROUNDS)
 
+mapping-long: deps configure
+	@$(NINJA) -C $(BUILD)
+	@tools/long.sh mapping $(BUILD) $(MAPPING_SECONDS)
+
 clean:
 	@rm -rf $(BUILD)
 
 help:
-	@sed -n '4,13s/^#   //p' Makefile
+	@sed -n '4,14s/^#   //p' Makefile

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Long runs by name: long.sh fuzz BUILD SECONDS | long.sh insn BUILD CASES
+# Long runs by name: long.sh fuzz BUILD SECONDS | long.sh insn BUILD CASES | long.sh mapping BUILD SECONDS
 set -euo pipefail
-what=${1:?usage: long.sh fuzz|insn BUILD LENGTH}
-build=${2:?usage: long.sh fuzz|insn BUILD LENGTH}
-length=${3:?usage: long.sh fuzz|insn BUILD LENGTH}
+what=${1:?usage: long.sh fuzz|insn|mapping BUILD LENGTH}
+build=${2:?usage: long.sh fuzz|insn|mapping BUILD LENGTH}
+length=${3:?usage: long.sh fuzz|insn|mapping BUILD LENGTH}
 
 # Says which program a command needs that the build does not have.
 need() {
@@ -35,8 +35,17 @@ insn)
 		"$build/tests/insn/insn" --mode "$mode" --seed "$seed" --count "$length"
 	done
 	;;
+mapping)
+	need "$build/tests/mapping/mapping"
+	seed=$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+	for mode in exact fast; do
+		echo "mapping: $((length / 2)) seconds, $mode mode, seeds from $seed"
+		tests/mapping/run.py --pagoda "$build/pagoda" --program "$build/tests/mapping/mapping" \
+			--mode "$mode" --seed "$seed" --count 6000 --length 60 --seconds $((length / 2))
+	done
+	;;
 *)
-	echo "long.sh: no long run '$what'; there are fuzz and insn" >&2
+	echo "long.sh: no long run '$what'; there are fuzz, insn and mapping" >&2
 	exit 2
 	;;
 esac

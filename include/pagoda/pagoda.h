@@ -161,6 +161,8 @@ struct pg_pager {
 	int (*write)(void *ctx, uint64_t index, const void *buf);
 	uint64_t (*size)(void *ctx); /* bytes, now */
 	void (*close)(void *ctx);    /* the last reference is gone; may be NULL */
+	/* Makes bytes [start, end) a hole; the size stays. May be NULL: -EOPNOTSUPP. */
+	int (*punch)(void *ctx, uint64_t start, uint64_t end);
 };
 
 /* By which two openings of one file find each other, e.g. device and inode; {0, 0}: never. */
@@ -184,8 +186,17 @@ void pg_object_unref(struct pg_object *o); /* the last one writes back and frees
 PG_MUST_CHECK int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end);
 PG_MUST_CHECK int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end);
 void pg_object_truncated(struct pg_object *o, uint64_t new_size);
+void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end);
 PG_MUST_CHECK int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end);
 uint64_t pg_object_resident(const struct pg_object *o); /* pages in frames */
+uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
+void pg_object_set_shmem(struct pg_object *o); /* counts as shared memory though it has a pager */
+/* Counts its size against the commit limit. -ENOMEM: too much. Once. */
+PG_MUST_CHECK int pg_object_charge(struct pg_object *o);
+bool pg_object_mapped_writable(const struct pg_object *o); /* shared, and writable or may be */
+/* A failed write-back since *seen, which starts at pg_object_error_now(); told once. 0: none. */
+int pg_object_error_since(const struct pg_object *o, uint32_t *seen);
+uint32_t pg_object_error_now(const struct pg_object *o);
 
 /* ---- faults */
 
@@ -240,6 +251,7 @@ struct pg_fault_event {
 	enum pg_fault_end end;
 	pg_pfn frame;
 	pg_pfn copied_from;
+	bool after_fork; /* this write ended the sharing of a page that a fork had shared */
 	bool frame_new;
 	bool stack_grew;
 	uint32_t pages_in;   /* pages that the pager read */
@@ -366,13 +378,65 @@ enum pg_map_flags {
 	PG_MAP_NORESERVE = 16,
 	PG_MAP_POPULATE = 32,
 	PG_MAP_LOCKED = 64,
+	PG_MAP_LOCKONFAULT = 128, /* beside LOCKED: not populated */
+	PG_MAP_DONTFORK = 0x100,
+	PG_MAP_WIPEONFORK = 0x200,
+	PG_MAP_DONTDUMP = 0x400, /* noted, as are the rest */
+	PG_MAP_HUGE = 0x800,
+	PG_MAP_NOHUGE = 0x1000,
+	PG_MAP_MERGEABLE = 0x2000,
+	PG_MAP_RANDOM = 0x4000,
+	PG_MAP_SEQUENTIAL = 0x8000,
+};
+
+enum pg_remap_flags {
+	PG_REMAP_MAYMOVE = 1,
+	PG_REMAP_FIXED = 2,
+	PG_REMAP_DONTUNMAP = 4,
+};
+
+enum pg_advice {
+	PG_ADVISE_DISCARD,
+	PG_ADVISE_DISCARD_LOCKED,
+	PG_ADVISE_FREE,
+	PG_ADVISE_WILLNEED,
+	PG_ADVISE_REMOVE,
+	PG_ADVISE_COLD,
+	PG_ADVISE_PAGEOUT,
+	PG_ADVISE_POPULATE_READ,
+	PG_ADVISE_POPULATE_WRITE,
+};
+
+/* How much may be promised. */
+enum pg_overcommit {
+	PG_OVERCOMMIT_GUESS,  /* one call may not ask for more than memory and swap */
+	PG_OVERCOMMIT_ALWAYS, /* anything */
+	PG_OVERCOMMIT_NEVER,  /* the sum stays below swap and a share of memory */
+};
+
+/* Bytes; UINT64_MAX: no limit. */
+struct pg_space_limits {
+	uint64_t as_bytes;
+	uint64_t data_bytes;
+	uint64_t locked_bytes;
+};
+
+/* What one region has in memory, as /proc/PID/smaps; bytes, shares in 1/4096 byte. */
+struct pg_region_figures {
+	uint64_t rss;
+	uint64_t pss, pss_dirty, pss_anon, pss_file, pss_shmem, pss_locked, swap_pss;
+	uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
+	uint64_t referenced;
+	uint64_t anonymous;
+	uint64_t lazy_free;
+	uint64_t swap;
 };
 
 struct pg_region {
 	pg_va start, end;
 	pg_prot prot;
 	pg_prot max_prot; /* the most that pg_space_protect() may give */
-	uint8_t flags;
+	uint32_t flags;
 	enum pg_region_kind kind;
 	struct pg_object *object; /* NULL: anonymous */
 	uint64_t offset;          /* bytes into the object of `start` */
@@ -382,6 +446,11 @@ struct pg_region {
 
 struct pg_space_stats {
 	uint64_t vsz_bytes, vsz_peak_bytes;
+	uint64_t data_bytes;
+	uint64_t stack_bytes;
+	uint64_t exec_bytes;
+	uint64_t locked_bytes;
+	uint64_t charged_bytes;
 	uint64_t rss_pages, rss_peak_pages;
 	uint64_t rss_anon_pages, rss_file_pages, rss_shmem_pages;
 	uint64_t faults[PG_FAULT_KINDS];
@@ -408,23 +477,38 @@ PG_MUST_CHECK int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 void pg_vm_destroy(struct pg_vm *vm); /* all spaces and objects must be gone */
 struct pg_frames *pg_vm_frames(struct pg_vm *vm);
 pg_pfn pg_vm_zero_page(const struct pg_vm *vm);
+void pg_vm_set_overcommit(struct pg_vm *vm, enum pg_overcommit how, unsigned percent);
+void pg_vm_set_swap(struct pg_vm *vm, uint64_t swap_pages);
+uint64_t pg_vm_committed(const struct pg_vm *vm);    /* bytes */
+uint64_t pg_vm_commit_limit(const struct pg_vm *vm); /* bytes */
 
 PG_MUST_CHECK int pg_space_create(
 	struct pg_vm *vm, const struct pg_space_config *c, struct pg_space **out);
 void pg_space_destroy(struct pg_space *s);
+/* Makes child, fresh and empty, what a forked process sees. -ENOMEM: it is empty still. */
+PG_MUST_CHECK int pg_space_fork(struct pg_space *parent, struct pg_space *child);
+void pg_space_set_limits(struct pg_space *s, const struct pg_space_limits *l);
 struct pg_table *pg_space_table(struct pg_space *s);
 uint16_t pg_space_asid(const struct pg_space *s);
 void pg_space_attach(struct pg_space *s, struct pg_shootdown *sd);
 void pg_space_detach(struct pg_space *s, struct pg_shootdown *sd);
 
-/* The mapping calls: mmap, munmap, mprotect, mremap, madvise(MADV_DONTNEED), msync, brk. */
+/* The mapping calls: mmap, munmap, mprotect, mremap, madvise, mlock, msync, brk. */
 PG_MUST_CHECK int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot,
 	pg_prot max_prot, unsigned flags, struct pg_object *object, uint64_t offset,
 	const char *name);
 PG_MUST_CHECK int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len);
 PG_MUST_CHECK int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot);
 PG_MUST_CHECK int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len, uint64_t new_len,
-	bool may_move, pg_va *result);
+	unsigned flags, pg_va *at); /* *at: in (FIXED, DONTUNMAP) and out */
+PG_MUST_CHECK int pg_space_advise(
+	struct pg_space *s, pg_va addr, uint64_t len, enum pg_advice advice);
+/* Sets and clears flags of regions, DONTFORK and the following. */
+PG_MUST_CHECK int pg_space_mark(
+	struct pg_space *s, pg_va addr, uint64_t len, uint32_t set, uint32_t clear);
+/* flags: PG_MAP_LOCKED, LOCKONFAULT, or 0 to unlock. */
+PG_MUST_CHECK int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags);
+PG_MUST_CHECK int pg_space_lock_all(struct pg_space *s, unsigned now, unsigned later);
 PG_MUST_CHECK int pg_space_discard(struct pg_space *s, pg_va addr, uint64_t len);
 PG_MUST_CHECK int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len);
 void pg_space_set_brk_start(struct pg_space *s, pg_va start);
@@ -436,6 +520,11 @@ void pg_space_each_region(
 	struct pg_space *s, bool (*f)(void *ctx, const struct pg_region *r), void *ctx);
 /* The frame and entry of a page, without side effect; pfn UINT32_MAX: none. */
 pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte);
+/* The region that holds `a`, in figures; false: none. */
+bool pg_space_measure(struct pg_space *s, pg_va a, struct pg_region_figures *out);
+void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other);
+uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn); /* as /proc/PID/pagemap */
+bool pg_space_in_core(struct pg_space *s, pg_va a);        /* as mincore(2) */
 
 /* Guest memory as a system call sees it: with faults. Returns the bytes done before a bad page. */
 PG_MUST_CHECK uint64_t pg_space_read(

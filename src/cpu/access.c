@@ -253,9 +253,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		pg_emit_save_flags(tr);
 	s->flags = (uint8_t)(in->hard ? FLAGS_RAX : in->soft ? FLAGS_MEM : FLAGS_DEAD);
 
-	int32_t tag = e->off_fast_d + (int32_t)(access == PG_WRITE
-							? offsetof(struct pg_tlb_fast, neg_write)
-							: offsetof(struct pg_tlb_fast, neg_read));
+	int32_t tag = pg_tag_at(e, access == PG_WRITE);
 	int32_t host = e->off_fast_d + (int32_t)offsetof(struct pg_tlb_fast, host);
 	bool indexed = false;
 	if (constant) {

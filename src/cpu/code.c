@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/code.c: the code cache: its memory, the translations of guest pages, and who finds them.
+ * cpu/code.c: the code cache: its memory and records, the blocks in it and the ways between them, counters in memory.
  *
- * Called by run.c, slow.c (tables only) and translate.c. Owns the code mapping, all records and the copies of guest pages.
+ * Called by run.c, translate.c and pages.c, which knows to which guest pages blocks belong. Owns the code mapping and all records.
  *
- * A *code page* is one guest page with one content. Its id goes into the TLB entry of the page when control
- * comes there (pg_code_bind); blocks compare it at their entry. When a store changes the bytes, the page is retired: its
- * id is never again in a TLB, so its blocks can never pass their check. When the page only moves (another frame, the same
- * bytes) it is bound again and its blocks stay good.
- *
- * Numbered invariants:
- *   1. frame row has PG_FRAME_CODE <=> frame_pages[f] is the list of code pages bound to f, each with bytes
- *      equal to the frame's on every byte in `used`.
- *   2. A code page is on the list of at most one frame.
- *   3. A retired page is on no list.
+ * An exit to a block of another code page leaves the guest's flags where they can be had even if the block's check
+ * fails (pg_code_link): in an address space that has other bytes there, other code wants them.
  */
 #include "cpu/cpu.h"
 
@@ -35,6 +27,7 @@ enum {
 	CAP_EXITS = 6 << 20,
 	CAP_COMPLEX = 128 << 10,
 	CAP_PAGES = 512 << 10,
+	CAP_BINDINGS = 1 << 20,
 };
 
 static void *reserve(size_t bytes, int prot)
@@ -67,7 +60,7 @@ static void vec_free(struct pg_vec *v, size_t size)
 int pg_code_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
-	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t) + CAP_PAGES * sizeof(uint32_t);
+	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t);
 	e->code = reserve(e->code_bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
 	bool ok = e->code && vec_init(&e->blocks, sizeof(struct pg_block), CAP_BLOCKS) &&
 		  vec_init(&e->rows, sizeof(struct pg_insn_row), CAP_ROWS) &&
@@ -75,11 +68,12 @@ int pg_code_create(struct pg_engine *e, const char **why)
 		  vec_init(&e->sites, sizeof(struct pg_site), CAP_SITES) &&
 		  vec_init(&e->exits, sizeof(struct pg_exit_row), CAP_EXITS) &&
 		  vec_init(&e->complexes, sizeof(struct pg_complex_row), CAP_COMPLEX) &&
-		  vec_init(&e->pages, sizeof(struct pg_code_page), CAP_PAGES);
+		  vec_init(&e->pages, sizeof(struct pg_code_page), CAP_PAGES) &&
+		  vec_init(&e->bindings, sizeof(struct pg_binding), CAP_BINDINGS);
 	e->block_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
 	e->page_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
-	e->frame_pages = reserve((size_t)frames * sizeof(uint32_t), PROT_READ | PROT_WRITE);
-	if (!ok || !e->block_hash || !e->page_hash || !e->frame_pages) {
+	e->frame_bindings = reserve((size_t)frames * sizeof(uint32_t), PROT_READ | PROT_WRITE);
+	if (!ok || !e->block_hash || !e->page_hash || !e->frame_bindings) {
 		*why = "no memory for the code cache (it needs a writable and executable mapping)";
 		return -ENOMEM;
 	}
@@ -92,8 +86,8 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	e->counters[PG_COUNT_LANES] = e->counters[PG_COUNT_LANES + 2] = 1;
 	e->counters[PG_COUNT_LANES + 1] = 1;
 	e->counters[PG_COUNT_LANES + 3] = 2;
-	e->live = (uint32_t *)(void *)(e->counters + COUNTERS);
 	e->next_id = 1;
+	e->bindings.n = 1; /* 0 ends lists */
 	e->emit.p = e->code;
 	e->emit.end = e->code + HOT_BYTES;
 	e->cold.p = e->code + HOT_BYTES;
@@ -118,10 +112,11 @@ void pg_code_destroy(struct pg_engine *e)
 	vec_free(&e->exits, sizeof(struct pg_exit_row));
 	vec_free(&e->complexes, sizeof(struct pg_complex_row));
 	vec_free(&e->pages, sizeof(struct pg_code_page));
+	vec_free(&e->bindings, sizeof(struct pg_binding));
 	if (e->code)
 		munmap(e->code, e->code_bytes);
-	if (e->frame_pages)
-		munmap(e->frame_pages, pg_frames_total(e->frames) * sizeof(uint32_t));
+	if (e->frame_bindings)
+		munmap(e->frame_bindings, pg_frames_total(e->frames) * sizeof(uint32_t));
 	free(e->block_hash);
 	free(e->page_hash);
 }
@@ -134,108 +129,73 @@ bool pg_code_is_full(const struct pg_engine *e)
 	       e->blocks.n + room > e->blocks.cap || e->rows.n + room > e->rows.cap ||
 	       e->segments.n + room > e->segments.cap || e->sites.n + room > e->sites.cap ||
 	       e->exits.n + room > e->exits.cap || e->complexes.n + room > e->complexes.cap ||
-	       e->pages.n + room > e->pages.cap;
+	       e->pages.n + room > e->pages.cap || e->bindings.n + room > e->bindings.cap;
 }
 
-/* What the counters of block b stand for is added to the totals, and they start again at 0. */
-void pg_code_fold(struct pg_engine *e, struct pg_block *b)
+/* What counter i, of segment s, has counted is c's. */
+static void fold(struct pg_cpu *c, uint32_t i, const struct pg_segment *s)
 {
-	if (e->vector_counts)
-		return;
-	for (uint32_t i = 0; i < b->n_segments; i++) {
-		struct pg_segment *s = pg_segment_at(e, b->segments + i);
-		uint64_t n = e->counters[s->counter];
-		e->counters[s->counter] = 0;
-		e->t_insns += n * s->insns;
-		e->t_loads += n * s->loads;
-		e->t_stores += n * s->stores;
-		e->t_lookups += n * s->lookups;
-		if (i == 0) {
-			e->t_runs += n;
-			e->t_fetches += n * b->fetches;
-		}
+	struct pg_engine *e = c->engine;
+	uint64_t n = e->counters[i];
+	e->counters[i] = 0;
+	c->folded.insns += n * s->insns;
+	c->folded.loads += n * s->loads;
+	c->folded.stores += n * s->stores;
+	c->folded.lookups += n * s->lookups;
+	if (s->fetches) {
+		c->folded.runs += n;
+		c->folded.fetches += n * s->fetches;
+	}
+}
+
+void pg_code_fold(struct pg_cpu *c, struct pg_block *b)
+{
+	for (uint32_t i = 0; !c->engine->vector_counts && i < b->n_segments; i++) {
+		struct pg_segment *s = pg_segment_at(c->engine, b->segments + i);
+		fold(c, s->counter, s);
 	}
 }
 
 void pg_code_fold_all(struct pg_engine *e)
 {
-	if (e->config.fast || e->vector_counts)
+	struct pg_cpu *c = e->counting;
+	if (!c)
 		return;
-	for (uint32_t i = 0; i < e->blocks.n; i++)
-		pg_code_fold(e, pg_block_at(e, i));
-}
-
-void pg_code_clear_jumps(struct pg_engine *e)
-{
-	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		uint64_t *jump = pg_cpu_jump_slot(c, 0);
-		for (uint32_t i = 0; i < PG_JUMP_ENTRIES; i++)
-			jump[i] = (uint64_t)(uintptr_t)e->stub_indirect;
+	/* Each segment has one counter, in the same order. Most are 0: eight are looked at at once. */
+	for (uint32_t i = FIXED_COUNTERS; i < e->n_counters; i++) {
+		const uint64_t *at = &e->counters[i];
+		if (i % 8 == 0 && i + 8 <= e->n_counters &&
+			!(at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] | at[7]))
+			i += 7;
+		else if (*at)
+			fold(c, i, pg_segment_at(e, i - FIXED_COUNTERS));
 	}
 }
 
-static void unmark_frame(struct pg_engine *e, pg_pfn f)
+void pg_code_count_for(struct pg_cpu *c)
 {
-	pg_frames_row(e->frames, f)->flags &= (uint16_t)~PG_FRAME_CODE;
-	e->frame_pages[f.v] = PG_NIL;
-	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		if (c->mmu)
-			pg_mmu_set_code(c->mmu, f, false);
-	}
-}
-
-static void forget_id(struct pg_engine *e, const struct pg_code_page *p)
-{
-	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		if (c->mmu)
-			pg_mmu_set_code_id(c->mmu, pg_va_of((pg_vpn){p->vpn}), 0);
-	}
+	struct pg_engine *e = c->engine;
+	if (e->config.fast || e->vector_counts || e->counting == c)
+		return;
+	pg_code_fold_all(e);
+	e->counting = c;
 }
 
 void pg_code_flush(struct pg_engine *e)
 {
 	pg_code_fold_all(e);
-	for (uint32_t i = 0; i < e->pages.n; i++) {
-		struct pg_code_page *p = pg_page_at(e, i);
-		forget_id(e, p);
-		if (p->pfn != PG_NIL &&
-			pg_frames_row(e->frames, (pg_pfn){p->pfn})->flags & PG_FRAME_CODE)
-			unmark_frame(e, (pg_pfn){p->pfn});
-		free(p->copy);
-		if (e->config.fast)
-			e->live[i] = 0;
-	}
+	pg_code_flush_pages(e);
 	memset(e->block_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
-	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
-	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n =
-		e->pages.n = 0;
+	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
 	e->n_counters = FIXED_COUNTERS;
 	e->emit.p = e->code_start;
 	e->cold.p = e->code + HOT_BYTES;
 	e->emit.full = e->cold.full = false;
 	e->flushes++;
-	e->generation++;
-	pg_code_clear_jumps(e);
+	e->generation++; /* what CPUs keep is emptied when they run next */
 }
 
-static void unlink_from_frame(struct pg_engine *e, struct pg_code_page *p)
-{
-	if (p->pfn == PG_NIL)
-		return;
-	if (pg_frames_row(e->frames, (pg_pfn){p->pfn})->flags & PG_FRAME_CODE) {
-		uint32_t *at = &e->frame_pages[p->pfn];
-		uint32_t self = (uint32_t)(p - (struct pg_code_page *)e->pages.p);
-		while (*at != PG_NIL && *at != self)
-			at = &pg_page_at(e, *at)->next_frame;
-		if (*at == self)
-			*at = p->next_frame;
-	}
-	p->pfn = PG_NIL;
-	p->next_frame = PG_NIL;
-}
-
-/* Nobody jumps to b any more: exits point at their cold code again, jump slots are empty. */
-static void unlink_block(struct pg_engine *e, struct pg_block *b)
+void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b)
 {
 	for (uint32_t i = b->in; i != PG_NIL;) {
 		struct pg_exit_row *x = pg_exit_at(e, i);
@@ -243,156 +203,32 @@ static void unlink_block(struct pg_engine *e, struct pg_block *b)
 		i = x->next_in;
 	}
 	b->in = PG_NIL;
+}
+
+/* Nobody jumps to b any more: exits point at their cold code again, its thunk leads where an empty jump slot does. */
+static void unlink_block(struct pg_engine *e, struct pg_block *b)
+{
+	pg_code_unlink_exits(e, b);
 	if (!b->thunk)
 		return;
-	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		uint64_t *slot = pg_cpu_jump_slot(c, b->rip);
-		if (*slot == (uint64_t)(uintptr_t)b->thunk)
-			*slot = (uint64_t)(uintptr_t)e->stub_indirect;
-	}
+	struct pg_emit m = {.p = b->thunk, .end = b->thunk + 5};
+	e_jmp(&m, e->stub_indirect);
 	b->thunk = NULL;
 }
 
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p)
+void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p)
 {
-	if (p->retired)
-		return;
 	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
 		unlink_block(e, pg_block_at(e, i));
-	p->blocks = PG_NIL;
-	unlink_from_frame(e, p);
-	p->retired = true;
-	e->dropped++;
-	forget_id(e, p);
-	if (e->config.fast)
-		e->live[p - (struct pg_code_page *)e->pages.p] = 0;
-	uint32_t self = (uint32_t)(p - (struct pg_code_page *)e->pages.p);
-	uint32_t *at = &e->page_hash[p->vpn & (PG_HASH_SIZE - 1)];
-	while (*at != PG_NIL && *at != self)
-		at = &pg_page_at(e, *at)->next;
-	if (*at == self)
-		*at = p->next;
-	free(p->copy);
-	p->copy = NULL;
+	for (uint32_t i = p->blocks2; i != PG_NIL; i = pg_block_at(e, i)->next_of_page2)
+		unlink_block(e, pg_block_at(e, i));
+	p->blocks = p->blocks2 = PG_NIL;
 }
 
-void pg_code_drop_frame(struct pg_engine *e, pg_pfn f)
+static bool is_retired(struct pg_engine *e, const struct pg_block *b)
 {
-	if (!(pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE))
-		return;
-	while (e->frame_pages[f.v] != PG_NIL)
-		pg_code_retire(e, pg_page_at(e, e->frame_pages[f.v]));
-	unmark_frame(e, f);
-}
-
-bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n)
-{
-	if (!(pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE))
-		return false;
-	for (uint32_t i = e->frame_pages[f.v]; i != PG_NIL; i = pg_page_at(e, i)->next_frame) {
-		const struct pg_code_page *p = pg_page_at(e, i);
-		for (uint32_t k = offset; k < offset + n && k < PG_PAGE_SIZE; k++) {
-			if (p->used[k >> 6] >> (k & 63) & 1)
-				return true;
-		}
-	}
-	return false;
-}
-
-/* Are all bytes that translations of p depend on in `now` as they were? */
-static bool same_bytes(const struct pg_code_page *p, const uint8_t *now)
-{
-	if (memcmp(p->copy, now, PG_PAGE_SIZE) == 0)
-		return true;
-	for (uint32_t k = 0; k < PG_PAGE_SIZE; k++) {
-		if (p->copy[k] != now[k] && (p->used[k >> 6] >> (k & 63) & 1))
-			return false;
-	}
-	return true;
-}
-
-static void link_to_frame(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
-{
-	struct pg_frame *row = pg_frames_row(e->frames, f);
-	uint32_t self = (uint32_t)(p - (struct pg_code_page *)e->pages.p);
-	if (!(row->flags & PG_FRAME_CODE)) {
-		row->flags |= PG_FRAME_CODE;
-		e->frame_pages[f.v] = PG_NIL;
-		for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-			if (c->mmu)
-				pg_mmu_set_code(c->mmu, f, true);
-		}
-		if (e->config.fast)
-			pg_fast_protect(e, f);
-	}
-	p->pfn = f.v;
-	p->next_frame = e->frame_pages[f.v];
-	e->frame_pages[f.v] = self;
-}
-
-/* The page has other bytes than any translation of it knows: what was linked to those must not be entered that way. */
-static void retire_others(struct pg_engine *e, uint64_t vpn)
-{
-	uint32_t i = e->page_hash[vpn & (PG_HASH_SIZE - 1)];
-	while (i != PG_NIL) {
-		struct pg_code_page *q = pg_page_at(e, i);
-		i = q->next;
-		if (q->vpn == vpn)
-			pg_code_retire(e, q);
-	}
-}
-
-struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f)
-{
-	struct pg_engine *e = c->engine;
-	uint64_t vpn = pg_vpn_of(a).v;
-	const uint8_t *now = pg_frames_bytes(e->frames, f);
-	bool code = pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE;
-	struct pg_code_page *p = NULL;
-	uint32_t bucket = vpn & (PG_HASH_SIZE - 1);
-
-	if (code) {
-		for (uint32_t i = e->frame_pages[f.v]; i != PG_NIL && !p;
-			i = pg_page_at(e, i)->next_frame) {
-			if (pg_page_at(e, i)->vpn == vpn)
-				p = pg_page_at(e, i);
-		}
-	}
-	if (!p) {
-		for (uint32_t i = e->page_hash[bucket]; i != PG_NIL; i = pg_page_at(e, i)->next) {
-			struct pg_code_page *q = pg_page_at(e, i);
-			if (q->vpn == vpn && same_bytes(q, now)) {
-				p = q;
-				break;
-			}
-		}
-		if (p) {
-			unlink_from_frame(e, p);
-		} else {
-			uint8_t *copy = malloc(PG_PAGE_SIZE);
-			if (!copy)
-				return NULL;
-			retire_others(e, vpn);
-			uint32_t index;
-			p = pg_vec_add(&e->pages, sizeof(*p), &index);
-			memset(p, 0, sizeof(*p));
-			p->vpn = vpn;
-			p->id = e->next_id++;
-			p->blocks = PG_NIL;
-			p->copy = copy;
-			p->pfn = PG_NIL;
-			p->next = e->page_hash[bucket];
-			e->page_hash[bucket] = index;
-		}
-		/* Bytes that no translation depends on may have changed: translate from what is there now. */
-		memcpy(p->copy, now, PG_PAGE_SIZE);
-		link_to_frame(e, p, f);
-	}
-	if (c->mmu)
-		pg_mmu_set_code_id(c->mmu, a, p->id);
-	else
-		e->live[p - (struct pg_code_page *)e->pages.p] = p->id;
-	return p;
+	return pg_page_at(e, b->page)->retired ||
+	       (b->page2 != PG_NIL && pg_page_at(e, b->page2)->retired);
 }
 
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
@@ -400,7 +236,7 @@ struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 	uint32_t *at = &e->block_hash[pg_hash_rip(rip)];
 	while (*at != PG_NIL) {
 		struct pg_block *b = pg_block_at(e, *at);
-		if (pg_page_at(e, b->page)->retired) {
+		if (is_retired(e, b)) {
 			*at = b->next;
 			continue;
 		}
@@ -420,6 +256,12 @@ void pg_code_insert(struct pg_engine *e, struct pg_block *b)
 	struct pg_code_page *p = pg_page_at(e, b->page);
 	b->next_of_page = p->blocks;
 	p->blocks = index;
+	if (b->page2 != PG_NIL) {
+		p = pg_page_at(e, b->page2);
+		b->next_of_page2 = p->blocks2;
+		p->blocks2 = index;
+	}
+	pg_segment_at(e, b->segments)->fetches = b->fetches;
 }
 
 void pg_emit_store_flags(struct pg_emit *m)
@@ -456,11 +298,13 @@ uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 	return b->thunk = at;
 }
 
-/* Where a direct exit whose flags are at `flags` may jump to enter b. */
-uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags)
+uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x)
 {
-	bool restore = b->entry_live && flags == FLAGS_MEM;
-	bool store = b->entry_mem && flags == FLAGS_EFLAGS;
+	const struct pg_block *from = pg_block_at(e, x->block);
+	bool other = from->page != b->page || from->page2 != PG_NIL || b->page2 != PG_NIL;
+	bool in_memory = x->flags == FLAGS_MEM;
+	bool restore = b->entry_live && in_memory;
+	bool store = (b->entry_mem || (other && !b->entry_live)) && !in_memory;
 	if (!restore && !store)
 		return b->entry;
 	if (!b->moved) { /* a block wants one of the two only */

@@ -21,7 +21,9 @@
  *   2. A block is entered past its check only after a fetch lookup of its page by whoever enters.
  *   3. A block whose code page was retired is never entered past its check again.
  *   4. No frame with PG_FRAME_CODE is writable through an inline check (mirror or host window).
- *      5. No exit and no jump slot leads to a block of a retired page: the block there may want the flags elsewhere.
+ *   5. No exit leads to a block of a retired page, nor does a jump slot but through its thunk, which is an empty slot then. Where
+ *      an exit or a thunk leads to a block of another page, the flags can be recovered if its check fails: that
+ *      block is not always the one that is there.
  *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
  */
 #ifndef PG_CPU_CPU_H
@@ -48,8 +50,8 @@
 /* The record behind a failed check's call: what slow.c needs of the site without touching its row. */
 struct pg_cold_access {
 	uint32_t site;
-	uint16_t size;       /* bytes from the address that must lie in one page */
-	uint8_t access;      /* enum pg_access of the lookup */
+	uint16_t limit; /* the last offset in a page at which all bytes of the access lie in it */
+	uint8_t access; /* enum pg_access of the lookup */
 	uint8_t wants_store; /* and the entry must allow stores inline */
 } __attribute__((packed));
 /* The same behind a failed fetch check. */
@@ -105,15 +107,21 @@ struct pg_cpu {
 	uint32_t site;                  /* which record the code was left at */
 	uint32_t leave;                 /* enum pg_leave */
 	uint32_t mxcsr_host;
+	uint64_t exchanged[2]; /* see pg_mmu_set_second() */
 	/* C only. */
 	struct pg_engine *engine; /* borrowed */
 	struct pg_space *space;   /* borrowed */
 	struct pg_mmu *mmu;       /* owned; NULL in fast mode */
 	struct pg_cpu *next;      /* engine's list of CPUs */
-	volatile int interrupt;   /* sticky request, see pg_engine_ops.interrupt */
+	volatile int interrupt; /* sticky request, see pg_engine_ops.interrupt; read by stubs too */
 	uint8_t looked; /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
 	bool smc;       /* a store dropped translations while a block was inside */
-	uint64_t extra_lookups; /* data lookups beyond those of completed accesses */
+	/* Folded from the counters of segments, on hosts where these are in memory. */
+	struct {
+		uint64_t insns, loads, stores, lookups, runs, fetches;
+	} folded;
+	uint64_t jump_generation; /* of the code that the jump table was filled for */
+	uint64_t extra_lookups;   /* data lookups beyond those of completed accesses */
 	uint64_t crossings;
 	uint64_t fetch_extra; /* fetch lookups beyond one per run entered inline */
 	/* Adjustments to the counters of segments: what was counted at entry but did not happen. */
@@ -133,7 +141,8 @@ struct pg_cpu {
 		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set */
 	} trap;
 	/* The exit that led out, to be pointed at the next block. */
-	uint32_t link; /* exit record, or PG_NIL */
+	uint32_t link;   /* exit record, or PG_NIL */
+	uint32_t missed; /* or the block that it led to, whose check failed; or PG_NIL */
 	bool link_indirect;
 	uint64_t link_generation;
 	uint64_t port_crossings;
@@ -145,6 +154,7 @@ struct pg_cpu {
 	size_t area_bytes;
 	struct pg_shootdown window_shootdown; /* fast mode */
 	uint8_t *window;                      /* fast mode: host address of guest address 0 */
+	struct pg_table *table;               /* fast mode: of the space */
 	_Alignas(64) uint8_t bounce[8192];
 	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
 };
@@ -179,26 +189,28 @@ struct pg_insn_row {
 struct pg_segment {
 	uint32_t counter; /* index of its execution counter */
 	uint8_t insns, loads, stores, lookups;
+	uint8_t fetches; /* of the block that it begins; 0: it begins none */
 };
 
 struct pg_block {
 	uint64_t rip;
-	uint32_t page;         /* index of its code page */
-	uint32_t page2;        /* of an instruction across pages: the second's; else PG_NIL */
-	uint32_t next;         /* hash chain; UINT32_MAX ends */
-	uint32_t in;           /* first exit linked to it; PG_NIL: none */
-	uint32_t next_of_page; /* of the blocks of its code page; PG_NIL ends */
-	uint8_t *entry;        /* with the fetch check */
-	uint8_t *fetched;      /* where the slow path of the check rejoins */
-	uint8_t *body;         /* past it, EFLAGS right if entry_live */
-	uint8_t *end;          /* of all its code */
-	uint8_t *thunk;        /* entry for indirect jumps, made on first use */
-	uint8_t *tail;         /* behind the last instruction, if control goes on there */
-	bool tail_saved;       /* pg_insn_row.saved of the tail */
-	uint8_t *moved;        /* entry for exits whose flags are not where the block wants them */
-	uint32_t rows;         /* index of its first pg_insn_row */
-	uint32_t segments;     /* index of its first pg_segment */
-	uint16_t bytes;        /* of guest code */
+	uint32_t page;          /* index of its code page */
+	uint32_t page2;         /* of an instruction across pages: the second's; else PG_NIL */
+	uint32_t next;          /* hash chain; UINT32_MAX ends */
+	uint32_t in;            /* first exit linked to it; PG_NIL: none */
+	uint32_t next_of_page;  /* of the blocks of its code page; PG_NIL ends */
+	uint32_t next_of_page2; /* and of those that have that one as page2 */
+	uint8_t *entry;         /* with the fetch check */
+	uint8_t *fetched;       /* where the slow path of the check rejoins */
+	uint8_t *body;          /* past it, EFLAGS right if entry_live */
+	uint8_t *end;           /* of all its code */
+	uint8_t *thunk;         /* entry for indirect jumps, made on first use */
+	uint8_t *tail;          /* behind the last instruction, if control goes on there */
+	bool tail_saved;        /* pg_insn_row.saved of the tail */
+	uint8_t *moved;         /* entry for exits whose flags are not where the block wants them */
+	uint32_t rows;          /* index of its first pg_insn_row */
+	uint32_t segments;      /* index of its first pg_segment */
+	uint16_t bytes;         /* of guest code */
 	uint8_t n_rows, n_segments;
 	bool entry_live; /* wants EFLAGS right at entry */
 	bool entry_mem;  /* only passes flags on: wants them in flags_mem at entry */
@@ -252,17 +264,24 @@ struct pg_complex_row {
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 };
 
-/* The translations of one guest page with one content. */
+/* The translations of one guest page with one content. See pages.c. */
 struct pg_code_page {
 	uint64_t vpn;
-	uint32_t id;     /* never 0; in the TLB while bound */
-	uint32_t next;   /* hash chain by vpn */
-	uint32_t blocks; /* first block translated from it; PG_NIL: none */
+	uint32_t id;       /* never 0; in the TLB while bound */
+	uint32_t next;     /* hash chain by vpn */
+	uint32_t blocks;   /* first block translated from it; PG_NIL: none */
+	uint32_t blocks2;  /* first block that has it as its second page */
+	uint32_t bindings; /* the frames it lies in; 0: none */
 	bool retired;
-	uint32_t pfn;        /* frame it was last bound to */
-	uint32_t next_frame; /* other code pages bound to the same frame */
-	uint8_t *copy;       /* [4096] the bytes translated from; owned */
-	uint64_t used[64];   /* bitmap of the bytes that translations depend on */
+	uint8_t *copy;     /* [4096] the bytes translated from; owned */
+	uint64_t used[64]; /* bitmap of the bytes that translations depend on */
+};
+
+/* A code page lies in a frame. Index 0 is none. */
+struct pg_binding {
+	uint32_t page, frame;
+	uint32_t next_of_frame; /* also of the free ones */
+	uint32_t next_of_page;
 };
 
 struct pg_vec { /* a growing array of records, never moved while code refers by index */
@@ -273,11 +292,19 @@ struct pg_vec { /* a growing array of records, never moved while code refers by 
 struct pg_engine {
 	struct pg_engine_config config;
 	struct pg_frames *frames;
-	struct pg_cpu *cpus;
+	const struct pg_frame *frame_rows; /* frames' table, by frame number */
+	struct pg_cpu *cpus;               /* those in use */
+	struct pg_cpu *idle;               /* destroyed ones, to be used again */
+	unsigned n_idle;
+	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
+	struct pg_cpu *counting;  /* whose counts the counters in memory are; NULL: nobody's */
 	ZydisDecoder decoder;
 	/* Geometry of a CPU's area, bytes relative to GS. */
-	int32_t off_fast_d, off_fast_i, off_fetch, off_jump;
+	int32_t off_fast_d, off_fast_i, off_fetch, off_jump, off_marks;
+	size_t area_below, area_above; /* bytes of the area on both sides of GS */
 	uint32_t sets_d, sets_i, sets_fetch;
+	int32_t to_second;           /* from a mirror to the second mirror of its set */
+	bool second_d, second_fetch; /* are there any? */
 	/* Code cache: one mapping, stubs first, counters behind the code. */
 	uint8_t *code;
 	size_t code_bytes;
@@ -286,20 +313,21 @@ struct pg_engine {
 	uint64_t *counters;
 	uint32_t n_counters, cap_counters;
 	/* Stubs. */
-	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_fetch_live,
-		*stub_indirect, *stub_trap, *stub_chain, *stub_commit, *code_start;
+	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_indirect, *stub_trap,
+		*stub_chain, *stub_commit, *code_start;
+	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
+	uint8_t *stub_leave_access, *stub_flags_back;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
 	uint32_t *block_hash;
 	uint32_t *page_hash;
 	uint32_t next_id;
-	uint32_t *
-		frame_pages; /* per frame: first code page bound to it; valid while PG_FRAME_CODE */
-	uint8_t *cross_slot; /* host code of one crossing access, rewritten each time */
-	/* Totals of what was flushed, and of now. */
-	uint64_t generation; /* of flushes: records of an older one are gone */
-	uint64_t t_insns, t_loads, t_stores, t_lookups, t_runs, t_fetches;
-	uint32_t *live; /* fast mode: per code page, its id while it may be entered */
+	struct pg_vec bindings;
+	uint32_t free_binding;
+	uint32_t *frame_bindings; /* per frame: first binding, 0: none; see pages.c */
+	uint8_t *cross_slot;      /* host code of one crossing access, rewritten each time */
+	uint64_t generation;      /* of flushes: records of an older one are gone */
+	uint32_t *live;           /* fast mode: per code page, its id while it may be entered */
 	uint64_t blocks_translated, code_made, guest_bytes, dropped, flushes;
 	struct pg_translator *tr; /* scratch of the translator */
 	bool bmi2;
@@ -311,6 +339,17 @@ static inline uint64_t *pg_cpu_jump_slot(struct pg_cpu *c, uint64_t rip)
 {
 	uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + c->engine->off_jump);
 	return &jump[rip & (PG_JUMP_ENTRIES - 1)];
+}
+
+/*
+ * Fast mode has no TLB; the id of the code page that is at a guest page is in the CPU's marks, a direct-mapped cache by page
+ * number. 0: look at the page table.
+ */
+#define PG_MARKS 4096
+static inline uint32_t *pg_cpu_mark(struct pg_cpu *c, uint64_t vpn)
+{
+	uint32_t *marks = (uint32_t *)(void *)(pg_cpu_gs(c) + c->engine->off_marks);
+	return &marks[vpn & (PG_MARKS - 1)];
 }
 
 /* Are bits 63 .. 47 of an address equal? */
@@ -356,10 +395,36 @@ static inline struct pg_segment *pg_segment_at(struct pg_engine *e, uint32_t i)
 	return (struct pg_segment *)e->segments.p + i;
 }
 
+/* The displacement from GS of the tag for loads or stores in the mirror of set 0. */
+static inline int32_t pg_tag_at(const struct pg_engine *e, bool store)
+{
+	return e->off_fast_d + (int32_t)(store ? offsetof(struct pg_tlb_fast, neg_write)
+					       : offsetof(struct pg_tlb_fast, neg_read));
+}
+static inline struct pg_binding *pg_binding_at(const struct pg_engine *e, uint32_t i)
+{
+	return (struct pg_binding *)e->bindings.p + i;
+}
+/* Does the code page of this id lie in frame f? For slow.c: no call. */
+static inline bool pg_code_lies_in(
+	const struct pg_engine *e, const struct pg_frame *row, pg_pfn f, uint32_t id)
+{
+	if (!(row->flags & PG_FRAME_CODE))
+		return false;
+	for (uint32_t i = e->frame_bindings[f.v]; i; i = pg_binding_at(e, i)->next_of_frame) {
+		if (((const struct pg_code_page *)e->pages.p)[pg_binding_at(e, i)->page].id == id)
+			return true;
+	}
+	return false;
+}
+
 /* stubs.c: emits the fixed code at the start of the cache. */
 void pg_stubs_make(struct pg_engine *e);
 
-/* slow.c, called from stubs with only general registers saved: 0 goes on, 1 leaves with c->site set. */
+/*
+ * slow.c, called from stubs with only general registers saved: 0 goes on; 1 leaves with c->site set, pg_slow_access by way
+ * of c->target.
+ */
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold);
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
@@ -370,31 +435,66 @@ void pg_code_destroy(struct pg_engine *e);
 void *pg_vec_add(struct pg_vec *v, size_t size,
 	uint32_t *index); /* reserved address space; never fails before its cap */
 void pg_code_flush(struct pg_engine *e);
-/* The code page for the frame now at a's page; makes or re-binds it and marks the frame. */
-struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
-void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
-bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
+bool pg_code_is_full(const struct pg_engine *e);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
+/* Exits that lead to b come to run.c once more. */
+void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b);
+/* Nobody comes to the blocks of p any more but through run.c. */
+void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p);
 /* Emit: EFLAGS from flags_mem, and back; destroy SC. */
 void pg_emit_store_flags(struct pg_emit *m);
 void pg_emit_restore_flags(struct pg_emit *m);
+/* The entry of b for indirect jumps: SA must be its address, flags are in memory. */
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
-uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, enum pg_flags_at flags);
-bool pg_code_is_full(const struct pg_engine *e);
-void pg_code_fold(struct pg_engine *e, struct pg_block *b);
+/* Where the direct exit x may jump to enter b. */
+uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x);
+/* Counters in memory, on hosts without vector counts: those of b, or all, are added to the CPU that they counted for. */
+void pg_code_fold(struct pg_cpu *c, struct pg_block *b);
 void pg_code_fold_all(struct pg_engine *e);
-void pg_code_clear_jumps(struct pg_engine *e);
+/* From now on they count for c. */
+void pg_code_count_for(struct pg_cpu *c);
+
+/* pages.c */
+/* The code page for the frame now at a's page; makes or re-binds it, marks the frame and the TLB entry. NULL: no memory. */
+struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
+/* Before and after translating from p as it is in frame f: its bytes; other frames that differ in what was used leave p. */
+void pg_code_refresh(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
+void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
+/* p is never entered again. */
+void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
+/* No translation depends on the bytes of f any more. */
+void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
+/* Does any depend on [offset, offset + n)? */
+bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
+void pg_code_flush_pages(struct pg_engine *e);
+const char *pg_code_check_pages(struct pg_engine *e);
+
+/* pool.c */
+int pg_cpu_make(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out);
+void pg_cpu_end(struct pg_cpu *c);
+void pg_cpu_leave_space(struct pg_cpu *c);
+void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s);
+void pg_cpu_empty_jumps(struct pg_cpu *c);
+void pg_cpu_stats(struct pg_cpu *c, struct pg_cpu_stats *out);
+void pg_cpu_totals(struct pg_engine *e, struct pg_cpu_stats *out);
+/* Frees the idle ones. */
+void pg_cpu_drain(struct pg_engine *e);
 
 /* fast.c: the host window, see fast.h. */
 #define PG_FAST_SHIFT 34
 void pg_fast_protect(struct pg_engine *e, pg_pfn f);
+/* Nothing is mapped in c's window any more, and no mark is set. */
+void pg_fast_empty(struct pg_cpu *c);
 
 /* traps.c */
 int pg_traps_install(void);
 void pg_traps_enter(struct pg_cpu *c);
 void pg_traps_leave(void);
+/* pg_engine_ops.interrupt */
+void pg_interrupt(struct pg_cpu *c);
+/* Makes every entry check of c fail until the next lookup: whoever makes one good looks at c->interrupt afterwards. */
+void pg_interrupt_again(struct pg_cpu *c);
 /* Is host address pc in this engine's code cache? */
 static inline bool pg_in_code(const struct pg_engine *e, uint64_t pc)
 {

@@ -74,7 +74,8 @@ struct pg_exit_info {
 };
 
 /*
- * Exact counts of what completed on all CPUs of the engine. has_tlb false (fast mode): nothing was counted but
+ * Exact counts of what completed on one CPU (stats) or on all that the engine ever had (totals). The four of translations are
+ * the engine's in both. has_tlb false (fast mode): nothing was counted but
  * translations; instructions, accesses and TLB figures are absent, not zero.
  */
 struct pg_cpu_stats {
@@ -95,8 +96,9 @@ struct pg_cpu_stats {
 struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
-	bool fast;          /* host-mapped frames; no TLB figures */
-	bool precise_flags; /* from the start: see set_precise_flags */
+	bool fast;            /* host-mapped frames; no TLB figures */
+	bool precise_flags;   /* from the start: see set_precise_flags */
+	bool memory_counters; /* tests: counts as on a host without AVX-512VL */
 };
 
 struct pg_engine; /* shared by all CPUs of the machine: the code cache */
@@ -108,17 +110,26 @@ struct pg_engine_ops {
 	/* *why: a static sentence naming the cause when it fails. */
 	int (*create)(const struct pg_engine_config *c, struct pg_engine **out, const char **why);
 	void (*destroy)(struct pg_engine *e);
+	/*
+	 * A CPU for one guest thread, in the state of after exec, its figures 0. Quick: destroyed ones are used again. Many may be
+	 * in one space, and in many. -ENOMEM, or -EAGAIN: no more of them fit into the host's address space (fast mode).
+	 */
 	int (*cpu_create)(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out);
-	void (*cpu_destroy)(struct pg_cpu *c);
+	void (*cpu_destroy)(
+		struct pg_cpu *c); /* not while it runs; its figures stay in the totals */
 	struct pg_cpu_regs *(*regs)(struct pg_cpu *c); /* to read and set while not running */
-	/* The thread goes on in another space (exec). */
+	/* The thread goes on in another space (exec; NULL: in none until the next call). */
 	void (*cpu_switch)(struct pg_cpu *c, struct pg_space *s);
 	/*
 	 * Runs until something that the engine cannot do itself. max_instructions 0: no limit; a limit is slow and for tests
-	 * and single-stepping. Machine lock held.
+	 * and single-stepping. Machine lock held from the call to the return, by whatever host thread calls: a CPU may
+	 * run on one host thread now and on another later, two never at once.
 	 */
 	enum pg_exit (*run)(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info);
-	/* Makes run() return PG_EXIT_INTERRUPTED soon. Async-signal-safe; sticky until run() has returned it. */
+	/*
+	 * Makes run() return PG_EXIT_INTERRUPTED soon, that of c only. Async-signal-safe, from any host thread, no lock
+	 * needed; sticky until run() has returned it.
+	 */
 	void (*interrupt)(struct pg_cpu *c);
 	/* Bytes of a frame with translations changed by other means (pg_vm_hooks.code_written). */
 	void (*code_written)(struct pg_engine *e, pg_pfn f);
@@ -130,6 +141,7 @@ struct pg_engine_ops {
 	 */
 	void (*set_precise_flags)(struct pg_engine *e);
 	void (*stats)(struct pg_cpu *c, struct pg_cpu_stats *out);
+	void (*totals)(struct pg_engine *e, struct pg_cpu_stats *out);
 	const char *(*check)(struct pg_engine *e);
 	/* Highest usable guest address + 1 in this mode (2^47 - 4096, less in fast mode). */
 	uint64_t (*address_top)(const struct pg_engine *e);

@@ -7,12 +7,12 @@
  * gs:[SA]. Page faults, residency and rights are exact; TLB figures do not exist in this mode.
  *
  *     window - 2 GiB    nothing
- *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing
+ *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing; index 0 is near the end of the page
  *     window - area     struct pg_cpu and its tables, then a hole of PG_GS_HOLE
- *     window            2^46 bytes of guest, then 2 GiB of nothing
+ *     window            PG_FAST_TOP bytes of guest, then 2 GiB of nothing
  *
- * A wild address. SA >> 34 indexes the probe: below 2^46 that is its first page, for everything else it is an unmapped byte, so
- * the host traps before the access is made. No guest address reaches anything but the window.
+ * A wild address. SA >> 34 indexes the probe: below PG_FAST_TOP that is one of the last bytes of its page, for everything else it is
+ * an unmapped byte, so the host traps before the access is made. No guest address reaches anything but the window.
  *
  * A register that was probed in this run and has moved by small known steps since needs no second probe: with a small
  * displacement it reaches at most the hole below the window or the nothing above it, and the host traps.
@@ -29,8 +29,12 @@
 
 #define GIB ((size_t)1 << 30)
 #define BELOW (2 * GIB)
-#define PROBE_DISP (-0x70000000)
+#define PROBE_PAGE (-0x70000000)
+/* The bytes that may be read are the last of the page: one for each 2^PG_FAST_SHIFT below the top. */
+#define PROBE_DISP (PROBE_PAGE + (int32_t)(PG_PAGE_SIZE - (PG_FAST_TOP >> PG_FAST_SHIFT)))
 #define PROBE_BYTES GIB
+
+#define MOST_NEIGHBOURS 16 /* on each side, mapped along with a page that faulted */
 
 void pg_fast_probe(struct pg_translator *tr, unsigned reg)
 {
@@ -136,7 +140,7 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 		return NULL;
 	uint8_t *w = p + BELOW;
 	if (mprotect(w - below, below - PG_GS_HOLE, PROT_READ | PROT_WRITE) != 0 ||
-		mprotect(w + PROBE_DISP, PG_PAGE_SIZE, PROT_READ) != 0) {
+		mprotect(w + PROBE_PAGE, PG_PAGE_SIZE, PROT_READ) != 0) {
 		munmap(p, *bytes);
 		return NULL;
 	}
@@ -144,34 +148,34 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 	return p;
 }
 
+/* Nothing is mapped in any window: the host's limit of mappings (vm.max_map_count) is for all of them. */
+static void reserve_all(struct pg_engine *e)
+{
+	for (struct pg_cpu *c = e->cpus; c; c = c->next)
+		PG_ASSERT(reserve_window(c->window));
+}
+
 static void unmap_range(struct pg_cpu *c, uint64_t start, uint64_t end)
 {
 	if (end > PG_FAST_TOP)
 		end = PG_FAST_TOP;
-	if (start >= end)
+	if (start >= end || mmap(c->window + start, end - start, PROT_NONE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+				    0) != MAP_FAILED)
 		return;
-	PG_ASSERT(mmap(c->window + start, end - start, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-			  0) != MAP_FAILED);
+	/* At the limit a mapping cannot be cut in two. */
+	PG_ASSERT(errno == ENOMEM && reserve_window(c->window));
 }
 
 /* Translations of pages in [start, end) may not be entered without a look at the page table again. */
-static void stop_code(struct pg_engine *e, uint64_t start, uint64_t end)
+static void clear_marks(struct pg_cpu *c, uint64_t start, uint64_t end)
 {
-	if (end - start > 64) {
-		for (uint32_t i = 0; i < e->pages.n; i++) {
-			if (pg_page_at(e, i)->vpn >= start && pg_page_at(e, i)->vpn < end)
-				e->live[i] = 0;
-		}
+	if (end - start >= PG_MARKS) {
+		memset(pg_cpu_mark(c, 0), 0, PG_MARKS * sizeof(uint32_t));
 		return;
 	}
-	for (uint64_t v = start; v < end; v++) {
-		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != PG_NIL;
-			i = pg_page_at(e, i)->next) {
-			if (pg_page_at(e, i)->vpn == v)
-				e->live[i] = 0;
-		}
-	}
+	for (uint64_t v = start; v < end; v++)
+		*pg_cpu_mark(c, v) = 0;
 }
 
 static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
@@ -184,7 +188,13 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 	if (start.v >= end.v)
 		return;
 	unmap_range(c, start.v << PG_PAGE_SHIFT, end.v << PG_PAGE_SHIFT);
-	stop_code(c->engine, start.v, end.v);
+	clear_marks(c, start.v, end.v);
+}
+
+void pg_fast_empty(struct pg_cpu *c)
+{
+	unmap_range(c, 0, PG_FAST_TOP);
+	clear_marks(c, 0, PG_MARKS);
 }
 
 void pg_fast_attach(struct pg_cpu *c)
@@ -204,17 +214,54 @@ void pg_fast_protect(struct pg_engine *e, pg_pfn f)
 	}
 }
 
-static void map_page(struct pg_cpu *c, uint64_t va, pg_pfn f, bool writable)
+/* May stores to the page go inline, as far as its entry says? */
+static bool is_writable(struct pg_engine *e, pg_pte pte)
+{
+	return (pte & PG_PTE_RW) && (pte & PG_PTE_D) &&
+	       !(pg_frames_row(e->frames, pg_pte_pfn(pte))->flags & PG_FRAME_CODE);
+}
+
+/*
+ * How many pages from vpn on, in steps of `step`, at most `most`, may be mapped along with a page whose frame is `step` before
+ * the first's: in the next frame each, accessed already, so that nothing is to be noted when they are accessed again, and writable
+ * or not as that page.
+ */
+static unsigned neighbours(
+	struct pg_cpu *c, uint64_t vpn, uint64_t pfn, int step, unsigned most, bool writable)
+{
+	const pg_pte need = PG_PTE_P | PG_PTE_US | PG_PTE_A;
+	unsigned n = 0, refs;
+	for (; n < most && vpn < PG_FAST_TOP >> PG_PAGE_SHIFT;
+		n++, vpn += (uint64_t)(int64_t)step, pfn += (uint64_t)(int64_t)step) {
+		pg_pte pte = c->table->form->walk(c->table, (pg_vpn){vpn}, &refs);
+		if ((pte & need) != need || pg_pte_pfn(pte).v != pfn ||
+			is_writable(c->engine, pte) != writable)
+			break;
+	}
+	return n;
+}
+
+/* Maps the page of vpn, whose entry is pte, and neighbours of it that a fault would map alike. */
+static void map_pages(struct pg_cpu *c, uint64_t vpn, pg_pte pte)
 {
 	struct pg_engine *e = c->engine;
-	for (int again = 0; again < 2; again++) {
-		void *p = mmap(c->window + va, PG_PAGE_SIZE,
+	bool writable = is_writable(e, pte);
+	uint64_t f = pg_pte_pfn(pte).v;
+	unsigned before = neighbours(c, vpn - 1, f - 1, -1, MOST_NEIGHBOURS, writable);
+	unsigned after = neighbours(c, vpn + 1, f + 1, 1, MOST_NEIGHBOURS, writable);
+	for (unsigned tries = 0;; tries++) {
+		void *p = mmap(c->window + ((vpn - before) << PG_PAGE_SHIFT),
+			(1 + before + after) * PG_PAGE_SIZE,
 			PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED,
-			pg_frames_fd(e->frames), (off_t)f.v << PG_PAGE_SHIFT);
+			pg_frames_fd(e->frames), (off_t)((f - before) << PG_PAGE_SHIFT));
 		if (p != MAP_FAILED)
 			return;
-		/* The host limits mappings (vm.max_map_count): the window is only a cache, start it again. */
-		PG_ASSERT(errno == ENOMEM && !again && reserve_window(c->window));
+		/* The windows are only a cache: they start again, this one first. */
+		PG_ASSERT(errno == ENOMEM && tries < 2);
+		if (tries == 0)
+			PG_ASSERT(reserve_window(c->window));
+		else
+			reserve_all(e);
 	}
 }
 
@@ -272,10 +319,9 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 				if (!b->temporary)
 					return 2;
 			}
-			const struct pg_table_form *form = pg_space_table(c->space)->form;
-			form->update(pg_space_table(c->space), pg_vpn_of((pg_va){va}),
-				PG_PTE_A | (write ? PG_PTE_D : 0), 0);
-			map_page(c, pg_align_down(va, PG_PAGE_SIZE), f, write);
+			pg_pte set = PG_PTE_A | (write ? PG_PTE_D : 0);
+			c->table->form->update(c->table, pg_vpn_of((pg_va){va}), set, 0);
+			map_pages(c, pg_vpn_of((pg_va){va}).v, pte | set);
 			return 0;
 		}
 		enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, rip, false);

@@ -194,12 +194,6 @@ static int fetch_page(struct pg_cpu *c, uint64_t va, uint8_t *first, pg_pfn *f)
 	}
 }
 
-static void refresh(struct pg_engine *e, struct pg_code_page *p)
-{
-	if (p->pfn != PG_NIL)
-		memcpy(p->copy, pg_frames_bytes(e->frames, (pg_pfn){p->pfn}), PG_PAGE_SIZE);
-}
-
 /*
  * The block at regs.rip, made if need be, its fetch lookups done. NULL: info is set. temporary: for one instruction.
  */
@@ -229,10 +223,12 @@ again:
 	if (b && b->page2 == PG_NIL)
 		return b;
 	if (!b) {
-		refresh(e, p);
+		pg_code_refresh(e, p, f);
 		b = pg_translate(c, rip, p, NULL, temporary ? 1 : PG_BLOCK_INSNS, temporary);
-		if (b)
+		if (b) {
+			pg_code_settle(e, p, f);
 			return b;
+		}
 		if (e->emit.full) {
 			pg_code_flush(e);
 			goto again;
@@ -261,14 +257,16 @@ again:
 		if (b->rip == rip && b->page == page && b->page2 == page2)
 			return b;
 	}
-	refresh(e, p);
-	refresh(e, p2);
+	pg_code_refresh(e, p, f);
+	pg_code_refresh(e, p2, f2);
 	b = pg_translate(c, rip, p, p2, 1, temporary);
 	if (!b) {
 		PG_ASSERT(e->emit.full);
 		pg_code_flush(e);
 		goto again;
 	}
+	pg_code_settle(e, p, f);
+	pg_code_settle(e, p2, f2);
 	return b;
 }
 
@@ -679,8 +677,11 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 		return leave_commit(c);
 	case LEAVE_FETCH:
 		b = pg_block_at(e, c->site);
-		recover_flags(c, b->entry_live ? FLAGS_RAX : b->entry_mem ? FLAGS_MEM : FLAGS_DEAD);
+		/* If b wants none another block that is there in its stead might: see pg_code_link. */
+		recover_flags(c, b->entry_live ? FLAGS_RAX : FLAGS_MEM);
 		c->regs.rip = b->rip;
+		c->missed = c->site;
+		c->link_generation = e->generation;
 		return TURN_NEXT;
 	case LEAVE_CHAIN: {
 		x = pg_exit_at(e, c->site);
@@ -724,13 +725,27 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 	PG_ASSERT(!"translated code left for no reason");
 }
 
+/*
+ * The check of block `missed` failed, and b is what is there in this space: what led to the wrong one is to lead to b. If that was
+ * the jump slot (of before an exec, or of another CPU in this one's place) it is set; exits come here once more.
+ */
+static void relink(struct pg_cpu *c, struct pg_block *missed, struct pg_block *b)
+{
+	if (missed->thunk && *pg_cpu_jump_slot(c, b->rip) == (uint64_t)(uintptr_t)missed->thunk)
+		c->link_indirect = true;
+	pg_code_unlink_exits(c->engine, missed);
+}
+
 /* Points the exit that led here at b, and the jump table. */
 static void link_to(struct pg_cpu *c, struct pg_block *b)
 {
 	struct pg_engine *e = c->engine;
+	if (c->missed != PG_NIL && c->link_generation == e->generation &&
+		pg_block_at(e, c->missed) != b)
+		relink(c, pg_block_at(e, c->missed), b);
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
-		e_patch(x->patch, pg_code_link(e, b, (enum pg_flags_at)x->flags));
+		e_patch(x->patch, pg_code_link(e, b, x));
 		x->next_in = b->in;
 		b->in = c->link;
 	}
@@ -747,30 +762,35 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	struct pg_engine *e = c->engine;
 	struct pg_block *b = dispatch(c, temporary);
 	if (!b) {
-		c->link = PG_NIL;
+		c->link = c->missed = PG_NIL;
 		c->link_indirect = false;
 		return TURN_EXIT;
 	}
+	if (c->jump_generation != e->generation)
+		pg_cpu_empty_jumps(c);
 	uint32_t blocks = e->blocks.n;
 	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 	uint8_t *code = temporary ? b->entry : NULL;
 	uint8_t *cold = c->cold_mark;
 	if (!temporary)
 		link_to(c, b);
-	c->link = PG_NIL;
+	c->link = c->missed = PG_NIL;
 	c->link_indirect = false;
 	load_flags(c);
 	if (e->config.fast)
 		c->scratch[1] = PG_FAST_SHIFT;
 	const void *target = b->body;
 	enum turn t;
+	/* A request that came while the block was looked up, which made its check good again. */
+	if (c->interrupt)
+		pg_interrupt_again(c);
 	for (;;) {
 		enum pg_leave why = enter(c, target);
 		t = handle(c, why, pg_block_at(e, index), step);
 		if (t != TURN_GO_ON)
 			break;
-		if (c->interrupt && c->mmu)
-			pg_mmu_poke(c->mmu);
+		if (c->interrupt)
+			pg_interrupt_again(c);
 		target = (const void *)(uintptr_t)c->target;
 		if (e->config.fast && why == LEAVE_COMPLEX)
 			c->scratch[1] = PG_FAST_SHIFT;
@@ -780,7 +800,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		b = pg_block_at(e, index);
 		PG_ASSERT(e->blocks.n == blocks);
 		if (!e->config.fast)
-			pg_code_fold(e, b);
+			pg_code_fold(c, b);
 		e->rows.n = b->rows;
 		e->segments.n = b->segments;
 		e->sites.n = c->tmp_marks[0];
@@ -810,9 +830,10 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 	enum turn t = TURN_NEXT;
 	uint64_t left = max_instructions;
 	memset(&c->info, 0, sizeof(c->info));
-	c->link = PG_NIL;
+	c->link = c->missed = PG_NIL;
 	c->link_indirect = false;
 	c->looked = 0;
+	pg_code_count_for(c);
 	pg_traps_enter(c);
 	for (;;) {
 		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;

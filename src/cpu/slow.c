@@ -9,14 +9,37 @@
 #include "cpu/cpu.h"
 #include "mmu/hit.h"
 
+/* Leaves for run.c. */
+static int leave_access(struct pg_cpu *c)
+{
+	c->target = (uint64_t)(uintptr_t)c->engine->stub_leave_access;
+	return 1;
+}
+
+/* What a check stands for does not lie in one page: members of a group are executed one by one if that code exists. */
+static int across_pages(struct pg_cpu *c, uint32_t site)
+{
+	struct pg_engine *e = c->engine;
+	const struct pg_site *s = pg_site_at(e, site);
+	if (!s->group_last || s->fragment == PG_NIL)
+		return leave_access(c);
+	uint64_t body = (uint64_t)(uintptr_t)pg_block_at(e, s->fragment)->body;
+	bool back = s->flags == FLAGS_RAX;
+	c->target = back ? (uint64_t)(uintptr_t)e->stub_flags_back : body;
+	c->scratch[0] = body;
+	return 1;
+}
+
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold)
 {
 	struct pg_tlb_way *way;
 	enum pg_mmu_result r = PG_MMU_OK;
 	c->looked = 0;
 	c->site = cold->site;
-	if ((ea & PG_PAGE_MASK) + cold->size > PG_PAGE_SIZE || ea >> 47 != 0)
-		return 1;
+	if (ea >> 47 != 0)
+		return leave_access(c);
+	if ((ea & PG_PAGE_MASK) > cold->limit)
+		return across_pages(c, cold->site);
 	/* Under a shared check only the first member's access is made now; the others must then be sure to hit. */
 	way = pg_mmu_hit_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access);
 	if (!way)
@@ -26,7 +49,7 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 					     (way->code || !way->dirty || !(way->prot & PG_WRITE))),
 		    0)) {
 		c->looked = (uint8_t)(1 + r);
-		return 1;
+		return leave_access(c);
 	}
 	c->scratch[0] = ea & PG_PAGE_MASK;
 	c->scratch[1] = way->host;
@@ -35,12 +58,40 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 	return 0;
 }
 
+/* Fast mode: sets the mark of rip's page if the page table says that the code page `id` is there. */
+static bool mark_again(struct pg_cpu *c, uint64_t rip, uint32_t id)
+{
+	const struct pg_engine *e = c->engine;
+	const pg_pte need = PG_PTE_P | PG_PTE_US | PG_PTE_A;
+	unsigned refs;
+	pg_pte pte = c->table->form->walk(c->table, pg_vpn_of((pg_va){rip}), &refs);
+	if ((pte & need) != need || (pte & PG_PTE_NX))
+		return false;
+	pg_pfn f = pg_pte_pfn(pte);
+	if (!pg_code_lies_in(e, &e->frame_rows[f.v], f, id))
+		return false;
+	*pg_cpu_mark(c, pg_vpn_of((pg_va){rip}).v) = id;
+	return true;
+}
+
+static int fast_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
+{
+	if (!mark_again(c, cold->rip, cold->id))
+		return 1;
+	if (cold->id2 && !mark_again(c, (cold->rip | PG_PAGE_MASK) + 1, cold->id2))
+		return 1;
+	/* A request that came meanwhile has emptied the marks before these were set. */
+	return c->interrupt != 0;
+}
+
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 {
 	c->looked = 0;
 	c->site = cold->block;
-	if (c->interrupt || !c->mmu)
+	if (c->interrupt)
 		return 1;
+	if (!c->mmu)
+		return fast_fetch(c, cold);
 	struct pg_tlb_way *way = pg_mmu_hit_fetch(c->mmu, (pg_va){cold->rip});
 	if (cold->id2) {
 		/* Two pages, in order; what is not a plain hit goes the long way, which asks again. */
@@ -65,13 +116,22 @@ int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 	return 0;
 }
 
+/* Is b's page the one that this CPU has there? Another space may have other code at the same address. */
+static bool is_here(struct pg_cpu *c, const struct pg_block *b)
+{
+	if (!c->mmu)
+		return true;
+	return pg_mmu_peek_code_id(c->mmu, (pg_va){b->rip}) == pg_page_at(c->engine, b->page)->id;
+}
+
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 {
 	struct pg_engine *e = c->engine;
 	uint32_t i = e->block_hash[pg_hash_rip(rip)];
 	while (i != PG_NIL) {
 		struct pg_block *b = pg_block_at(e, i);
-		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired) {
+		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired &&
+			is_here(c, b)) {
 			*pg_cpu_jump_slot(c, rip) = (uint64_t)(uintptr_t)b->thunk;
 			c->target = (uint64_t)(uintptr_t)b->thunk;
 			return 0;

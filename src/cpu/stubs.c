@@ -6,8 +6,9 @@
  * translated code.
  *
  * Two ways out of translated code:
- *   quick   saves the nine registers that a C function may change, calls a function of slow.c that was
- *           compiled without vector registers, and goes on;
+ *   quick   for a check that failed: looks at the set's second mirror, exchanges it with the first if that is the
+ *           one (mmu/tlb.h), and goes on; else saves the nine registers that a C function may change, calls a
+ *           function of slow.c that was compiled without vector registers, and goes on;
  *   leave   saves all general registers, EFLAGS and the vector state, and returns from `enter` to run.c.
  */
 #include "cpu/cpu.h"
@@ -75,6 +76,97 @@ static void emit_counts(struct pg_engine *e, bool load)
 	e8(m, opcode);
 	ebytes(m, (const uint8_t[]){0x0c, 0x25}, 2);
 	e32(m, (uint32_t)ST(runs));
+}
+
+/* Exchanges the mirror at gs:[SB + at] with its second. Changes rax. */
+static void emit_exchange(struct pg_engine *e, int32_t at)
+{
+	struct pg_emit *m = &e->emit;
+	int32_t second = at + e->to_second;
+	if (e->vector_counts) {
+		/* vmovdqu64 ymm18, gs:[r14 + at]; ymm19, gs:[r14 + second]; and back the other way round */
+		for (unsigned i = 0; i < 4; i++) {
+			ebytes(m, (const uint8_t[]){0x65, 0x62, 0xc1, 0xfe, 0x28}, 5);
+			e8(m, i < 2 ? 0x6f : 0x7f);
+			e8(m, i & 1 ? 0x9e : 0x96);
+			e32(m, (uint32_t)(i == 0 || i == 3 ? at : second));
+		}
+		return;
+	}
+	e_gs_store(m, H_RCX, ST_GPR(H_RCX));
+	for (int32_t i = 0; i < (int32_t)sizeof(struct pg_tlb_fast); i += 8) {
+		e_op_gs_index(m, 0x8b, H_RAX, SB, at + i);
+		e_op_gs_index(m, 0x8b, H_RCX, SB, second + i);
+		e_op_gs_index(m, 0x89, H_RAX, SB, second + i);
+		e_op_gs_index(m, 0x89, H_RCX, SB, at + i);
+	}
+	e_gs_load(m, H_RCX, ST_GPR(H_RCX));
+}
+
+/* Behind an exchange: to the way through C if an interrupt came meanwhile, else it counts. Returns the jump's place. */
+static uint8_t *emit_exchanged(struct pg_engine *e, unsigned which)
+{
+	struct pg_emit *m = &e->emit;
+	ebytes(m, (const uint8_t[]){0x65, 0x83}, 2); /* cmp dword gs:[interrupt], 0 */
+	e_mem(m, 7, H_NONE, H_NONE, 1, ST(interrupt));
+	e8(m, 0);
+	uint8_t *at = e_jcc(m, CC_NE, NULL);
+	ebytes(m, (const uint8_t[]){0x65, 0x48, 0x83}, 3); /* add qword gs:[exchanged], 1 */
+	e_mem(m, 0, H_NONE, H_NONE, 1, ST(exchanged) + 8 * (int32_t)which);
+	e8(m, 1);
+	return at;
+}
+
+/* A failed data check, called from cold code: SA = address, SB = set's place among the mirrors. Goes on as stub_access does. */
+static uint8_t *make_second(struct pg_engine *e, bool store)
+{
+	struct pg_emit *m = &e->emit;
+	uint8_t *start = m->p;
+	int32_t tag = pg_tag_at(e, store);
+	e_gs_store(m, H_RAX, ST_GPR(H_RAX));
+	e_op_mem(m, 0x8b, H_RAX, H_RSP, H_NONE, 1, 0);
+	ebytes(m, (const uint8_t[]){0x0f, 0xb7, 0x40}, 3); /* movzx eax, word [rax + limit] */
+	e8(m, PG_COLD_ID + (unsigned)offsetof(struct pg_cold_access, limit));
+	e_op_gs_index(m, 0x03, SA, SB, tag + e->to_second);
+	ebytes(m, (const uint8_t[]){0x49, 0x39, 0xc5}, 3); /* cmp r13, rax */
+	uint8_t *miss = e_jcc(m, CC_A, NULL);
+	emit_exchange(e, e->off_fast_d);
+	uint8_t *interrupted = emit_exchanged(e, 0);
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
+	e_op_gs_index(m, 0x8b, SB, SB, e->off_fast_d + (int32_t)offsetof(struct pg_tlb_fast, host));
+	e8(m, 0xc3);
+	e_patch(interrupted, m->p); /* the tag that was added is the first mirror's now */
+	e_op_gs_index(m, 0x2b, SA, SB, tag);
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
+	e_jmp(m, e->stub_access);
+	e_patch(miss, m->p);
+	e_op_gs_index(m, 0x2b, SA, SB, tag + e->to_second);
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
+	e_jmp(m, e->stub_access);
+	return start;
+}
+
+/* A failed fetch check of a block in one page, called from cold code: SB as above; SA is free. Goes on as stub_fetch does. */
+static uint8_t *make_second_fetch(struct pg_engine *e)
+{
+	struct pg_emit *m = &e->emit;
+	uint8_t *start = m->p;
+	e_op_mem(m, 0x8b, SA, H_RSP, H_NONE, 1, 0);
+	e_op_mem32(m, 0x8b, SA, SA, H_NONE, 1,
+		PG_COLD_ID + (int32_t)offsetof(struct pg_cold_fetch, id));
+	e8(m, 0x65); /* cmp r13d, gs:[r14 + second's code_id] */
+	e_op_mem32(m, 0x3b, SA, SB, H_NONE, 1,
+		e->off_fetch + e->to_second + (int32_t)offsetof(struct pg_tlb_fast, code_id));
+	uint8_t *miss = e_jcc(m, CC_NE, NULL);
+	e_gs_store(m, H_RAX, ST_GPR(H_RAX));
+	emit_exchange(e, e->off_fetch);
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
+	uint8_t *interrupted = emit_exchanged(e, 1);
+	e8(m, 0xc3);
+	e_patch(miss, m->p);
+	e_patch(interrupted, m->p);
+	e_jmp(m, e->stub_fetch);
+	return start;
 }
 
 static void make_leave(struct pg_engine *e)
@@ -150,12 +242,14 @@ void pg_stubs_make(struct pg_engine *e)
 	make_enter(e);
 
 	/* A failed data check, called from cold code: SA = address. Returns with SA and SB as after a hit. */
-	uint8_t *leave_access = m->p;
-	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
+	e->stub_leave_access = m->p;
 	emit_leave(e, LEAVE_ACCESS);
+	uint8_t *other = m->p;
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
+	emit_jmp_target(m);
 	e->stub_access = m->p;
 	emit_quick_call(e, (const void *)pg_slow_access, ARGS_ACCESS);
-	e_jcc(m, CC_NE, leave_access);
+	e_jcc(m, CC_NE, other);
 	e_gs_load(m, SA, ST(scratch));
 	e_gs_load(m, SB, ST(scratch) + 8);
 	e8(m, 0xc3);
@@ -168,6 +262,21 @@ void pg_stubs_make(struct pg_engine *e)
 	emit_quick_call(e, (const void *)pg_slow_fetch, ARGS_FETCH);
 	e_jcc(m, CC_NE, leave_fetch);
 	e8(m, 0xc3);
+
+	if (e->second_d) {
+		e->stub_load = make_second(e, false);
+		e->stub_store = make_second(e, true);
+	}
+	if (e->second_fetch)
+		e->stub_fetch_one = make_second_fetch(e);
+
+	/* A check that kept the flags in rax failed, its group goes on elsewhere: gives them back first. */
+	e->stub_flags_back = m->p;
+	ebytes(m, (const uint8_t[]){0x04, 0x7f, 0x9e}, 3); /* add al, 127; sahf */
+	e_gs_load(m, H_RAX, ST(tmp_rax));
+	e8(m, 0x65); /* jmp gs:[scratch] */
+	e8(m, 0xff);
+	e_mem(m, 4, H_NONE, H_NONE, 1, ST(scratch));
 
 	/* An indirect jump whose table slot is empty or another's: SA = guest target, flags in MEM. */
 	uint8_t *leave_indirect = m->p;

@@ -165,12 +165,22 @@ static void emit_cold(struct pg_translator *tr)
 		struct pg_cold *c = &tr->cold[i];
 		if (!e->emit.full)
 			e_patch(c->from, m->p);
+		const uint8_t *stub =
+			tr->page2 || !e->second_fetch ? e->stub_fetch : e->stub_fetch_one;
 		if (c->kind == COLD_ACCESS) {
 			/* SA had the tag added: take it away to have the address again. */
-			if (c->recover)
+			bool store = pg_site_at(e, c->site)->access == PG_WRITE;
+			if (c->recover) {
 				e_op_gs_index(m, 0x2b, SA, SB, c->disp);
-			else
+			} else {
 				e_gs_op(m, 0x2b, SA, c->disp);
+				if (e->second_d)
+					e_mov_imm(m, SB, (uint32_t)(c->disp - pg_tag_at(e, store)));
+			}
+			stub = !e->second_d ? e->stub_access : store ? e->stub_store : e->stub_load;
+		} else if (c->kind == COLD_FETCH && stub == e->stub_fetch_one) {
+			uint32_t set = (uint32_t)tr->page->vpn & (e->sets_fetch - 1);
+			e_mov_imm(m, SB, set * sizeof(struct pg_tlb_fast));
 		}
 		if (c->kind == COLD_EXIT) {
 			pg_exit_at(e, c->site)->cold = m->p;
@@ -180,7 +190,7 @@ static void emit_cold(struct pg_translator *tr)
 		}
 		e_gs_store(m, H_RSP, ST_GPR(H_RSP));
 		e_gs_load(m, H_RSP, ST(quick_sp));
-		e_call(m, c->kind == COLD_ACCESS ? e->stub_access : e->stub_fetch);
+		e_call(m, stub);
 		const uint8_t *back = m->p;
 		e_gs_load(m, H_RSP, ST_GPR(H_RSP));
 		e_jmp(m, c->kind == COLD_ACCESS ? pg_site_at(e, c->site)->resume : tr->b->fetched);
@@ -189,8 +199,9 @@ static void emit_cold(struct pg_translator *tr)
 		if (c->kind == COLD_ACCESS) {
 			const struct pg_site *s = pg_site_at(e, c->site);
 			uint8_t access = s->group_last ? s->first_access : s->access;
-			e8(m, s->size & 255);
-			e8(m, s->size >> 8);
+			unsigned limit = (unsigned)PG_PAGE_SIZE - s->size;
+			e8(m, limit & 255);
+			e8(m, limit >> 8);
 			e8(m, access);
 			e8(m, s->access == PG_WRITE);
 		} else {
@@ -206,20 +217,14 @@ static void emit_page_check(struct pg_translator *tr, const struct pg_code_page 
 {
 	struct pg_engine *e = tr->e;
 	struct pg_emit *m = out(tr);
-	if (pg_tr_fast(tr)) {
-		uint32_t *live = &e->live[p - (struct pg_code_page *)e->pages.p];
-		ebytes(m, (const uint8_t[]){0x81, 0x3d}, 2); /* cmp dword [rip + d], imm32 */
-		e32(m, (uint32_t)((uint8_t *)live - (m->p + 8)));
-		e32(m, p->id);
-		add_cold(tr, e_jcc(m, CC_NE, NULL), COLD_FETCH, tr->block, 0, 0);
-		return;
-	}
 	uint32_t set = (uint32_t)p->vpn & (e->sets_fetch - 1);
+	int32_t at_id = e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
+			(int32_t)offsetof(struct pg_tlb_fast, code_id);
+	if (pg_tr_fast(tr))
+		at_id = e->off_marks + (int32_t)((p->vpn & (PG_MARKS - 1)) * sizeof(uint32_t));
 	e8(m, 0x65);
 	e8(m, 0x81);
-	e_mem(m, 7, H_NONE, H_NONE, 1,
-		e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
-			(int32_t)offsetof(struct pg_tlb_fast, code_id));
+	e_mem(m, 7, H_NONE, H_NONE, 1, at_id);
 	e32(m, p->id);
 	uint8_t *at = e_jcc(m, CC_NE, NULL);
 	add_cold(tr, at, COLD_FETCH, tr->block, 0, 0);

@@ -15,6 +15,8 @@
 
 #include <asm/prctl.h>
 #include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -24,9 +26,33 @@
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 static struct sigaction before[sizeof(signals) / sizeof(signals[0])];
-static bool installed;
+static bool prepared;
 static _Thread_local struct pg_cpu *running;
 static _Thread_local bool has_stack;
+static pthread_key_t stack_key; /* of the alternate stack that this file gave the thread */
+#define STACK_BYTES ((size_t)256 << 10)
+
+/* The host thread ends. */
+static void free_stack(void *p)
+{
+	const stack_t none = {.ss_flags = SS_DISABLE};
+	sigaltstack(&none, NULL);
+	munmap(p, STACK_BYTES);
+}
+
+/* The kernel must find a stack for a signal while rsp is the guest's. One that the thread has already serves. */
+static void need_stack(void)
+{
+	stack_t old, ss = {.ss_size = STACK_BYTES};
+	if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE)) {
+		ss.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+		PG_ASSERT(ss.ss_sp != MAP_FAILED);
+		PG_ASSERT(sigaltstack(&ss, NULL) == 0 &&
+			  pthread_setspecific(stack_key, ss.ss_sp) == 0);
+	}
+	has_stack = true;
+}
 
 static void pass_on(int signo, siginfo_t *si, void *uc)
 {
@@ -84,11 +110,26 @@ static void on_signal(int signo, siginfo_t *si, void *context)
 	errno = saved;
 }
 
+/* Once in the process. */
+static int prepare(void)
+{
+	if (prepared)
+		return 0;
+	int r = pthread_key_create(&stack_key, free_stack);
+	if (r != 0)
+		return -r;
+	/* For pg_interrupt. Without it (before Linux 4.14) a request from another thread may be seen late. */
+	syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+	prepared = true;
+	return 0;
+}
+
 int pg_traps_install(void)
 {
-	if (installed)
-		return 0;
-	struct sigaction sa;
+	struct sigaction sa, old;
+	int r = prepare();
+	if (r != 0)
+		return r;
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_sigaction = on_signal;
 	sa.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -97,10 +138,11 @@ int pg_traps_install(void)
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigdelset(&sa.sa_mask, signals[i]);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		if (sigaction(signals[i], &sa, &before[i]) != 0)
+		if (sigaction(signals[i], &sa, &old) != 0)
 			return -errno;
+		if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != on_signal)
+			before[i] = old;
 	}
-	installed = true;
 	return 0;
 }
 
@@ -115,20 +157,8 @@ static void set_gs(uint64_t base)
 
 void pg_traps_enter(struct pg_cpu *c)
 {
-	if (!has_stack) {
-		stack_t old, ss;
-		const size_t bytes = 256u << 10;
-		if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE)) {
-			void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-			PG_ASSERT(p != MAP_FAILED);
-			ss.ss_sp = p;
-			ss.ss_size = bytes;
-			ss.ss_flags = 0;
-			sigaltstack(&ss, NULL);
-		}
-		has_stack = true;
-	}
+	if (!has_stack)
+		need_stack();
 	running = c;
 	set_gs((uint64_t)(uintptr_t)pg_cpu_gs(c));
 }
@@ -136,4 +166,25 @@ void pg_traps_enter(struct pg_cpu *c)
 void pg_traps_leave(void)
 {
 	running = NULL;
+}
+
+void pg_interrupt_again(struct pg_cpu *c)
+{
+	if (c->mmu)
+		pg_mmu_poke(c->mmu);
+	else
+		memset(pg_cpu_mark(c, 0), 0, PG_MARKS * sizeof(uint32_t));
+	__asm__ volatile("" : : : "memory");
+}
+
+void pg_interrupt(struct pg_cpu *c)
+{
+	c->interrupt = 1;
+	/*
+	 * Another host thread may just have made a check good after it read `interrupt`, and that store may come after ours. Behind
+	 * this barrier, on all host threads that run, it has come.
+	 */
+	if (running != c)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	pg_interrupt_again(c);
 }

@@ -27,6 +27,7 @@ enum pg_frame_flags {
 	PG_FRAME_DIRTY = 1, /* differs from its backing store (beside the D bits in page tables) */
 	PG_FRAME_CODE = 2,  /* the CPU engine holds translations of these bytes: see pg_vm_hooks */
 	PG_FRAME_BUSY = 4,  /* being filled or written back */
+	PG_FRAME_LAZY = 8,  /* ANON, not DIRTY: its owner can do without it (space/cache.c) */
 };
 
 #define PG_FRAME_ORDERS 20 /* largest block: 2^19 frames = 2 GiB */

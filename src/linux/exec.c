@@ -47,7 +47,9 @@ struct image {
 
 /* The load in hand. */
 struct load {
-	struct pg_linux *l;
+	uint8_t auxv[512];
+	uint32_t auxv_bytes;
+	struct pg_thread *me;
 	const struct pg_exec_args *args;
 	char filename[PATH_MAX]; /* the file that is opened at last: a script's interpreter */
 	char **argv;             /* owned, after scripts changed it */
@@ -69,7 +71,7 @@ static void image_close(struct image *m)
 
 static int fail(struct load *x, int err, const char *file, const char *why)
 {
-	pg_linux_fail(x->l, "%s: %s", file, why);
+	pg_linux_fail(x->me->machine, "%s: %s", file, why);
 	return err;
 }
 
@@ -115,7 +117,7 @@ static int image_open(struct load *x, struct image *m, const char *name)
 {
 	char path[PATH_MAX];
 	struct statvfs vfs;
-	int err = pg_path_map(x->l, name, path), own;
+	int err = pg_path_map(x->me, name, path), own;
 
 	if (err != 0)
 		return fail(x, err, name, open_phrase(-err));
@@ -266,7 +268,7 @@ static int find_interp(struct load *x)
 		return err;
 	err = pg_elf_parse(read_host, &x->interp.fd, &x->interp.elf, &why);
 	if (err != 0) {
-		pg_linux_fail(x->l, "%s: its interpreter %s: %s", x->filename, name, why);
+		pg_linux_fail(x->me->machine, "%s: its interpreter %s: %s", x->filename, name, why);
 		return err == -ENOEXEC ? -ELIBBAD : err;
 	}
 	x->has_interp = true;
@@ -285,7 +287,8 @@ static unsigned random_bits(const struct load *x, unsigned bits)
 
 static uint64_t random_pages(struct load *x, unsigned bits)
 {
-	return pg_linux_random_below(x->l, (uint64_t)1 << random_bits(x, bits)) * PG_PAGE_SIZE;
+	return pg_linux_random_below(x->me->machine, (uint64_t)1 << random_bits(x, bits)) *
+	       PG_PAGE_SIZE;
 }
 
 static uint64_t dyn_base(const struct load *x)
@@ -295,14 +298,14 @@ static uint64_t dyn_base(const struct load *x)
 
 static int make_space(struct load *x)
 {
-	struct pg_linux *l = x->l;
-	uint64_t top = x->layout.address_top, limit = l->limits[RLIMIT_STACK].rlim_cur;
+	struct pg_thread *me = x->me;
+	uint64_t top = x->layout.address_top, limit = me->proc->limits[RLIMIT_STACK].rlim_cur;
 	uint64_t gap = limit, pad = STACK_GAP_PAGES * PG_PAGE_SIZE, least = (uint64_t)128 << 20,
 		 most = top / 6 * 5;
 	struct pg_space_config c = {0};
 	int err;
 
-	if (l->aslr)
+	if (me->machine->aslr)
 		pad += ((uint64_t)1 << random_bits(x, 22)) * PG_PAGE_SIZE;
 	if (gap + pad > gap)
 		gap += pad;
@@ -310,16 +313,16 @@ static int make_space(struct load *x)
 		gap = least;
 	if (gap > most)
 		gap = most;
-	x->layout.mmap_top =
-		pg_align_up(top - gap - (l->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
-	x->layout.stack_top = top - (l->aslr ? random_pages(x, 22) : 0);
+	x->layout.mmap_top = pg_align_up(
+		top - gap - (me->machine->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
+	x->layout.stack_top = top - (me->machine->aslr ? random_pages(x, 22) : 0);
 	c.lo.v = MMAP_MIN_ADDR;
 	c.hi.v = top;
 	c.mmap_top.v = x->layout.mmap_top;
 	c.stack_limit_bytes = limit;
 	c.stack_gap_bytes = STACK_GAP_PAGES * PG_PAGE_SIZE;
-	c.max_regions = l->max_regions;
-	err = pg_space_create(l->vm, &c, &x->space);
+	c.max_regions = me->machine->max_regions;
+	err = pg_space_create(me->machine->vm, &c, &x->space);
 	if (err != 0)
 		return fail(x, err, x->filename,
 			"the machine has too little memory for an address space");
@@ -403,7 +406,7 @@ static int map_image(struct load *x, struct image *m, uint64_t hint, bool fixed)
 	uint64_t top = x->layout.address_top, span = e->hi - e->lo;
 	int err;
 
-	err = pg_files_object(x->l, m->fd, &m->st, false, m->path, &m->object);
+	err = pg_files_object(x->me, m->fd, &m->st, false, m->path, &m->object);
 	if (err != 0)
 		return fail(x, err, m->path, "cannot be mapped");
 	if (span > top || (!e->position_free && e->hi > top))
@@ -474,7 +477,7 @@ static void note_bounds(struct load *x)
 	if (e->position_free && !x->has_interp)
 		brk = dyn_base(x); /* a static PIE lies among the mappings: its heap does not */
 	brk = pg_align_up(brk, PG_PAGE_SIZE);
-	if (x->l->aslr)
+	if (x->me->machine->aslr)
 		brk += random_pages(x, 13);
 	y->brk_start = brk;
 	y->exe_base = bias;
@@ -485,21 +488,23 @@ static void note_bounds(struct load *x)
 
 static int map_program(struct load *x)
 {
-	struct pg_linux *l = x->l;
+	struct pg_thread *me = x->me;
 	struct pg_stack_in in = {0};
 	const char *why = "";
 	uint64_t hint = 0;
 	int err;
 
+	in.auxv = x->auxv;
+	in.auxv_bytes = &x->auxv_bytes;
 	in.space = x->space;
 	in.top = x->layout.stack_top;
 	in.execfn = x->args->filename;
 	in.argv = x->argv;
 	in.envp = x->args->envp;
-	in.stack_limit = l->limits[RLIMIT_STACK].rlim_cur;
+	in.stack_limit = me->proc->limits[RLIMIT_STACK].rlim_cur;
 	in.exec_stack = x->exe.elf.stack_exec;
 	if (x->has_interp) {
-		hint = dyn_base(x) + (l->aslr ? random_pages(x, 28) : 0);
+		hint = dyn_base(x) + (me->machine->aslr ? random_pages(x, 28) : 0);
 		if (x->exe.elf.max_align != 0)
 			hint &= ~(x->exe.elf.max_align - 1);
 	}
@@ -508,10 +513,11 @@ static int map_program(struct load *x)
 		err = map_image(x, &x->interp, 0, false);
 	if (err != 0)
 		return err;
-	if (l->vdso_bytes != 0 && !l->aslr) {
+	if (me->machine->vdso_bytes != 0 && !me->machine->aslr) {
 		pg_va at = {0};
 
-		err = pg_space_map(x->space, &at, l->vdso_bytes, 0, 0, 0, NULL, 0, "[no vdso]");
+		err = pg_space_map(
+			x->space, &at, me->machine->vdso_bytes, 0, 0, 0, NULL, 0, "[no vdso]");
 		if (err != 0)
 			return fail(x, err, x->filename, "no room in the address space");
 	}
@@ -520,7 +526,7 @@ static int map_program(struct load *x)
 	in.phnum = x->exe.elf.phnum;
 	in.base = x->layout.interp_base;
 	in.entry = x->layout.entry;
-	err = pg_stack_build(l, &in, &x->layout, &x->sp, &why);
+	err = pg_stack_build(me, &in, &x->layout, &x->sp, &why);
 	if (err != 0)
 		return fail(x, err, x->filename, why);
 	pg_space_set_brk_start(x->space, (pg_va){x->layout.brk_start});
@@ -534,7 +540,7 @@ static int map_program(struct load *x)
 static void close_on_exec(void)
 {
 	int limit = pg_linux_fd_limit(),
-	    dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	    dir = open("/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool all = true;
 	char buf[4096];
 
@@ -558,17 +564,17 @@ static void close_on_exec(void)
 		close(dir);
 }
 
-static void reset_registers(struct pg_linux *l, uint64_t entry, uint64_t sp)
+static void reset_registers(struct pg_thread *me, uint64_t entry, uint64_t sp)
 {
-	struct pg_xsave *xs = l->regs->x;
+	struct pg_xsave *xs = me->regs->x;
 	const uint16_t fcw = 0x37f;
 	const uint32_t mxcsr = 0x1f80;
 
-	memset(l->regs->gpr, 0, sizeof(l->regs->gpr));
-	l->regs->gpr[PG_RSP] = sp;
-	l->regs->rip = entry;
-	l->regs->rflags = 0x202;
-	l->regs->fs_base = l->regs->gs_base = 0;
+	memset(me->regs->gpr, 0, sizeof(me->regs->gpr));
+	me->regs->gpr[PG_RSP] = sp;
+	me->regs->rip = entry;
+	me->regs->rflags = 0x202;
+	me->regs->fs_base = me->regs->gs_base = 0;
 	memset(xs, 0, sizeof(*xs));
 	memcpy(xs->bytes, &fcw, sizeof(fcw));
 	memcpy(xs->bytes + 24, &mxcsr, sizeof(mxcsr));
@@ -576,58 +582,68 @@ static void reset_registers(struct pg_linux *l, uint64_t entry, uint64_t sp)
 
 static int change_over(struct load *x)
 {
-	struct pg_linux *l = x->l;
+	struct pg_thread *me = x->me;
 	const char *base = strrchr(x->args->filename, '/');
-	struct pg_space *old = l->space;
+	bool first = me->proc->mm == NULL;
+	struct pg_mm *mm;
 
-	if (pg_thread_begin(l) != 0)
-		return fail(x, -ENOMEM, x->filename, "no memory for its thread");
-	if (l->cpu == NULL) {
-		int err = l->ops->cpu_create(l->engine, x->space, &l->cpu);
+	if (me->must_end)
+		return -EINTR; /* another thread was quicker, this one is to end */
+	mm = pg_mm_make(x->space);
+	if (mm == NULL)
+		return fail(x, -ENOMEM, x->filename, "no memory for its process");
+	if (first) {
+		int err = me->machine->ops->cpu_create(me->machine->engine, x->space, &me->cpu);
 
-		if (err != 0)
+		if (err != 0) {
+			free(mm);
 			return fail(x, err, x->filename, "no memory for the guest's processor");
-		l->regs = l->ops->regs(l->cpu);
+		}
+		me->regs = me->machine->ops->regs(me->cpu);
 	} else {
-		pg_linux_leave(l);
-		pg_linux_add_stats(l, NULL, &l->space_before);
-		l->ops->cpu_switch(l->cpu, x->space);
+		pg_thread_alone(me);
+		pg_thread_farewell(me);
+		me->tid = me->proc->pid;
 	}
-	l->space = x->space;
 	x->space = NULL;
-	if (old != NULL) {
-		pg_space_destroy(old);
-		pg_timers_delete(l, false);
+	pg_process_new_mm(me, mm);
+	if (!first) {
+		pg_timers_delete(me->proc, false);
+		pg_fds_own(me);
 		close_on_exec();
 	}
-	l->layout = x->layout;
-	l->leave_told = false;
-	snprintf(l->exe, sizeof(l->exe), "%s", x->exe.path);
-	l->exe_dev = (uint64_t)x->exe.st.st_dev;
-	l->exe_ino = (uint64_t)x->exe.st.st_ino;
-	snprintf(l->comm, sizeof(l->comm), "%.15s", base != NULL ? base + 1 : x->args->filename);
-	l->dumpable = true;
-	pg_signal_exec(l);
-	reset_registers(l, x->entry, x->sp);
-	l->execs++;
-	if (l->hooks.exec != NULL)
-		l->hooks.exec(l->hooks.ctx, l->exe);
+	me->clear_tid = me->robust_list = me->robust_len = 0;
+	me->proc->execed = true;
+	mm->layout = x->layout;
+	memcpy(mm->auxv, x->auxv, x->auxv_bytes);
+	mm->auxv_bytes = x->auxv_bytes;
+	snprintf(me->mm->exe, sizeof(me->mm->exe), "%s", x->exe.path);
+	me->mm->exe_dev = (uint64_t)x->exe.st.st_dev;
+	me->mm->exe_ino = (uint64_t)x->exe.st.st_ino;
+	snprintf(me->comm, sizeof(me->comm), "%.15s", base != NULL ? base + 1 : x->args->filename);
+	me->mm->dumpable = true;
+	pg_signal_exec(me);
+	reset_registers(me, x->entry, x->sp);
+	me->machine->execs++;
+	me->proc->execs++;
+	if (me->machine->hooks.exec != NULL)
+		me->machine->hooks.exec(me->machine->hooks.ctx, me->mm->exe);
 	return 0;
 }
 
-int pg_exec(struct pg_linux *l, const struct pg_exec_args *args)
+int pg_exec(struct pg_thread *me, const struct pg_exec_args *args)
 {
 	struct load *x = calloc(1, sizeof(*x));
 	int err;
 
 	if (x == NULL) {
-		pg_linux_fail(l, "%s: no memory to load it", args->filename);
+		pg_linux_fail(me->machine, "%s: no memory to load it", args->filename);
 		return -ENOMEM;
 	}
-	x->l = l;
+	x->me = me;
 	x->args = args;
 	x->exe.fd = x->interp.fd = -1;
-	x->layout.address_top = l->ops->address_top(l->engine);
+	x->layout.address_top = me->machine->ops->address_top(me->machine->engine);
 	snprintf(x->filename, sizeof(x->filename), "%s", args->filename);
 	x->argv = pg_strings_copy((const char *const *)args->argv);
 	err = x->argv != NULL ? find_program(x)

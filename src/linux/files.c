@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define OWN_FDS 512 /* how many numbers are kept for Pagoda at the top */
@@ -94,7 +95,7 @@ bool pg_fd_path(int fd, char *out, size_t cap)
 	char link[64];
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	n = readlink(link, out, cap - 1);
 	if (n <= 0)
 		return false;
@@ -102,25 +103,329 @@ bool pg_fd_path(int fd, char *out, size_t cap)
 	return true;
 }
 
+/* --- tables of descriptors, and who keeps what ------------------------------------------------------- */
+
+/*
+ * A pager's descriptor has a number of its own, from PAGER_FROM above the limit on, the same in every table that has it. The first
+ * process's table has them all: the keeper, a thread in that table, gives a copy to whoever asks.
+ */
+#define PAGER_FROM 256
+
+struct order {
+	enum { KEEP, GIVE, DROP, LEAVE } what;
+	int fd;
+};
+
+static int pager_number(unsigned n)
+{
+	return pg_linux_fd_limit() + PAGER_FROM + (int)n;
+}
+
+static unsigned pager_index(int fd)
+{
+	return (unsigned)(fd - pg_linux_fd_limit() - PAGER_FROM);
+}
+
+static bool has(const struct pg_fds *f, unsigned n)
+{
+	return n / 64 < f->words && (f->has[n / 64] >> (n % 64) & 1);
+}
+
+/* Notes that the table has number n. -ENOMEM. */
+static int note(struct pg_fds *f, unsigned n)
+{
+	if (n / 64 >= f->words) {
+		unsigned words = n / 64 + 8;
+		uint64_t *more = realloc(f->has, words * sizeof(*more));
+
+		if (more == NULL)
+			return -ENOMEM;
+		memset(more + f->words, 0, (words - f->words) * sizeof(*more));
+		f->has = more;
+		f->words = words;
+	}
+	f->has[n / 64] |= (uint64_t)1 << (n % 64);
+	return 0;
+}
+
+struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from)
+{
+	struct pg_fds *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return NULL;
+	if (from != NULL && from->words != 0) {
+		f->has = malloc(from->words * sizeof(*f->has));
+		if (f->has == NULL) {
+			free(f);
+			return NULL;
+		}
+		memcpy(f->has, from->has, from->words * sizeof(*f->has));
+		f->words = from->words;
+	}
+	/* locks are not inherited, so posix_locks begins as false */
+	f->next = l->fds;
+	l->fds = f;
+	return f;
+}
+
+void pg_fds_put(struct pg_linux *l, struct pg_fds *f)
+{
+	struct pg_fds **at = &l->fds;
+
+	if (f->users > 0 && --f->users != 0)
+		return;
+	if (l->init != NULL && f == l->first_fds)
+		return; /* Pagoda's own: the keeper lives in it */
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	free(f->has);
+	free(f);
+}
+
+static int send_order(int to, struct order o, int fd)
+{
+	struct iovec v = {&o, sizeof(o)};
+	char control[CMSG_SPACE(sizeof(int))];
+	struct msghdr h = {.msg_iov = &v, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		memset(control, 0, sizeof(control));
+		h.msg_control = control;
+		h.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&h);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	return sendmsg(to, &h, MSG_NOSIGNAL) == (ssize_t)sizeof(o) ? 0 : -errno;
+}
+
+/* *fd: what came with it, or -1. */
+static int receive_order(int from, struct order *o, int *fd)
+{
+	struct iovec v = {o, sizeof(*o)};
+	char control[CMSG_SPACE(sizeof(int))];
+	struct msghdr h = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+	ssize_t n;
+
+	*fd = -1;
+	do
+		n = recvmsg(from, &h, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(*o))
+		return n < 0 ? -errno : -EPIPE;
+	c = CMSG_FIRSTHDR(&h);
+	if (c != NULL && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return 0;
+}
+
+/* Puts a descriptor at number `to`, above the guest's limit. The old one is closed. */
+static int move_to(int fd, int to)
+{
+	struct rlimit r;
+	int n;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &r);
+	}
+	n = dup3(fd, to, O_CLOEXEC);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n;
+}
+
+static void *keep(void *arg)
+{
+	struct pg_linux *l = arg;
+	struct order o;
+	int fd;
+
+	while (receive_order(l->keeper_end, &o, &fd) == 0) {
+		if (o.what == LEAVE)
+			break;
+		if (o.what == KEEP)
+			(void)move_to(fd, o.fd);
+		else if (o.what == DROP)
+			close(o.fd);
+		else
+			(void)send_order(l->keeper_end, o, o.fd);
+	}
+	return NULL;
+}
+
+int pg_keeper_begin(struct pg_linux *l)
+{
+	int s[2], err;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) != 0)
+		return -errno;
+	l->keeper_ask = pg_linux_own_fd(s[0]);
+	l->keeper_end = pg_linux_own_fd(s[1]);
+	err = l->keeper_ask < 0 || l->keeper_end < 0 ? -EMFILE
+						     : -pthread_create(&l->keeper, NULL, keep, l);
+	if (err != 0) {
+		if (l->keeper_ask >= 0)
+			close(l->keeper_ask);
+		if (l->keeper_end >= 0)
+			close(l->keeper_end);
+		l->keeper_ask = l->keeper_end = -1;
+	}
+	return err;
+}
+
+void pg_keeper_end(struct pg_linux *l)
+{
+	if (l->keeper_ask < 0)
+		return;
+	(void)send_order(l->keeper_ask, (struct order){LEAVE, 0}, -1);
+	pthread_join(l->keeper, NULL);
+	close(l->keeper_ask);
+	close(l->keeper_end);
+	l->keeper_ask = l->keeper_end = -1;
+}
+
+/* Whose descriptors the caller sees: the running thread's; nobody's when the machine is taken down: then it is the first table. */
+static struct pg_fds *present_table(struct pg_linux *l)
+{
+	return l->current != NULL ? l->current->fds : l->first_fds;
+}
+
+/* The descriptor of a pager in the present table; fetched from the keeper if that has not got it. Negative errno. */
+static int pager_fd(struct pg_file *f)
+{
+	struct pg_linux *l = f->machine;
+	struct pg_fds *t = present_table(l);
+	unsigned n = pager_index(f->fd);
+	struct order o;
+	int fd = -1, err;
+
+	if (t == NULL || t == l->first_fds || has(t, n))
+		return f->fd;
+	err = note(t, n);
+	if (err != 0)
+		return err;
+	pthread_mutex_lock(&l->keeper_lock);
+	err = send_order(l->keeper_ask, (struct order){GIVE, f->fd}, -1);
+	if (err == 0)
+		err = receive_order(l->keeper_ask, &o, &fd);
+	pthread_mutex_unlock(&l->keeper_lock);
+	if (err == 0)
+		err = fd < 0 ? -EBADF : move_to(fd, f->fd);
+	if (err < 0)
+		t->has[n / 64] &= ~((uint64_t)1 << (n % 64));
+	return err < 0 ? err : f->fd;
+}
+
+/* A number that no table uses. */
+static int new_number(struct pg_linux *l)
+{
+	for (unsigned i = 0; i < sizeof(l->own_numbers) / sizeof(l->own_numbers[0]); i++)
+		if (l->own_numbers[i] != UINT64_MAX) {
+			unsigned n = i * 64 + (unsigned)__builtin_ctzll(~l->own_numbers[i]);
+
+			l->own_numbers[i] |= (uint64_t)1 << (n % 64);
+			return pager_number(n);
+		}
+	return -EMFILE;
+}
+
+/*
+ * A new file's descriptor: a copy of fd under a number of its own, in the present table and with the keeper. to: a number that the
+ * file has already, or -1.
+ */
+static int pager_open(struct pg_linux *l, int fd, int to)
+{
+	struct pg_fds *t = present_table(l);
+	bool new = to < 0;
+	int copy, err;
+
+	if (new)
+		to = new_number(l);
+	if (to < 0)
+		return to;
+	err = t != NULL && t != l->first_fds ? note(t, pager_index(to)) : 0;
+	copy = err == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (err == 0)
+		err = copy < 0 ? -errno : move_to(copy, to);
+	if (err >= 0 && t != l->first_fds) {
+		err = send_order(l->keeper_ask, (struct order){KEEP, to}, to);
+		/* others may hold the file's older descriptor, which could not be written */
+		for (struct pg_fds *k = l->fds; k != NULL && !new; k = k->next)
+			if (k != t && has(k, pager_index(to)))
+				k->has[pager_index(to) / 64] &=
+					~((uint64_t)1 << (pager_index(to) % 64));
+	}
+	if (err < 0 && new)
+		l->own_numbers[pager_index(to) / 64] &= ~((uint64_t)1 << (pager_index(to) % 64));
+	return err < 0 ? err : to;
+}
+
+/*
+ * The file is nobody's any more. In the present table and at the keeper its descriptor is closed, unless that would drop a guest's
+ * fcntl locks; other tables lose theirs with their process. The number is used again only when no table has it.
+ */
+static void pager_close(struct pg_linux *l, int fd)
+{
+	struct pg_fds *t = present_table(l);
+	unsigned n = pager_index(fd);
+	bool kept = false;
+
+	for (struct pg_fds *k = l->fds; k != NULL; k = k->next)
+		if (k != t && k != l->first_fds && has(k, n))
+			kept = true;
+	if (t != NULL && t != l->first_fds && has(t, n)) {
+		if (t->posix_locks) {
+			kept = true;
+		} else {
+			close(fd);
+			t->has[n / 64] &= ~((uint64_t)1 << (n % 64));
+		}
+	}
+	if (l->first_fds != NULL && l->first_fds->posix_locks)
+		kept = true;
+	else if (t == l->first_fds || l->keeper_ask < 0)
+		close(fd);
+	else
+		(void)send_order(l->keeper_ask, (struct order){DROP, fd}, -1);
+	if (!kept)
+		l->own_numbers[n / 64] &= ~((uint64_t)1 << (n % 64));
+}
+
 /* --- the pager of a host file ------------------------------------------------------------------ */
 
 static uint64_t file_size(void *ctx)
 {
-	const struct pg_file *f = ctx;
+	struct pg_file *f = ctx;
+	int fd = pager_fd(f);
 	struct stat st;
 
-	return fstat(f->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 static int file_read(void *ctx, uint64_t index, void *buf)
 {
 	struct pg_file *f = ctx;
+	struct pg_thread *me = f->machine->current;
 	uint64_t done = 0;
-	int err = 0;
+	int err = 0, fd = pager_fd(f);
 
-	pg_machine_block_begin(f->l);
+	if (fd < 0)
+		return fd;
+	pg_block_begin(me);
 	while (done < PG_PAGE_SIZE) {
-		ssize_t n = pread(f->fd, (char *)buf + done, PG_PAGE_SIZE - done,
+		ssize_t n = pread(fd, (char *)buf + done, PG_PAGE_SIZE - done,
 			(off_t)(index * PG_PAGE_SIZE + done));
 
 		if (n < 0 && errno == EINTR)
@@ -131,7 +436,7 @@ static int file_read(void *ctx, uint64_t index, void *buf)
 			break;
 		done += (uint64_t)n;
 	}
-	pg_machine_block_end(f->l);
+	pg_block_end(me);
 	if (err == 0)
 		memset((char *)buf + done, 0, PG_PAGE_SIZE - done);
 	return err;
@@ -140,16 +445,19 @@ static int file_read(void *ctx, uint64_t index, void *buf)
 static int file_write(void *ctx, uint64_t index, const void *buf)
 {
 	struct pg_file *f = ctx;
+	struct pg_thread *me = f->machine->current;
 	uint64_t size = file_size(f), from = index * PG_PAGE_SIZE, done = 0, want;
-	int err = 0;
+	int err = 0, fd = pager_fd(f);
+
+	if (fd < 0)
+		return fd;
 
 	if (from >= size)
 		return 0;
 	want = size - from < PG_PAGE_SIZE ? size - from : PG_PAGE_SIZE;
-	pg_machine_block_begin(f->l);
+	pg_block_begin(me);
 	while (done < want) {
-		ssize_t n =
-			pwrite(f->fd, (const char *)buf + done, want - done, (off_t)(from + done));
+		ssize_t n = pwrite(fd, (const char *)buf + done, want - done, (off_t)(from + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -159,48 +467,20 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 		}
 		done += (uint64_t)n;
 	}
-	pg_machine_block_end(f->l);
+	pg_block_end(me);
 	return err;
-}
-
-static void keep_fd(struct pg_linux *l, int fd)
-{
-	if (l->kept_count == l->kept_cap) {
-		unsigned cap = l->kept_cap != 0 ? 2 * l->kept_cap : 16;
-		int *more = realloc(l->kept_fds, cap * sizeof(*more));
-
-		if (more == NULL) {
-			close(fd);
-			return;
-		}
-		l->kept_fds = more;
-		l->kept_cap = cap;
-	}
-	l->kept_fds[l->kept_count++] = fd;
-}
-
-void pg_files_close_kept(struct pg_linux *l)
-{
-	for (unsigned i = 0; i < l->kept_count; i++)
-		close(l->kept_fds[i]);
-	free(l->kept_fds);
-	l->kept_fds = NULL;
-	l->kept_count = l->kept_cap = 0;
 }
 
 static void file_close(void *ctx)
 {
 	struct pg_file *f = ctx;
-	struct pg_file **at = &f->l->files;
+	struct pg_file **at = &f->machine->files;
 
 	while (*at != NULL && *at != f)
 		at = &(*at)->next;
 	if (*at == f)
 		*at = f->next;
-	if (f->l->posix_locks)
-		keep_fd(f->l, f->fd);
-	else
-		close(f->fd);
+	pager_close(f->machine, f->fd);
 	free(f);
 }
 
@@ -212,9 +492,9 @@ static const struct pg_pager file_pager = {
 	.close = file_close,
 };
 
-static struct pg_file *find_file(struct pg_linux *l, struct pg_object_key key)
+static struct pg_file *find_file(struct pg_thread *me, struct pg_object_key key)
 {
-	for (struct pg_file *f = l->files; f != NULL; f = f->next)
+	for (struct pg_file *f = me->machine->files; f != NULL; f = f->next)
 		if (f->key.device == key.device && f->key.inode == key.inode)
 			return f;
 	return NULL;
@@ -226,54 +506,52 @@ static struct pg_object_key key_of(const struct stat *st)
 	return (struct pg_object_key){(uint64_t)st->st_dev + 1, (uint64_t)st->st_ino};
 }
 
-struct pg_object *pg_files_find(struct pg_linux *l, const struct stat *st)
+struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st)
 {
-	if (l->files == NULL || !S_ISREG(st->st_mode))
+	if (me->machine->files == NULL || !S_ISREG(st->st_mode))
 		return NULL;
-	return pg_object_find(l->vm, key_of(st));
+	return pg_object_find(me->machine->vm, key_of(st));
 }
 
-int pg_files_object(struct pg_linux *l, int fd, const struct stat *st, bool writable,
+int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool writable,
 	const char *name, struct pg_object **out)
 {
 	struct pg_object_key key = key_of(st);
-	struct pg_file *f = find_file(l, key);
+	struct pg_file *f = find_file(me, key);
 	bool existed = false;
 	int err, own;
 
 	if (!S_ISREG(st->st_mode))
 		return -ENODEV;
-	if (f != NULL && pg_object_find(l->vm, key) != NULL) {
+	if (f != NULL && pg_object_find(me->machine->vm, key) != NULL) {
 		if (writable && !f->writable) {
-			own = own_copy(fd);
+			own = pager_open(me->machine, fd, f->fd);
 			if (own < 0)
 				return own;
-			if (l->posix_locks)
-				keep_fd(l, f->fd);
-			else
-				close(f->fd);
-			f->fd = own;
 			f->writable = true;
 		}
-		return pg_object_open(l->vm, key, name, &file_pager, f, 0, out, &existed);
+		return pg_object_open(me->machine->vm, key, name, &file_pager, f, 0, out, &existed);
 	}
 	f = calloc(1, sizeof(*f));
 	if (f == NULL)
 		return -ENOMEM;
-	own = own_copy(fd);
+	own = pager_open(me->machine, fd, -1);
 	if (own < 0) {
 		free(f);
 		return own;
 	}
-	*f = (struct pg_file){
-		.next = l->files, .l = l, .key = key, .fd = own, .writable = writable};
-	err = pg_object_open(l->vm, key, name, &file_pager, f, 0, out, &existed);
+	*f = (struct pg_file){.next = me->machine->files,
+		.machine = me->machine,
+		.key = key,
+		.fd = own,
+		.writable = writable};
+	err = pg_object_open(me->machine->vm, key, name, &file_pager, f, 0, out, &existed);
 	if (err != 0) {
-		close(own);
+		pager_close(me->machine, own);
 		free(f);
 		return err;
 	}
 	PG_ASSERT(!existed);
-	l->files = f;
+	me->machine->files = f;
 	return 0;
 }

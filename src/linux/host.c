@@ -5,8 +5,8 @@
  * Called by every family of system calls. Owns nothing.
  *
  * The race it closes: a signal for the guest may come after one has looked whether there is one and before the host
- * call blocks. pg_host_call() looks in assembly right before its syscall instruction; the host's signal
- * handler (sighost.c) asks pg_host_call_window() whether it interrupted just there, and if so makes it leave
+ * call blocks. pg_host_call() looks in assembly right before its syscall instruction; the handler of PG_HOST_KICK
+ * (service.c) asks pg_host_call_window() whether it interrupted just there, and if so makes it leave
  * without calling.
  */
 #include "linux/internal.h"
@@ -58,24 +58,30 @@ bool pg_host_call_window(uint64_t pc, uint64_t *out)
 	return true;
 }
 
-void pg_machine_block_begin(struct pg_linux *l)
+void pg_block_begin(struct pg_thread *me)
 {
-	pthread_mutex_unlock(&l->lock);
+	if (me == NULL) /* the machine is being taken down: nobody holds the lock */
+		return;
+	me->in_host = true;
+	pg_lock_give(me->machine);
 }
 
-void pg_machine_block_end(struct pg_linux *l)
+void pg_block_end(struct pg_thread *me)
 {
-	pthread_mutex_lock(&l->lock);
+	if (me == NULL)
+		return;
+	pg_lock_take(me->machine, me);
+	me->in_host = false;
 }
 
-int64_t pg_host_call(struct pg_linux *l, long number, uint64_t a, uint64_t b, uint64_t c,
+int64_t pg_host_call(struct pg_thread *me, long number, uint64_t a, uint64_t b, uint64_t c,
 	uint64_t d, uint64_t e, uint64_t f)
 {
 	long r;
 
-	pg_machine_block_begin(l);
-	r = pg_host_call_raw(&l->sig.in.poke, number, a, b, c, d, e, f);
-	pg_machine_block_end(l);
+	pg_block_begin(me);
+	r = pg_host_call_raw(&me->poke, number, a, b, c, d, e, f);
+	pg_block_end(me);
 	return r == -EINTR ? -PG_ERESTARTSYS : r;
 }
 
@@ -87,10 +93,12 @@ int64_t pg_host_quick(
 	return r == -1 ? -errno : r;
 }
 
+/*
+ * A guest's process is no process of the host: the number 0 stands for "the caller" in what is asked of the host. Others are
+ * the outside world's, and the same on both sides.
+ */
 int64_t pg_host_pid(const struct pg_linux *l, int64_t pid)
 {
-	if (pid == PG_LINUX_PID)
-		return l->host_pid;
 	if (pid == PG_LINUX_PPID)
 		return getppid();
 	return pid;

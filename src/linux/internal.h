@@ -2,11 +2,16 @@
 /*
  * linux/internal.h: what the files of linux/ share and nobody else sees.
  *
- * One struct pg_linux is one machine's Linux: one process and its threads. Everything in it is guarded by the
- * machine lock, but for struct pg_inbox, which a host signal handler writes, and the ticker's two flags.
+ * One struct pg_linux is one machine's Linux: its processes and their threads. A guest thread is a host thread with a CPU of its
+ * own. Everything here is guarded by the machine lock, but for what is marked otherwise.
  *
  * The machine lock: guest code and everything in this folder run with it held. Host calls that may block go
- * through pg_host_call(), which gives it up around the call (pg_machine_block_begin/end).
+ * through pg_host_call(), which gives it up around the call; waits for other guests through pg_thread_sleep(). While a
+ * thread holds it, pg_linux.current is that thread.
+ *
+ * Descriptors: the threads of one guest process share one host table of descriptors, and the number in the guest is that on the
+ * host. A forked process gets a copy of the table from the host (unshare), so closing, sharing of offsets, locks and passing
+ * are the host's own. The first process's table is that of Pagoda itself.
  */
 #ifndef PG_LINUX_INTERNAL_H
 #define PG_LINUX_INTERNAL_H
@@ -28,11 +33,12 @@
 #define PG_ERESTARTSYS 512    /* restart unless a handler without SA_RESTART runs */
 #define PG_ERESTARTNOINTR 513 /* always restart */
 #define PG_ERESTARTNOHAND 514 /* restart if no handler runs */
-#define PG_EWAIT 600          /* not over: the thread waits, see struct pg_wait */
 
 #define PG_NSIG 64
 #define SA_RESTORER_FLAG 0x04000000u /* the C library hides it */
-#define PG_INBOX 256
+/* Pagoda's own use of host signals; the guest's numbers never reach the host. */
+#define PG_HOST_KICK 64  /* gets a host thread out of a blocking call */
+#define PG_HOST_TIMER 63 /* a guest's timer went off */
 
 /* Linux's siginfo_t, 128 bytes, kept as the guest's bytes. */
 union pg_siginfo {
@@ -54,18 +60,7 @@ struct pg_queued {
 	union pg_siginfo info;
 };
 
-/*
- * From the host's signal handler to the guest's thread: one writer (host signals are all blocked in the handler), one
- * reader. head and tail only grow.
- */
-struct pg_inbox {
-	volatile sig_atomic_t poke; /* something came: stop what may block */
-	_Atomic uint32_t head, tail;
-	_Atomic uint64_t lost; /* bit n-1: signal n came when the ring was full */
-	union pg_siginfo ring[PG_INBOX];
-};
-
-/* What of signals belongs to one thread; that of the running one is in the handle. */
+/* What of signals belongs to one thread. */
 struct pg_signals_own {
 	uint64_t blocked;    /* bit n-1: signal n */
 	uint64_t saved_mask; /* to be put back after the handler (sigsuspend, pselect, ppoll) */
@@ -79,75 +74,180 @@ struct pg_signals_own {
 	uint64_t restart_rax;
 };
 
+/* What of signals belongs to the process. */
 struct pg_signals {
 	struct pg_sigaction act[PG_NSIG + 1];
-	struct pg_signals_own own;            /* of the running thread */
 	uint64_t pending;                     /* signals with at least one element of the queue */
 	struct pg_queued *queue, **queue_end; /* owned, oldest first */
 	unsigned queued;
 	uint64_t delivered;
-	uint64_t caught; /* host signals for which our handler is installed */
-	struct sigaction former[PG_NSIG + 1];
-	uint64_t former_mask;
-	uint64_t in_host_mask; /* the guest mask that the host mask was last made from */
-	struct pg_inbox in;
 };
 
-/*
- * What a thread waits for. A system call that must wait fills it by pg_thread_wait() and returns -PG_EWAIT; when the
- * wait is over the call is run again with l->again set, and finds here how it was.
- */
+/* What a sleeping thread waits for, so that others know whom to wake. */
+enum pg_wait_kind {
+	PG_WAIT_NONE,
+	PG_WAIT_FUTEX,  /* key, bits */
+	PG_WAIT_CHILD,  /* a change of state of a child */
+	PG_WAIT_SIGNAL, /* also blocked signals of `signals` */
+	PG_WAIT_OTHER, /* told by name: vfork's child, the last of the other threads, the end of a victim */
+};
 struct pg_wait {
-	bool on;            /* the thread waits */
-	bool woken;         /* by pg_thread_wake() */
-	uint64_t key;       /* futex address; 0: none */
-	uint32_t bits;      /* of FUTEX_WAIT_BITSET */
-	uint64_t deadline;  /* CLOCK_MONOTONIC, ns; UINT64_MAX: none */
-	uint64_t signals;   /* blocked signals that end the wait too: sigtimedwait */
-	struct pollfd *fds; /* owned: descriptors of which any ends the wait */
-	unsigned fd_count;
+	enum pg_wait_kind kind;
+	const void *key; /* a futex is one word of one page of something: see futex.c */
+	uint64_t offset;
+	uint32_t bits;  /* of FUTEX_WAIT_BITSET */
+	uint64_t since; /* order of waiting */
+	uint64_t signals;
 };
 
 /*
- * A guest thread. The running one's registers are in the CPU and its signals in the handle; those of the others are here. One
- * thread's turn lasts until it waits, yields, or was interrupted by the ticker.
+ * The descriptors of a process on the host: one host table. Besides the guest's it holds those of pagers: file N has the
+ * same number in every table that has it.
  */
+struct pg_fds {
+	struct pg_fds *next; /* all of the machine */
+	unsigned users;      /* threads */
+	bool posix_locks;    /* the guest took fcntl locks: pager fds must not be closed */
+	unsigned stale;      /* how many of its pager descriptors are no file's any more */
+	uint64_t *has;       /* owned: bit n: pager descriptor number n is open here */
+	unsigned words;
+};
+
+/* A space and how many processes are in it (vfork, clone(CLONE_VM)). */
+struct pg_mm {
+	struct pg_space *space; /* owned */
+	unsigned users;
+	struct pg_linux_layout layout;
+	char exe[PATH_MAX]; /* absolute path, as /proc/self/exe */
+	uint8_t auxv[512];  /* as /proc/self/auxv */
+	uint32_t auxv_bytes;
+	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
+	bool dumpable;
+	bool lock_future; /* mlockall(MCL_FUTURE) */
+};
+
+/* A guest thread, which is a host thread. */
 struct pg_thread {
-	struct pg_thread *next; /* ring */
+	struct pg_thread *next;   /* of the process */
+	struct pg_linux *machine; /* borrowed */
+	struct pg_process *proc;  /* borrowed */
+	struct pg_mm *mm;         /* the process's; NULL once left */
+	struct pg_fds *fds;       /* counted */
 	int tid;
-	struct pg_cpu_regs regs; /* x not used */
-	uint8_t *x;              /* owned: the XSAVE image */
+	char comm[16];
+	struct pg_cpu *cpu;       /* owned */
+	struct pg_cpu_regs *regs; /* the cpu's */
 	struct pg_signals_own sig;
 	uint64_t clear_tid, robust_list, robust_len;
-	uint64_t pc;
 	struct pg_wait wait;
+
+	/* the host's side */
+	pthread_t host;
+	_Atomic int host_tid;   /* 0: not running yet, or over */
+	bool new_files, new_fs; /* to be copied when it begins */
+	volatile sig_atomic_t
+		poke; /* something came: stop what may block. Written by others with the lock held */
+	bool in_host;          /* inside a host call that may block, without the lock */
+	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
+	bool woken;            /* what it slept for has come */
+	bool must_end;         /* by exec or exit of another thread */
+
+	/* the system call at work */
+	uint64_t pc; /* address of the syscall instruction */
+	unsigned number;
+	bool no_result; /* rax is not to be set: sigreturn, execve */
+	bool oom;       /* no frame while memory was touched: somebody is to be killed */
+	bool exiting;   /* this thread ends */
+};
+
+/* One interval timer or timer_create() timer of a guest, on a host timer. */
+struct pg_timer {
+	struct pg_timer *next; /* of the process */
+	int id;                /* the guest's; -1 - which for setitimer */
+	int host;              /* the host's */
+	int slot;              /* in pg_linux.timers: what the host hands back */
+	int signo, tid;        /* tid 0: the process */
+	bool silent;           /* SIGEV_NONE */
+	uint64_t value;
+	int overrun;
+};
+
+enum pg_process_state { PG_RUNNING, PG_ZOMBIE };
+
+/* A guest process. */
+struct pg_process {
+	struct pg_process *next;   /* all of the machine, by age */
+	struct pg_linux *machine;  /* borrowed */
+	struct pg_process *parent; /* NULL: the outside world's, as the first one */
+	int pid, pgid, sid;
+	bool execed; /* since fork: setpgid by the parent is refused */
+	enum pg_process_state state;
+	struct pg_thread *thread; /* list, the first one first */
+	unsigned threads;
+	struct pg_mm *mm; /* counted; NULL: zombie */
+	struct pg_signals sig;
+	uint64_t personality;
+	struct rlimit64 limits[RLIM_NLIMITS];
+	int oom_score_adj;
+	bool subreaper, no_new_privs;
+	int death_signal; /* PR_SET_PDEATHSIG */
+
+	bool stopped; /* by a stop signal */
+	int stop_signal;
+	bool tell_stop, tell_cont; /* not yet waited for */
+	bool exiting;              /* all threads are to end; how is in `end` */
+	int exit_signal;           /* to the parent; 0: none */
+	struct pg_thread *vfork;   /* who sleeps until we exec or exit */
+	bool reap_self;            /* nobody will wait for it */
+
+	struct pg_timer *timers; /* owned */
+	int next_timer;
+	uint64_t start_ticks; /* since boot, as in /proc/self/stat */
+	uint64_t start_ns;
+
+	/* how it ended, and what it cost */
+	struct pg_linux_end end;
+	bool leave_told;
+	uint64_t cpu_ns;                    /* host CPU time of threads that have ended */
+	struct rusage children;             /* of those waited for */
+	struct pg_cpu_stats cpu_before;     /* of threads that have ended */
+	struct pg_space_stats space_before; /* of programs that exec replaced */
+	uint64_t execs, calls;
 };
 
 /* A host file behind an object: the context of its pager. */
 struct pg_file {
 	struct pg_file *next; /* in pg_linux.files */
-	struct pg_linux *l;
+	struct pg_linux *machine;
 	struct pg_object_key key;
-	int fd;        /* owned, above the guest's; -1 after close */
+	int fd;        /* the number under which the tables that have it hold it */
 	bool writable; /* fd may be written */
 };
 
 /* The calling convention of the argument formatter, see table.c. */
 struct pg_syscall {
 	const char *name;
-	int64_t (*run)(struct pg_linux *l, const uint64_t *a); /* NULL: not here */
+	int64_t (*run)(struct pg_thread *me, const uint64_t *a); /* NULL: not here */
 	const char *args; /* a letter for each argument, see text.c */
+};
+
+/* The machine lock: see lock.c. */
+struct pg_lock {
+	pthread_mutex_t m;
+	pthread_cond_t free, taken;
+	bool held;
+	volatile bool wanted; /* somebody has waited for a turn: the holder is to hand it over */
+	unsigned waiters;
+	uint64_t turns;
 };
 
 struct pg_linux {
 	struct pg_vm *vm;                /* borrowed */
 	const struct pg_engine_ops *ops; /* borrowed */
 	struct pg_engine *engine;        /* owned */
-	struct pg_cpu *cpu;              /* owned; NULL before load */
-	struct pg_cpu_regs *regs;        /* the cpu's */
-	struct pg_space *space;          /* owned; NULL before load */
 	struct pg_linux_hooks hooks;
-	pthread_mutex_t lock; /* the machine lock */
+	struct pg_lock lock;
+	struct pg_thread *current; /* who holds the lock; NULL: nobody of the guest */
 
 	/* from the configuration, owned copies */
 	char *path;
@@ -157,61 +257,47 @@ struct pg_linux {
 	uint64_t random_state[4]; /* of the seeded stream */
 	uint64_t stack_limit;
 
-	/* the program */
-	char exe[PATH_MAX]; /* absolute path, as /proc/self/exe */
-	char comm[16];
-	struct pg_linux_layout layout;
-	uint8_t auxv[512]; /* as /proc/self/auxv */
-	uint32_t auxv_bytes;
-	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
-	uint64_t personality;
-	bool dumpable;
-	bool lock_future; /* mlockall(MCL_FUTURE) */
+	/* processes */
+	struct pg_process *processes; /* by age; zombies too */
+	struct pg_process *init;      /* the first one: its end is the machine's result. Owned */
+	unsigned process_count, thread_count; /* thread_count: host threads that have not ended */
+	unsigned alive;                       /* processes that are no zombies */
+	int next_pid;
+	int foreground; /* process group that the controlling terminal belongs to; 0: not known */
+	bool leaving;   /* all are to end: the machine is switched off */
 
-	struct rlimit64 limits[RLIM_NLIMITS];
-	struct pg_signals sig;
-	struct pg_file *files; /* those whose objects live */
-	bool posix_locks;      /* the guest took fcntl locks: pager fds must not be closed */
-	int *kept_fds;         /* owned: such fds, closed at the end */
-	unsigned kept_count, kept_cap;
+	/* files */
+	struct pg_file *files;       /* those whose objects live */
+	struct pg_fds *fds;          /* tables */
+	struct pg_fds *first_fds;    /* of the first process, and of Pagoda. Owned */
+	uint64_t own_numbers[64];    /* bit n: pager descriptor n is in use in some table */
+	pthread_mutex_t keeper_lock; /* one request at a time */
+	pthread_t keeper;
+	int keeper_ask, keeper_end; /* descriptors; -1: not running */
 
 	/* the host */
 	uint64_t proc_dev;               /* st_dev of /proc; 0: none */
 	uint64_t frames_dev, frames_ino; /* the machine's memory: no guest call reaches it */
 	uint64_t pagoda_dev, pagoda_ino; /* our own executable */
 	int host_pid;
-	uint64_t vdso_bytes;  /* what Linux maps for vvar and vdso natively */
-	uint64_t start_ns;    /* CLOCK_MONOTONIC at create */
-	uint64_t start_ticks; /* since boot, as in /proc/self/stat */
+	uint64_t vdso_bytes; /* what Linux maps for vvar and vdso natively */
+	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
+	int doorbell;        /* an eventfd: the machine is over */
+	struct sigaction former[PG_NSIG + 1];
+	sigset_t former_mask;
 
-	/* the guest's timers on the host, by timer_create */
-	int *timers; /* owned */
-	unsigned timer_count;
+	/* host timers by slot; guarded by the lock */
+	struct pg_timer_slot {
+		int pid;
+		struct pg_timer *timer; /* NULL: free */
+	} * timers;                     /* owned */
+	unsigned timer_cap;
 
-	/* threads */
-	struct pg_thread *thread; /* the running one; NULL before load */
-	unsigned threads;
-	int next_tid;
-	bool yield;                      /* the running thread gave up its turn */
-	volatile sig_atomic_t turn_over; /* set by the ticker */
-	bool switched;                   /* another thread came in during a system call */
-	pthread_t ticker;                /* ends turns; runs while there are two threads or more */
-	_Atomic int ticking;
-
-	/* the system call at work */
-	bool again;  /* it is run again after a wait */
-	uint64_t pc; /* address of the syscall instruction */
-	unsigned number;
-	bool no_result; /* rax is not to be set: sigreturn, execve */
-	bool oom;       /* no frame while memory was touched: the guest is to be killed */
-	bool ended;
-	struct pg_linux_end end;
-	bool leave_told;
-
-	/* figures */
-	uint64_t calls, execs, bytes_read, bytes_written;
-	struct pg_cpu_stats cpu_before; /* of programs that exec replaced */
+	/* figures of the machine; those of processes are added when they are gone */
+	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
 	struct pg_space_stats space_before;
+
+	uint64_t waits; /* futex waits begun */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -225,30 +311,39 @@ struct pg_linux {
 void pg_linux_fail(struct pg_linux *l, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Tells hooks.unknown a line, once. */
-void pg_linux_unknown(struct pg_linux *l, const char *format, ...)
+void pg_linux_unknown(struct pg_thread *me, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* The guest is over; the first call counts. */
-void pg_linux_exit(struct pg_linux *l, int code);
-void pg_linux_killed(struct pg_linux *l, int signo);
 /* n bytes of the seeded stream, or of the host's randomness. */
 void pg_linux_random(struct pg_linux *l, void *buf, uint64_t n);
 uint64_t pg_linux_random_below(struct pg_linux *l, uint64_t bound);
-/* Calls hooks.leave once for this program. */
-void pg_linux_leave(struct pg_linux *l);
-void pg_linux_add_stats(struct pg_linux *l, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+/* Adds to the sums and largest peaks of *sum. */
+void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats *more);
+void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more);
+/* What a guest thread does from its first instruction to its end. Lock held. */
+void pg_linux_go(struct pg_thread *me);
+
+/* --- lock.c: the machine lock --------------------------------------------------------------------- */
+
+void pg_lock_init(struct pg_lock *k);
+void pg_lock_destroy(struct pg_lock *k);
+/* me NULL: somebody who is no guest thread. */
+void pg_lock_take(struct pg_linux *l, struct pg_thread *me);
+void pg_lock_give(struct pg_linux *l);
+/* Hands the lock to whoever waits, and takes it again in turn. */
+void pg_lock_turn(struct pg_thread *me);
 
 /* --- host.c: calls to the host ------------------------------------------------------------------ */
 
-void pg_machine_block_begin(struct pg_linux *l);
-void pg_machine_block_end(struct pg_linux *l);
+void pg_block_begin(struct pg_thread *me);
+void pg_block_end(struct pg_thread *me);
 /*
  * A host system call that a signal for the guest interrupts, whenever it comes: the result, a negative errno, or
  * -PG_ERESTARTSYS if a signal came before or during it and nothing was done. Gives up the machine lock meanwhile.
  */
-int64_t pg_host_call(struct pg_linux *l, long number, uint64_t a, uint64_t b, uint64_t c,
+int64_t pg_host_call(struct pg_thread *me, long number, uint64_t a, uint64_t b, uint64_t c,
 	uint64_t d, uint64_t e, uint64_t f);
-#define PG_HOST(l, nr, a, b, c, d, e, f)                                                           \
-	pg_host_call((l), (nr), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),        \
+#define PG_HOST(me, nr, a, b, c, d, e, f)                                                          \
+	pg_host_call((me), (nr), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),       \
 		(uint64_t)(e), (uint64_t)(f))
 /* A host system call that does not block: the result or a negative errno. */
 int64_t pg_host_quick(
@@ -268,25 +363,25 @@ uint64_t pg_host_vdso_bytes(void);
 /* --- guest.c: the guest's memory ------------------------------------------------------------------ */
 
 /* 0 or -EFAULT (also when no frame is left: then l->oom is set too). */
-PG_MUST_CHECK int pg_guest_read(struct pg_linux *l, void *dst, uint64_t src, uint64_t n);
-PG_MUST_CHECK int pg_guest_write(struct pg_linux *l, uint64_t dst, const void *src, uint64_t n);
+PG_MUST_CHECK int pg_guest_read(struct pg_thread *me, void *dst, uint64_t src, uint64_t n);
+PG_MUST_CHECK int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t n);
 /* A string; its length, -EFAULT or -ENAMETOOLONG. */
-PG_MUST_CHECK int64_t pg_guest_string(struct pg_linux *l, char *dst, uint64_t cap, uint64_t src);
+PG_MUST_CHECK int64_t pg_guest_string(struct pg_thread *me, char *dst, uint64_t cap, uint64_t src);
 /* Looks without faulting: how many bytes were there. For texts about system calls. */
-uint64_t pg_guest_peek(struct pg_linux *l, void *dst, uint64_t src, uint64_t n);
+uint64_t pg_guest_peek(struct pg_thread *me, void *dst, uint64_t src, uint64_t n);
 /* Whether [a, a + n) lies below the guest's top, as access_ok(). */
-bool pg_guest_range_ok(const struct pg_linux *l, uint64_t a, uint64_t n);
+bool pg_guest_range_ok(const struct pg_thread *me, uint64_t a, uint64_t n);
 /* The guest's iovecs: *out is malloc'ed, *total the sum. 0, -EINVAL, -EFAULT, -ENOMEM. */
 PG_MUST_CHECK int pg_guest_iovecs(
-	struct pg_linux *l, uint64_t va, uint64_t count, struct iovec **out, uint64_t *total);
+	struct pg_thread *me, uint64_t va, uint64_t count, struct iovec **out, uint64_t *total);
 /* Pins part of the guest's iovecs, from byte `skip` of them, at most `most` bytes. Bytes pinned; 0: bad address. */
-uint64_t pg_guest_pin(struct pg_linux *l, const struct iovec *v, unsigned count, uint64_t skip,
+uint64_t pg_guest_pin(struct pg_thread *me, const struct iovec *v, unsigned count, uint64_t skip,
 	uint64_t most, enum pg_access access, struct iovec *host, unsigned *host_len, unsigned cap);
 /* After a host call wrote `done` bytes into what was pinned, or failed; gives the pins back. */
 void pg_guest_unpin(
-	struct pg_linux *l, enum pg_access access, const struct iovec *host, unsigned host_len);
+	struct pg_thread *me, enum pg_access access, const struct iovec *host, unsigned host_len);
 /* Most bytes that may be pinned at once on this machine. */
-uint64_t pg_guest_pin_bytes(const struct pg_linux *l);
+uint64_t pg_guest_pin_bytes(const struct pg_thread *me);
 
 /* --- exec.c, script.c, stack.c -------------------------------------------------------------------- */
 
@@ -298,9 +393,11 @@ struct pg_exec_args {
  * Replaces the program. On failure a negative errno, pg_linux_error() set and the old program as it was. After the point
  * of no return a failure ends the guest with SIGKILL and 0 is returned.
  */
-PG_MUST_CHECK int pg_exec(struct pg_linux *l, const struct pg_exec_args *x);
-/* Lays out argv, envp and auxv on the new space's stack; sets l->layout's fields of it, l->auxv and *sp. */
+PG_MUST_CHECK int pg_exec(struct pg_thread *me, const struct pg_exec_args *x);
+/* Lays out argv, envp and auxv on the new space's stack; sets the layout's fields of it, in->auxv and *sp. */
 struct pg_stack_in {
+	uint8_t *auxv; /* 512 bytes: what is written there goes here too */
+	uint32_t *auxv_bytes;
 	struct pg_space *space;
 	uint64_t top; /* end of the stack region: STACK_TOP less randomisation */
 	uint64_t phdr, phnum, base, entry;
@@ -309,7 +406,7 @@ struct pg_stack_in {
 	uint64_t stack_limit;
 	bool exec_stack;
 };
-PG_MUST_CHECK int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in,
+PG_MUST_CHECK int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in,
 	struct pg_linux_layout *layout, uint64_t *sp, const char **why);
 /* Frees a NULL-ended list of strings. */
 void pg_strings_free(char **v);
@@ -321,11 +418,17 @@ char **pg_strings_copy(const char *const *v);
  * The object of an open host file; a reference for the caller. writable: the descriptor may be written and shared
  * mappings of it will be. name: what maps show. -ENODEV for what cannot be mapped.
  */
-PG_MUST_CHECK int pg_files_object(struct pg_linux *l, int fd, const struct stat *st, bool writable,
-	const char *name, struct pg_object **out);
+PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct stat *st,
+	bool writable, const char *name, struct pg_object **out);
 /* The object of the file, if it is mapped: borrowed, or NULL. */
-struct pg_object *pg_files_find(struct pg_linux *l, const struct stat *st);
-void pg_files_close_kept(struct pg_linux *l);
+struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
+/* A table of descriptors; from: a copy of that one's record. NULL: no memory. */
+struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from);
+/* One user less; the last one forgets it. The host's table goes with its last thread. */
+void pg_fds_put(struct pg_linux *l, struct pg_fds *f);
+/* The keeper of pager descriptors: gives a table what another one opened. */
+PG_MUST_CHECK int pg_keeper_begin(struct pg_linux *l);
+void pg_keeper_end(struct pg_linux *l);
 /* Whether the guest may use this descriptor number. */
 bool pg_fd_ok(int fd);
 /* Path of an open descriptor as the host knows it; false if it has none. */
@@ -337,11 +440,11 @@ bool pg_fd_path(int fd, char *out, size_t cap);
  * Reads a path from the guest and turns the guest's /proc names into the host's: /proc/1000 into /proc/self,
  * .../exe into the program. 0 or a negative errno.
  */
-PG_MUST_CHECK int pg_path_get(struct pg_linux *l, uint64_t va, char out[PATH_MAX]);
+PG_MUST_CHECK int pg_path_get(struct pg_thread *me, uint64_t va, char out[PATH_MAX]);
 /* The same for a string at hand. */
-PG_MUST_CHECK int pg_path_map(struct pg_linux *l, const char *in, char out[PATH_MAX]);
+PG_MUST_CHECK int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX]);
 /* Whether the path names our exe link without following it. */
-bool pg_path_is_exe_link(struct pg_linux *l, const char *path);
+bool pg_path_is_exe_link(struct pg_thread *me, const char *path);
 
 /* --- proc.c ----------------------------------------------------------------------------------------- */
 
@@ -349,104 +452,156 @@ bool pg_path_is_exe_link(struct pg_linux *l, const char *path);
  * The guest opened what the host calls `path`, under the host's /proc: the descriptor to give it instead, -errno
  * to refuse, or 1 if the host's file is right.
  */
-int pg_proc_open(struct pg_linux *l, const char *path, int flags);
+int pg_proc_open(struct pg_thread *me, const char *path, int flags);
 
-/* --- signal.c, sigframe.c, sighost.c ------------------------------------------------------------------ */
+/* --- signal.c, sigframe.c, service.c ------------------------------------------------------------------ */
 
-void pg_signal_init(struct pg_linux *l);
-void pg_signal_free(struct pg_linux *l);
+void pg_signal_init(struct pg_signals *s);
+void pg_signal_free(struct pg_signals *s);
 /* exec: handlers go back to their defaults, the alternate stack is forgotten. */
-void pg_signal_exec(struct pg_linux *l);
-/* Queues a signal for the guest, as sent, for one thread or (tid 0) for the process. 0 or -EAGAIN. */
-int pg_signal_send(struct pg_linux *l, const union pg_siginfo *info, int tid);
-/* The signals of the queue that thread tid would take. */
-uint64_t pg_signal_pending(const struct pg_linux *l, int tid);
-/* Whether thread t has a signal that ends a wait. */
-bool pg_signal_wakes(const struct pg_linux *l, const struct pg_thread *t);
+void pg_signal_exec(struct pg_thread *me);
+/* Queues a signal as sent, for one thread or (tid 0) for the process, and wakes who will take it. 0 or -EAGAIN. */
+int pg_signal_send(struct pg_process *p, const union pg_siginfo *info, int tid);
+/* The same with the sender's number: kill, tkill, the terminal. */
+int pg_signal_post(struct pg_process *p, int signo, int code, int from, int tid);
+/* The signals of the queue that thread t would take. */
+uint64_t pg_signal_pending(const struct pg_thread *t);
 /* A fault of the guest's own: delivered at once; kills if blocked or ignored. */
-void pg_signal_force(struct pg_linux *l, int signo, int code, uint64_t addr);
-/* Takes in what the host brought; true if an unblocked signal waits that is not ignored. */
-bool pg_signal_waiting(struct pg_linux *l);
+void pg_signal_force(struct pg_thread *me, int signo, int code, uint64_t addr);
+/*
+ * Whether the thread has to leave what it waits for: an unblocked signal that is not ignored, a stop, or its end. Takes note of
+ * all pokes so far: look before each sleep.
+ */
+bool pg_signal_waiting(struct pg_thread *me);
 /* Delivers all that waits: frames built, or the guest ended. Also settles an interrupted system call. */
-void pg_signal_deliver(struct pg_linux *l);
+void pg_signal_deliver(struct pg_thread *me);
 /* Takes the first pending signal of a set: its number, or 0. */
-int pg_signal_take(struct pg_linux *l, uint64_t set, union pg_siginfo *info);
-void pg_signal_set_mask(struct pg_linux *l, uint64_t mask);
-bool pg_signal_ignored(const struct pg_linux *l, int signo);
+int pg_signal_take(struct pg_thread *me, uint64_t set, union pg_siginfo *info);
+void pg_signal_set_mask(struct pg_thread *me, uint64_t mask);
+bool pg_signal_ignored(const struct pg_process *p, int signo);
 bool pg_signal_default_ignores(int signo);
+/* Takes the signals of a set off the queue, unseen. */
+void pg_signal_drop(struct pg_process *p, uint64_t set);
 
 /* Builds the handler's frame and enters it. false: it does not fit. */
-bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *act,
+bool pg_sigframe_push(struct pg_thread *me, int signo, const struct pg_sigaction *act,
 	const union pg_siginfo *info, uint64_t mask_to_save);
 /* rt_sigreturn. false: the frame is bad. */
-bool pg_sigframe_pop(struct pg_linux *l);
+bool pg_sigframe_pop(struct pg_thread *me);
 uint64_t pg_sigframe_min_stack(void);
-bool pg_signal_on_alt(const struct pg_linux *l, uint64_t sp);
+bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp);
 
-/* The host's signals. -EBUSY. */
-PG_MUST_CHECK int pg_sighost_begin(struct pg_linux *l);
-void pg_sighost_end(struct pg_linux *l);
-/* Catches or releases a host signal as the guest's action wants it. */
-void pg_sighost_update(struct pg_linux *l, int signo);
-/* Job-control signals are blocked on the host while the guest blocks them. */
-void pg_sighost_mask(struct pg_linux *l);
-void pg_sighost_collect(struct pg_linux *l);
+/* The host's signals are caught and blocked in all threads made from now on. -EBUSY: another machine runs. */
+PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
+/* Brings host signals and timers to the guests until the machine is over. Without the lock. */
+void pg_service_run(struct pg_linux *l);
+void pg_service_end(struct pg_linux *l);
 
 /* --- thread.c ------------------------------------------------------------------------------------------- */
 
-/* The first thread, for a new program; all others are gone. -ENOMEM. */
-PG_MUST_CHECK int pg_thread_begin(struct pg_linux *l);
-void pg_thread_free(struct pg_linux *l);
-/* The thread with this id, or NULL. */
+/* A thread of a process with a CPU on its space; not running. NULL: no memory. */
+struct pg_thread *pg_thread_make(
+	struct pg_process *p, struct pg_mm *mm, struct pg_fds *fds, int *err);
+/* Undoes it: it never ran. */
+void pg_thread_unmake(struct pg_thread *t);
+/* Gives it a host thread; returns when that has its own descriptors. -EAGAIN: then unmake it. */
+PG_MUST_CHECK int pg_thread_start(struct pg_thread *t);
+/* The thread with this id in the machine, or NULL. */
 struct pg_thread *pg_thread_find(struct pg_linux *l, int tid);
-/* A copy of the running thread as clone(2) makes it: tid or a negative errno. */
-int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid,
-	uint64_t child_tid, uint64_t tls);
-/* The running thread ends; with the last one the guest. */
-void pg_thread_exit(struct pg_linux *l, int code);
-/* Whether waiting must give other threads their turn, so that a host call may not block. */
-bool pg_thread_shared(const struct pg_linux *l);
-/* Makes the running thread wait; returns -PG_EWAIT. */
-int64_t pg_thread_wait(struct pg_linux *l, const struct pg_wait *w);
-/* Waits for a descriptor if there are other threads and it is not ready: 0 or -PG_EWAIT. */
-int64_t pg_thread_wait_fd(struct pg_linux *l, int fd, short events);
-/* The deadline of a call: `until`, or what it was when the call was run first. */
-uint64_t pg_thread_deadline(const struct pg_linux *l, uint64_t until);
-/* Ends the waits of at most n threads on `key` whose bits meet `bits`; how many. */
-unsigned pg_thread_wake(struct pg_linux *l, uint64_t key, unsigned n, uint32_t bits);
-/* Moves at most n waiting threads from one key to another; how many. */
-unsigned pg_thread_requeue(struct pg_linux *l, uint64_t key, uint64_t to, unsigned n);
-/* Whose turn is next; waits on the host until somebody's is. */
-void pg_thread_schedule(struct pg_linux *l);
+struct pg_thread *pg_thread_of(struct pg_process *p, int tid);
+/* The running thread is over: the last words of its registers, then gone. Called by its host thread at the end. */
+void pg_thread_end(struct pg_thread *me);
+/* Words that others watch: the robust futexes it holds, and clear_tid. At its end and at exec. */
+void pg_thread_farewell(struct pg_thread *me);
+/* A table of descriptors of its own, if it shares one with another process. 0, -ENOMEM, or why the host refused. */
+int pg_fds_own(struct pg_thread *me);
+/* All other threads of the process are told to end and have ended. */
+void pg_thread_alone(struct pg_thread *me);
+/*
+ * Sleeps, without the lock, until somebody woke it, a signal came or the time (CLOCK_MONOTONIC, ns; UINT64_MAX: for ever). The
+ * caller has looked at pg_signal_waiting() with the lock held and looks again at everything afterwards.
+ */
+void pg_thread_sleep(struct pg_thread *me, uint64_t until);
+/* It has something to look at: out of sleep, host call or guest code. */
+void pg_thread_poke(struct pg_thread *t);
+/* The same for what it sleeps for: woken is set. */
+void pg_thread_wake(struct pg_thread *t);
+
+/* --- process.c -------------------------------------------------------------------------------------------- */
+
+PG_MUST_CHECK int pg_process_init(struct pg_linux *l, struct pg_thread **first);
+/* Its parent's number: the outside world's for the first one, 1 for orphans. */
+int pg_process_ppid(const struct pg_process *p);
+struct pg_process *pg_process_find(struct pg_linux *l, int pid);
+/* clone() of all kinds: the new thread's or process's id, or a negative errno. */
+struct pg_clone {
+	uint64_t flags, stack, parent_tid, child_tid, tls, pidfd;
+	int exit_signal;
+};
+int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c);
+/* The process is to end; the first call counts. Its threads see it soon. */
+void pg_process_exit(struct pg_thread *me, int code);
+void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo);
+/* Stops and continues as a whole. */
+void pg_process_stop(struct pg_process *p, int signo);
+void pg_process_continue(struct pg_process *p);
+/* The last thread is gone: descriptors, memory, children and parent are seen to. */
+void pg_process_end(struct pg_process *p, struct pg_thread *last);
+/* exec: vfork's parent goes on, figures of the old program are kept. */
+void pg_process_new_mm(struct pg_thread *me, struct pg_mm *mm);
+void pg_process_free(struct pg_process *p);
+struct pg_mm *pg_mm_make(struct pg_space *s);
+void pg_mm_put(struct pg_mm *mm);
+/* Calls f for each process of the group until it returns false. */
+void pg_process_each_of_group(
+	struct pg_linux *l, int pgid, bool (*f)(void *ctx, struct pg_process *p), void *ctx);
+/* CPU time so far of its threads on the host, ns. */
+uint64_t pg_process_cpu_ns(const struct pg_process *p);
+/* As getrusage(); me: the running thread, or NULL. */
+void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out);
+/* Sums for one process, with what ended threads and programs left. */
+void pg_process_stats(
+	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+/* Somebody has to be killed for memory; me waits until it is over, or is the one. */
+void pg_process_oom(struct pg_thread *me);
+
+/* --- futex.c ---------------------------------------------------------------------------------------------- */
+
+/* Wakes at most n waiters on the word at va. How many. */
+unsigned pg_futex_wake(struct pg_thread *me, uint64_t va, bool shared, unsigned n, uint32_t bits);
 
 /* --- table.c, text.c ----------------------------------------------------------------------------------- */
 
 const struct pg_syscall *pg_syscall_get(unsigned number); /* NULL: Linux has no such call */
 /* Runs the system call in the guest's registers and sets rax. */
-void pg_syscall_run(struct pg_linux *l);
-void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char *name,
+void pg_syscall_run(struct pg_thread *me);
+void pg_syscall_text(struct pg_thread *me, const struct pg_syscall *s, const char *name,
 	const uint64_t *a, bool returned, int64_t result, char *out, size_t cap);
 
 /* --- io.c ------------------------------------------------------------------------------------------------ */
 
 /* Reads or writes guest memory from or to a descriptor; offset -1: the descriptor's own. As preadv2/pwritev2. */
-int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t offset, int flags);
-int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t offset, int flags);
+/* r, and the signal that goes with it if it is -EPIPE or -EFBIG: the host ignores SIGPIPE and SIGXFSZ for us. */
+int64_t pg_io_signal(struct pg_thread *me, int64_t r);
 /* Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. */
-void pg_io_before_read(struct pg_linux *l, int fd, uint64_t start, uint64_t end);
-void pg_io_after_write(struct pg_linux *l, int fd, uint64_t start, uint64_t end);
-void pg_io_truncated(struct pg_linux *l, int fd);
+void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+void pg_io_truncated(struct pg_thread *me, int fd);
 
 /* --- sys_time.c ---------------------------------------------------------------------------------------- */
 
-/* Deletes the guest's timers: those of timer_create, and at its end the interval timers too. */
-void pg_timers_delete(struct pg_linux *l, bool intervals);
+/* Deletes the process's timers: those of timer_create, and at its end the interval timers too. */
+void pg_timers_delete(struct pg_process *p, bool intervals);
+/* The host's timer in `slot` went off. */
+void pg_timer_fired(struct pg_linux *l, unsigned slot, int overrun);
 
 /* --- mem.c ----------------------------------------------------------------------------------------------- */
 
 /* Bytes of the space that count against RLIMIT_AS. */
-uint64_t pg_mem_vsz(struct pg_linux *l);
+uint64_t pg_mem_vsz(struct pg_thread *me);
 
 #endif

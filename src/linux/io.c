@@ -25,12 +25,13 @@
 /* The file's object if it is mapped, and where the next byte of a call without an offset comes from. */
 struct target {
 	bool regular; /* all that is asked for comes, without waiting */
+	bool waits;   /* a pipe or a terminal: a read may wait for ever */
 	bool append;
 	struct pg_object *object;
 	int64_t at;
 };
 
-static void look(struct pg_linux *l, int fd, int64_t offset, struct target *t)
+static void look(struct pg_thread *me, int fd, int64_t offset, struct target *t)
 {
 	struct stat st;
 
@@ -40,7 +41,8 @@ static void look(struct pg_linux *l, int fd, int64_t offset, struct target *t)
 	/* the memory devices (zero, urandom, ...) give all that is asked for, too */
 	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
 		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
-	t->object = pg_files_find(l, &st);
+	t->waits = S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && !t->regular);
+	t->object = pg_files_find(me, &st);
 	if (t->object == NULL)
 		return;
 	t->append = (fcntl(fd, F_GETFL) & O_APPEND) != 0;
@@ -48,77 +50,93 @@ static void look(struct pg_linux *l, int fd, int64_t offset, struct target *t)
 		t->at = lseek(fd, 0, SEEK_CUR);
 }
 
-/* Whether a blocking call would keep other threads from their turns: then the thread waits for the descriptor. */
-static bool must_wait(struct pg_linux *l, int fd, short events)
+/*
+ * A read that will wait does so before its buffer is pinned: pinned frames stay, and many guests may be waiting. Sockets are not asked, they
+ * have time limits of their own. 0, or that a signal came.
+ */
+static int64_t wait_ready(struct pg_thread *me, int fd)
 {
-	if (!pg_thread_shared(l) || (fcntl(fd, F_GETFL) & O_NONBLOCK))
-		return false;
-	return pg_thread_wait_fd(l, fd, events) != 0;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t r;
+
+	if (poll(&p, 1, 0) != 0 || (fcntl(fd, F_GETFL) & O_NONBLOCK))
+		return 0;
+	r = PG_HOST(me, SYS_ppoll, (uintptr_t)&p, 1, 0, 0, 0, 0);
+	return r == -PG_ERESTARTSYS ? r : 0;
 }
 
-void pg_io_before_read(struct pg_linux *l, int fd, uint64_t start, uint64_t end)
+int64_t pg_io_signal(struct pg_thread *me, int64_t r)
+{
+	if (r == -EPIPE)
+		(void)pg_signal_post(me->proc, SIGPIPE, SI_USER, me->proc->pid, me->tid);
+	else if (r == -EFBIG)
+		(void)pg_signal_post(me->proc, SIGXFSZ, SI_USER, me->proc->pid, me->tid);
+	return r;
+}
+
+void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
 {
 	struct stat st;
 	struct pg_object *o;
 
-	if (l->files == NULL || fstat(fd, &st) != 0)
+	if (me->machine->files == NULL || fstat(fd, &st) != 0)
 		return;
-	o = pg_files_find(l, &st);
+	o = pg_files_find(me, &st);
 	if (o != NULL && pg_object_before_host_read(o, start, end) == -ENOMEM)
-		l->oom = true;
+		me->oom = true;
 }
 
-void pg_io_after_write(struct pg_linux *l, int fd, uint64_t start, uint64_t end)
+void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
 {
 	struct stat st;
 	struct pg_object *o;
 
-	if (l->files == NULL || fstat(fd, &st) != 0)
+	if (me->machine->files == NULL || fstat(fd, &st) != 0)
 		return;
-	o = pg_files_find(l, &st);
+	o = pg_files_find(me, &st);
 	if (o != NULL && pg_object_after_host_write(o, start, end) == -ENOMEM)
-		l->oom = true;
+		me->oom = true;
 }
 
-void pg_io_truncated(struct pg_linux *l, int fd)
+void pg_io_truncated(struct pg_thread *me, int fd)
 {
 	struct stat st;
 	struct pg_object *o;
 
-	if (l->files == NULL || fstat(fd, &st) != 0)
+	if (me->machine->files == NULL || fstat(fd, &st) != 0)
 		return;
-	o = pg_files_find(l, &st);
+	o = pg_files_find(me, &st);
 	if (o != NULL)
 		pg_object_truncated(o, (uint64_t)st.st_size);
 }
 
 /* One host call on pinned frames. Chooses the plain form where the guest used it: some files know no other. */
-static int64_t host_io(struct pg_linux *l, bool in, int fd, const struct iovec *v, unsigned n,
+static int64_t host_io(struct pg_thread *me, bool in, int fd, const struct iovec *v, unsigned n,
 	int64_t offset, int flags)
 {
 	if (flags != 0)
 		return PG_HOST(
-			l, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
+			me, in ? SYS_preadv2 : SYS_pwritev2, fd, (uintptr_t)v, n, offset, 0, flags);
 	if (n == 1 && offset < 0)
-		return PG_HOST(l, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base, v->iov_len,
-			0, 0, 0);
+		return PG_HOST(me, in ? SYS_read : SYS_write, fd, (uintptr_t)v->iov_base,
+			v->iov_len, 0, 0, 0);
 	if (n == 1)
-		return PG_HOST(l, in ? SYS_pread64 : SYS_pwrite64, fd, (uintptr_t)v->iov_base,
+		return PG_HOST(me, in ? SYS_pread64 : SYS_pwrite64, fd, (uintptr_t)v->iov_base,
 			v->iov_len, offset, 0, 0);
 	if (offset < 0)
-		return PG_HOST(l, in ? SYS_readv : SYS_writev, fd, (uintptr_t)v, n, 0, 0, 0);
-	return PG_HOST(l, in ? SYS_preadv : SYS_pwritev, fd, (uintptr_t)v, n, offset, 0, 0);
+		return PG_HOST(me, in ? SYS_readv : SYS_writev, fd, (uintptr_t)v, n, 0, 0, 0);
+	return PG_HOST(me, in ? SYS_preadv : SYS_pwritev, fd, (uintptr_t)v, n, offset, 0, 0);
 }
 
 /* A transfer of nothing still has to be tried: it may fail. */
-static int64_t empty_io(struct pg_linux *l, bool in, int fd, int64_t offset, int flags)
+static int64_t empty_io(struct pg_thread *me, bool in, int fd, int64_t offset, int flags)
 {
 	struct iovec none = {.iov_base = NULL, .iov_len = 0};
 
-	return host_io(l, in, fd, &none, 1, offset, flags);
+	return host_io(me, in, fd, &none, 1, offset, flags);
 }
 
-int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t offset, int flags)
 {
 	struct iovec host[PIECES];
@@ -128,18 +146,18 @@ int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned c
 	if (!pg_fd_ok(fd))
 		return -EBADF;
 	if (total == 0)
-		return empty_io(l, true, fd, offset, flags);
-	look(l, fd, offset, &t);
-	if (!t.regular && must_wait(l, fd, POLLIN))
-		return -PG_EWAIT;
+		return empty_io(me, true, fd, offset, flags);
+	look(me, fd, offset, &t);
+	if (t.waits && wait_ready(me, fd) != 0)
+		return -PG_ERESTARTSYS;
 	if (t.object != NULL && t.at >= 0 &&
 		pg_object_before_host_read(t.object, (uint64_t)t.at, (uint64_t)t.at + total) ==
 			-ENOMEM)
-		l->oom = true;
-	while (done < total && !l->oom) {
+		me->oom = true;
+	while (done < total && !me->oom) {
 		unsigned n;
 		uint64_t got = pg_guest_pin(
-			l, v, count, done, pg_guest_pin_bytes(l), PG_WRITE, host, &n, PIECES);
+			me, v, count, done, pg_guest_pin_bytes(me), PG_WRITE, host, &n, PIECES);
 		int64_t r;
 
 		if (got == 0) {
@@ -155,25 +173,25 @@ int64_t pg_io_read(struct pg_linux *l, int fd, const struct iovec *v, unsigned c
 					return r > 0 ? -EFAULT : r;
 				}
 				p.iov_len = 0;
-				r = host_io(l, true, fd, &p, 1, offset, flags);
+				r = host_io(me, true, fd, &p, 1, offset, flags);
 				return r < 0 ? r : -EFAULT;
 			}
 			break;
 		}
-		r = host_io(
-			l, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset, flags);
-		pg_guest_unpin(l, PG_WRITE, host, n);
+		r = host_io(me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
+			flags);
+		pg_guest_unpin(me, PG_WRITE, host, n);
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;
 		done += (uint64_t)r;
 		if ((uint64_t)r < got || !t.regular)
 			break;
 	}
-	l->bytes_read += done;
+	me->machine->bytes_read += done;
 	return (int64_t)done;
 }
 
-int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned count,
+int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t offset, int flags)
 {
 	struct iovec host[PIECES];
@@ -184,22 +202,20 @@ int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
 	if (total == 0)
-		return empty_io(l, false, fd, offset, flags);
-	look(l, fd, offset, &t);
-	if (!t.regular && must_wait(l, fd, POLLOUT))
-		return -PG_EWAIT;
-	while (done < total && !l->oom) {
+		return empty_io(me, false, fd, offset, flags);
+	look(me, fd, offset, &t);
+	while (done < total && !me->oom) {
 		unsigned n;
 		uint64_t got = pg_guest_pin(
-			l, v, count, done, pg_guest_pin_bytes(l), PG_READ, host, &n, PIECES);
+			me, v, count, done, pg_guest_pin_bytes(me), PG_READ, host, &n, PIECES);
 
 		if (got == 0) {
 			r = -EFAULT;
 			break;
 		}
-		r = host_io(l, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
+		r = host_io(me, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
-		pg_guest_unpin(l, PG_READ, host, n);
+		pg_guest_unpin(me, PG_READ, host, n);
 		if (r < 0)
 			break;
 		done += (uint64_t)r;
@@ -213,8 +229,8 @@ int64_t pg_io_write(struct pg_linux *l, int fd, const struct iovec *v, unsigned 
 			start = lseek(fd, 0, SEEK_CUR) - (int64_t)done;
 		if (start >= 0 && pg_object_after_host_write(t.object, (uint64_t)start,
 					  (uint64_t)start + done) == -ENOMEM)
-			l->oom = true;
+			me->oom = true;
 	}
-	l->bytes_written += done;
-	return done != 0 ? (int64_t)done : r;
+	me->machine->bytes_written += done;
+	return done != 0 ? (int64_t)done : pg_io_signal(me, r);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/linux.c: one machine's Linux from create to destroy, and the loop that runs its guest.
+ * linux/linux.c: one machine's Linux from create to destroy, and the loop that runs a guest thread.
  *
- * Called by ui/ through linux.h. Calls cpu/ to run the guest until it stops, and by why it stopped the system call
- * table (table.c) or a signal (signal.c). Owns the handle, the engine, the CPU and the space.
+ * Called by ui/ through linux.h, the loop by thread.c. Calls cpu/ to run the guest until it stops, and by why it stopped the
+ * system call table (table.c) or a signal (signal.c). Owns the handle and the engine.
  *
- * What is not here: loading (exec.c), system calls (sys_*.c), signals (signal.c).
+ * What is not here: loading (exec.c), processes and threads (process.c, thread.c), system calls (sys_*.c), signals (signal.c).
  */
 #include "linux/internal.h"
 
@@ -31,9 +31,10 @@ void pg_linux_fail(struct pg_linux *l, const char *format, ...)
 	va_end(ap);
 }
 
-void pg_linux_unknown(struct pg_linux *l, const char *format, ...)
+void pg_linux_unknown(struct pg_thread *me, const char *format, ...)
 {
-	const struct pg_syscall *s = pg_syscall_get(l->number);
+	struct pg_linux *l = me->machine;
+	const struct pg_syscall *s = pg_syscall_get(me->number);
 	char line[256], **more;
 	va_list ap;
 
@@ -52,33 +53,7 @@ void pg_linux_unknown(struct pg_linux *l, const char *format, ...)
 		if (more[l->told_count] != NULL)
 			l->told_count++;
 	}
-	l->hooks.unknown(l->hooks.ctx, l->number, s != NULL ? s->name : "", line);
-}
-
-static void end_place(struct pg_linux *l)
-{
-	l->ended = true;
-	l->end.pc = l->regs->rip;
-	l->end.sp = l->regs->gpr[PG_RSP];
-}
-
-void pg_linux_exit(struct pg_linux *l, int code)
-{
-	if (l->ended)
-		return;
-	end_place(l);
-	l->end.exited = true;
-	l->end.code = code & 255;
-	l->end.pc = l->pc;
-}
-
-void pg_linux_killed(struct pg_linux *l, int signo)
-{
-	if (l->ended)
-		return;
-	end_place(l);
-	l->end.exited = false;
-	l->end.signal = signo;
+	l->hooks.unknown(l->hooks.ctx, me->number, s != NULL ? s->name : "", line);
 }
 
 /* splitmix64 for the seed, xoshiro256** for the stream (Blackman, Vigna 2018). */
@@ -202,18 +177,22 @@ static void look_at_host(struct pg_linux *l)
 	}
 	l->vdso_bytes = pg_host_vdso_bytes();
 	l->start_ns = pg_host_clock_ns(CLOCK_MONOTONIC);
-	l->start_ticks = pg_host_clock_ns(CLOCK_BOOTTIME) / 10000000u;
+}
+
+/* The limits of the first process are those that Pagoda was started with, but for the options. */
+static void first_limits(const struct pg_linux *l, struct rlimit64 *limits)
+{
 	for (int i = 0; i < RLIM_NLIMITS; i++) {
 		struct rlimit r;
 
-		l->limits[i] = (struct rlimit64){RLIM64_INFINITY, RLIM64_INFINITY};
+		limits[i] = (struct rlimit64){RLIM64_INFINITY, RLIM64_INFINITY};
 		if (getrlimit((__rlimit_resource_t)i, &r) == 0)
-			l->limits[i] = (struct rlimit64){r.rlim_cur, r.rlim_max};
+			limits[i] = (struct rlimit64){r.rlim_cur, r.rlim_max};
 	}
 	if (l->stack_limit != 0) {
-		l->limits[RLIMIT_STACK].rlim_cur = l->stack_limit;
-		if (l->limits[RLIMIT_STACK].rlim_max < l->stack_limit)
-			l->limits[RLIMIT_STACK].rlim_max = l->stack_limit;
+		limits[RLIMIT_STACK].rlim_cur = l->stack_limit;
+		if (limits[RLIMIT_STACK].rlim_max < l->stack_limit)
+			limits[RLIMIT_STACK].rlim_max = l->stack_limit;
 	}
 }
 
@@ -252,8 +231,9 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 	l->seeded = c->seeded;
 	l->max_regions = c->max_regions != 0 ? c->max_regions : DEFAULT_MAX_REGIONS;
 	l->stack_limit = c->stack_limit_bytes;
-	pthread_mutex_init(&l->lock, NULL);
-	pg_signal_init(l);
+	l->doorbell = l->keeper_ask = l->keeper_end = -1;
+	pg_lock_init(&l->lock);
+	pthread_mutex_init(&l->keeper_lock, NULL);
 	l->path = strdup(c->path);
 	l->argv = pg_strings_copy(c->argv);
 	l->envp = pg_strings_copy(c->envp);
@@ -288,26 +268,35 @@ void pg_linux_destroy(struct pg_linux *l)
 {
 	if (l == NULL)
 		return;
-	pg_thread_free(l); /* the ticker goes before the CPU that it interrupts */
-	if (l->cpu != NULL)
-		l->ops->cpu_destroy(l->cpu);
-	if (l->space != NULL)
-		pg_space_destroy(l->space);
+	while (l->processes != NULL) {
+		struct pg_process *p = l->processes;
+
+		while (p->thread != NULL) { /* of a program that was loaded and never ran */
+			struct pg_thread *t = p->thread;
+
+			pg_thread_unmake(t);
+		}
+		pg_process_free(p);
+	}
 	if (l->engine != NULL) {
 		struct pg_vm_hooks none = {0};
 
 		pg_vm_set_hooks(l->vm, &none);
 		l->ops->destroy(l->engine);
 	}
-	pg_files_close_kept(l);
-	pg_signal_free(l);
+	free(l->timers);
+	if (l->first_fds != NULL) {
+		free(l->first_fds->has);
+		free(l->first_fds);
+	}
 	for (unsigned i = 0; i < l->told_count; i++)
 		free(l->told[i]);
 	free(l->told);
 	free(l->path);
 	pg_strings_free(l->argv);
 	pg_strings_free(l->envp);
-	pthread_mutex_destroy(&l->lock);
+	pg_lock_destroy(&l->lock);
+	pthread_mutex_destroy(&l->keeper_lock);
 	free(l);
 }
 
@@ -355,9 +344,10 @@ int pg_linux_load(struct pg_linux *l)
 {
 	char filename[PATH_MAX];
 	struct pg_exec_args x = {.filename = filename, .argv = l->argv, .envp = l->envp};
+	struct pg_thread *first;
 	int err;
 
-	if (l->space != NULL)
+	if (l->init != NULL)
 		return -EINVAL;
 	l->error[0] = '\0';
 	err = search_path(l, filename);
@@ -369,13 +359,24 @@ int pg_linux_load(struct pg_linux *l)
 		pg_linux_fail(l, "%.64s...: name too long", l->path);
 	if (err != 0)
 		return err;
-	pthread_mutex_lock(&l->lock);
-	err = pg_exec(l, &x);
-	pthread_mutex_unlock(&l->lock);
-	if (err == 0 && l->oom) {
+	err = pg_process_init(l, &first);
+	if (err != 0) {
+		pg_linux_fail(l, "%s: no memory to load it", filename);
+		return err;
+	}
+	first_limits(l, l->init->limits);
+	pg_lock_take(l, first);
+	err = pg_exec(first, &x);
+	if (err == 0 && first->oom) {
 		pg_linux_fail(l, "%s: the machine has too little memory to load it", filename);
 		err = -ENOMEM;
 	}
+	if (err != 0) {
+		pg_thread_unmake(first);
+		l->alive--;
+		pg_process_free(l->init);
+	}
+	pg_lock_give(l);
 	return err;
 }
 
@@ -390,28 +391,28 @@ const char *pg_linux_error(const struct pg_linux *l)
  * Whether Linux would say "protection" and not "not present" in the error code: a page that is there without the
  * right (without any right it is not there), and every address of the kernel, about which it tells nothing.
  */
-static bool entry_is_there(struct pg_linux *l, pg_va a)
+static bool entry_is_there(struct pg_thread *me, pg_va a)
 {
 	struct pg_region r;
 
-	if (!pg_guest_range_ok(l, a.v, 1))
+	if (!pg_guest_range_ok(me, a.v, 1))
 		return a.v >= ((uint64_t)1 << 47) - PG_PAGE_SIZE;
-	if (!pg_space_find(l->space, a, false, &r) || r.prot == 0)
+	if (!pg_space_find(me->mm->space, a, false, &r) || r.prot == 0)
 		return false;
-	return !pg_pfn_is_none(pg_space_resident(l->space, a, NULL));
+	return !pg_pfn_is_none(pg_space_resident(me->mm->space, a, NULL));
 }
 
 /* A page fault that space/ refused becomes a signal, with the numbers Linux leaves in the thread. */
-static void refuse_fault(struct pg_linux *l, const struct pg_exit_info *i)
+static void refuse_fault(struct pg_thread *me, const struct pg_exit_info *i)
 {
-	struct pg_signals *s = &l->sig;
+	struct pg_signals_own *s = &me->sig;
 	int signo = SIGSEGV, code = SEGV_MAPERR;
 
-	l->end.access = i->fault_access;
-	l->end.why = i->fault_end;
+	me->proc->end.access = i->fault_access;
+	me->proc->end.why = i->fault_end;
 	switch (i->fault_end) {
 	case PG_FAULT_OOM:
-		l->oom = true;
+		me->oom = true;
 		return;
 	case PG_FAULT_ACCERR:
 		code = SEGV_ACCERR;
@@ -425,20 +426,20 @@ static void refuse_fault(struct pg_linux *l, const struct pg_exit_info *i)
 	case PG_FAULT_RESUME:
 		break;
 	}
-	s->own.trapno = 14;
-	s->own.cr2 = i->fault_va.v;
+	s->trapno = 14;
+	s->cr2 = i->fault_va.v;
 	/* user mode; write; fetch. "Present" is set where an entry was there without the right. */
-	s->own.error_code =
+	s->error_code =
 		4 | (i->fault_access == PG_WRITE ? 2 : 0) | (i->fault_access == PG_EXEC ? 16 : 0);
-	if (entry_is_there(l, i->fault_va))
-		s->own.error_code |= 1;
-	pg_signal_force(l, signo, code, i->fault_va.v);
+	if (entry_is_there(me, i->fault_va))
+		s->error_code |= 1;
+	pg_signal_force(me, signo, code, i->fault_va.v);
 }
 
 /* Which floating-point exception: the SSE status if one is unmasked there, else the x87's. */
-static int fp_code(const struct pg_linux *l, uint64_t *trapno)
+static int fp_code(const struct pg_thread *me, uint64_t *trapno)
 {
-	const uint8_t *x = l->regs->x->bytes;
+	const uint8_t *x = me->regs->x->bytes;
 	uint32_t mxcsr;
 	uint16_t cw, sw, e;
 
@@ -462,62 +463,63 @@ static int fp_code(const struct pg_linux *l, uint64_t *trapno)
 	return e & 0x20 ? FPE_FLTRES : 0;
 }
 
-static void note_bytes(struct pg_linux *l, const struct pg_exit_info *i)
+static void note_bytes(struct pg_thread *me, const struct pg_exit_info *i)
 {
-	l->end.length = i->length <= sizeof(l->end.bytes) ? i->length : sizeof(l->end.bytes);
-	memcpy(l->end.bytes, i->bytes, l->end.length);
+	me->proc->end.length =
+		i->length <= sizeof(me->proc->end.bytes) ? i->length : sizeof(me->proc->end.bytes);
+	memcpy(me->proc->end.bytes, i->bytes, me->proc->end.length);
 }
 
-static void trap(struct pg_linux *l, uint64_t trapno, int signo, int code, uint64_t addr)
+static void trap(struct pg_thread *me, uint64_t trapno, int signo, int code, uint64_t addr)
 {
-	l->sig.own.trapno = trapno;
-	l->sig.own.error_code = 0;
-	pg_signal_force(l, signo, code, addr);
+	me->sig.trapno = trapno;
+	me->sig.error_code = 0;
+	pg_signal_force(me, signo, code, addr);
 }
 
-static void handle(struct pg_linux *l, enum pg_exit why, const struct pg_exit_info *i)
+static void handle(struct pg_thread *me, enum pg_exit why, const struct pg_exit_info *i)
 {
-	uint64_t rip = l->regs->rip, trapno;
+	uint64_t rip = me->regs->rip, trapno;
 	int code;
 
 	switch (why) {
 	case PG_EXIT_SYSCALL:
-		l->pc = rip - 2;
-		pg_syscall_run(l);
+		me->pc = rip - 2;
+		pg_syscall_run(me);
 		break;
 	case PG_EXIT_FAULT:
-		refuse_fault(l, i);
+		refuse_fault(me, i);
 		break;
 	case PG_EXIT_GP:
-		trap(l, 13, SIGSEGV, SI_KERNEL, 0);
+		trap(me, 13, SIGSEGV, SI_KERNEL, 0);
 		break;
 	case PG_EXIT_DIVIDE:
-		trap(l, 0, SIGFPE, FPE_INTDIV, rip);
+		trap(me, 0, SIGFPE, FPE_INTDIV, rip);
 		break;
 	case PG_EXIT_FP:
-		code = fp_code(l, &trapno);
-		trap(l, trapno, SIGFPE, code, rip);
+		code = fp_code(me, &trapno);
+		trap(me, trapno, SIGFPE, code, rip);
 		break;
 	case PG_EXIT_BREAKPOINT:
-		trap(l, 3, SIGTRAP, SI_KERNEL, 0);
+		trap(me, 3, SIGTRAP, SI_KERNEL, 0);
 		break;
 	case PG_EXIT_STEP:
-		trap(l, 1, SIGTRAP, TRAP_TRACE, rip);
+		trap(me, 1, SIGTRAP, TRAP_TRACE, rip);
 		break;
 	case PG_EXIT_UNSUPPORTED:
-		l->end.unhandled = true;
-		note_bytes(l, i);
-		trap(l, 6, SIGILL, ILL_ILLOPN, rip);
+		me->proc->end.unhandled = true;
+		note_bytes(me, i);
+		trap(me, 6, SIGILL, ILL_ILLOPN, rip);
 		break;
 	case PG_EXIT_ILLEGAL:
-		note_bytes(l, i);
-		trap(l, 6, SIGILL, ILL_ILLOPN, rip);
+		note_bytes(me, i);
+		trap(me, 6, SIGILL, ILL_ILLOPN, rip);
 		break;
 	case PG_EXIT_SS:
-		trap(l, 12, SIGBUS, SI_KERNEL, 0);
+		trap(me, 12, SIGBUS, SI_KERNEL, 0);
 		break;
 	case PG_EXIT_ALIGN:
-		trap(l, 17, SIGBUS, BUS_ADRALN, 0);
+		trap(me, 17, SIGBUS, BUS_ADRALN, 0);
 		break;
 	case PG_EXIT_INTERRUPTED:
 	case PG_EXIT_BUDGET:
@@ -525,52 +527,63 @@ static void handle(struct pg_linux *l, enum pg_exit why, const struct pg_exit_in
 	}
 }
 
-void pg_linux_leave(struct pg_linux *l)
+/* Nothing runs before it goes on; whoever stops it again or ends it is seen too. */
+static void while_stopped(struct pg_thread *me)
 {
-	if (l->leave_told)
-		return;
-	l->leave_told = true;
-	if (l->hooks.leave != NULL)
-		l->hooks.leave(l->hooks.ctx);
+	while (me->proc->stopped && !me->proc->exiting && !me->must_end) {
+		me->poke = 0;
+		pg_thread_sleep(me, UINT64_MAX);
+	}
+}
+
+void pg_linux_go(struct pg_thread *me)
+{
+	struct pg_process *p = me->proc;
+	struct pg_linux *l = me->machine;
+
+	while (!me->exiting && !me->must_end && !p->exiting) {
+		struct pg_exit_info info = {0};
+		enum pg_exit why;
+
+		if (l->lock.wanted)
+			pg_lock_turn(me);
+		if (me->oom) {
+			pg_process_oom(me);
+			continue;
+		}
+		if (p->stopped) {
+			while_stopped(me);
+			continue;
+		}
+		if (me->poke || me->sig.restart != 0 || me->sig.restore_mask ||
+			(pg_signal_pending(me) & ~me->sig.blocked) != 0) {
+			me->poke = 0;
+			pg_signal_deliver(me);
+			continue;
+		}
+		why = l->ops->run(me->cpu, 0, &info);
+		handle(me, why, &info);
+	}
 }
 
 int pg_linux_run(struct pg_linux *l, struct pg_linux_end *out)
 {
 	int err;
 
-	if (l->space == NULL || l->cpu == NULL || l->ended)
+	if (l->init == NULL || l->init->thread == NULL || l->init->thread->host_tid != 0)
 		return -EINVAL;
-	err = pg_sighost_begin(l);
+	err = pg_service_begin(l);
 	if (err != 0)
 		return err;
-	pthread_mutex_lock(&l->lock);
-	while (!l->ended) {
-		struct pg_exit_info info = {0};
-		enum pg_exit why;
-
-		if (l->oom) {
-			l->end.oom = true;
-			pg_linux_killed(l, SIGKILL);
-			break;
-		}
-		if (l->thread->wait.on || l->yield || (l->turn_over && l->threads > 1)) {
-			pg_thread_schedule(l);
-			continue;
-		}
-		if (l->sig.in.poke ||
-			(pg_signal_pending(l, l->thread->tid) & ~l->sig.own.blocked) != 0 ||
-			l->sig.own.restart != 0 || l->sig.own.restore_mask) {
-			pg_signal_deliver(l);
-			continue;
-		}
-		why = l->ops->run(l->cpu, 0, &info);
-		handle(l, why, &info);
-	}
-	pg_linux_leave(l);
-	pthread_mutex_unlock(&l->lock);
-	pg_sighost_end(l);
-	*out = l->end;
-	return 0;
+	err = pg_keeper_begin(l);
+	if (err == 0)
+		err = pg_thread_start(l->init->thread);
+	if (err == 0)
+		pg_service_run(l);
+	pg_keeper_end(l);
+	pg_service_end(l);
+	*out = l->init->end;
+	return err;
 }
 
 int pg_linux_status(const struct pg_linux_end *e)
@@ -585,65 +598,133 @@ static uint64_t larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* Adds the present space's figures to *space; the cpu's are never reset, so *cpu takes them as they are. */
-void pg_linux_add_stats(struct pg_linux *l, struct pg_cpu_stats *cpu, struct pg_space_stats *space)
+void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats *more)
 {
-	struct pg_space_stats now = {0};
-	const struct pg_space_stats before = *space;
-
-	if (cpu != NULL && l->cpu != NULL)
-		l->ops->stats(l->cpu, cpu);
-	if (l->space != NULL)
-		pg_space_stats(l->space, &now);
-	*space = now;
-	space->vsz_peak_bytes = larger(now.vsz_peak_bytes, before.vsz_peak_bytes);
-	space->rss_peak_pages = larger(now.rss_peak_pages, before.rss_peak_pages);
-	space->regions_peak = larger(now.regions_peak, before.regions_peak);
-	space->table.node_frames_peak =
-		larger(now.table.node_frames_peak, before.table.node_frames_peak);
+	sum->vsz_bytes = more->vsz_bytes;
+	sum->rss_pages = more->rss_pages;
+	sum->rss_anon_pages = more->rss_anon_pages;
+	sum->rss_file_pages = more->rss_file_pages;
+	sum->rss_shmem_pages = more->rss_shmem_pages;
+	sum->regions = more->regions;
+	sum->vsz_peak_bytes = larger(sum->vsz_peak_bytes, more->vsz_peak_bytes);
+	sum->rss_peak_pages = larger(sum->rss_peak_pages, more->rss_peak_pages);
+	sum->regions_peak = larger(sum->regions_peak, more->regions_peak);
+	sum->table.node_frames_peak =
+		larger(sum->table.node_frames_peak, more->table.node_frames_peak);
+	sum->table.node_frames = more->table.node_frames;
+	sum->table.entries = more->table.entries;
 	for (unsigned i = 0; i < PG_FAULT_KINDS; i++)
-		space->faults[i] += before.faults[i];
-	space->faults_by_kernel += before.faults_by_kernel;
-	space->faults_refused += before.faults_refused;
-	space->copies += before.copies;
-	space->pages_in += before.pages_in;
-	space->minor += before.minor;
-	space->major += before.major;
+		sum->faults[i] += more->faults[i];
+	sum->faults_by_kernel += more->faults_by_kernel;
+	sum->faults_refused += more->faults_refused;
+	sum->copies += more->copies;
+	sum->pages_in += more->pages_in;
+	sum->minor += more->minor;
+	sum->major += more->major;
+}
+
+void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more)
+{
+	struct pg_mmu_stats *m = &sum->mmu;
+	const struct pg_mmu_stats *n = &more->mmu;
+
+	sum->instructions += more->instructions;
+	sum->loads += more->loads;
+	sum->stores += more->stores;
+	sum->fetch_runs += more->fetch_runs;
+	sum->page_crossings += more->page_crossings;
+	sum->data_lookups += more->data_lookups;
+	sum->fetch_lookups += more->fetch_lookups;
+	/* of the engine, not of a CPU */
+	sum->blocks_translated = larger(sum->blocks_translated, more->blocks_translated);
+	sum->code_bytes = larger(sum->code_bytes, more->code_bytes);
+	sum->guest_bytes_translated =
+		larger(sum->guest_bytes_translated, more->guest_bytes_translated);
+	sum->translations_dropped = larger(sum->translations_dropped, more->translations_dropped);
+	sum->has_tlb = more->has_tlb;
+	for (unsigned i = 0; i < 2; i++)
+		m->slow_lookups[i] += n->slow_lookups[i];
+	for (unsigned i = 0; i < PG_TLBS; i++)
+		m->misses[i] += n->misses[i];
+	m->fetch_misses += n->fetch_misses;
+	m->l2_lookups += n->l2_lookups;
+	m->walks += n->walks;
+	m->walk_refs += n->walk_refs;
+	m->dirty_walks += n->dirty_walks;
+	m->faulting_lookups += n->faulting_lookups;
+	m->shootdowns += n->shootdowns;
 }
 
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)
 {
 	memset(out, 0, sizeof(*out));
+	if (l->init != NULL && l->ops->totals != NULL)
+		l->ops->totals(l->engine, &out->cpu);
 	out->space = l->space_before;
-	pg_linux_add_stats(l, &out->cpu, &out->space);
+	out->signals = l->signals;
+	for (const struct pg_process *p = l->processes; p != NULL; p = p->next) {
+		struct pg_space_stats space;
+
+		pg_process_stats(p, NULL, &space);
+		pg_linux_add_space(&out->space, &space);
+		out->signals += p->sig.delivered;
+	}
 	out->system_calls = l->calls;
-	out->signals = l->sig.delivered;
 	out->execs = l->execs;
+	out->forks = l->forks;
 	out->bytes_read = l->bytes_read;
 	out->bytes_written = l->bytes_written;
 }
 
+/* Whom the questions of the floors above are about: who runs, else the first process. */
+static const struct pg_mm *present(const struct pg_linux *l)
+{
+	if (l->current != NULL && l->current->mm != NULL)
+		return l->current->mm;
+	return l->init != NULL ? l->init->mm : NULL;
+}
+
 struct pg_space *pg_linux_space(struct pg_linux *l)
 {
-	return l->space;
+	const struct pg_mm *mm = present(l);
+
+	return mm != NULL ? mm->space : NULL;
 }
 
 const struct pg_cpu_regs *pg_linux_regs(const struct pg_linux *l)
 {
-	return l->regs;
+	const struct pg_thread *t = l->current;
+
+	if (t == NULL && l->init != NULL)
+		t = l->init->thread;
+	return t != NULL ? t->regs : NULL;
+}
+
+int pg_linux_pid(const struct pg_linux *l)
+{
+	return l->current != NULL ? l->current->proc->pid : PG_LINUX_PID;
 }
 
 const char *pg_linux_program(const struct pg_linux *l)
 {
-	return l->exe;
+	const struct pg_mm *mm = present(l);
+
+	return mm != NULL ? mm->exe : "";
 }
 
 const char *pg_linux_comm(const struct pg_linux *l)
 {
-	return l->comm;
+	const struct pg_thread *t = l->current;
+
+	if (t == NULL && l->init != NULL)
+		t = l->init->thread;
+	return t != NULL ? t->comm : "";
 }
 
 const struct pg_linux_layout *pg_linux_layout(const struct pg_linux *l)
 {
-	return &l->layout;
+	static const struct pg_linux_layout none;
+	const struct pg_mm *mm = present(l);
+
+	return mm != NULL ? &mm->layout : &none;
 }

@@ -8,12 +8,12 @@
  * Life: pg_linux_create -> pg_linux_load -> pg_linux_run -> (ask) -> pg_linux_destroy. The machine's
  * memory (struct pg_vm) is made by the caller before and destroyed by it after.
  *
- * One guest process for now: fork and vfork answer ENOSYS. Its threads take turns on the machine's one processor
- * (thread.c). The state is in the handle, but a host process can receive signals for one guest only: a second pg_linux_run() at the
- * same time is refused with -EBUSY.
+ * Guest processes and threads live in one host process, each guest thread on a host thread of its own; one at a time runs, whoever
+ * has the machine lock. The state is in the handle, but a host process can receive signals for one machine only: a second
+ * pg_linux_run() at the same time is refused with -EBUSY.
  *
  * Nothing here prints or exits. Guest descriptors are host descriptors of the same number; Pagoda's own
- * are moved above pg_linux_fd_limit() where no guest call reaches them.
+ * are moved above pg_linux_fd_limit() where no guest call reaches them. The first process uses the caller's descriptors.
  */
 #ifndef PG_LINUX_LINUX_H
 #define PG_LINUX_LINUX_H
@@ -27,6 +27,7 @@
 #define PG_LINUX_PPID 999
 
 struct pg_linux; /* one machine's Linux */
+struct pg_linux_end;
 
 /* One finished system call, for --verbose. Borrowed during the call of the hook. */
 struct pg_linux_call {
@@ -57,11 +58,14 @@ struct pg_linux_hooks {
 	/* A program was loaded, by pg_linux_load() or by the guest's execve: a new space, regions and symbols. */
 	void (*exec)(void *ctx, const char *path);
 	/*
-	 * The space is about to go (the guest ended or execs another program): the last moment at which its
-	 * regions and pages can be read. After the end it is called from pg_linux_run() and the space in fact stays until
-	 * pg_linux_destroy().
+	 * A process leaves its space (it ended or execs another program): the last moment at which its
+	 * regions and pages can be read. The first process's last space in fact stays until pg_linux_destroy().
 	 */
 	void (*leave)(void *ctx);
+	/* A process was made by another one; it has not run yet. */
+	void (*fork)(void *ctx, int parent, int child);
+	/* A process is over: its memory and descriptors are gone. */
+	void (*ended)(void *ctx, int pid, const struct pg_linux_end *end);
 	/* A signal is delivered to the guest. handler 0: its default action. */
 	void (*signal)(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler);
 };
@@ -139,6 +143,7 @@ struct pg_linux_stats {
 	uint64_t system_calls;
 	uint64_t signals;    /* delivered to handlers */
 	uint64_t execs;      /* programs loaded, the first included */
+	uint64_t forks;      /* processes made, the first not included */
 	uint64_t bytes_read; /* by the guest's system calls, into its memory */
 	uint64_t bytes_written;
 };
@@ -146,7 +151,9 @@ void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
 
 /* --- for the tracer: the present state, to be read only --------------------------------------- */
 
+/* All of these speak of the thread that runs (in a hook: whose doing it is), else of the first process. */
 struct pg_space *pg_linux_space(struct pg_linux *l);
+int pg_linux_pid(const struct pg_linux *l);
 /* The guest's registers: precise between instructions and in every hook but `fault`, where rip, rsp and rbp are to be
  * taken as a hint unless pg_fault_event.by_kernel (the engine may hold the registers of a running block). */
 const struct pg_cpu_regs *pg_linux_regs(const struct pg_linux *l);

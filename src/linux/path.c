@@ -41,7 +41,7 @@ static const char *component(const char *p, const char *name)
 }
 
 /* What follows the guest's own directory under /proc in `in`, or NULL if it is not such a path. */
-static const char *own_proc(const char *in, bool *thread)
+static const char *own_proc(const struct pg_thread *me, const char *in, bool *thread)
 {
 	char self[16], *const pid = self;
 	const char *p, *q;
@@ -52,7 +52,7 @@ static const char *own_proc(const char *in, bool *thread)
 	p = component(skip_slashes(in), "proc");
 	if (p == NULL)
 		return NULL;
-	snprintf(pid, sizeof(self), "%d", PG_LINUX_PID);
+	snprintf(pid, sizeof(self), "%d", me->proc->pid);
 	q = component(p, "thread-self");
 	if (q != NULL) {
 		*thread = true;
@@ -73,39 +73,68 @@ static const char *own_proc(const char *in, bool *thread)
 	return p;
 }
 
-bool pg_path_is_exe_link(struct pg_linux *l, const char *path)
+bool pg_path_is_exe_link(struct pg_thread *me, const char *path)
 {
 	bool thread;
-	const char *rest = own_proc(path, &thread);
+	const char *rest = own_proc(me, path, &thread);
 
 	return rest != NULL && strcmp(rest, "exe") == 0;
 }
 
-int pg_path_map(struct pg_linux *l, const char *in, char out[PATH_MAX])
+/* Entries that the host has for processes and not for threads; all others show the table of the thread that asks. */
+static bool only_of_process(const char *rest)
+{
+	static const char *const names[] = {"task", "coredump_filter", "map_files", "mountstats",
+		"autogroup", "timers", "timerslack_ns", "net"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (component(rest, names[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* What /dev/fd and its kin lead to on the host is the table of Pagoda's first thread. NULL if `in` is none of them. */
+static const char *descriptor_path(const char *in)
+{
+	static const struct {
+		const char *name, *means;
+	} links[] = {{"/dev/stdin", "0"}, {"/dev/stdout", "1"}, {"/dev/stderr", "2"}};
+
+	for (unsigned i = 0; i < 3; i++)
+		if (strcmp(in, links[i].name) == 0)
+			return links[i].means;
+	if (strncmp(in, "/dev/fd", 7) == 0 && (in[7] == '/' || in[7] == '\0'))
+		return skip_slashes(in + 7);
+	return NULL;
+}
+
+int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX])
 {
 	bool thread;
-	const char *rest = own_proc(in, &thread);
+	const char *rest = own_proc(me, in, &thread), *fd = descriptor_path(in);
 	int n;
 
-	if (rest == NULL)
+	if (fd != NULL)
+		n = snprintf(out, PATH_MAX, "/proc/thread-self/fd/%s", fd);
+	else if (rest == NULL)
 		n = snprintf(out, PATH_MAX, "%s", in);
 	else if (rest[0] == '\0' && strstr(in, "self") != NULL)
 		n = snprintf(out, PATH_MAX, "%s", in); /* the link itself may be meant */
-	else if (component(rest, "exe") != NULL && l->exe[0] != '\0')
-		n = snprintf(out, PATH_MAX, "%s", l->exe);
-	else if (thread)
-		n = snprintf(out, PATH_MAX, "/proc/self/task/%d/%s", l->host_pid, rest);
-	else
+	else if (component(rest, "exe") != NULL && me->mm != NULL && me->mm->exe[0] != '\0')
+		n = snprintf(out, PATH_MAX, "%s", me->mm->exe);
+	else if (!thread && only_of_process(rest))
 		n = snprintf(out, PATH_MAX, "/proc/self/%s", rest);
+	else
+		n = snprintf(out, PATH_MAX, "/proc/thread-self/%s", rest);
 	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int pg_path_get(struct pg_linux *l, uint64_t va, char out[PATH_MAX])
+int pg_path_get(struct pg_thread *me, uint64_t va, char out[PATH_MAX])
 {
 	char in[PATH_MAX];
-	int64_t n = pg_guest_string(l, in, sizeof(in), va);
+	int64_t n = pg_guest_string(me, in, sizeof(in), va);
 
 	if (n < 0)
 		return (int)n;
-	return pg_path_map(l, in, out);
+	return pg_path_map(me, in, out);
 }

@@ -28,7 +28,7 @@
 
 /* Text that grows; `out` is a host stream on memory. */
 struct text {
-	struct pg_linux *l;
+	struct pg_thread *me;
 	FILE *out;
 };
 
@@ -79,21 +79,21 @@ static bool put_region(void *ctx, const struct pg_region *r)
 
 static void put_maps(struct text *t)
 {
-	pg_space_each_region(t->l->space, put_region, t);
+	pg_space_each_region(t->me->mm->space, put_region, t);
 }
 
 static bool put_smap(void *ctx, const struct pg_region *r)
 {
 	struct text *t = ctx;
 	uint64_t rss = r->resident_pages * PG_PAGE_SIZE, anon = 0, dirty = 0;
-	struct pg_frames *fs = pg_vm_frames(t->l->vm);
+	struct pg_frames *fs = pg_vm_frames(t->me->machine->vm);
 
 	put_region(ctx, r);
 	for (uint64_t a = r->start.v; rss != 0 && a < r->end.v; a += PG_PAGE_SIZE) {
 		pg_pte pte = 0;
-		pg_pfn f = pg_space_resident(t->l->space, (pg_va){a}, &pte);
+		pg_pfn f = pg_space_resident(t->me->mm->space, (pg_va){a}, &pte);
 
-		if (pg_pfn_is_none(f) || f.v == pg_vm_zero_page(t->l->vm).v)
+		if (pg_pfn_is_none(f) || f.v == pg_vm_zero_page(t->me->machine->vm).v)
 			continue;
 		if (pg_frames_row(fs, f)->state == PG_FRAME_ANON)
 			anon += PG_PAGE_SIZE;
@@ -123,14 +123,14 @@ static bool put_smap(void *ctx, const struct pg_region *r)
 
 static void put_smaps(struct text *t)
 {
-	pg_space_each_region(t->l->space, put_smap, t);
+	pg_space_each_region(t->me->mm->space, put_smap, t);
 }
 
 /* --- sizes by purpose, for status and statm ------------------------------------------------------------------------- */
 
 struct sizes {
 	uint64_t data, stack, exe, lib, locked;
-	const struct pg_linux *l;
+	const struct pg_thread *me;
 };
 
 static bool add_sizes(void *ctx, const struct pg_region *r)
@@ -150,12 +150,12 @@ static bool add_sizes(void *ctx, const struct pg_region *r)
 }
 
 /* As Linux: exe is the program's text, page by page; lib all other executable mappings. */
-static void get_sizes(struct pg_linux *l, struct sizes *s)
+static void get_sizes(struct pg_thread *me, struct sizes *s)
 {
-	const struct pg_linux_layout *y = &l->layout;
+	const struct pg_linux_layout *y = &me->mm->layout;
 
-	*s = (struct sizes){.l = l};
-	pg_space_each_region(l->space, add_sizes, s);
+	*s = (struct sizes){.me = me};
+	pg_space_each_region(me->mm->space, add_sizes, s);
 	s->exe =
 		pg_align_up(y->code_end, PG_PAGE_SIZE) - pg_align_down(y->code_start, PG_PAGE_SIZE);
 	if (s->exe > s->lib)
@@ -168,19 +168,19 @@ static void put_statm(struct text *t)
 	struct pg_space_stats st;
 	struct sizes s;
 
-	pg_space_stats(t->l->space, &st);
-	get_sizes(t->l, &s);
+	pg_space_stats(t->me->mm->space, &st);
+	get_sizes(t->me, &s);
 	fprintf(t->out, "%lu %lu %lu %lu 0 %lu 0\n", st.vsz_bytes / PG_PAGE_SIZE, st.rss_pages,
 		st.rss_file_pages + st.rss_shmem_pages, s.exe / PG_PAGE_SIZE,
 		(s.data + s.stack) / PG_PAGE_SIZE);
 }
 
-static unsigned long long handled(const struct pg_linux *l, bool ignored)
+static unsigned long long handled(const struct pg_thread *me, bool ignored)
 {
 	unsigned long long set = 0;
 
 	for (int n = 1; n <= PG_NSIG; n++)
-		if (ignored ? l->sig.act[n].handler == 1 : l->sig.act[n].handler > 1)
+		if (ignored ? me->proc->sig.act[n].handler == 1 : me->proc->sig.act[n].handler > 1)
 			set |= 1ull << (n - 1);
 	return set;
 }
@@ -191,8 +191,8 @@ static void put_memory_lines(struct text *t)
 	struct pg_space_stats st;
 	struct sizes s;
 
-	pg_space_stats(t->l->space, &st);
-	get_sizes(t->l, &s);
+	pg_space_stats(t->me->mm->space, &st);
+	get_sizes(t->me, &s);
 	fprintf(t->out,
 		"VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmPin:\t%8u kB\n"
 		"VmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nRssFile:\t%8llu "
@@ -209,48 +209,48 @@ static void put_memory_lines(struct text *t)
 /* status is the host's with the lines that are ours exchanged: so it has what this kernel has. */
 static void put_status(struct text *t)
 {
-	struct pg_linux *l = t->l;
-	FILE *host = fopen("/proc/self/status", "re");
+	struct pg_thread *me = t->me;
+	FILE *host = fopen("/proc/thread-self/status", "re");
 	char line[512];
 	bool memory = false;
 
 	while (host != NULL && fgets(line, sizeof(line), host) != NULL) {
 		if (strncmp(line, "Name:", 5) == 0)
-			fprintf(t->out, "Name:\t%s\n", l->comm);
+			fprintf(t->out, "Name:\t%s\n", me->comm);
 		else if (strncmp(line, "State:", 6) == 0)
 			fprintf(t->out, "State:\tR (running)\n");
 		else if (strncmp(line, "Tgid:", 5) == 0 || strncmp(line, "Pid:", 4) == 0)
 			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line,
-				PG_LINUX_PID);
+				me->proc->pid);
 		else if (strncmp(line, "PPid:", 5) == 0)
-			fprintf(t->out, "PPid:\t%d\n", PG_LINUX_PPID);
+			fprintf(t->out, "PPid:\t%d\n", pg_process_ppid(me->proc));
 		else if (strncmp(line, "NStgid:", 7) == 0 || strncmp(line, "NSpid:", 6) == 0)
 			fprintf(t->out, "%.*s\t%d\n", (int)(strchr(line, ':') - line) + 1, line,
-				PG_LINUX_PID);
+				me->proc->pid);
 		else if (strncmp(line, "NSpgid:", 7) == 0)
-			fprintf(t->out, "NSpgid:\t%d\n", (int)pg_guest_pid(l, getpgrp()));
+			fprintf(t->out, "NSpgid:\t%d\n", me->proc->pgid);
 		else if (strncmp(line, "NSsid:", 6) == 0)
-			fprintf(t->out, "NSsid:\t%d\n", (int)pg_guest_pid(l, getsid(0)));
+			fprintf(t->out, "NSsid:\t%d\n", me->proc->sid);
 		else if (strncmp(line, "Vm", 2) == 0 || strncmp(line, "Rss", 3) == 0 ||
 			 strncmp(line, "HugetlbPages", 12) == 0) {
 			if (!memory)
 				put_memory_lines(t);
 			memory = true;
 		} else if (strncmp(line, "Threads:", 8) == 0)
-			fprintf(t->out, "Threads:\t%u\n", l->threads);
+			fprintf(t->out, "Threads:\t%u\n", me->proc->threads);
 		else if (strncmp(line, "SigQ:", 5) == 0)
-			fprintf(t->out, "SigQ:\t%u%s", l->sig.queued, strchr(line, '/'));
+			fprintf(t->out, "SigQ:\t%u%s", me->proc->sig.queued, strchr(line, '/'));
 		else if (strncmp(line, "SigPnd:", 7) == 0)
-			fprintf(t->out, "SigPnd:\t%016llx\n", (unsigned long long)l->sig.pending);
+			fprintf(t->out, "SigPnd:\t%016llx\n",
+				(unsigned long long)me->proc->sig.pending);
 		else if (strncmp(line, "ShdPnd:", 7) == 0)
 			fprintf(t->out, "ShdPnd:\t%016llx\n", 0ull);
 		else if (strncmp(line, "SigBlk:", 7) == 0)
-			fprintf(t->out, "SigBlk:\t%016llx\n",
-				(unsigned long long)l->sig.own.blocked);
+			fprintf(t->out, "SigBlk:\t%016llx\n", (unsigned long long)me->sig.blocked);
 		else if (strncmp(line, "SigIgn:", 7) == 0)
-			fprintf(t->out, "SigIgn:\t%016llx\n", handled(l, true));
+			fprintf(t->out, "SigIgn:\t%016llx\n", handled(me, true));
 		else if (strncmp(line, "SigCgt:", 7) == 0)
-			fprintf(t->out, "SigCgt:\t%016llx\n", handled(l, false));
+			fprintf(t->out, "SigCgt:\t%016llx\n", handled(me, false));
 		else
 			fputs(line, t->out);
 	}
@@ -261,14 +261,14 @@ static void put_status(struct text *t)
 /* stat: one line of 52 numbers. Those about time and terminals are the host process's. */
 static void put_stat(struct text *t)
 {
-	struct pg_linux *l = t->l;
-	const struct pg_linux_layout *y = &l->layout;
+	struct pg_thread *me = t->me;
+	const struct pg_linux_layout *y = &me->mm->layout;
 	struct pg_space_stats st;
-	FILE *host = fopen("/proc/self/stat", "re");
+	FILE *host = fopen("/proc/thread-self/stat", "re");
 	unsigned long long f[53] = {0};
 	char line[1024] = "", *p;
 
-	pg_space_stats(l->space, &st);
+	pg_space_stats(me->mm->space, &st);
 	if (host != NULL) {
 		if (fgets(line, sizeof(line), host) == NULL)
 			line[0] = '\0';
@@ -288,26 +288,26 @@ static void put_stat(struct text *t)
 			break;
 		p = end;
 	}
-	f[4] = PG_LINUX_PPID;
-	f[5] = (unsigned long long)pg_guest_pid(l, (int64_t)f[5]);
-	f[6] = (unsigned long long)pg_guest_pid(l, (int64_t)f[6]);
-	f[8] = (unsigned long long)pg_guest_pid(l, (int64_t)f[8]);
+	f[4] = (unsigned long long)pg_process_ppid(me->proc);
+	f[5] = (unsigned long long)me->proc->pgid;
+	f[6] = (unsigned long long)me->proc->sid;
+	f[8] = (unsigned long long)me->machine->foreground;
 	f[10] = st.minor;
 	f[12] = st.major;
-	f[20] = l->threads;
-	f[22] = l->start_ticks;
+	f[20] = me->proc->threads;
+	f[22] = me->proc->start_ticks;
 	f[23] = st.vsz_bytes;
 	f[24] = st.rss_pages;
-	f[25] = l->limits[RLIMIT_RSS].rlim_cur;
+	f[25] = me->proc->limits[RLIMIT_RSS].rlim_cur;
 	f[26] = y->code_start;
 	f[27] = y->code_end;
 	f[28] = y->stack_start;
-	f[29] = l->regs->gpr[PG_RSP];
-	f[30] = l->regs->rip;
-	f[31] = l->sig.pending & 0x7fffffff;
-	f[32] = l->sig.own.blocked & 0x7fffffff;
-	f[33] = handled(l, true) & 0x7fffffff;
-	f[34] = handled(l, false) & 0x7fffffff;
+	f[29] = me->regs->gpr[PG_RSP];
+	f[30] = me->regs->rip;
+	f[31] = me->proc->sig.pending & 0x7fffffff;
+	f[32] = me->sig.blocked & 0x7fffffff;
+	f[33] = handled(me, true) & 0x7fffffff;
+	f[34] = handled(me, false) & 0x7fffffff;
 	f[35] = 0;
 	f[45] = y->data_start;
 	f[46] = y->data_end;
@@ -317,7 +317,7 @@ static void put_stat(struct text *t)
 	f[50] = y->env_start;
 	f[51] = y->env_end;
 	f[52] = 0;
-	fprintf(t->out, "%d (%s) R", PG_LINUX_PID, l->comm);
+	fprintf(t->out, "%d (%s) R", me->proc->pid, me->comm);
 	for (int i = 4; i <= 52; i++) {
 		bool is_signed = i <= 8 || (i >= 16 && i <= 19) || i == 38 || i == 44;
 
@@ -339,7 +339,7 @@ static void put_memory(struct text *t, uint64_t from, uint64_t to)
 	while (from < to) {
 		uint64_t n = to - from < sizeof(part) ? to - from : sizeof(part);
 
-		if (pg_guest_read(t->l, part, from, n) != 0)
+		if (pg_guest_read(t->me, part, from, n) != 0)
 			break;
 		fwrite(part, 1, n, t->out);
 		from += n;
@@ -348,22 +348,22 @@ static void put_memory(struct text *t, uint64_t from, uint64_t to)
 
 static void put_cmdline(struct text *t)
 {
-	put_memory(t, t->l->layout.args_start, t->l->layout.args_end);
+	put_memory(t, t->me->mm->layout.args_start, t->me->mm->layout.args_end);
 }
 
 static void put_environ(struct text *t)
 {
-	put_memory(t, t->l->layout.env_start, t->l->layout.env_end);
+	put_memory(t, t->me->mm->layout.env_start, t->me->mm->layout.env_end);
 }
 
 static void put_auxv(struct text *t)
 {
-	fwrite(t->l->auxv, 1, t->l->auxv_bytes, t->out);
+	fwrite(t->me->mm->auxv, 1, t->me->mm->auxv_bytes, t->out);
 }
 
 static void put_comm(struct text *t)
 {
-	fprintf(t->out, "%s\n", t->l->comm);
+	fprintf(t->out, "%s\n", t->me->comm);
 }
 
 static void put_limit(FILE *out, uint64_t v)
@@ -401,8 +401,8 @@ static void put_limits(struct text *t)
 	fprintf(t->out, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		fprintf(t->out, "%-25s ", rows[i].name);
-		put_limit(t->out, t->l->limits[rows[i].what].rlim_cur);
-		put_limit(t->out, t->l->limits[rows[i].what].rlim_max);
+		put_limit(t->out, t->me->proc->limits[rows[i].what].rlim_cur);
+		put_limit(t->out, t->me->proc->limits[rows[i].what].rlim_max);
 		if (rows[i].unit != NULL)
 			fprintf(t->out, "%-10s\n", rows[i].unit);
 		else
@@ -423,8 +423,8 @@ static void put_meminfo(struct text *t)
 	struct pg_space_stats st;
 	uint64_t total, free_bytes, cache, anon, table;
 
-	pg_frames_stats(pg_vm_frames(t->l->vm), &fs);
-	pg_space_stats(t->l->space, &st);
+	pg_frames_stats(pg_vm_frames(t->me->machine->vm), &fs);
+	pg_space_stats(t->me->mm->space, &st);
 	total = fs.total * PG_PAGE_SIZE;
 	free_bytes = fs.by_state[PG_FRAME_FREE] * PG_PAGE_SIZE;
 	cache = fs.by_state[PG_FRAME_CACHE] * PG_PAGE_SIZE;
@@ -468,11 +468,11 @@ static const char *const refused[] = {"mem", "smaps_rollup", "numa_maps", "pagem
 	"syscall", "stack", "personality", "coredump_filter", "oom_adj", "oom_score_adj",
 	"patch_state", "arch_status"};
 
-static int make(struct pg_linux *l, const char *name, void (*put)(struct text *t))
+static int make(struct pg_thread *me, const char *name, void (*put)(struct text *t))
 {
 	char *buf = NULL;
 	size_t n = 0, done = 0;
-	struct text t = {.l = l, .out = open_memstream(&buf, &n)};
+	struct text t = {.me = me, .out = open_memstream(&buf, &n)};
 	char link[32];
 	int fd, reading;
 
@@ -498,7 +498,7 @@ static int make(struct pg_linux *l, const char *name, void (*put)(struct text *t
 	free(buf);
 	fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 	/* as the guest opened it: to be read */
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	reading = open(link, O_RDONLY | O_CLOEXEC);
 	if (reading < 0)
 		return fd;
@@ -507,27 +507,27 @@ static int make(struct pg_linux *l, const char *name, void (*put)(struct text *t
 }
 
 /* The name under the guest's own directory of a host path below /proc, or NULL. */
-static const char *own_name(const struct pg_linux *l, const char *path)
+static const char *own_name(const struct pg_thread *me, const char *path)
 {
 	char prefix[64];
-	int n = snprintf(prefix, sizeof(prefix), "/proc/%d/", l->host_pid), m;
+	int n = snprintf(prefix, sizeof(prefix), "/proc/%d/", me->machine->host_pid), m;
 
 	if (strncmp(path, prefix, (size_t)n) != 0)
 		return NULL;
 	path += n;
-	m = snprintf(prefix, sizeof(prefix), "task/%d/", l->host_pid);
+	m = snprintf(prefix, sizeof(prefix), "task/%d/", me->host_tid);
 	if (strncmp(path, prefix, (size_t)m) == 0)
 		path += m;
 	return path;
 }
 
-int pg_proc_open(struct pg_linux *l, const char *path, int flags)
+int pg_proc_open(struct pg_thread *me, const char *path, int flags)
 {
 	const char *name;
 
 	if (strcmp(path, "/proc/meminfo") == 0)
-		return make(l, "meminfo", put_meminfo);
-	name = own_name(l, path);
+		return make(me, "meminfo", put_meminfo);
+	name = own_name(me, path);
 	if (name == NULL)
 		return 1;
 	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
@@ -538,7 +538,7 @@ int pg_proc_open(struct pg_linux *l, const char *path, int flags)
 			continue;
 		if ((flags & O_ACCMODE) != O_RDONLY)
 			return -EACCES;
-		return make(l, name, own_files[i].put);
+		return make(me, name, own_files[i].put);
 	}
 	return 1;
 }

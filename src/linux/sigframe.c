@@ -81,18 +81,17 @@ uint64_t pg_sigframe_min_stack(void)
 	return pg_align_up(928 + sizeof(uint32_t) + pg_cpu_guest_xsave_bytes(), 16);
 }
 
-bool pg_signal_on_alt(const struct pg_linux *l, uint64_t sp)
+bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp)
 {
-	const struct pg_signals *s = &l->sig;
+	const struct pg_signals_own *s = &me->sig;
 
-	if (s->own.alt_flags & SS_AUTODISARM_FLAG)
+	if (s->alt_flags & SS_AUTODISARM_FLAG)
 		return false;
-	return !(s->own.alt_flags & SS_DISABLE) && sp > s->own.alt_sp &&
-	       sp - s->own.alt_sp <= s->own.alt_size;
+	return !(s->alt_flags & SS_DISABLE) && sp > s->alt_sp && sp - s->alt_sp <= s->alt_size;
 }
 
 /* The guest's image with the kernel's marks, at `at`. */
-static bool put_image(struct pg_linux *l, uint64_t at, uint32_t size)
+static bool put_image(struct pg_thread *me, uint64_t at, uint32_t size)
 {
 	uint8_t *image = malloc(size + sizeof(uint32_t));
 	struct sw_bytes sw = {.magic1 = MAGIC1,
@@ -105,21 +104,21 @@ static bool put_image(struct pg_linux *l, uint64_t at, uint32_t size)
 
 	if (image == NULL)
 		return false;
-	memcpy(image, l->regs->x->bytes, size);
+	memcpy(image, me->regs->x->bytes, size);
 	memcpy(image + SW_BYTES_AT, &sw, sizeof(sw));
 	memcpy(&present, image + XHEADER_AT, sizeof(present));
 	present |= 3; /* x87 and SSE lie in the legacy area whether used or not */
 	memcpy(image + XHEADER_AT, &present, sizeof(present));
 	memcpy(image + size, &magic2, sizeof(magic2));
-	ok = pg_guest_write(l, at, image, size + sizeof(magic2)) == 0;
+	ok = pg_guest_write(me, at, image, size + sizeof(magic2)) == 0;
 	free(image);
 	return ok;
 }
 
 static void fill_context(
-	const struct pg_linux *l, struct frame_context *c, uint64_t fpstate, uint64_t mask)
+	const struct pg_thread *me, struct frame_context *c, uint64_t fpstate, uint64_t mask)
 {
-	const struct pg_cpu_regs *r = l->regs;
+	const struct pg_cpu_regs *r = me->regs;
 
 	*c = (struct frame_context){
 		.r8 = r->gpr[PG_R8],
@@ -142,84 +141,84 @@ static void fill_context(
 		.flags = r->rflags | 0x202,
 		.cs = USER_CS,
 		.ss = USER_SS,
-		.err = l->sig.own.error_code,
-		.trapno = l->sig.own.trapno,
+		.err = me->sig.error_code,
+		.trapno = me->sig.trapno,
 		.oldmask = mask,
-		.cr2 = l->sig.own.cr2,
+		.cr2 = me->sig.cr2,
 		.fpstate = fpstate,
 	};
 }
 
 /* The processor's initial x87, SSE and AVX state, with which a handler begins. */
-static void clear_state(struct pg_linux *l)
+static void clear_state(struct pg_thread *me)
 {
 	const uint16_t fcw = 0x37f;
 	const uint32_t mxcsr = 0x1f80;
 	uint32_t mxcsr_mask;
 
-	memcpy(&mxcsr_mask, l->regs->x->bytes + 28, sizeof(mxcsr_mask));
-	memset(l->regs->x, 0, sizeof(*l->regs->x));
-	memcpy(l->regs->x->bytes, &fcw, sizeof(fcw));
-	memcpy(l->regs->x->bytes + 24, &mxcsr, sizeof(mxcsr));
-	memcpy(l->regs->x->bytes + 28, &mxcsr_mask, sizeof(mxcsr_mask));
+	memcpy(&mxcsr_mask, me->regs->x->bytes + 28, sizeof(mxcsr_mask));
+	memset(me->regs->x, 0, sizeof(*me->regs->x));
+	memcpy(me->regs->x->bytes, &fcw, sizeof(fcw));
+	memcpy(me->regs->x->bytes + 24, &mxcsr, sizeof(mxcsr));
+	memcpy(me->regs->x->bytes + 28, &mxcsr_mask, sizeof(mxcsr_mask));
 }
 
-bool pg_sigframe_push(struct pg_linux *l, int signo, const struct pg_sigaction *act,
+bool pg_sigframe_push(struct pg_thread *me, int signo, const struct pg_sigaction *act,
 	const union pg_siginfo *info, uint64_t mask_to_save)
 {
-	struct pg_signals *s = &l->sig;
+	struct pg_signals_own *s = &me->sig;
 	struct frame f = {0};
 	uint32_t size = pg_cpu_guest_xsave_bytes();
-	uint64_t sp = l->regs->gpr[PG_RSP] - RED_ZONE, image, at;
-	bool nested = pg_signal_on_alt(l, l->regs->gpr[PG_RSP]), entering = false;
+	uint64_t sp = me->regs->gpr[PG_RSP] - RED_ZONE, image, at;
+	bool nested = pg_signal_on_alt(me, me->regs->gpr[PG_RSP]), entering = false;
 
 	if (!(act->flags & SA_RESTORER_FLAG))
-		pg_linux_unknown(l, "signal handler without SA_RESTORER: not on x86-64");
-	if ((act->flags & SA_ONSTACK) && !nested && !(s->own.alt_flags & SS_DISABLE)) {
-		sp = s->own.alt_sp + s->own.alt_size;
+		pg_linux_unknown(me, "signal handler without SA_RESTORER: not on x86-64");
+	if ((act->flags & SA_ONSTACK) && !nested && !(s->alt_flags & SS_DISABLE)) {
+		sp = s->alt_sp + s->alt_size;
 		entering = true;
 	}
 	image = pg_align_down(sp - size - sizeof(uint32_t), 64);
 	at = pg_align_down(image - sizeof(f), 16) - 8;
 	/* a frame that runs over the end of the alternate stack */
-	if ((nested || entering) && (at < s->own.alt_sp || at - s->own.alt_sp >= s->own.alt_size))
+	if ((nested || entering) && (at < s->alt_sp || at - s->alt_sp >= s->alt_size))
 		return false;
-	if (!(act->flags & SA_RESTORER_FLAG) || at > image || !pg_guest_range_ok(l, at, sp - at))
+	if (!(act->flags & SA_RESTORER_FLAG) || at > image || !pg_guest_range_ok(me, at, sp - at))
 		return false;
 	f.pretcode = act->restorer;
 	f.uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
 	f.uc_stack = (struct frame_stack){
-		.sp = s->own.alt_sp, .flags = (int32_t)s->own.alt_flags, .size = s->own.alt_size};
+		.sp = s->alt_sp, .flags = (int32_t)s->alt_flags, .size = s->alt_size};
 	f.uc_sigmask = mask_to_save;
-	fill_context(l, &f.mc, image, mask_to_save);
+	fill_context(me, &f.mc, image, mask_to_save);
 	memcpy(f.info, info->bytes, sizeof(f.info));
-	if (!put_image(l, image, size) || pg_guest_write(l, at, &f, sizeof(f)) != 0)
+	if (!put_image(me, image, size) || pg_guest_write(me, at, &f, sizeof(f)) != 0)
 		return false;
-	if (s->own.alt_flags & SS_AUTODISARM_FLAG) {
-		s->own.alt_sp = s->own.alt_size = 0;
-		s->own.alt_flags = SS_DISABLE;
+	if (s->alt_flags & SS_AUTODISARM_FLAG) {
+		s->alt_sp = s->alt_size = 0;
+		s->alt_flags = SS_DISABLE;
 	}
-	l->regs->gpr[PG_RDI] = (uint64_t)signo;
-	l->regs->gpr[PG_RSI] = at + offsetof(struct frame, info);
-	l->regs->gpr[PG_RDX] = at + offsetof(struct frame, uc_flags);
-	l->regs->gpr[PG_RAX] = 0;
-	l->regs->gpr[PG_RSP] = at;
-	l->regs->rip = act->handler;
-	l->regs->rflags &= ~(uint64_t)(FLAG_DF | FLAG_RF | FLAG_TF);
-	clear_state(l);
+	me->regs->gpr[PG_RDI] = (uint64_t)signo;
+	me->regs->gpr[PG_RSI] = at + offsetof(struct frame, info);
+	me->regs->gpr[PG_RDX] = at + offsetof(struct frame, uc_flags);
+	me->regs->gpr[PG_RAX] = 0;
+	me->regs->gpr[PG_RSP] = at;
+	me->regs->rip = act->handler;
+	me->regs->rflags &= ~(uint64_t)(FLAG_DF | FLAG_RF | FLAG_TF);
+	clear_state(me);
 	return true;
 }
 
 /* --- rt_sigreturn --------------------------------------------------------------------------------- */
 
 /* Whether the processor would load this image: everything it checks. Intel SDM vol. 1, 13.8. */
-static bool image_ok(const struct pg_linux *l, const uint8_t *image, bool extended)
+static bool image_ok(const struct pg_thread *me, const uint8_t *image, bool extended)
 {
 	uint32_t mxcsr, mask;
 	uint64_t header[8];
 
 	memcpy(&mxcsr, image + 24, sizeof(mxcsr));
-	memcpy(&mask, l->regs->x->bytes + 28, sizeof(mask));
+	memcpy(&mask, me->regs->x->bytes + 28, sizeof(mask));
 	if (mask == 0)
 		mask = 0xffbf;
 	if (mxcsr & ~mask)
@@ -236,7 +235,7 @@ static bool image_ok(const struct pg_linux *l, const uint8_t *image, bool extend
 }
 
 /* Takes the x87, SSE and AVX state back from the frame. */
-static bool get_image(struct pg_linux *l, uint64_t at)
+static bool get_image(struct pg_thread *me, uint64_t at)
 {
 	uint32_t size = pg_cpu_guest_xsave_bytes(), magic2 = 0;
 	uint8_t *image;
@@ -244,24 +243,24 @@ static bool get_image(struct pg_linux *l, uint64_t at)
 	bool extended, ok = false;
 
 	if (at == 0) {
-		clear_state(l);
+		clear_state(me);
 		return true;
 	}
 	image = calloc(1, size);
 	if (image == NULL)
 		return false;
-	if (pg_guest_read(l, image, at, LEGACY_BYTES) != 0)
+	if (pg_guest_read(me, image, at, LEGACY_BYTES) != 0)
 		goto out;
 	memcpy(&sw, image + SW_BYTES_AT, sizeof(sw));
 	extended = sw.magic1 == MAGIC1 && sw.xstate_size >= XHEADER_AT + 64 &&
 		   sw.xstate_size <= size && sw.xstate_size <= sw.extended_size;
 	if (extended)
-		extended = pg_guest_read(l, &magic2, at + sw.xstate_size, sizeof(magic2)) == 0 &&
+		extended = pg_guest_read(me, &magic2, at + sw.xstate_size, sizeof(magic2)) == 0 &&
 			   magic2 == MAGIC2;
 	if (extended) {
 		uint64_t present;
 
-		if (pg_guest_read(l, image, at, sw.xstate_size) != 0)
+		if (pg_guest_read(me, image, at, sw.xstate_size) != 0)
 			goto out;
 		memcpy(&present, image + XHEADER_AT, sizeof(present));
 		present &= sw.xfeatures;
@@ -272,43 +271,43 @@ static bool get_image(struct pg_linux *l, uint64_t at)
 		memset(image + XHEADER_AT, 0, 64);
 		memcpy(image + XHEADER_AT, &legacy, sizeof(legacy));
 	}
-	if (!image_ok(l, image, extended))
+	if (!image_ok(me, image, extended))
 		goto out;
 	memset(image + SW_BYTES_AT, 0, sizeof(sw));
-	memset(l->regs->x, 0, sizeof(*l->regs->x));
-	memcpy(l->regs->x->bytes, image, size);
+	memset(me->regs->x, 0, sizeof(*me->regs->x));
+	memcpy(me->regs->x->bytes, image, size);
 	ok = true;
 out:
 	free(image);
 	return ok;
 }
 
-static void restore_stack(struct pg_linux *l, const struct frame_stack *st)
+static void restore_stack(struct pg_thread *me, const struct frame_stack *st)
 {
 	uint32_t flags = (uint32_t)st->flags;
 
 	/* as sigaltstack(2): a bad one is ignored, and one in use stays */
-	if (pg_signal_on_alt(l, l->regs->gpr[PG_RSP]))
+	if (pg_signal_on_alt(me, me->regs->gpr[PG_RSP]))
 		return;
 	if (flags & SS_DISABLE) {
-		l->sig.own.alt_sp = l->sig.own.alt_size = 0;
-		l->sig.own.alt_flags = SS_DISABLE;
+		me->sig.alt_sp = me->sig.alt_size = 0;
+		me->sig.alt_flags = SS_DISABLE;
 	} else if ((flags & ~(SS_AUTODISARM_FLAG | SS_ONSTACK)) == 0 && st->size >= 2048) {
-		l->sig.own.alt_sp = st->sp;
-		l->sig.own.alt_size = st->size;
-		l->sig.own.alt_flags = flags & SS_AUTODISARM_FLAG;
+		me->sig.alt_sp = st->sp;
+		me->sig.alt_size = st->size;
+		me->sig.alt_flags = flags & SS_AUTODISARM_FLAG;
 	}
 }
 
-bool pg_sigframe_pop(struct pg_linux *l)
+bool pg_sigframe_pop(struct pg_thread *me)
 {
-	struct pg_cpu_regs *r = l->regs;
+	struct pg_cpu_regs *r = me->regs;
 	struct frame f;
 	const struct frame_context *c = &f.mc;
 
-	if (pg_guest_read(l, &f, r->gpr[PG_RSP] - 8, sizeof(f)) != 0)
+	if (pg_guest_read(me, &f, r->gpr[PG_RSP] - 8, sizeof(f)) != 0)
 		return false;
-	pg_signal_set_mask(l, f.uc_sigmask);
+	pg_signal_set_mask(me, f.uc_sigmask);
 	if ((c->cs & 3) != 3 || c->cs != USER_CS)
 		return false;
 	r->gpr[PG_R8] = c->r8;
@@ -329,9 +328,9 @@ bool pg_sigframe_pop(struct pg_linux *l)
 	r->gpr[PG_RSP] = c->sp;
 	r->rip = c->ip;
 	r->rflags = (r->rflags & ~(uint64_t)FLAGS_FREE) | (c->flags & FLAGS_FREE) | 0x202;
-	l->sig.own.restart = 0;
-	if (!get_image(l, c->fpstate))
+	me->sig.restart = 0;
+	if (!get_image(me, c->fpstate))
 		return false;
-	restore_stack(l, &f.uc_stack);
+	restore_stack(me, &f.uc_stack);
 	return true;
 }

@@ -31,7 +31,7 @@
 
 /* The work in hand. `error` is sticky: -EFAULT or -ENOMEM of any write. */
 struct build {
-	struct pg_linux *l;
+	struct pg_thread *me;
 	struct pg_space *space;
 	uint64_t sp;
 	int error;
@@ -187,10 +187,10 @@ static int map_stack(const struct pg_stack_in *in, uint64_t bytes)
 		PG_MAP_FIXED_FREE | PG_MAP_GROWSDOWN, NULL, 0, "[stack]");
 }
 
-int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_linux_layout *layout,
-	uint64_t *sp, const char **why)
+int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in,
+	struct pg_linux_layout *layout, uint64_t *sp, const char **why)
 {
-	struct build b = {.l = l, .space = in->space, .sp = in->top - sizeof(uint64_t)};
+	struct build b = {.me = me, .space = in->space, .sp = in->top - sizeof(uint64_t)};
 	struct aux x = {.n = 0};
 	uint64_t execfn, strings, platform, random, bytes;
 	uint8_t r[16];
@@ -212,12 +212,12 @@ int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_l
 	layout->env_start = layout->args_end = b.sp;
 	push_strings(&b, in->argv);
 	strings = layout->args_start = b.sp;
-	if (l->aslr)
-		b.sp -= pg_linux_random_below(l, 8192);
+	if (me->machine->aslr)
+		b.sp -= pg_linux_random_below(me->machine, 8192);
 	b.sp &= ~(uint64_t)15;
 	push(&b, "x86_64", sizeof("x86_64"));
 	platform = b.sp;
-	pg_linux_random(l, r, sizeof(r));
+	pg_linux_random(me->machine, r, sizeof(r));
 	push(&b, r, sizeof(r));
 	random = b.sp;
 	aux_fill(&x, in, random, execfn, platform);
@@ -228,7 +228,7 @@ int pg_stack_build(struct pg_linux *l, const struct pg_stack_in *in, struct pg_l
 	}
 	layout->stack_top = in->top;
 	layout->stack_start = *sp = b.sp;
-	l->auxv_bytes = x.n * (uint32_t)sizeof(uint64_t);
-	memcpy(l->auxv, x.v, l->auxv_bytes);
+	*in->auxv_bytes = x.n * (uint32_t)sizeof(uint64_t);
+	memcpy(in->auxv, x.v, *in->auxv_bytes);
 	return 0;
 }

@@ -28,7 +28,7 @@ static int64_t given(int64_t fd)
 	return fd;
 }
 
-int64_t pg_sys_close(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_close(struct pg_thread *me, const uint64_t *a)
 {
 	int64_t r;
 
@@ -38,7 +38,7 @@ int64_t pg_sys_close(struct pg_linux *l, const uint64_t *a)
 	return r;
 }
 
-int64_t pg_sys_close_range(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_close_range(struct pg_thread *me, const uint64_t *a)
 {
 	unsigned first = (unsigned)a[0], last = (unsigned)a[1],
 		 limit = (unsigned)pg_linux_fd_limit();
@@ -52,74 +52,74 @@ int64_t pg_sys_close_range(struct pg_linux *l, const uint64_t *a)
 	return PG_QUICK(SYS_close_range, first, last, (unsigned)a[2], 0, 0, 0);
 }
 
-int64_t pg_sys_dup(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_dup(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_ok((int)a[0]) ? given(PG_QUICK(SYS_dup, (int)a[0], 0, 0, 0, 0, 0)) : -EBADF;
 }
 
-int64_t pg_sys_dup2(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_dup2(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
 	return PG_QUICK(SYS_dup2, (int)a[0], (int)a[1], 0, 0, 0, 0);
 }
 
-int64_t pg_sys_dup3(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_dup3(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
 	return PG_QUICK(SYS_dup3, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0);
 }
 
-static int64_t lock_file(struct pg_linux *l, int fd, int op, uint64_t at)
+static int64_t lock_file(struct pg_thread *me, int fd, int op, uint64_t at)
 {
 	struct flock lock;
 	bool get = op == F_GETLK || op == F_OFD_GETLK;
 	int64_t r;
 
-	if (pg_guest_read(l, &lock, at, sizeof(lock)) != 0)
+	if (pg_guest_read(me, &lock, at, sizeof(lock)) != 0)
 		return -EFAULT;
 	if (op == F_SETLK || op == F_SETLKW)
-		l->posix_locks = true;
-	r = PG_HOST(l, SYS_fcntl, fd, op, (uintptr_t)&lock, 0, 0, 0);
+		me->fds->posix_locks = true;
+	r = PG_HOST(me, SYS_fcntl, fd, op, (uintptr_t)&lock, 0, 0, 0);
 	if (r != 0 || !get)
 		return r;
-	lock.l_pid = (pid_t)pg_guest_pid(l, lock.l_pid);
-	return pg_guest_write(l, at, &lock, sizeof(lock));
+	lock.l_pid = (pid_t)pg_guest_pid(me->machine, lock.l_pid);
+	return pg_guest_write(me, at, &lock, sizeof(lock));
 }
 
 /* F_GETOWN_EX and F_SETOWN_EX: {type, pid}. */
-static int64_t owner_ex(struct pg_linux *l, int fd, int op, uint64_t at)
+static int64_t owner_ex(struct pg_thread *me, int fd, int op, uint64_t at)
 {
 	struct f_owner_ex o = {0};
 	int64_t r;
 
 	if (op == F_SETOWN_EX) {
-		if (pg_guest_read(l, &o, at, sizeof(o)) != 0)
+		if (pg_guest_read(me, &o, at, sizeof(o)) != 0)
 			return -EFAULT;
-		o.pid = (pid_t)pg_host_pid(l, o.pid);
+		o.pid = (pid_t)pg_host_pid(me->machine, o.pid);
 	}
 	r = PG_QUICK(SYS_fcntl, fd, op, (uintptr_t)&o, 0, 0, 0);
 	if (r != 0 || op == F_SETOWN_EX)
 		return r;
-	o.pid = (pid_t)pg_guest_pid(l, o.pid);
-	return pg_guest_write(l, at, &o, sizeof(o));
+	o.pid = (pid_t)pg_guest_pid(me->machine, o.pid);
+	return pg_guest_write(me, at, &o, sizeof(o));
 }
 
 /* The read and write life-time hints: a 64-bit number in memory. */
-static int64_t hint(struct pg_linux *l, int fd, int op, uint64_t at)
+static int64_t hint(struct pg_thread *me, int fd, int op, uint64_t at)
 {
 	uint64_t h = 0;
 	bool set = op == F_SET_RW_HINT || op == F_SET_FILE_RW_HINT;
 	int64_t r;
 
-	if (set && pg_guest_read(l, &h, at, sizeof(h)) != 0)
+	if (set && pg_guest_read(me, &h, at, sizeof(h)) != 0)
 		return -EFAULT;
 	r = PG_QUICK(SYS_fcntl, fd, op, (uintptr_t)&h, 0, 0, 0);
-	return r != 0 || set ? r : pg_guest_write(l, at, &h, sizeof(h));
+	return r != 0 || set ? r : pg_guest_write(me, at, &h, sizeof(h));
 }
 
-int64_t pg_sys_fcntl(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_fcntl(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0], op = (int)a[1];
 	int64_t r;
@@ -148,42 +148,42 @@ int64_t pg_sys_fcntl(struct pg_linux *l, const uint64_t *a)
 		return PG_QUICK(SYS_fcntl, fd, op, a[2], 0, 0, 0);
 	case F_GETOWN:
 		r = PG_QUICK(SYS_fcntl, fd, op, 0, 0, 0, 0);
-		return r > 0 ? pg_guest_pid(l, r) : r;
+		return r > 0 ? pg_guest_pid(me->machine, r) : r;
 	case F_SETOWN:
-		return PG_QUICK(SYS_fcntl, fd, op, pg_host_pid(l, (int)a[2]), 0, 0, 0);
+		return PG_QUICK(SYS_fcntl, fd, op, pg_host_pid(me->machine, (int)a[2]), 0, 0, 0);
 	case F_GETOWN_EX:
 	case F_SETOWN_EX:
-		return owner_ex(l, fd, op, a[2]);
+		return owner_ex(me, fd, op, a[2]);
 	case F_GETLK:
 	case F_SETLK:
 	case F_SETLKW:
 	case F_OFD_GETLK:
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
-		return lock_file(l, fd, op, a[2]);
+		return lock_file(me, fd, op, a[2]);
 	case F_GET_RW_HINT:
 	case F_SET_RW_HINT:
 	case F_GET_FILE_RW_HINT:
 	case F_SET_FILE_RW_HINT:
-		return hint(l, fd, op, a[2]);
+		return hint(me, fd, op, a[2]);
 	default:
-		pg_linux_unknown(l, "fcntl operation %d is not there: EINVAL", op);
+		pg_linux_unknown(me, "fcntl operation %d is not there: EINVAL", op);
 		return fcntl(fd, F_GETFD) < 0 ? -EBADF : -EINVAL;
 	}
 }
 
-int64_t pg_sys_flock(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_flock(struct pg_thread *me, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_HOST(l, SYS_flock, (int)a[0], (int)a[1], 0, 0, 0, 0)
+	return pg_fd_ok((int)a[0]) ? PG_HOST(me, SYS_flock, (int)a[0], (int)a[1], 0, 0, 0, 0)
 				   : -EBADF;
 }
 
-static int64_t two(struct pg_linux *l, int64_t r, const int *fds, uint64_t to)
+static int64_t two(struct pg_thread *me, int64_t r, const int *fds, uint64_t to)
 {
 	if (r != 0)
 		return r;
 	if (pg_fd_ok(fds[0]) && pg_fd_ok(fds[1])) {
-		if (pg_guest_write(l, to, fds, 2 * sizeof(*fds)) == 0)
+		if (pg_guest_write(me, to, fds, 2 * sizeof(*fds)) == 0)
 			return 0;
 		r = -EFAULT;
 	} else {
@@ -194,86 +194,86 @@ static int64_t two(struct pg_linux *l, int64_t r, const int *fds, uint64_t to)
 	return r;
 }
 
-int64_t pg_sys_pipe(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_pipe(struct pg_thread *me, const uint64_t *a)
 {
 	int fds[2];
 
-	return two(l, PG_QUICK(SYS_pipe2, (uintptr_t)fds, 0, 0, 0, 0, 0), fds, a[0]);
+	return two(me, PG_QUICK(SYS_pipe2, (uintptr_t)fds, 0, 0, 0, 0, 0), fds, a[0]);
 }
 
-int64_t pg_sys_pipe2(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_pipe2(struct pg_thread *me, const uint64_t *a)
 {
 	int fds[2];
 
-	return two(l, PG_QUICK(SYS_pipe2, (uintptr_t)fds, (int)a[1], 0, 0, 0, 0), fds, a[0]);
+	return two(me, PG_QUICK(SYS_pipe2, (uintptr_t)fds, (int)a[1], 0, 0, 0, 0), fds, a[0]);
 }
 
-int64_t pg_sys_socketpair(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_socketpair(struct pg_thread *me, const uint64_t *a)
 {
 	int fds[2];
 
-	return two(l,
+	return two(me,
 		PG_QUICK(SYS_socketpair, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)fds, 0, 0),
 		fds, a[3]);
 }
 
-int64_t pg_sys_eventfd(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_eventfd(struct pg_thread *me, const uint64_t *a)
 {
 	return given(PG_QUICK(SYS_eventfd2, (unsigned)a[0], 0, 0, 0, 0, 0));
 }
 
-int64_t pg_sys_eventfd2(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_eventfd2(struct pg_thread *me, const uint64_t *a)
 {
 	return given(PG_QUICK(SYS_eventfd2, (unsigned)a[0], (int)a[1], 0, 0, 0, 0));
 }
 
-int64_t pg_sys_memfd_create(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_memfd_create(struct pg_thread *me, const uint64_t *a)
 {
 	char name[256];
-	int64_t n = pg_guest_string(l, name, sizeof(name), a[0]);
+	int64_t n = pg_guest_string(me, name, sizeof(name), a[0]);
 
 	if (n < 0)
 		return n == -ENAMETOOLONG ? -EINVAL : n;
 	return given(PG_QUICK(SYS_memfd_create, (uintptr_t)name, (unsigned)a[1], 0, 0, 0, 0));
 }
 
-int64_t pg_sys_inotify_init(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_inotify_init(struct pg_thread *me, const uint64_t *a)
 {
 	return given(PG_QUICK(SYS_inotify_init1, 0, 0, 0, 0, 0, 0));
 }
 
-int64_t pg_sys_inotify_init1(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_inotify_init1(struct pg_thread *me, const uint64_t *a)
 {
 	return given(PG_QUICK(SYS_inotify_init1, (int)a[0], 0, 0, 0, 0, 0));
 }
 
-int64_t pg_sys_inotify_add_watch(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_inotify_add_watch(struct pg_thread *me, const uint64_t *a)
 {
 	char path[PATH_MAX];
 	int err;
 
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
-	err = pg_path_get(l, a[1], path);
+	err = pg_path_get(me, a[1], path);
 	return err != 0 ? err
 			: PG_QUICK(SYS_inotify_add_watch, (int)a[0], (uintptr_t)path,
 				  (unsigned)a[2], 0, 0, 0);
 }
 
-int64_t pg_sys_inotify_rm_watch(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_inotify_rm_watch(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_ok((int)a[0])
 		       ? PG_QUICK(SYS_inotify_rm_watch, (int)a[0], (int)a[1], 0, 0, 0, 0)
 		       : -EBADF;
 }
 
-int64_t pg_sys_fchmod(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_fchmod(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_fchmod, (int)a[0], (unsigned)a[1], 0, 0, 0, 0)
 				   : -EBADF;
 }
 
-int64_t pg_sys_fchown(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_fchown(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_ok((int)a[0])
 		       ? PG_QUICK(SYS_fchown, (int)a[0], (unsigned)a[1], (unsigned)a[2], 0, 0, 0)
@@ -308,13 +308,13 @@ static int64_t drop_own(char *buf, int64_t n, size_t name_at)
 	return to;
 }
 
-static bool lists_descriptors(const struct pg_linux *l, int fd)
+static bool lists_descriptors(const struct pg_thread *me, int fd)
 {
 	char path[PATH_MAX];
 	struct stat st;
 	size_t n;
 
-	if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != l->proc_dev ||
+	if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != me->machine->proc_dev ||
 		!pg_fd_path(fd, path, sizeof(path)))
 		return false;
 	n = strlen(path);
@@ -322,7 +322,7 @@ static bool lists_descriptors(const struct pg_linux *l, int fd)
 	       (n > 7 && strcmp(path + n - 7, "/fdinfo") == 0);
 }
 
-static int64_t list(struct pg_linux *l, const uint64_t *a, long number, size_t name_at)
+static int64_t list(struct pg_thread *me, const uint64_t *a, long number, size_t name_at)
 {
 	uint64_t cap = (unsigned)a[2] < GETDENTS_MOST ? (unsigned)a[2] : GETDENTS_MOST;
 	bool own;
@@ -334,25 +334,25 @@ static int64_t list(struct pg_linux *l, const uint64_t *a, long number, size_t n
 	buf = malloc(cap + 1);
 	if (buf == NULL)
 		return -ENOMEM;
-	own = lists_descriptors(l, (int)a[0]);
+	own = lists_descriptors(me, (int)a[0]);
 	do {
-		r = PG_HOST(l, number, (int)a[0], (uintptr_t)buf, cap, 0, 0, 0);
+		r = PG_HOST(me, number, (int)a[0], (uintptr_t)buf, cap, 0, 0, 0);
 		if (r <= 0 || !own)
 			break;
 		r = drop_own(buf, r, name_at);
 	} while (r == 0);
-	if (r > 0 && pg_guest_write(l, a[1], buf, (uint64_t)r) != 0)
+	if (r > 0 && pg_guest_write(me, a[1], buf, (uint64_t)r) != 0)
 		r = -EFAULT;
 	free(buf);
 	return r;
 }
 
-int64_t pg_sys_getdents(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getdents(struct pg_thread *me, const uint64_t *a)
 {
-	return list(l, a, SYS_getdents, 18);
+	return list(me, a, SYS_getdents, 18);
 }
 
-int64_t pg_sys_getdents64(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getdents64(struct pg_thread *me, const uint64_t *a)
 {
-	return list(l, a, SYS_getdents64, 19);
+	return list(me, a, SYS_getdents64, 19);
 }

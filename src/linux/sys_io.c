@@ -15,7 +15,7 @@
 
 #define MAX_RW 0x7ffff000u /* Linux cuts longer transfers */
 
-static int64_t one(struct pg_linux *l, const uint64_t *a, int64_t offset, bool in)
+static int64_t one(struct pg_thread *me, const uint64_t *a, int64_t offset, bool in)
 {
 	uint64_t n = a[2] < MAX_RW ? a[2] : MAX_RW;
 	struct iovec v = {(void *)(uintptr_t)a[1], n};
@@ -24,33 +24,33 @@ static int64_t one(struct pg_linux *l, const uint64_t *a, int64_t offset, bool i
 		return -EBADF;
 	if ((int64_t)a[2] < 0)
 		return -EINVAL;
-	if (!pg_guest_range_ok(l, a[1], a[2]))
+	if (!pg_guest_range_ok(me, a[1], a[2]))
 		return fcntl((int)a[0], F_GETFD) < 0 ? -EBADF : -EFAULT;
-	return in ? pg_io_read(l, (int)a[0], &v, 1, n, offset, 0)
-		  : pg_io_write(l, (int)a[0], &v, 1, n, offset, 0);
+	return in ? pg_io_read(me, (int)a[0], &v, 1, n, offset, 0)
+		  : pg_io_write(me, (int)a[0], &v, 1, n, offset, 0);
 }
 
-int64_t pg_sys_read(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_read(struct pg_thread *me, const uint64_t *a)
 {
-	return one(l, a, -1, true);
+	return one(me, a, -1, true);
 }
 
-int64_t pg_sys_write(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_write(struct pg_thread *me, const uint64_t *a)
 {
-	return one(l, a, -1, false);
+	return one(me, a, -1, false);
 }
 
-int64_t pg_sys_pread64(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_pread64(struct pg_thread *me, const uint64_t *a)
 {
-	return (int64_t)a[3] < 0 ? -EINVAL : one(l, a, (int64_t)a[3], true);
+	return (int64_t)a[3] < 0 ? -EINVAL : one(me, a, (int64_t)a[3], true);
 }
 
-int64_t pg_sys_pwrite64(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_pwrite64(struct pg_thread *me, const uint64_t *a)
 {
-	return (int64_t)a[3] < 0 ? -EINVAL : one(l, a, (int64_t)a[3], false);
+	return (int64_t)a[3] < 0 ? -EINVAL : one(me, a, (int64_t)a[3], false);
 }
 
-static int64_t many(struct pg_linux *l, const uint64_t *a, int64_t offset, int flags, bool in)
+static int64_t many(struct pg_thread *me, const uint64_t *a, int64_t offset, int flags, bool in)
 {
 	struct iovec *v;
 	uint64_t total;
@@ -59,46 +59,46 @@ static int64_t many(struct pg_linux *l, const uint64_t *a, int64_t offset, int f
 
 	if (!pg_fd_ok((int)a[0]) || fcntl((int)a[0], F_GETFD) < 0)
 		return -EBADF;
-	err = pg_guest_iovecs(l, a[1], a[2], &v, &total);
+	err = pg_guest_iovecs(me, a[1], a[2], &v, &total);
 	if (err != 0)
 		return err;
-	r = in ? pg_io_read(l, (int)a[0], v, (unsigned)a[2], total, offset, flags)
-	       : pg_io_write(l, (int)a[0], v, (unsigned)a[2], total, offset, flags);
+	r = in ? pg_io_read(me, (int)a[0], v, (unsigned)a[2], total, offset, flags)
+	       : pg_io_write(me, (int)a[0], v, (unsigned)a[2], total, offset, flags);
 	free(v);
 	return r;
 }
 
-int64_t pg_sys_readv(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_readv(struct pg_thread *me, const uint64_t *a)
 {
-	return many(l, a, -1, 0, true);
+	return many(me, a, -1, 0, true);
 }
 
-int64_t pg_sys_writev(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_writev(struct pg_thread *me, const uint64_t *a)
 {
-	return many(l, a, -1, 0, false);
+	return many(me, a, -1, 0, false);
 }
 
-int64_t pg_sys_preadv(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_preadv(struct pg_thread *me, const uint64_t *a)
 {
-	return (int64_t)a[3] < 0 ? -EINVAL : many(l, a, (int64_t)a[3], 0, true);
+	return (int64_t)a[3] < 0 ? -EINVAL : many(me, a, (int64_t)a[3], 0, true);
 }
 
-int64_t pg_sys_pwritev(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_pwritev(struct pg_thread *me, const uint64_t *a)
 {
-	return (int64_t)a[3] < 0 ? -EINVAL : many(l, a, (int64_t)a[3], 0, false);
+	return (int64_t)a[3] < 0 ? -EINVAL : many(me, a, (int64_t)a[3], 0, false);
 }
 
-int64_t pg_sys_preadv2(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_preadv2(struct pg_thread *me, const uint64_t *a)
 {
-	return (int64_t)a[3] < -1 ? -EINVAL : many(l, a, (int64_t)a[3], (int)a[5], true);
+	return (int64_t)a[3] < -1 ? -EINVAL : many(me, a, (int64_t)a[3], (int)a[5], true);
 }
 
-int64_t pg_sys_pwritev2(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_pwritev2(struct pg_thread *me, const uint64_t *a)
 {
-	return (int64_t)a[3] < -1 ? -EINVAL : many(l, a, (int64_t)a[3], (int)a[5], false);
+	return (int64_t)a[3] < -1 ? -EINVAL : many(me, a, (int64_t)a[3], (int)a[5], false);
 }
 
-int64_t pg_sys_lseek(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_lseek(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
@@ -108,12 +108,12 @@ int64_t pg_sys_lseek(struct pg_linux *l, const uint64_t *a)
 /* --- between descriptors ------------------------------------------------------------------------------ */
 
 /* An offset in guest memory; -1 in *value if there is none. */
-static int get_offset(struct pg_linux *l, uint64_t va, int64_t *value)
+static int get_offset(struct pg_thread *me, uint64_t va, int64_t *value)
 {
 	*value = -1;
 	if (va == 0)
 		return 0;
-	return pg_guest_read(l, value, va, sizeof(*value));
+	return pg_guest_read(me, value, va, sizeof(*value));
 }
 
 static uint64_t place(int fd, int64_t offset)
@@ -123,7 +123,7 @@ static uint64_t place(int fd, int64_t offset)
 	return at >= 0 ? (uint64_t)at : 0;
 }
 
-int64_t pg_sys_sendfile(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 {
 	int out = (int)a[0], in = (int)a[1];
 	int64_t offset, r;
@@ -132,22 +132,23 @@ int64_t pg_sys_sendfile(struct pg_linux *l, const uint64_t *a)
 
 	if (!pg_fd_ok(out) || !pg_fd_ok(in))
 		return -EBADF;
-	err = get_offset(l, a[2], &offset);
+	err = get_offset(me, a[2], &offset);
 	if (err != 0)
 		return err;
 	from = place(in, offset);
 	to = place(out, -1);
-	pg_io_before_read(l, in, from, from + n);
-	r = PG_HOST(l, SYS_sendfile, out, in, a[2] != 0 ? (uintptr_t)&offset : 0, n, 0, 0);
+	pg_io_before_read(me, in, from, from + n);
+	r = PG_HOST(me, SYS_sendfile, out, in, a[2] != 0 ? (uintptr_t)&offset : 0, n, 0, 0);
+	r = pg_io_signal(me, r);
 	if (r > 0)
-		pg_io_after_write(l, out, to, to + (uint64_t)r);
-	if (r >= 0 && a[2] != 0 && pg_guest_write(l, a[2], &offset, sizeof(offset)) != 0)
+		pg_io_after_write(me, out, to, to + (uint64_t)r);
+	if (r >= 0 && a[2] != 0 && pg_guest_write(me, a[2], &offset, sizeof(offset)) != 0)
 		return -EFAULT;
 	return r;
 }
 
 /* copy_file_range and splice: (in, *in_at, out, *out_at, n, flags). */
-static int64_t move(struct pg_linux *l, long number, const uint64_t *a)
+static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 {
 	int in = (int)a[0], out = (int)a[2];
 	int64_t in_at, out_at, r;
@@ -156,46 +157,47 @@ static int64_t move(struct pg_linux *l, long number, const uint64_t *a)
 
 	if (!pg_fd_ok(out) || !pg_fd_ok(in))
 		return -EBADF;
-	err = get_offset(l, a[1], &in_at);
+	err = get_offset(me, a[1], &in_at);
 	if (err == 0)
-		err = get_offset(l, a[3], &out_at);
+		err = get_offset(me, a[3], &out_at);
 	if (err != 0)
 		return err;
 	from = place(in, in_at);
 	to = place(out, out_at);
-	pg_io_before_read(l, in, from, from + n);
-	r = PG_HOST(l, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out,
+	pg_io_before_read(me, in, from, from + n);
+	r = PG_HOST(me, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out,
 		a[3] != 0 ? (uintptr_t)&out_at : 0, n, (unsigned)a[5]);
 	if (r > 0)
-		pg_io_after_write(l, out, to, to + (uint64_t)r);
-	if (r >= 0 && a[1] != 0 && pg_guest_write(l, a[1], &in_at, sizeof(in_at)) != 0)
+		pg_io_after_write(me, out, to, to + (uint64_t)r);
+	if (r >= 0 && a[1] != 0 && pg_guest_write(me, a[1], &in_at, sizeof(in_at)) != 0)
 		return -EFAULT;
-	if (r >= 0 && a[3] != 0 && pg_guest_write(l, a[3], &out_at, sizeof(out_at)) != 0)
+	if (r >= 0 && a[3] != 0 && pg_guest_write(me, a[3], &out_at, sizeof(out_at)) != 0)
 		return -EFAULT;
 	return r;
 }
 
-int64_t pg_sys_copy_file_range(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_copy_file_range(struct pg_thread *me, const uint64_t *a)
 {
-	return move(l, SYS_copy_file_range, a);
+	return move(me, SYS_copy_file_range, a);
 }
 
-int64_t pg_sys_splice(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_splice(struct pg_thread *me, const uint64_t *a)
 {
-	return move(l, SYS_splice, a);
+	return pg_io_signal(me, move(me, SYS_splice, a));
 }
 
-int64_t pg_sys_tee(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_tee(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
-	return PG_HOST(l, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0);
+	return pg_io_signal(
+		me, PG_HOST(me, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0));
 }
 
 /* --- sizes and write-back ---------------------------------------------------------------------------------- */
 
 /* Dirty pages of a shared mapping go to the host's file first. */
-static int64_t sync_file(struct pg_linux *l, long number, const uint64_t *a)
+static int64_t sync_file(struct pg_thread *me, long number, const uint64_t *a)
 {
 	int fd = (int)a[0];
 	struct stat st;
@@ -203,41 +205,41 @@ static int64_t sync_file(struct pg_linux *l, long number, const uint64_t *a)
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
-	if (l->files != NULL && fstat(fd, &st) == 0) {
-		struct pg_object *o = pg_files_find(l, &st);
+	if (me->machine->files != NULL && fstat(fd, &st) == 0) {
+		struct pg_object *o = pg_files_find(me, &st);
 
 		if (o != NULL)
 			err = pg_object_sync(o, 0, (uint64_t)st.st_size);
 	}
-	return err != 0 ? err : PG_HOST(l, number, fd, a[1], a[2], a[3], 0, 0);
+	return err != 0 ? err : PG_HOST(me, number, fd, a[1], a[2], a[3], 0, 0);
 }
 
-int64_t pg_sys_fsync(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_fsync(struct pg_thread *me, const uint64_t *a)
 {
-	return sync_file(l, SYS_fsync, a);
+	return sync_file(me, SYS_fsync, a);
 }
 
-int64_t pg_sys_fdatasync(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_fdatasync(struct pg_thread *me, const uint64_t *a)
 {
-	return sync_file(l, SYS_fdatasync, a);
+	return sync_file(me, SYS_fdatasync, a);
 }
 
-int64_t pg_sys_sync_file_range(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sync_file_range(struct pg_thread *me, const uint64_t *a)
 {
-	return sync_file(l, SYS_sync_file_range, a);
+	return sync_file(me, SYS_sync_file_range, a);
 }
 
-int64_t pg_sys_syncfs(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_syncfs(struct pg_thread *me, const uint64_t *a)
 {
-	return sync_file(l, SYS_syncfs, a);
+	return sync_file(me, SYS_syncfs, a);
 }
 
-int64_t pg_sys_sync(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sync(struct pg_thread *me, const uint64_t *a)
 {
-	return PG_HOST(l, SYS_sync, 0, 0, 0, 0, 0, 0);
+	return PG_HOST(me, SYS_sync, 0, 0, 0, 0, 0, 0);
 }
 
-int64_t pg_sys_ftruncate(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_ftruncate(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0];
 	int64_t r;
@@ -245,13 +247,13 @@ int64_t pg_sys_ftruncate(struct pg_linux *l, const uint64_t *a)
 	if (!pg_fd_ok(fd))
 		return -EBADF;
 	/* what lies beyond the new end must not be written back over it later */
-	r = PG_HOST(l, SYS_ftruncate, fd, a[1], 0, 0, 0, 0);
+	r = PG_HOST(me, SYS_ftruncate, fd, a[1], 0, 0, 0, 0);
 	if (r == 0)
-		pg_io_truncated(l, fd);
+		pg_io_truncated(me, fd);
 	return r;
 }
 
-int64_t pg_sys_fallocate(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_fallocate(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0];
 	int64_t r;
@@ -260,26 +262,26 @@ int64_t pg_sys_fallocate(struct pg_linux *l, const uint64_t *a)
 	if (!pg_fd_ok(fd))
 		return -EBADF;
 	if (fstat(fd, &st) == 0)
-		pg_io_before_read(l, fd, 0, (uint64_t)st.st_size);
-	r = PG_HOST(l, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
+		pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
+	r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
 	if (r == 0) {
-		pg_io_truncated(l, fd);
+		pg_io_truncated(me, fd);
 		if (fstat(fd, &st) == 0)
-			pg_io_after_write(l, fd, 0, (uint64_t)st.st_size);
+			pg_io_after_write(me, fd, 0, (uint64_t)st.st_size);
 	}
 	return r;
 }
 
-int64_t pg_sys_fadvise64(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_fadvise64(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	return PG_QUICK(SYS_fadvise64, (int)a[0], a[1], a[2], (int)a[3], 0, 0);
 }
 
-int64_t pg_sys_readahead(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_readahead(struct pg_thread *me, const uint64_t *a)
 {
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
-	return PG_HOST(l, SYS_readahead, (int)a[0], a[1], a[2], 0, 0, 0);
+	return PG_HOST(me, SYS_readahead, (int)a[0], a[1], a[2], 0, 0, 0);
 }

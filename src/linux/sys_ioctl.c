@@ -101,7 +101,7 @@ static const struct known requests[] = {
 	{SIOCGIFHWADDR, sizeof(struct ifreq), IN | OUT},
 };
 
-static int64_t run(struct pg_linux *l, int fd, const struct known *k, uint64_t arg)
+static int64_t run(struct pg_thread *me, int fd, const struct known *k, uint64_t arg)
 {
 	uint8_t buf[64] = {0};
 	uint64_t host = arg;
@@ -111,29 +111,29 @@ static int64_t run(struct pg_linux *l, int fd, const struct known *k, uint64_t a
 	PG_ASSERT(k->bytes <= sizeof(buf));
 	if (k->way != NONE)
 		host = (uintptr_t)buf;
-	if ((k->way & IN) && pg_guest_read(l, buf, arg, k->bytes) != 0)
+	if ((k->way & IN) && pg_guest_read(me, buf, arg, k->bytes) != 0)
 		return -EFAULT;
 	if (k->pid && (k->way & IN)) {
 		memcpy(&pid, buf, sizeof(pid));
-		pid = (int32_t)pg_host_pid(l, pid);
+		pid = (int32_t)pg_host_pid(me->machine, pid);
 		memcpy(buf, &pid, sizeof(pid));
 	}
 	if ((k->request == FICLONE && !pg_fd_ok((int)arg)) ||
 		(k->request == FICLONERANGE &&
 			!pg_fd_ok((int)((struct file_clone_range *)buf)->src_fd)))
 		return -EBADF;
-	r = PG_HOST(l, SYS_ioctl, fd, k->request, host, 0, 0, 0);
+	r = PG_HOST(me, SYS_ioctl, fd, k->request, host, 0, 0, 0);
 	if (r < 0 || !(k->way & OUT))
 		return r;
 	if (k->pid) {
 		memcpy(&pid, buf, sizeof(pid));
-		pid = (int32_t)pg_guest_pid(l, pid);
+		pid = (int32_t)pg_guest_pid(me->machine, pid);
 		memcpy(buf, &pid, sizeof(pid));
 	}
-	return pg_guest_write(l, arg, buf, k->bytes) != 0 ? -EFAULT : r;
+	return pg_guest_write(me, arg, buf, k->bytes) != 0 ? -EFAULT : r;
 }
 
-int64_t pg_sys_ioctl(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_ioctl(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0];
 	unsigned request = (unsigned)a[1];
@@ -142,7 +142,7 @@ int64_t pg_sys_ioctl(struct pg_linux *l, const uint64_t *a)
 		return -EBADF;
 	for (unsigned i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
 		if (requests[i].request == request)
-			return run(l, fd, &requests[i], a[2]);
-	pg_linux_unknown(l, "ioctl 0x%x is not there: ENOTTY", request);
+			return run(me, fd, &requests[i], a[2]);
+	pg_linux_unknown(me, "ioctl 0x%x is not there: ENOTTY", request);
 	return -ENOTTY;
 }

@@ -36,11 +36,11 @@
 
 /* --- limits ---------------------------------------------------------------------------------------------- */
 
-uint64_t pg_mem_vsz(struct pg_linux *l)
+uint64_t pg_mem_vsz(struct pg_thread *me)
 {
 	struct pg_space_stats s;
 
-	pg_space_stats(l->space, &s);
+	pg_space_stats(me->mm->space, &s);
 	return s.vsz_bytes;
 }
 
@@ -59,20 +59,20 @@ static bool add_data(void *ctx, const struct pg_region *r)
 }
 
 /* Whether `more` bytes, private and writable if `data`, are within RLIMIT_AS and RLIMIT_DATA. */
-static bool within_limits(struct pg_linux *l, uint64_t more, bool data)
+static bool within_limits(struct pg_thread *me, uint64_t more, bool data)
 {
-	uint64_t sum = 0, as = l->limits[RLIMIT_AS].rlim_cur,
-		 most = l->limits[RLIMIT_DATA].rlim_cur;
+	uint64_t sum = 0, as = me->proc->limits[RLIMIT_AS].rlim_cur,
+		 most = me->proc->limits[RLIMIT_DATA].rlim_cur;
 
 	if (as != RLIM64_INFINITY) {
-		uint64_t vsz = pg_mem_vsz(l);
+		uint64_t vsz = pg_mem_vsz(me);
 
 		if (more > as || vsz > as - more)
 			return false;
 	}
 	if (!data || most == RLIM64_INFINITY)
 		return true;
-	pg_space_each_region(l->space, add_data, &sum);
+	pg_space_each_region(me->mm->space, add_data, &sum);
 	return more <= most && sum <= most - more;
 }
 
@@ -89,7 +89,7 @@ struct wish {
 };
 
 /* Checks the file behind a mapping and opens its object. */
-static int open_file(struct pg_linux *l, struct wish *w)
+static int open_file(struct pg_thread *me, struct wish *w)
 {
 	struct stat st;
 	struct statvfs vfs;
@@ -117,41 +117,42 @@ static int open_file(struct pg_linux *l, struct wish *w)
 		w->anonymous = true; /* /dev/zero */
 		return 0;
 	}
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_dev == l->proc_dev)
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_dev == me->machine->proc_dev)
 		return -ENODEV;
 	if (w->offset + w->len < w->offset)
 		return -EOVERFLOW;
 	if (!pg_fd_path(w->fd, w->name, sizeof(w->name)))
 		w->name[0] = '\0';
-	return pg_files_object(l, w->fd, &st, w->shared && writable, w->name, &w->object);
+	return pg_files_object(me, w->fd, &st, w->shared && writable, w->name, &w->object);
 }
 
 /* Shared memory without a file: an object of its own. */
-static int open_shared(struct pg_linux *l, struct wish *w)
+static int open_shared(struct pg_thread *me, struct wish *w)
 {
 	const struct pg_object_key none = {0, 0};
 	bool existed;
 
 	strcpy(w->name, "/dev/zero (deleted)");
 	w->offset = 0;
-	return pg_object_open(l->vm, none, w->name, NULL, NULL, w->len, &w->object, &existed);
+	return pg_object_open(
+		me->machine->vm, none, w->name, NULL, NULL, w->len, &w->object, &existed);
 }
 
 /* The lowest hole of `len` bytes in the low gigabyte, for MAP_32BIT; 0: none. */
-static uint64_t find_low(struct pg_linux *l, uint64_t len)
+static uint64_t find_low(struct pg_thread *me, uint64_t len)
 {
 	uint64_t at = LOW_FROM;
 	struct pg_region r;
 
 	while (at + len <= LOW_TO) {
-		if (!pg_space_find(l->space, (pg_va){at}, true, &r) || r.start.v >= at + len)
+		if (!pg_space_find(me->mm->space, (pg_va){at}, true, &r) || r.start.v >= at + len)
 			return at;
 		at = r.end.v;
 	}
 	return 0;
 }
 
-static unsigned map_flags(const struct pg_linux *l, const struct wish *w)
+static unsigned map_flags(const struct pg_thread *me, const struct wish *w)
 {
 	unsigned f = w->shared ? PG_MAP_SHARED : 0;
 
@@ -163,7 +164,7 @@ static unsigned map_flags(const struct pg_linux *l, const struct wish *w)
 		f |= PG_MAP_GROWSDOWN;
 	if (w->flags & MAP_NORESERVE)
 		f |= PG_MAP_NORESERVE;
-	if ((w->flags & MAP_LOCKED) || l->lock_future)
+	if ((w->flags & MAP_LOCKED) || me->mm->lock_future)
 		f |= PG_MAP_LOCKED;
 	if ((w->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE || (f & PG_MAP_LOCKED))
 		f |= PG_MAP_POPULATE;
@@ -171,9 +172,9 @@ static unsigned map_flags(const struct pg_linux *l, const struct wish *w)
 }
 
 /* The checks that need no file. */
-static int check_wish(struct pg_linux *l, struct wish *w)
+static int check_wish(struct pg_thread *me, struct wish *w)
 {
-	uint64_t top = l->layout.address_top;
+	uint64_t top = me->mm->layout.address_top;
 	bool fixed = (w->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0;
 	int type = w->flags & MAP_TYPE;
 
@@ -212,7 +213,7 @@ static int check_wish(struct pg_linux *l, struct wish *w)
 	return 0;
 }
 
-int64_t pg_sys_mmap(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 {
 	struct wish w = {.addr = a[0],
 		.len = a[1],
@@ -229,41 +230,41 @@ int64_t pg_sys_mmap(struct pg_linux *l, const uint64_t *a)
 		return -EINVAL;
 	if (!w.anonymous && (!pg_fd_ok(w.fd) || fcntl(w.fd, F_GETFD) < 0))
 		return -EBADF;
-	err = check_wish(l, &w);
+	err = check_wish(me, &w);
 	if (err != 0)
 		return err;
 	if (!w.anonymous)
-		err = open_file(l, &w);
+		err = open_file(me, &w);
 	if (err == 0 && w.anonymous && w.shared)
-		err = open_shared(l, &w);
+		err = open_shared(me, &w);
 	if (err != 0)
 		return err;
-	if (!within_limits(l, w.len, !w.shared && (w.prot & PROT_WRITE)))
+	if (!within_limits(me, w.len, !w.shared && (w.prot & PROT_WRITE)))
 		err = -ENOMEM;
 	if (err == 0 && (w.flags & MAP_32BIT) && !(w.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))) {
-		w.addr = find_low(l, w.len);
+		w.addr = find_low(me, w.len);
 		if (w.addr == 0)
 			err = -ENOMEM;
 	}
 	at.v = w.addr;
 	if (err == 0)
-		err = pg_space_map(l->space, &at, w.len, (pg_prot)w.prot, w.max_prot,
-			map_flags(l, &w), w.object, w.object != NULL ? w.offset : 0, w.name);
+		err = pg_space_map(me->mm->space, &at, w.len, (pg_prot)w.prot, w.max_prot,
+			map_flags(me, &w), w.object, w.object != NULL ? w.offset : 0, w.name);
 	if (w.object != NULL)
 		pg_object_unref(w.object);
 	return err != 0 ? err : (int64_t)at.v;
 }
 
-int64_t pg_sys_munmap(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_munmap(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t len = pg_align_up(a[1], PG_PAGE_SIZE);
 
-	if ((a[0] & PG_PAGE_MASK) || len == 0 || !pg_guest_range_ok(l, a[0], len))
+	if ((a[0] & PG_PAGE_MASK) || len == 0 || !pg_guest_range_ok(me, a[0], len))
 		return -EINVAL;
-	return pg_space_unmap(l->space, (pg_va){a[0]}, len);
+	return pg_space_unmap(me->mm->space, (pg_va){a[0]}, len);
 }
 
-int64_t pg_sys_mprotect(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_mprotect(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t start = a[0], len = pg_align_up(a[1], PG_PAGE_SIZE);
 	int prot = (int)a[2], grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
@@ -278,22 +279,23 @@ int64_t pg_sys_mprotect(struct pg_linux *l, const uint64_t *a)
 		return -ENOMEM;
 	if (prot & ~(PROT_ALL | 8 /* PROT_SEM */))
 		return -EINVAL;
-	if (!pg_guest_range_ok(l, start, len))
+	if (!pg_guest_range_ok(me, start, len))
 		return -ENOMEM;
 	if (grows == PROT_GROWSUP)
 		return -EINVAL;
 	if (grows != 0) {
-		if (!pg_space_find(l->space, (pg_va){start}, true, &r) || r.start.v >= start + len)
+		if (!pg_space_find(me->mm->space, (pg_va){start}, true, &r) ||
+			r.start.v >= start + len)
 			return -ENOMEM;
 		if (!(r.flags & PG_MAP_GROWSDOWN))
 			return -EINVAL;
 		len += start - r.start.v;
 		start = r.start.v;
 	}
-	return pg_space_protect(l->space, (pg_va){start}, len, (pg_prot)(prot & PROT_ALL));
+	return pg_space_protect(me->mm->space, (pg_va){start}, len, (pg_prot)(prot & PROT_ALL));
 }
 
-int64_t pg_sys_mremap(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_mremap(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t old_len = pg_align_up(a[1], PG_PAGE_SIZE),
 		 new_len = pg_align_up(a[2], PG_PAGE_SIZE);
@@ -308,29 +310,31 @@ int64_t pg_sys_mremap(struct pg_linux *l, const uint64_t *a)
 	if ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE))
 		return -EINVAL;
 	if (flags & (MREMAP_FIXED | 4)) {
-		pg_linux_unknown(l, "mremap to a chosen address (MREMAP_FIXED, MREMAP_DONTUNMAP) "
-				    "is not there: ENOSYS");
+		pg_linux_unknown(me, "mremap to a chosen address (MREMAP_FIXED, MREMAP_DONTUNMAP) "
+				     "is not there: ENOSYS");
 		return -ENOSYS;
 	}
-	if (!pg_guest_range_ok(l, a[0], old_len) || new_len > l->layout.address_top)
+	if (!pg_guest_range_ok(me, a[0], old_len) || new_len > me->mm->layout.address_top)
 		return -EINVAL;
-	if (!pg_space_find(l->space, (pg_va){a[0]}, false, &r))
+	if (!pg_space_find(me->mm->space, (pg_va){a[0]}, false, &r))
 		return -EFAULT;
-	if (new_len > old_len && !within_limits(l, new_len - old_len, is_data(&r)))
+	if (new_len > old_len && !within_limits(me, new_len - old_len, is_data(&r)))
 		return -ENOMEM;
-	err = pg_space_remap(
-		l->space, (pg_va){a[0]}, old_len, new_len, (flags & MREMAP_MAYMOVE) != 0, &result);
+	err = pg_space_remap(me->mm->space, (pg_va){a[0]}, old_len, new_len,
+		(flags & MREMAP_MAYMOVE) ? PG_REMAP_MAYMOVE : 0, &result);
 	return err != 0 ? err : (int64_t)result.v;
 }
 
-int64_t pg_sys_brk(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_brk(struct pg_thread *me, const uint64_t *a)
 {
-	pg_va now = pg_space_brk(l->space, (pg_va){0}, UINT64_MAX);
+	pg_va now = pg_space_brk(me->mm->space, (pg_va){0}, UINT64_MAX);
 
 	if (a[0] > now.v &&
-		(a[0] >= l->layout.address_top || !within_limits(l, a[0] - now.v, true)))
+		(a[0] >= me->mm->layout.address_top || !within_limits(me, a[0] - now.v, true)))
 		return (int64_t)now.v;
-	return (int64_t)pg_space_brk(l->space, (pg_va){a[0]}, l->limits[RLIMIT_DATA].rlim_cur).v;
+	return (int64_t)pg_space_brk(
+		me->mm->space, (pg_va){a[0]}, me->proc->limits[RLIMIT_DATA].rlim_cur)
+		.v;
 }
 
 /* --- ranges: msync, madvise, mincore, mlock ------------------------------------------------------------------ */
@@ -339,8 +343,8 @@ int64_t pg_sys_brk(struct pg_linux *l, const uint64_t *a)
  * Calls f for the part of each region in [start, end), low to high, until it fails. -ENOMEM at the end if there was a
  * hole and nothing else failed, as Linux's walks do.
  */
-static int each_part(struct pg_linux *l, uint64_t start, uint64_t end,
-	int (*f)(struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to,
+static int each_part(struct pg_thread *me, uint64_t start, uint64_t end,
+	int (*f)(struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to,
 		void *ctx),
 	void *ctx)
 {
@@ -351,14 +355,14 @@ static int each_part(struct pg_linux *l, uint64_t start, uint64_t end,
 		uint64_t to;
 		int err;
 
-		if (!pg_space_find(l->space, (pg_va){start}, true, &r) || r.start.v >= end)
+		if (!pg_space_find(me->mm->space, (pg_va){start}, true, &r) || r.start.v >= end)
 			return -ENOMEM;
 		if (r.start.v > start) {
 			hole = true;
 			start = r.start.v;
 		}
 		to = r.end.v < end ? r.end.v : end;
-		err = f(l, &r, start, to, ctx);
+		err = f(me, &r, start, to, ctx);
 		if (err != 0)
 			return err;
 		start = to;
@@ -367,7 +371,7 @@ static int each_part(struct pg_linux *l, uint64_t start, uint64_t end,
 }
 
 static int sync_part(
-	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+	struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	const int *flags = ctx;
 
@@ -375,10 +379,10 @@ static int sync_part(
 		return -EBUSY;
 	if (r->object == NULL || !(r->flags & PG_MAP_SHARED))
 		return 0;
-	return pg_space_sync(l->space, (pg_va){from}, to - from);
+	return pg_space_sync(me->mm->space, (pg_va){from}, to - from);
 }
 
-int64_t pg_sys_msync(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_msync(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t len = pg_align_up(a[1], PG_PAGE_SIZE);
 	int flags = (int)a[2];
@@ -386,31 +390,32 @@ int64_t pg_sys_msync(struct pg_linux *l, const uint64_t *a)
 	if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || (a[0] & PG_PAGE_MASK) ||
 		(flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
 		return -EINVAL;
-	if (a[0] + len < a[0] || !pg_guest_range_ok(l, a[0], len))
+	if (a[0] + len < a[0] || !pg_guest_range_ok(me, a[0], len))
 		return -ENOMEM;
-	return each_part(l, a[0], a[0] + len, sync_part, &flags);
+	return each_part(me, a[0], a[0] + len, sync_part, &flags);
 }
 
 /* Faults the pages of [from, to) in. */
-static int populate(struct pg_linux *l, uint64_t from, uint64_t to, enum pg_access access)
+static int populate(struct pg_thread *me, uint64_t from, uint64_t to, enum pg_access access)
 {
 	for (uint64_t at = from; at < to; at += PG_PAGE_SIZE) {
 		struct iovec v[1];
 		unsigned n = 0;
 		enum pg_fault_end end = PG_FAULT_RESUME;
 
-		if (pg_space_pin(l->space, (pg_va){at}, 1, access, l->pc, v, &n, 1, &end) == 0) {
+		if (pg_space_pin(me->mm->space, (pg_va){at}, 1, access, me->pc, v, &n, 1, &end) ==
+			0) {
 			if (end == PG_FAULT_OOM)
-				l->oom = true;
+				me->oom = true;
 			return end == PG_FAULT_BUS ? -EFAULT : -ENOMEM;
 		}
-		pg_space_unpin(l->space, PG_READ, v, n);
+		pg_space_unpin(me->mm->space, PG_READ, v, n);
 	}
 	return 0;
 }
 
 static int advise_part(
-	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+	struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	const int *advice = ctx;
 	bool private_anon = r->object == NULL && !(r->flags & PG_MAP_SHARED);
@@ -420,9 +425,9 @@ static int advise_part(
 	case MADV_DONTNEED:
 		if (r->flags & PG_MAP_LOCKED)
 			return -EINVAL;
-		return pg_space_discard(l->space, (pg_va){from}, to - from);
+		return pg_space_discard(me->mm->space, (pg_va){from}, to - from);
 	case MADV_DONTNEED_LOCKED:
-		return pg_space_discard(l->space, (pg_va){from}, to - from);
+		return pg_space_discard(me->mm->space, (pg_va){from}, to - from);
 	case MADV_FREE:
 	case MADV_WIPEONFORK:
 		/* freed lazily, "when memory is short": never is as good */
@@ -431,8 +436,8 @@ static int advise_part(
 		return -EINVAL;
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-		err = populate(l, from, to, *advice == MADV_POPULATE_READ ? PG_READ : PG_WRITE);
-		return err == -ENOMEM && !l->oom ? -EFAULT : err;
+		err = populate(me, from, to, *advice == MADV_POPULATE_READ ? PG_READ : PG_WRITE);
+		return err == -ENOMEM && !me->oom ? -EFAULT : err;
 	case MADV_COLD:
 	case MADV_PAGEOUT:
 		return r->flags & PG_MAP_LOCKED ? -EINVAL : 0;
@@ -470,107 +475,107 @@ static bool advice_known(int advice)
 	}
 }
 
-int64_t pg_sys_madvise(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_madvise(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t len = pg_align_up(a[1], PG_PAGE_SIZE);
 	int advice = (int)a[2];
 
 	if (!advice_known(advice)) {
-		pg_linux_unknown(l, "madvise advice %d is not there: EINVAL", advice);
+		pg_linux_unknown(me, "madvise advice %d is not there: EINVAL", advice);
 		return -EINVAL;
 	}
 	if ((a[0] & PG_PAGE_MASK) || (a[1] != 0 && len == 0) || a[0] + len < a[0])
 		return -EINVAL;
 	if (len == 0)
 		return 0;
-	if (!pg_guest_range_ok(l, a[0], len))
+	if (!pg_guest_range_ok(me, a[0], len))
 		return -ENOMEM;
-	return each_part(l, a[0], a[0] + len, advise_part, &advice);
+	return each_part(me, a[0], a[0] + len, advise_part, &advice);
 }
 
 static int in_core_part(
-	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+	struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	uint64_t *out = ctx;
 
 	for (uint64_t at = from; at < to; at += PG_PAGE_SIZE) {
-		uint8_t in = !pg_pfn_is_none(pg_space_resident(l->space, (pg_va){at}, NULL));
+		uint8_t in = !pg_pfn_is_none(pg_space_resident(me->mm->space, (pg_va){at}, NULL));
 
-		if (pg_guest_write(l, (*out)++, &in, 1) != 0)
+		if (pg_guest_write(me, (*out)++, &in, 1) != 0)
 			return -EFAULT;
 	}
 	return 0;
 }
 
 static int nothing_part(
-	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+	struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	return 0;
 }
 
-int64_t pg_sys_mincore(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_mincore(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t len = pg_align_up(a[1], PG_PAGE_SIZE), out = a[2];
 	int err;
 
 	if (a[0] & PG_PAGE_MASK)
 		return -EINVAL;
-	if (!pg_guest_range_ok(l, a[0], a[1]))
+	if (!pg_guest_range_ok(me, a[0], a[1]))
 		return -ENOMEM;
-	if (!pg_guest_range_ok(l, a[2], len / PG_PAGE_SIZE))
+	if (!pg_guest_range_ok(me, a[2], len / PG_PAGE_SIZE))
 		return -EFAULT;
-	err = each_part(l, a[0], a[0] + len, nothing_part, NULL);
-	return err != 0 ? err : each_part(l, a[0], a[0] + len, in_core_part, &out);
+	err = each_part(me, a[0], a[0] + len, nothing_part, NULL);
+	return err != 0 ? err : each_part(me, a[0], a[0] + len, in_core_part, &out);
 }
 
 static int lock_part(
-	struct pg_linux *l, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
+	struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	bool write = (r->prot & PG_WRITE) && !(r->flags & PG_MAP_SHARED);
 	int err;
 
 	if (r->prot == 0)
 		return -ENOMEM;
-	err = populate(l, from, to, write ? PG_WRITE : r->prot & PG_READ ? PG_READ : PG_EXEC);
+	err = populate(me, from, to, write ? PG_WRITE : r->prot & PG_READ ? PG_READ : PG_EXEC);
 	return err == -EFAULT ? -ENOMEM : err;
 }
 
 /* Locked pages are faulted in; nothing evicts them on this machine. */
-static int64_t lock_range(struct pg_linux *l, uint64_t start, uint64_t bytes, bool now)
+static int64_t lock_range(struct pg_thread *me, uint64_t start, uint64_t bytes, bool now)
 {
 	uint64_t len = pg_align_up(bytes + (start & PG_PAGE_MASK), PG_PAGE_SIZE);
-	uint64_t most = l->limits[RLIMIT_MEMLOCK].rlim_cur;
+	uint64_t most = me->proc->limits[RLIMIT_MEMLOCK].rlim_cur;
 
 	start = pg_align_down(start, PG_PAGE_SIZE);
 	if (start + len < start)
 		return -EINVAL;
 	if (len == 0)
 		return 0;
-	if (!pg_guest_range_ok(l, start, len))
+	if (!pg_guest_range_ok(me, start, len))
 		return -ENOMEM;
 	if (len > most && geteuid() != 0)
 		return most == 0 ? -EPERM : -ENOMEM;
-	return each_part(l, start, start + len, now ? lock_part : nothing_part, NULL);
+	return each_part(me, start, start + len, now ? lock_part : nothing_part, NULL);
 }
 
-int64_t pg_sys_mlock(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_mlock(struct pg_thread *me, const uint64_t *a)
 {
-	return lock_range(l, a[0], a[1], true);
+	return lock_range(me, a[0], a[1], true);
 }
 
-int64_t pg_sys_mlock2(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_mlock2(struct pg_thread *me, const uint64_t *a)
 {
 	if ((int)a[2] & ~1)
 		return -EINVAL;
-	return lock_range(l, a[0], a[1], (a[2] & 1) == 0);
+	return lock_range(me, a[0], a[1], (a[2] & 1) == 0);
 }
 
-int64_t pg_sys_munlock(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_munlock(struct pg_thread *me, const uint64_t *a)
 {
-	return lock_range(l, a[0], a[1], false);
+	return lock_range(me, a[0], a[1], false);
 }
 
-int64_t pg_sys_mlockall(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_mlockall(struct pg_thread *me, const uint64_t *a)
 {
 	const int current = 1, future = 2, onfault = 4;
 	int flags = (int)a[0];
@@ -579,19 +584,19 @@ int64_t pg_sys_mlockall(struct pg_linux *l, const uint64_t *a)
 
 	if (flags == 0 || (flags & ~(current | future | onfault)) || flags == onfault)
 		return -EINVAL;
-	l->lock_future = (flags & future) != 0;
+	me->mm->lock_future = (flags & future) != 0;
 	if (!(flags & current) || (flags & onfault))
 		return 0;
-	while (!l->oom && pg_space_find(l->space, (pg_va){at}, true, &r)) {
+	while (!me->oom && pg_space_find(me->mm->space, (pg_va){at}, true, &r)) {
 		at = r.end.v;
 		(void)lock_part(
-			l, &r, r.start.v, r.end.v, NULL); /* errors are ignored, as Linux does */
+			me, &r, r.start.v, r.end.v, NULL); /* errors are ignored, as Linux does */
 	}
 	return 0;
 }
 
-int64_t pg_sys_munlockall(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_munlockall(struct pg_thread *me, const uint64_t *a)
 {
-	l->lock_future = false;
+	me->mm->lock_future = false;
 	return 0;
 }

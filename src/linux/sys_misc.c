@@ -13,15 +13,15 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-int64_t pg_sys_uname(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_uname(struct pg_thread *me, const uint64_t *a)
 {
 	struct utsname u;
 	int64_t r = PG_QUICK(SYS_uname, (uintptr_t)&u, 0, 0, 0, 0, 0);
 
-	return r != 0 ? r : pg_guest_write(l, a[0], &u, sizeof(u));
+	return r != 0 ? r : pg_guest_write(me, a[0], &u, sizeof(u));
 }
 
-int64_t pg_sys_sysinfo(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sysinfo(struct pg_thread *me, const uint64_t *a)
 {
 	struct pg_frames_stats fs;
 	struct sysinfo s;
@@ -30,18 +30,18 @@ int64_t pg_sys_sysinfo(struct pg_linux *l, const uint64_t *a)
 	if (r != 0)
 		return r;
 	/* the machine's own memory: its frames are the guest's RAM; there is no swap yet */
-	pg_frames_stats(pg_vm_frames(l->vm), &fs);
+	pg_frames_stats(pg_vm_frames(me->machine->vm), &fs);
 	s.mem_unit = 1;
 	s.totalram = fs.total * PG_PAGE_SIZE;
 	s.freeram = fs.by_state[PG_FRAME_FREE] * PG_PAGE_SIZE;
 	s.bufferram = s.sharedram = 0;
 	s.totalswap = s.freeswap = 0;
 	s.totalhigh = s.freehigh = 0;
-	s.procs = (unsigned short)l->threads;
-	return pg_guest_write(l, a[0], &s, sizeof(s));
+	s.procs = (unsigned short)me->proc->threads;
+	return pg_guest_write(me, a[0], &s, sizeof(s));
 }
 
-int64_t pg_sys_getrandom(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getrandom(struct pg_thread *me, const uint64_t *a)
 {
 	uint8_t part[4096];
 	uint64_t n = a[1] < 0x1ffffff ? a[1] : 0x1ffffff, done = 0;
@@ -51,8 +51,8 @@ int64_t pg_sys_getrandom(struct pg_linux *l, const uint64_t *a)
 	while (done < n) {
 		uint64_t k = n - done < sizeof(part) ? n - done : sizeof(part);
 
-		pg_linux_random(l, part, k);
-		if (pg_guest_write(l, a[0] + done, part, k) != 0)
+		pg_linux_random(me->machine, part, k);
+		if (pg_guest_write(me, a[0] + done, part, k) != 0)
 			return done != 0 ? (int64_t)done : -EFAULT;
 		done += k;
 	}
@@ -60,7 +60,7 @@ int64_t pg_sys_getrandom(struct pg_linux *l, const uint64_t *a)
 }
 
 /* Calls that need rights over the host which a guest is not given. */
-int64_t pg_sys_refused(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_refused(struct pg_thread *me, const uint64_t *a)
 {
 	return -EPERM;
 }

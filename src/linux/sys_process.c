@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/sys_process.c: system calls about the process: who it is, its limits, exec, exit.
+ * linux/sys_process.c: system calls about the process: who it is, its group and session, its limits and use.
  *
- * Called through table.c. The guest is process PG_LINUX_PID; its user and group ids are the host process's, and changes of
- * them are made there.
+ * Called through table.c. User and group ids are those of the thread's host thread, and changes of them are made there.
  */
 #include "linux/internal.h"
 #include "linux/syscalls.h"
@@ -25,56 +24,88 @@
 
 /* --- ids --------------------------------------------------------------------------------------------------- */
 
-int64_t pg_sys_getpid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getpid(struct pg_thread *me, const uint64_t *a)
 {
-	return PG_LINUX_PID;
+	return me->proc->pid;
 }
 
-int64_t pg_sys_gettid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_gettid(struct pg_thread *me, const uint64_t *a)
 {
-	return l->thread->tid;
+	return me->tid;
 }
 
-int64_t pg_sys_getppid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getppid(struct pg_thread *me, const uint64_t *a)
 {
-	return PG_LINUX_PPID;
+	return pg_process_ppid(me->proc);
 }
 
-int64_t pg_sys_getpgrp(struct pg_linux *l, const uint64_t *a)
+/* --- process groups and sessions ---------------------------------------------------------------------------- */
+
+/* The process with this number, 0 for the caller's; NULL: none. */
+static struct pg_process *process_of(struct pg_thread *me, int pid)
 {
-	return pg_guest_pid(l, getpgrp());
+	return pid == 0 ? me->proc : pg_process_find(me->machine, pid);
 }
 
-int64_t pg_sys_getpgid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getpgrp(struct pg_thread *me, const uint64_t *a)
 {
-	int64_t r = PG_QUICK(SYS_getpgid, pg_host_pid(l, (int)a[0]), 0, 0, 0, 0, 0);
-
-	return r > 0 ? pg_guest_pid(l, r) : r;
+	return me->proc->pgid;
 }
 
-int64_t pg_sys_setpgid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getpgid(struct pg_thread *me, const uint64_t *a)
 {
-	return PG_QUICK(
-		SYS_setpgid, pg_host_pid(l, (int)a[0]), pg_host_pid(l, (int)a[1]), 0, 0, 0, 0);
+	const struct pg_process *p = process_of(me, (int)a[0]);
+
+	return p != NULL ? p->pgid : -ESRCH;
 }
 
-int64_t pg_sys_getsid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_setpgid(struct pg_thread *me, const uint64_t *a)
 {
-	int64_t r = PG_QUICK(SYS_getsid, pg_host_pid(l, (int)a[0]), 0, 0, 0, 0, 0);
+	struct pg_process *p = process_of(me, (int)a[0]);
+	int pgid = (int)a[1];
+	bool there = false;
 
-	return r > 0 ? pg_guest_pid(l, r) : r;
+	if (pgid < 0)
+		return -EINVAL;
+	if (p == NULL || (p != me->proc && p->parent != me->proc))
+		return -ESRCH;
+	if (p != me->proc && p->sid != me->proc->sid)
+		return -EPERM;
+	if (p != me->proc && p->execed)
+		return -EACCES;
+	if (p->sid == p->pid)
+		return -EPERM;
+	if (pgid == 0)
+		pgid = p->pid;
+	for (const struct pg_process *k = me->machine->processes; k != NULL; k = k->next)
+		there = there || (k->pgid == pgid && k->sid == p->sid);
+	if (pgid != p->pid && !there)
+		return -EPERM;
+	p->pgid = pgid;
+	return 0;
 }
 
-int64_t pg_sys_setsid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getsid(struct pg_thread *me, const uint64_t *a)
 {
-	int64_t r = PG_QUICK(SYS_setsid, 0, 0, 0, 0, 0, 0);
+	const struct pg_process *p = process_of(me, (int)a[0]);
 
-	return r > 0 ? pg_guest_pid(l, r) : r;
+	return p != NULL ? p->sid : -ESRCH;
 }
+
+int64_t pg_sys_setsid(struct pg_thread *me, const uint64_t *a)
+{
+	for (const struct pg_process *k = me->machine->processes; k != NULL; k = k->next)
+		if (k->pgid == me->proc->pid)
+			return -EPERM;
+	me->proc->pgid = me->proc->sid = me->proc->pid;
+	return me->proc->sid;
+}
+
+/* --- users ------------------------------------------------------------------------------------------------------ */
 
 /* Calls with numbers only, the same on the host. */
 #define PLAIN(name)                                                                                \
-	int64_t pg_sys_##name(struct pg_linux *l, const uint64_t *a)                               \
+	int64_t pg_sys_##name(struct pg_thread *me, const uint64_t *a)                             \
 	{                                                                                          \
 		return PG_QUICK(SYS_##name, a[0], a[1], a[2], 0, 0, 0);                            \
 	}
@@ -92,28 +123,28 @@ PLAIN(setresgid)
 PLAIN(setfsuid)
 PLAIN(setfsgid)
 
-static int64_t three_ids(struct pg_linux *l, long number, const uint64_t *a)
+static int64_t three_ids(struct pg_thread *me, long number, const uint64_t *a)
 {
 	uint32_t id[3];
 	int64_t r =
 		PG_QUICK(number, (uintptr_t)&id[0], (uintptr_t)&id[1], (uintptr_t)&id[2], 0, 0, 0);
 
 	for (unsigned i = 0; r == 0 && i < 3; i++)
-		r = pg_guest_write(l, a[i], &id[i], sizeof(id[i]));
+		r = pg_guest_write(me, a[i], &id[i], sizeof(id[i]));
 	return r;
 }
 
-int64_t pg_sys_getresuid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getresuid(struct pg_thread *me, const uint64_t *a)
 {
-	return three_ids(l, SYS_getresuid, a);
+	return three_ids(me, SYS_getresuid, a);
 }
 
-int64_t pg_sys_getresgid(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getresgid(struct pg_thread *me, const uint64_t *a)
 {
-	return three_ids(l, SYS_getresgid, a);
+	return three_ids(me, SYS_getresgid, a);
 }
 
-int64_t pg_sys_getgroups(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getgroups(struct pg_thread *me, const uint64_t *a)
 {
 	int cap = (int)a[0];
 	gid_t *list;
@@ -127,13 +158,13 @@ int64_t pg_sys_getgroups(struct pg_linux *l, const uint64_t *a)
 	if (list == NULL)
 		return -ENOMEM;
 	r = PG_QUICK(SYS_getgroups, cap, (uintptr_t)list, 0, 0, 0, 0);
-	if (r > 0 && cap > 0 && pg_guest_write(l, a[1], list, (uint64_t)r * sizeof(*list)) != 0)
+	if (r > 0 && cap > 0 && pg_guest_write(me, a[1], list, (uint64_t)r * sizeof(*list)) != 0)
 		r = -EFAULT;
 	free(list);
 	return r;
 }
 
-int64_t pg_sys_setgroups(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_setgroups(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t n = a[0];
 	gid_t *list;
@@ -144,7 +175,7 @@ int64_t pg_sys_setgroups(struct pg_linux *l, const uint64_t *a)
 	list = malloc((n + 1) * sizeof(*list));
 	if (list == NULL)
 		return -ENOMEM;
-	r = pg_guest_read(l, list, a[1], n * sizeof(*list));
+	r = pg_guest_read(me, list, a[1], n * sizeof(*list));
 	if (r == 0)
 		r = PG_QUICK(SYS_setgroups, n, (uintptr_t)list, 0, 0, 0, 0);
 	free(list);
@@ -152,291 +183,92 @@ int64_t pg_sys_setgroups(struct pg_linux *l, const uint64_t *a)
 }
 
 /* capget and capset: a header {version, pid} and one or two sets. */
-static int64_t capabilities(struct pg_linux *l, long number, const uint64_t *a)
+static int64_t capabilities(struct pg_thread *me, long number, const uint64_t *a)
 {
 	struct __user_cap_header_struct h;
 	struct __user_cap_data_struct d[2] = {{0}};
 	uint64_t bytes;
+	int asked;
 	int64_t r;
 
-	if (pg_guest_read(l, &h, a[0], sizeof(h)) != 0)
+	if (pg_guest_read(me, &h, a[0], sizeof(h)) != 0)
 		return -EFAULT;
 	bytes = h.version == _LINUX_CAPABILITY_VERSION_1 ? sizeof(d[0]) : sizeof(d);
-	h.pid = (int)pg_host_pid(l, h.pid);
-	if (number == SYS_capset && pg_guest_read(l, d, a[1], bytes) != 0)
+	if (h.pid != 0 && h.pid != me->tid && pg_thread_find(me->machine, h.pid) != NULL) {
+		pg_linux_unknown(me, "capabilities of another thread are not there: EPERM");
+		return -EPERM;
+	}
+	asked = h.pid;
+	h.pid = h.pid == me->tid ? 0 : (int)pg_host_pid(me->machine, h.pid);
+	if (number == SYS_capset && pg_guest_read(me, d, a[1], bytes) != 0)
 		return -EFAULT;
 	r = PG_QUICK(number, (uintptr_t)&h, a[1] != 0 ? (uintptr_t)d : 0, 0, 0, 0, 0);
 	if (r == -EINVAL) {
-		h.pid = (int)pg_guest_pid(l, h.pid);
-		if (pg_guest_write(l, a[0], &h, sizeof(h)) != 0)
+		h.pid = asked;
+		if (pg_guest_write(me, a[0], &h, sizeof(h)) != 0)
 			return -EFAULT;
 	}
 	if (r == 0 && number == SYS_capget && a[1] != 0)
-		return pg_guest_write(l, a[1], d, bytes);
+		return pg_guest_write(me, a[1], d, bytes);
 	return r;
 }
 
-int64_t pg_sys_capget(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_capget(struct pg_thread *me, const uint64_t *a)
 {
-	return capabilities(l, SYS_capget, a);
+	return capabilities(me, SYS_capget, a);
 }
 
-int64_t pg_sys_capset(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_capset(struct pg_thread *me, const uint64_t *a)
 {
-	return capabilities(l, SYS_capset, a);
+	return capabilities(me, SYS_capset, a);
 }
 
-/* --- threads, exec, exit ------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------------------------- */
 
-static int64_t no_fork(struct pg_linux *l, const char *what)
+int64_t pg_sys_set_tid_address(struct pg_thread *me, const uint64_t *a)
 {
-	pg_linux_unknown(l, "%s is not there yet (Pagoda runs one process): ENOSYS", what);
-	return -ENOSYS;
+	me->clear_tid = a[0];
+	return me->tid;
 }
 
-/* What a thread shares with its process; all of it, as with every threads library, or it is a fork. */
-#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
-
-static int64_t clone_any(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid,
-	uint64_t child_tid, uint64_t tls)
-{
-	if (!(flags & CLONE_THREAD))
-		return no_fork(l, flags & CLONE_VFORK ? "vfork (clone)" : "fork (clone)");
-	if ((flags & (CLONE_VM | CLONE_SIGHAND)) != (CLONE_VM | CLONE_SIGHAND))
-		return -EINVAL;
-	if ((flags & THREAD_FLAGS) != THREAD_FLAGS || (flags & (CLONE_NEWNS | CLONE_PIDFD)))
-		return no_fork(l, "a thread with files or working directory of its own (clone)");
-	return pg_thread_clone(l, flags, stack, parent_tid, child_tid, tls);
-}
-
-int64_t pg_sys_clone(struct pg_linux *l, const uint64_t *a)
-{
-	return clone_any(l, a[0], a[1], a[2], a[3], a[4]);
-}
-
-/* struct clone_args of the first version. */
-struct clone_arguments {
-	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-};
-
-int64_t pg_sys_clone3(struct pg_linux *l, const uint64_t *a)
-{
-	struct clone_arguments c;
-
-	if (a[1] < sizeof(c))
-		return -EINVAL;
-	if (a[1] > PG_PAGE_SIZE)
-		return -E2BIG;
-	if (pg_guest_read(l, &c, a[0], sizeof(c)) != 0)
-		return -EFAULT;
-	if ((c.stack == 0) != (c.stack_size == 0))
-		return -EINVAL;
-	return clone_any(l, c.flags, c.stack + c.stack_size, c.parent_tid, c.child_tid, c.tls);
-}
-
-int64_t pg_sys_fork(struct pg_linux *l, const uint64_t *a)
-{
-	return no_fork(l, "fork");
-}
-
-int64_t pg_sys_vfork(struct pg_linux *l, const uint64_t *a)
-{
-	return no_fork(l, "vfork");
-}
-
-int64_t pg_sys_wait4(struct pg_linux *l, const uint64_t *a)
-{
-	struct rusage ru;
-	int status = 0;
-	int64_t r = PG_HOST(l, SYS_wait4, pg_host_pid(l, (int)a[0]), (uintptr_t)&status, (int)a[2],
-		(uintptr_t)&ru, 0, 0);
-
-	if (r > 0 && a[1] != 0 && pg_guest_write(l, a[1], &status, sizeof(status)) != 0)
-		return -EFAULT;
-	if (r > 0 && a[3] != 0 && pg_guest_write(l, a[3], &ru, sizeof(ru)) != 0)
-		return -EFAULT;
-	return r;
-}
-
-int64_t pg_sys_waitid(struct pg_linux *l, const uint64_t *a)
-{
-	union pg_siginfo info;
-	int64_t r;
-
-	memset(&info, 0, sizeof(info));
-	r = PG_HOST(l, SYS_waitid, (int)a[0], pg_host_pid(l, (int)a[1]), (uintptr_t)&info,
-		(int)a[3], 0, 0);
-	if (r == 0 && a[2] != 0)
-		return pg_guest_write(l, a[2], &info, sizeof(info));
-	return r;
-}
-
-/* A NULL-ended list of strings from the guest. */
-static int get_strings(struct pg_linux *l, uint64_t va, uint64_t *bytes, char ***out)
-{
-	const uint64_t most = (uint64_t)6 << 20;
-	char *one = malloc(131072 + 1), **v = calloc(1, sizeof(*v));
-	size_t n = 0;
-	int err = 0;
-
-	if (one == NULL || v == NULL)
-		err = -ENOMEM;
-	for (; err == 0 && va != 0; va += sizeof(uint64_t)) {
-		uint64_t at;
-		int64_t len;
-		char **more;
-
-		if (pg_guest_read(l, &at, va, sizeof(at)) != 0) {
-			err = -EFAULT;
-			break;
-		}
-		if (at == 0)
-			break;
-		len = pg_guest_string(l, one, 131072, at);
-		if (len < 0) {
-			err = len == -ENAMETOOLONG ? -E2BIG : (int)len;
-			break;
-		}
-		*bytes += (uint64_t)len + 1 + sizeof(at);
-		more = *bytes > most ? NULL : realloc(v, (n + 2) * sizeof(*v));
-		if (more == NULL) {
-			err = *bytes > most ? -E2BIG : -ENOMEM;
-			break;
-		}
-		v = more;
-		v[n] = strdup(one);
-		v[n + 1] = NULL;
-		if (v[n] == NULL)
-			err = -ENOMEM;
-		n++;
-	}
-	free(one);
-	if (err != 0) {
-		pg_strings_free(v);
-		return err;
-	}
-	*out = v;
-	return 0;
-}
-
-static int64_t exec_file(struct pg_linux *l, const char *path, uint64_t argv, uint64_t envp)
-{
-	struct pg_exec_args x = {.filename = path};
-	uint64_t bytes = 0;
-	int err = get_strings(l, argv, &bytes, &x.argv);
-
-	if (err != 0)
-		return err;
-	err = get_strings(l, envp, &bytes, &x.envp);
-	if (err == 0 && x.argv[0] == NULL) {
-		/* Linux gives a program at least an empty argv[0] */
-		char **v = calloc(2, sizeof(*v));
-
-		if (v != NULL)
-			v[0] = strdup("");
-		if (v == NULL || v[0] == NULL) {
-			free(v);
-			err = -ENOMEM;
-		} else {
-			pg_strings_free(x.argv);
-			x.argv = v;
-		}
-	}
-	if (err == 0)
-		err = pg_exec(l, &x);
-	pg_strings_free(x.argv);
-	pg_strings_free(x.envp);
-	if (err == 0)
-		l->no_result = true;
-	return err;
-}
-
-int64_t pg_sys_execve(struct pg_linux *l, const uint64_t *a)
-{
-	char path[PATH_MAX];
-	int64_t n = pg_guest_string(l, path, sizeof(path), a[0]);
-
-	return n < 0 ? n : exec_file(l, path, a[1], a[2]);
-}
-
-int64_t pg_sys_execveat(struct pg_linux *l, const uint64_t *a)
-{
-	char path[PATH_MAX], whole[PATH_MAX + 32];
-	int64_t n = pg_guest_string(l, path, sizeof(path), a[1]);
-	int dir = (int)a[0];
-
-	if (n < 0)
-		return n;
-	if (path[0] == '/' || dir == AT_FDCWD)
-		return exec_file(l, path, a[2], a[3]);
-	if (!pg_fd_ok(dir) || fcntl(dir, F_GETFD) < 0)
-		return -EBADF;
-	if (path[0] == '\0' && !((int)a[4] & AT_EMPTY_PATH))
-		return -ENOENT;
-	/* as Linux names it */
-	if (path[0] == '\0')
-		snprintf(whole, sizeof(whole), "/dev/fd/%d", dir);
-	else
-		snprintf(whole, sizeof(whole), "/dev/fd/%d/%s", dir, path);
-	return strlen(whole) >= PATH_MAX ? -ENAMETOOLONG : exec_file(l, whole, a[2], a[3]);
-}
-
-int64_t pg_sys_exit(struct pg_linux *l, const uint64_t *a)
-{
-	pg_thread_exit(l, (int)a[0]);
-	return 0;
-}
-
-int64_t pg_sys_exit_group(struct pg_linux *l, const uint64_t *a)
-{
-	pg_linux_exit(l, (int)a[0]);
-	return 0;
-}
-
-int64_t pg_sys_set_tid_address(struct pg_linux *l, const uint64_t *a)
-{
-	l->thread->clear_tid = a[0];
-	return l->thread->tid;
-}
-
-int64_t pg_sys_set_robust_list(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_set_robust_list(struct pg_thread *me, const uint64_t *a)
 {
 	if (a[1] != 24) /* sizeof(struct robust_list_head) */
 		return -EINVAL;
-	l->thread->robust_list = a[0];
-	l->thread->robust_len = a[1];
+	me->robust_list = a[0];
+	me->robust_len = a[1];
 	return 0;
 }
 
-int64_t pg_sys_get_robust_list(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_get_robust_list(struct pg_thread *me, const uint64_t *a)
 {
-	const struct pg_thread *t = (int)a[0] == 0 ? l->thread : pg_thread_find(l, (int)a[0]);
+	const struct pg_thread *t = (int)a[0] == 0 ? me : pg_thread_find(me->machine, (int)a[0]);
 
 	if (t == NULL)
 		return -ESRCH;
-	if (pg_guest_write(l, a[2], &t->robust_len, sizeof(uint64_t)) != 0)
+	if (pg_guest_write(me, a[2], &t->robust_len, sizeof(uint64_t)) != 0)
 		return -EFAULT;
-	return pg_guest_write(l, a[1], &t->robust_list, sizeof(uint64_t));
+	return pg_guest_write(me, a[1], &t->robust_list, sizeof(uint64_t));
 }
 
 /* --- prctl, arch_prctl -------------------------------------------------------------------------------------------- */
 
-int64_t pg_sys_arch_prctl(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_arch_prctl(struct pg_thread *me, const uint64_t *a)
 {
 	switch ((int)a[0]) {
 	case ARCH_SET_FS:
 	case ARCH_SET_GS:
-		if (a[1] >= l->layout.address_top)
+		if (a[1] >= me->mm->layout.address_top)
 			return -EPERM;
 		if ((int)a[0] == ARCH_SET_FS)
-			l->regs->fs_base = a[1];
+			me->regs->fs_base = a[1];
 		else
-			l->regs->gs_base = a[1];
+			me->regs->gs_base = a[1];
 		return 0;
 	case ARCH_GET_FS:
-		return pg_guest_write(l, a[1], &l->regs->fs_base, sizeof(uint64_t));
+		return pg_guest_write(me, a[1], &me->regs->fs_base, sizeof(uint64_t));
 	case ARCH_GET_GS:
-		return pg_guest_write(l, a[1], &l->regs->gs_base, sizeof(uint64_t));
+		return pg_guest_write(me, a[1], &me->regs->gs_base, sizeof(uint64_t));
 	case 0x1011: /* ARCH_GET_CPUID: whether the instruction works */
 		return 1;
 	case 0x1012: /* ARCH_SET_CPUID */
@@ -447,32 +279,46 @@ int64_t pg_sys_arch_prctl(struct pg_linux *l, const uint64_t *a)
 	}
 }
 
-int64_t pg_sys_prctl(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_prctl(struct pg_thread *me, const uint64_t *a)
 {
 	char name[16] = {0};
 	int64_t n;
 
 	switch ((int)a[0]) {
 	case PR_SET_NAME:
-		n = pg_guest_string(l, name, sizeof(name), a[1]);
+		n = pg_guest_string(me, name, sizeof(name), a[1]);
 		if (n < 0 && n != -ENAMETOOLONG)
 			return n;
-		if (n == -ENAMETOOLONG && pg_guest_read(l, name, a[1], sizeof(name) - 1) != 0)
+		if (n == -ENAMETOOLONG && pg_guest_read(me, name, a[1], sizeof(name) - 1) != 0)
 			return -EFAULT;
 		name[15] = '\0';
-		memcpy(l->comm, name, sizeof(name));
+		memcpy(me->comm, name, sizeof(name));
 		return 0;
 	case PR_GET_NAME:
-		memcpy(name, l->comm, strlen(l->comm));
-		return pg_guest_write(l, a[1], name, sizeof(name));
+		memcpy(name, me->comm, strlen(me->comm));
+		return pg_guest_write(me, a[1], name, sizeof(name));
 	case PR_GET_DUMPABLE:
-		return l->dumpable;
+		return me->mm->dumpable;
 	case PR_SET_DUMPABLE:
 		if (a[1] > 1)
 			return -EINVAL;
-		l->dumpable = a[1] == 1;
+		me->mm->dumpable = a[1] == 1;
 		return 0;
 	case PR_SET_PDEATHSIG:
+		if (a[1] > PG_NSIG)
+			return -EINVAL;
+		me->proc->death_signal = (int)a[1];
+		return 0;
+	case PR_GET_PDEATHSIG:
+		return pg_guest_write(me, a[1], &me->proc->death_signal, sizeof(int));
+	case PR_SET_CHILD_SUBREAPER:
+		me->proc->subreaper = a[1] != 0;
+		return 0;
+	case PR_GET_CHILD_SUBREAPER: {
+		const int value = me->proc->subreaper;
+
+		return pg_guest_write(me, a[1], &value, sizeof(value));
+	}
 	case PR_SET_KEEPCAPS:
 	case PR_GET_KEEPCAPS:
 	case PR_SET_NO_NEW_PRIVS:
@@ -484,253 +330,295 @@ int64_t pg_sys_prctl(struct pg_linux *l, const uint64_t *a)
 	case PR_GET_TIMERSLACK:
 	case PR_GET_THP_DISABLE:
 	case PR_SET_THP_DISABLE:
-	case PR_SET_CHILD_SUBREAPER:
 	case PR_CAP_AMBIENT:
 	case PR_GET_SECCOMP:
 		return PG_QUICK(SYS_prctl, (int)a[0], a[1], a[2], a[3], a[4], 0);
-	case PR_GET_PDEATHSIG:
-	case PR_GET_CHILD_SUBREAPER: {
-		int value = 0;
-
-		n = PG_QUICK(SYS_prctl, (int)a[0], (uintptr_t)&value, 0, 0, 0, 0);
-		return n != 0 ? n : pg_guest_write(l, a[1], &value, sizeof(value));
-	}
 	case PR_GET_TSC: {
 		const int enabled = PR_TSC_ENABLE;
 
-		return pg_guest_write(l, a[1], &enabled, sizeof(enabled));
+		return pg_guest_write(me, a[1], &enabled, sizeof(enabled));
 	}
 	case PR_SET_VMA: /* names for anonymous mappings: Linux may lack it too */
 		return -EINVAL;
 	default:
-		pg_linux_unknown(l, "prctl operation %d is not there: EINVAL", (int)a[0]);
+		pg_linux_unknown(me, "prctl operation %d is not there: EINVAL", (int)a[0]);
 		return -EINVAL;
 	}
 }
 
-int64_t pg_sys_personality(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_personality(struct pg_thread *me, const uint64_t *a)
 {
-	uint64_t old = l->personality;
+	uint64_t old = me->proc->personality;
 
 	if ((uint32_t)a[0] != 0xffffffffu)
-		l->personality = (uint32_t)a[0];
+		me->proc->personality = (uint32_t)a[0];
 	return (int64_t)old;
 }
 
 /* --- limits and use --------------------------------------------------------------------------------------------------- */
 
-static bool own_pid(int pid)
-{
-	return pid == 0 || pid == PG_LINUX_PID;
-}
-
-/* Limits that the host enforces for us are set there too; those of memory are ours. */
+/*
+ * Limits that the host enforces for us are set there too: those on what is written. The host has one set for all guests: the last one
+ * that was set holds. Limits of memory, descriptors, processes and CPU time are kept here (RLIMIT_CPU and RLIMIT_NPROC
+ * are the guest's, not Pagoda's).
+ */
 static int host_limit(unsigned what, const struct rlimit64 *r)
 {
 	struct rlimit h = {r->rlim_cur, r->rlim_max};
-	struct rlimit now;
-	uint64_t most = (uint64_t)pg_linux_fd_limit();
 
-	switch (what) {
-	case RLIMIT_STACK:
-	case RLIMIT_DATA:
-	case RLIMIT_AS:
-	case RLIMIT_RSS:
-	case RLIMIT_MEMLOCK:
-	case RLIMIT_NPROC:
-	case RLIMIT_CORE:
+	if (what != RLIMIT_FSIZE && what != RLIMIT_NICE && what != RLIMIT_RTPRIO)
 		return 0;
-	case RLIMIT_NOFILE:
-		/* the hard limit stays: above it Pagoda keeps its own */
-		if (getrlimit(RLIMIT_NOFILE, &now) != 0)
-			return -errno;
-		h.rlim_max = now.rlim_max;
-		if (h.rlim_cur > most)
-			h.rlim_cur = most;
-		break;
-	default:
-		break;
-	}
 	return setrlimit((__rlimit_resource_t)what, &h) != 0 ? -errno : 0;
 }
 
-static int64_t set_limit(struct pg_linux *l, unsigned what, const struct rlimit64 *want)
+static int64_t set_limit(struct pg_process *p, unsigned what, const struct rlimit64 *want)
 {
 	int err;
 
 	if (want->rlim_cur > want->rlim_max)
 		return -EINVAL;
-	if (want->rlim_max > l->limits[what].rlim_max && geteuid() != 0)
+	if (want->rlim_max > p->limits[what].rlim_max && geteuid() != 0)
 		return -EPERM;
 	err = host_limit(what, want);
 	if (err != 0)
 		return err;
-	l->limits[what] = *want;
-	if (what == RLIMIT_STACK)
-		pg_space_set_stack_limit(l->space, want->rlim_cur);
+	p->limits[what] = *want;
+	if (what == RLIMIT_STACK && p->mm != NULL)
+		pg_space_set_stack_limit(p->mm->space, want->rlim_cur);
 	return 0;
 }
 
-int64_t pg_sys_getrlimit(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getrlimit(struct pg_thread *me, const uint64_t *a)
 {
 	if ((unsigned)a[0] >= RLIM_NLIMITS)
 		return -EINVAL;
-	return pg_guest_write(l, a[1], &l->limits[(unsigned)a[0]], sizeof(struct rlimit64));
+	return pg_guest_write(me, a[1], &me->proc->limits[(unsigned)a[0]], sizeof(struct rlimit64));
 }
 
-int64_t pg_sys_setrlimit(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_setrlimit(struct pg_thread *me, const uint64_t *a)
 {
 	struct rlimit64 want;
 
-	if (pg_guest_read(l, &want, a[1], sizeof(want)) != 0)
+	if (pg_guest_read(me, &want, a[1], sizeof(want)) != 0)
 		return -EFAULT;
 	if ((unsigned)a[0] >= RLIM_NLIMITS)
 		return -EINVAL;
-	return set_limit(l, (unsigned)a[0], &want);
+	return set_limit(me->proc, (unsigned)a[0], &want);
 }
 
-int64_t pg_sys_prlimit64(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_prlimit64(struct pg_thread *me, const uint64_t *a)
 {
 	struct rlimit64 want, old;
 	unsigned what = (unsigned)a[1];
+	struct pg_process *p;
 	int64_t r = 0;
 
 	if (what >= RLIM_NLIMITS)
 		return -EINVAL;
-	if (a[2] != 0 && pg_guest_read(l, &want, a[2], sizeof(want)) != 0)
+	if (a[2] != 0 && pg_guest_read(me, &want, a[2], sizeof(want)) != 0)
 		return -EFAULT;
-	if (!own_pid((int)a[0]))
-		return kill((pid_t)(int)a[0], 0) != 0 ? -ESRCH : -EPERM;
-	old = l->limits[what];
+	p = process_of(me, (int)a[0]);
+	if (p == NULL)
+		return -ESRCH;
+	old = p->limits[what];
 	if (a[2] != 0)
-		r = set_limit(l, what, &want);
+		r = set_limit(p, what, &want);
 	if (r == 0 && a[3] != 0)
-		r = pg_guest_write(l, a[3], &old, sizeof(old));
+		r = pg_guest_write(me, a[3], &old, sizeof(old));
 	return r;
 }
 
-int64_t pg_sys_getrusage(struct pg_linux *l, const uint64_t *a)
+static struct timeval to_timeval(uint64_t ns)
 {
-	struct pg_linux_stats s;
-	struct rusage ru;
-	int64_t r = PG_QUICK(SYS_getrusage, (int)a[0], (uintptr_t)&ru, 0, 0, 0, 0);
+	return (struct timeval){(time_t)(ns / 1000000000u), (suseconds_t)(ns % 1000000000u / 1000)};
+}
 
-	if (r != 0)
-		return r;
-	if ((int)a[0] != RUSAGE_CHILDREN) {
-		pg_linux_stats(l, &s);
-		ru.ru_maxrss = (long)(s.space.rss_peak_pages * PG_PAGE_SIZE / 1024);
-		ru.ru_minflt = (long)s.space.minor;
-		ru.ru_majflt = (long)s.space.major;
+void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out)
+{
+	uint64_t ns = pg_process_cpu_ns(p), sys = 0;
+	struct pg_space_stats s;
+	struct rusage mine;
+
+	memset(out, 0, sizeof(*out));
+	/* what the host spent in its kernel for a thread only that thread can ask */
+	if (me != NULL && me->proc == p && getrusage(RUSAGE_THREAD, &mine) == 0) {
+		sys = (uint64_t)mine.ru_stime.tv_sec * 1000000000u +
+		      (uint64_t)mine.ru_stime.tv_usec * 1000u;
+		out->ru_inblock = mine.ru_inblock;
+		out->ru_oublock = mine.ru_oublock;
+		out->ru_nvcsw = mine.ru_nvcsw;
+		out->ru_nivcsw = mine.ru_nivcsw;
 	}
-	return pg_guest_write(l, a[1], &ru, sizeof(ru));
+	out->ru_stime = to_timeval(sys < ns ? sys : ns);
+	out->ru_utime = to_timeval(sys < ns ? ns - sys : 0);
+	pg_process_stats(p, NULL, &s);
+	out->ru_maxrss = (long)(s.rss_peak_pages * PG_PAGE_SIZE / 1024);
+	out->ru_minflt = (long)s.minor;
+	out->ru_majflt = (long)s.major;
+}
+
+int64_t pg_sys_getrusage(struct pg_thread *me, const uint64_t *a)
+{
+	struct rusage ru;
+
+	switch ((int)a[0]) {
+	case RUSAGE_CHILDREN:
+		ru = me->proc->children;
+		break;
+	case RUSAGE_SELF:
+		pg_process_usage(me->proc, me, &ru);
+		break;
+	case RUSAGE_THREAD:
+		pg_process_usage(me->proc, me, &ru); /* faults are counted by process */
+		if (me->proc->threads > 1) {
+			struct rusage mine;
+
+			getrusage(RUSAGE_THREAD, &mine);
+			ru.ru_utime = mine.ru_utime;
+			ru.ru_stime = mine.ru_stime;
+		}
+		break;
+	default:
+		return -EINVAL;
+	}
+	return pg_guest_write(me, a[1], &ru, sizeof(ru));
 }
 
 /* --- scheduling: the machine has one processor -------------------------------------------------------------- */
 
-int64_t pg_sys_sched_yield(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_yield(struct pg_thread *me, const uint64_t *a)
 {
-	l->yield = pg_thread_shared(l);
+	if (me->machine->lock.waiters != 0)
+		pg_lock_turn(me);
 	return 0;
 }
 
-static int64_t sched_target(struct pg_linux *l, int pid)
+/* The host's number of a guest's thread, or -ESRCH. */
+static int64_t sched_target(struct pg_thread *me, int tid)
 {
-	return own_pid(pid) || pg_thread_find(l, pid) != NULL ? 0 : pg_host_pid(l, pid);
+	const struct pg_thread *t = tid == 0 ? me : pg_thread_find(me->machine, tid);
+
+	return t != NULL && t->host_tid != 0 ? t->host_tid : -ESRCH;
 }
 
-int64_t pg_sys_sched_getaffinity(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_getaffinity(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t target = sched_target(me, (int)a[0]);
 	uint8_t mask[1024] = {0};
 	unsigned len = (unsigned)a[1] < sizeof(mask) ? (unsigned)a[1] : sizeof(mask);
-	int64_t r = PG_QUICK(
-		SYS_sched_getaffinity, sched_target(l, (int)a[0]), len, (uintptr_t)mask, 0, 0, 0);
+	int64_t r;
 
-	if (r > 0 && pg_guest_write(l, a[2], mask, (uint64_t)r) != 0)
+	if (target < 0)
+		return target;
+	r = PG_QUICK(SYS_sched_getaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
+
+	if (r > 0 && pg_guest_write(me, a[2], mask, (uint64_t)r) != 0)
 		return -EFAULT;
 	return r;
 }
 
-int64_t pg_sys_sched_setaffinity(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_setaffinity(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t target = sched_target(me, (int)a[0]);
 	uint8_t mask[1024] = {0};
 	unsigned len = (unsigned)a[1] < sizeof(mask) ? (unsigned)a[1] : sizeof(mask);
 
-	if (pg_guest_read(l, mask, a[2], len) != 0)
+	if (target < 0)
+		return target;
+	if (pg_guest_read(me, mask, a[2], len) != 0)
 		return -EFAULT;
-	return PG_QUICK(
-		SYS_sched_setaffinity, sched_target(l, (int)a[0]), len, (uintptr_t)mask, 0, 0, 0);
+	return PG_QUICK(SYS_sched_setaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
 }
 
-int64_t pg_sys_sched_getscheduler(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_getscheduler(struct pg_thread *me, const uint64_t *a)
 {
-	return PG_QUICK(SYS_sched_getscheduler, sched_target(l, (int)a[0]), 0, 0, 0, 0, 0);
+	int64_t target = sched_target(me, (int)a[0]);
+
+	if (target < 0)
+		return target;
+	return PG_QUICK(SYS_sched_getscheduler, target, 0, 0, 0, 0, 0);
 }
 
-int64_t pg_sys_sched_setscheduler(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_setscheduler(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t target = sched_target(me, (int)a[0]);
 	int priority;
 
-	if (pg_guest_read(l, &priority, a[2], sizeof(priority)) != 0)
+	if (target < 0)
+		return target;
+	if (pg_guest_read(me, &priority, a[2], sizeof(priority)) != 0)
 		return -EFAULT;
-	return PG_QUICK(SYS_sched_setscheduler, sched_target(l, (int)a[0]), (int)a[1],
-		(uintptr_t)&priority, 0, 0, 0);
+	return PG_QUICK(SYS_sched_setscheduler, target, (int)a[1], (uintptr_t)&priority, 0, 0, 0);
 }
 
-int64_t pg_sys_sched_getparam(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_getparam(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t target = sched_target(me, (int)a[0]);
 	int priority = 0;
-	int64_t r = PG_QUICK(
-		SYS_sched_getparam, sched_target(l, (int)a[0]), (uintptr_t)&priority, 0, 0, 0, 0);
+	int64_t r;
 
-	return r != 0 ? r : pg_guest_write(l, a[1], &priority, sizeof(priority));
+	if (target < 0)
+		return target;
+	r = PG_QUICK(SYS_sched_getparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
+
+	return r != 0 ? r : pg_guest_write(me, a[1], &priority, sizeof(priority));
 }
 
-int64_t pg_sys_sched_setparam(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_setparam(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t target = sched_target(me, (int)a[0]);
 	int priority;
 
-	if (pg_guest_read(l, &priority, a[1], sizeof(priority)) != 0)
+	if (target < 0)
+		return target;
+	if (pg_guest_read(me, &priority, a[1], sizeof(priority)) != 0)
 		return -EFAULT;
-	return PG_QUICK(
-		SYS_sched_setparam, sched_target(l, (int)a[0]), (uintptr_t)&priority, 0, 0, 0, 0);
+	return PG_QUICK(SYS_sched_setparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
 }
 
 PLAIN(sched_get_priority_max)
 PLAIN(sched_get_priority_min)
 
-int64_t pg_sys_sched_rr_get_interval(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sched_rr_get_interval(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t target = sched_target(me, (int)a[0]);
 	struct timespec t;
-	int64_t r = PG_QUICK(
-		SYS_sched_rr_get_interval, sched_target(l, (int)a[0]), (uintptr_t)&t, 0, 0, 0, 0);
+	int64_t r;
 
-	return r != 0 ? r : pg_guest_write(l, a[1], &t, sizeof(t));
+	if (target < 0)
+		return target;
+	r = PG_QUICK(SYS_sched_rr_get_interval, target, (uintptr_t)&t, 0, 0, 0, 0);
+
+	return r != 0 ? r : pg_guest_write(me, a[1], &t, sizeof(t));
 }
 
-int64_t pg_sys_getpriority(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getpriority(struct pg_thread *me, const uint64_t *a)
 {
-	return PG_QUICK(SYS_getpriority, (int)a[0], pg_host_pid(l, (int)a[1]), 0, 0, 0, 0);
+	int64_t who = (int)a[0] == PRIO_PROCESS ? sched_target(me, (int)a[1]) : (int)a[1];
+
+	return who < 0 ? who : PG_QUICK(SYS_getpriority, (int)a[0], who, 0, 0, 0, 0);
 }
 
-int64_t pg_sys_setpriority(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_setpriority(struct pg_thread *me, const uint64_t *a)
 {
-	return PG_QUICK(SYS_setpriority, (int)a[0], pg_host_pid(l, (int)a[1]), (int)a[2], 0, 0, 0);
+	int64_t who = (int)a[0] == PRIO_PROCESS ? sched_target(me, (int)a[1]) : (int)a[1];
+
+	return who < 0 ? who : PG_QUICK(SYS_setpriority, (int)a[0], who, (int)a[2], 0, 0, 0);
 }
 
-int64_t pg_sys_getcpu(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getcpu(struct pg_thread *me, const uint64_t *a)
 {
 	unsigned cpu = 0, node = 0;
 	int64_t r = PG_QUICK(SYS_getcpu, (uintptr_t)&cpu, (uintptr_t)&node, 0, 0, 0, 0);
 
 	if (r == 0 && a[0] != 0)
-		r = pg_guest_write(l, a[0], &cpu, sizeof(cpu));
+		r = pg_guest_write(me, a[0], &cpu, sizeof(cpu));
 	if (r == 0 && a[1] != 0)
-		r = pg_guest_write(l, a[1], &node, sizeof(node));
+		r = pg_guest_write(me, a[1], &node, sizeof(node));
 	return r;
 }
 
-int64_t pg_sys_membarrier(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_membarrier(struct pg_thread *me, const uint64_t *a)
 {
 	/* on one processor every barrier holds at once; the commands are those the host knows */
 	return PG_QUICK(SYS_membarrier, (int)a[0], (unsigned)a[1], (int)a[2], 0, 0, 0);

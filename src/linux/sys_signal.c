@@ -2,8 +2,8 @@
 /*
  * linux/sys_signal.c: system calls about signals.
  *
- * Called through table.c. Queueing and delivery are signal.c's. A signal to the guest itself never leaves Pagoda;
- * one to another process goes to the host.
+ * Called through table.c. Queueing and delivery are signal.c's. Signals between guests never
+ * leave Pagoda.
  */
 #include "linux/internal.h"
 #include "linux/syscalls.h"
@@ -32,160 +32,127 @@ static bool shows_traps(int n, uint64_t handler)
 	return n == SIGSEGV || n == SIGBUS || n == SIGFPE || n == SIGILL || n == SIGTRAP;
 }
 
-int64_t pg_sys_rt_sigaction(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_rt_sigaction(struct pg_thread *me, const uint64_t *a)
 {
 	int n = (int)a[0];
 	struct guest_action new = {0}, old;
 
 	if (a[3] != SIGSET_BYTES)
 		return -EINVAL;
-	if (a[1] != 0 && pg_guest_read(l, &new, a[1], sizeof(new)) != 0)
+	if (a[1] != 0 && pg_guest_read(me, &new, a[1], sizeof(new)) != 0)
 		return -EFAULT;
 	if (n < 1 || n > PG_NSIG || (a[1] != 0 && (n == SIGKILL || n == SIGSTOP)))
 		return -EINVAL;
-	old = (struct guest_action){l->sig.act[n].handler, l->sig.act[n].flags,
-		l->sig.act[n].restorer, l->sig.act[n].mask};
+	old = (struct guest_action){me->proc->sig.act[n].handler, me->proc->sig.act[n].flags,
+		me->proc->sig.act[n].restorer, me->proc->sig.act[n].mask};
 	if (a[1] != 0) {
-		l->sig.act[n] = (struct pg_sigaction){
+		me->proc->sig.act[n] = (struct pg_sigaction){
 			new.handler, new.flags, new.restorer, new.mask & ~UNBLOCKABLE};
 		if (shows_traps(n, new.handler))
-			l->ops->set_precise_flags(l->engine);
-		pg_sighost_update(l, n);
-		if (pg_signal_ignored(l, n)) {
-			/* what waits of it is forgotten */
-			union pg_siginfo gone;
-
-			while (pg_signal_take(l, BIT(n), &gone) != 0)
-				;
-		}
+			me->machine->ops->set_precise_flags(me->machine->engine);
+		if (pg_signal_ignored(me->proc, n))
+			pg_signal_drop(me->proc, BIT(n)); /* what waits of it is forgotten */
 	}
-	return a[2] != 0 ? pg_guest_write(l, a[2], &old, sizeof(old)) : 0;
+	return a[2] != 0 ? pg_guest_write(me, a[2], &old, sizeof(old)) : 0;
 }
 
-int64_t pg_sys_rt_sigprocmask(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_rt_sigprocmask(struct pg_thread *me, const uint64_t *a)
 {
-	uint64_t old = l->sig.own.blocked, set;
+	uint64_t old = me->sig.blocked, set;
 
 	if (a[3] != SIGSET_BYTES)
 		return -EINVAL;
 	if (a[1] != 0) {
-		if (pg_guest_read(l, &set, a[1], sizeof(set)) != 0)
+		if (pg_guest_read(me, &set, a[1], sizeof(set)) != 0)
 			return -EFAULT;
 		switch ((int)a[0]) {
 		case SIG_BLOCK:
-			pg_signal_set_mask(l, old | set);
+			pg_signal_set_mask(me, old | set);
 			break;
 		case SIG_UNBLOCK:
-			pg_signal_set_mask(l, old & ~set);
+			pg_signal_set_mask(me, old & ~set);
 			break;
 		case SIG_SETMASK:
-			pg_signal_set_mask(l, set);
+			pg_signal_set_mask(me, set);
 			break;
 		default:
 			return -EINVAL;
 		}
 	}
-	return a[2] != 0 ? pg_guest_write(l, a[2], &old, sizeof(old)) : 0;
+	return a[2] != 0 ? pg_guest_write(me, a[2], &old, sizeof(old)) : 0;
 }
 
-int64_t pg_sys_rt_sigpending(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_rt_sigpending(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t set;
 
 	if (a[1] > SIGSET_BYTES)
 		return -EINVAL;
-	pg_sighost_collect(l);
-	set = l->sig.pending & l->sig.own.blocked;
-	return pg_guest_write(l, a[0], &set, a[1]);
+	set = pg_signal_pending(me) & me->sig.blocked;
+	return pg_guest_write(me, a[0], &set, a[1]);
 }
 
-/* Waits on the host until a signal comes, or until *until_ns of CLOCK_MONOTONIC (UINT64_MAX: for ever). */
-static void wait_for_signal(struct pg_linux *l, uint64_t until_ns)
+int64_t pg_sys_pause(struct pg_thread *me, const uint64_t *a)
 {
-	struct timespec t, *tp = NULL;
-
-	if (until_ns != UINT64_MAX) {
-		uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC),
-			 left = until_ns > now ? until_ns - now : 0;
-
-		t = (struct timespec){(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
-		tp = &t;
-	}
-	(void)PG_HOST(l, SYS_ppoll, 0, 0, (uintptr_t)tp, 0, 0, 0);
-}
-
-int64_t pg_sys_pause(struct pg_linux *l, const uint64_t *a)
-{
-	const struct pg_wait w = {.deadline = UINT64_MAX};
-
-	while (!pg_signal_waiting(l)) {
-		if (pg_thread_shared(l))
-			return pg_thread_wait(l, &w);
-		wait_for_signal(l, UINT64_MAX);
-	}
+	while (!pg_signal_waiting(me))
+		pg_thread_sleep(me, UINT64_MAX);
 	return -PG_ERESTARTNOHAND;
 }
 
-int64_t pg_sys_rt_sigsuspend(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_rt_sigsuspend(struct pg_thread *me, const uint64_t *a)
 {
 	uint64_t set;
 
 	if (a[1] != SIGSET_BYTES)
 		return -EINVAL;
-	if (pg_guest_read(l, &set, a[0], sizeof(set)) != 0)
+	if (pg_guest_read(me, &set, a[0], sizeof(set)) != 0)
 		return -EFAULT;
-	if (!l->again) {
-		l->sig.own.saved_mask = l->sig.own.blocked;
-		l->sig.own.restore_mask = true;
-		pg_signal_set_mask(l, set);
-	}
-	return pg_sys_pause(l, a);
+	me->sig.saved_mask = me->sig.blocked;
+	me->sig.restore_mask = true;
+	pg_signal_set_mask(me, set);
+	return pg_sys_pause(me, a);
 }
 
-int64_t pg_sys_rt_sigtimedwait(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_rt_sigtimedwait(struct pg_thread *me, const uint64_t *a)
 {
-	uint64_t set, until = UINT64_MAX, blocked = l->sig.own.blocked;
+	uint64_t set, until = UINT64_MAX, blocked = me->sig.blocked;
 	union pg_siginfo info;
 	struct timespec t;
 	int n;
 
 	if (a[3] != SIGSET_BYTES)
 		return -EINVAL;
-	if (pg_guest_read(l, &set, a[0], sizeof(set)) != 0)
+	if (pg_guest_read(me, &set, a[0], sizeof(set)) != 0)
 		return -EFAULT;
 	set &= ~UNBLOCKABLE;
 	if (a[2] != 0) {
-		if (pg_guest_read(l, &t, a[2], sizeof(t)) != 0)
+		if (pg_guest_read(me, &t, a[2], sizeof(t)) != 0)
 			return -EFAULT;
 		if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= 1000000000)
 			return -EINVAL;
 		until = pg_host_clock_ns(CLOCK_MONOTONIC) + (uint64_t)t.tv_sec * 1000000000u +
 			(uint64_t)t.tv_nsec;
-		until = pg_thread_deadline(l, until);
 	}
 	/* what is waited for is not delivered meanwhile, nor dropped because it would be ignored */
-	l->sig.own.blocked |= set;
+	me->sig.blocked |= set;
+	me->wait = (struct pg_wait){.kind = PG_WAIT_SIGNAL, .signals = set};
 	for (;;) {
-		n = pg_signal_take(l, set, &info);
-		if (n != 0 || pg_signal_waiting(l) || pg_host_clock_ns(CLOCK_MONOTONIC) >= until)
+		n = pg_signal_take(me, set, &info);
+		if (n != 0 || pg_signal_waiting(me) || pg_host_clock_ns(CLOCK_MONOTONIC) >= until)
 			break;
-		if (pg_thread_shared(l)) {
-			const struct pg_wait w = {.deadline = until, .signals = set};
-
-			l->sig.own.blocked = blocked;
-			return pg_thread_wait(l, &w);
-		}
-		wait_for_signal(l, until);
+		pg_thread_sleep(me, until);
 	}
-	l->sig.own.blocked = blocked;
+	me->wait.kind = PG_WAIT_NONE;
+	me->sig.blocked = blocked;
+	me->poke = 1; /* others may have come meanwhile */
 	if (n == 0)
-		return pg_signal_waiting(l) ? -EINTR : -EAGAIN;
-	if (a[1] != 0 && pg_guest_write(l, a[1], &info, sizeof(info)) != 0)
+		return pg_signal_waiting(me) ? -EINTR : -EAGAIN;
+	if (a[1] != 0 && pg_guest_write(me, a[1], &info, sizeof(info)) != 0)
 		return -EFAULT;
 	return n;
 }
 
-int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sigaltstack(struct pg_thread *me, const uint64_t *a)
 {
 	struct {
 		uint64_t sp;
@@ -193,18 +160,18 @@ int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
 		uint32_t pad;
 		uint64_t size;
 	} new, old;
-	bool on = pg_signal_on_alt(l, l->regs->gpr[PG_RSP]);
+	bool on = pg_signal_on_alt(me, me->regs->gpr[PG_RSP]);
 	uint32_t mode;
 
 	memset(&old, 0, sizeof(old));
-	old.sp = l->sig.own.alt_sp;
-	old.size = l->sig.own.alt_size;
-	old.flags = (int32_t)((l->sig.own.alt_flags & SS_AUTODISARM_FLAG) |
-			      (l->sig.own.alt_flags & SS_DISABLE ? SS_DISABLE
-				      : on                       ? SS_ONSTACK
-								 : 0));
+	old.sp = me->sig.alt_sp;
+	old.size = me->sig.alt_size;
+	old.flags = (int32_t)((me->sig.alt_flags & SS_AUTODISARM_FLAG) |
+			      (me->sig.alt_flags & SS_DISABLE ? SS_DISABLE
+				      : on                    ? SS_ONSTACK
+							      : 0));
 	if (a[0] != 0) {
-		if (pg_guest_read(l, &new, a[0], sizeof(new)) != 0)
+		if (pg_guest_read(me, &new, a[0], sizeof(new)) != 0)
 			return -EFAULT;
 		if (on)
 			return -EPERM;
@@ -216,107 +183,129 @@ int64_t pg_sys_sigaltstack(struct pg_linux *l, const uint64_t *a)
 		} else if (new.size < 2048) {
 			return -ENOMEM;
 		}
-		l->sig.own.alt_sp = new.sp;
-		l->sig.own.alt_size = new.size;
-		l->sig.own.alt_flags = (mode == SS_DISABLE ? SS_DISABLE : 0) |
-				       ((uint32_t) new.flags &SS_AUTODISARM_FLAG);
+		me->sig.alt_sp = new.sp;
+		me->sig.alt_size = new.size;
+		me->sig.alt_flags = (mode == SS_DISABLE ? SS_DISABLE : 0) |
+				    ((uint32_t) new.flags &SS_AUTODISARM_FLAG);
 	}
-	return a[1] != 0 ? pg_guest_write(l, a[1], &old, sizeof(old)) : 0;
+	return a[1] != 0 ? pg_guest_write(me, a[1], &old, sizeof(old)) : 0;
 }
 
-int64_t pg_sys_rt_sigreturn(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_rt_sigreturn(struct pg_thread *me, const uint64_t *a)
 {
-	l->no_result = true;
-	if (!pg_sigframe_pop(l))
-		pg_signal_force(l, SIGSEGV, SI_KERNEL, 0);
+	me->no_result = true;
+	if (!pg_sigframe_pop(me))
+		pg_signal_force(me, SIGSEGV, SI_KERNEL, 0);
 	return 0;
 }
 
 /* --- sending -------------------------------------------------------------------------------------------------- */
-
-static int64_t send_self(struct pg_linux *l, int n, int code, int tid)
-{
-	union pg_siginfo info;
-
-	memset(&info, 0, sizeof(info));
-	info.host.si_signo = n;
-	info.host.si_code = code;
-	info.host.si_pid = PG_LINUX_PID;
-	info.host.si_uid = getuid();
-	return pg_signal_send(l, &info, tid);
-}
 
 static bool number_ok(int n)
 {
 	return n >= 0 && n <= PG_NSIG;
 }
 
-int64_t pg_sys_kill(struct pg_linux *l, const uint64_t *a)
+struct sending {
+	struct pg_thread *me;
+	int signo, code;
+	unsigned sent;
+	const struct pg_process *but; /* not to this one */
+};
+
+static bool send_to(void *ctx, struct pg_process *p)
+{
+	struct sending *s = ctx;
+
+	if (p == s->but)
+		return true;
+	s->sent++;
+	if (s->signo != 0)
+		(void)pg_signal_post(p, s->signo, s->code, s->me->proc->pid, 0);
+	return true;
+}
+
+/*
+ * To a process of the machine, a group of it, or all. Nobody outside is reached but the parent of the first process: a number
+ * means one thing here and another on the host.
+ */
+int64_t pg_sys_kill(struct pg_thread *me, const uint64_t *a)
 {
 	int pid = (int)a[0], n = (int)a[1];
+	struct pg_linux *l = me->machine;
+	struct sending s = {.me = me, .signo = n, .code = SI_USER};
+	struct pg_process *p;
 
 	if (!number_ok(n))
 		return -EINVAL;
-	if (pid == PG_LINUX_PID)
-		return n == 0 ? 0 : send_self(l, n, SI_USER, 0);
-	if (pid == -PG_LINUX_PID)
-		pid = -l->host_pid;
-	return PG_QUICK(SYS_kill, pid > 0 ? pg_host_pid(l, pid) : pid, n, 0, 0, 0, 0);
-}
-
-int64_t pg_sys_tkill(struct pg_linux *l, const uint64_t *a)
-{
-	int tid = (int)a[0], n = (int)a[1];
-
-	if (tid <= 0 || !number_ok(n))
-		return -EINVAL;
-	if (pg_thread_find(l, tid) != NULL)
-		return n == 0 ? 0 : send_self(l, n, SI_TKILL, tid);
-	return PG_QUICK(SYS_tkill, pg_host_pid(l, tid), n, 0, 0, 0, 0);
-}
-
-int64_t pg_sys_tgkill(struct pg_linux *l, const uint64_t *a)
-{
-	int tgid = (int)a[0], tid = (int)a[1], n = (int)a[2];
-
-	if (tid <= 0 || tgid <= 0 || !number_ok(n))
-		return -EINVAL;
-	if (tgid == PG_LINUX_PID) {
-		if (pg_thread_find(l, tid) == NULL)
-			return -ESRCH;
-		return n == 0 ? 0 : send_self(l, n, SI_TKILL, tid);
+	if (pid > 0) {
+		p = pg_process_find(l, pid);
+		if (p != NULL)
+			return n == 0 ? 0 : pg_signal_post(p, n, SI_USER, me->proc->pid, 0);
+		return pid == PG_LINUX_PPID ? PG_QUICK(SYS_kill, getppid(), n, 0, 0, 0, 0) : -ESRCH;
 	}
-	return PG_QUICK(SYS_tgkill, pg_host_pid(l, tgid), pg_host_pid(l, tid), n, 0, 0, 0);
+	if (pid == -1) {
+		s.but = me->proc;
+		for (struct pg_process *next = l->processes; (p = next) != NULL;) {
+			next = p->next;
+			if (p->state == PG_RUNNING)
+				send_to(&s, p);
+		}
+	} else {
+		pg_process_each_of_group(l, pid == 0 ? me->proc->pgid : -pid, send_to, &s);
+	}
+	return s.sent != 0 ? 0 : -ESRCH;
 }
 
-static int64_t queue_info(struct pg_linux *l, int pid, int tid, int n, uint64_t from)
+static int64_t to_thread(struct pg_thread *me, int tgid, int tid, int n)
 {
-	union pg_siginfo info;
+	struct pg_thread *t;
 
 	if (!number_ok(n))
 		return -EINVAL;
-	if (pg_guest_read(l, &info, from, sizeof(info)) != 0)
-		return -EFAULT;
-	info.host.si_signo = n;
-	if (pid != PG_LINUX_PID) {
-		if (info.host.si_code >= 0 || info.host.si_code == SI_TKILL)
-			return -EPERM;
-		return PG_QUICK(
-			SYS_rt_sigqueueinfo, pg_host_pid(l, pid), n, (uintptr_t)&info, 0, 0, 0);
-	}
-	return n == 0 ? 0 : pg_signal_send(l, &info, tid);
+	t = pg_thread_find(me->machine, tid);
+	if (t == NULL || (tgid != 0 && t->proc->pid != tgid))
+		return -ESRCH;
+	return n == 0 ? 0 : pg_signal_post(t->proc, n, SI_TKILL, me->proc->pid, tid);
 }
 
-int64_t pg_sys_rt_sigqueueinfo(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_tkill(struct pg_thread *me, const uint64_t *a)
 {
-	return queue_info(l, (int)a[0], 0, (int)a[1], a[2]);
+	return (int)a[0] <= 0 ? -EINVAL : to_thread(me, 0, (int)a[0], (int)a[1]);
 }
 
-int64_t pg_sys_rt_tgsigqueueinfo(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_tgkill(struct pg_thread *me, const uint64_t *a)
 {
 	if ((int)a[0] <= 0 || (int)a[1] <= 0)
 		return -EINVAL;
-	if ((int)a[0] == PG_LINUX_PID && pg_thread_find(l, (int)a[1]) == NULL)
+	return to_thread(me, (int)a[0], (int)a[1], (int)a[2]);
+}
+
+static int64_t queue_info(struct pg_thread *me, int pid, int tid, int n, uint64_t from)
+{
+	struct pg_process *p = pg_process_find(me->machine, pid);
+	union pg_siginfo info;
+
+	if (pg_guest_read(me, &info, from, sizeof(info)) != 0)
+		return -EFAULT;
+	if (!number_ok(n))
+		return -EINVAL;
+	info.host.si_signo = n;
+	if (p != me->proc && (info.host.si_code >= 0 || info.host.si_code == SI_TKILL))
+		return -EPERM;
+	if (p == NULL || (tid != 0 && pg_thread_of(p, tid) == NULL))
 		return -ESRCH;
-	return queue_info(l, (int)a[0], (int)a[1], (int)a[2], a[3]);
+	return n == 0 ? 0 : pg_signal_send(p, &info, tid);
+}
+
+int64_t pg_sys_rt_sigqueueinfo(struct pg_thread *me, const uint64_t *a)
+{
+	return queue_info(me, (int)a[0], 0, (int)a[1], a[2]);
+}
+
+int64_t pg_sys_rt_tgsigqueueinfo(struct pg_thread *me, const uint64_t *a)
+{
+	if ((int)a[0] <= 0 || (int)a[1] <= 0)
+		return -EINVAL;
+	return queue_info(me, (int)a[0], (int)a[1], (int)a[2], a[3]);
 }

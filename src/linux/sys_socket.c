@@ -30,68 +30,68 @@ static int64_t made(int64_t fd)
 	return fd;
 }
 
-int64_t pg_sys_socket(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_socket(struct pg_thread *me, const uint64_t *a)
 {
 	return made(PG_QUICK(SYS_socket, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0));
 }
 
-int64_t pg_sys_listen(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_listen(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_listen, (int)a[0], (int)a[1], 0, 0, 0, 0)
 				   : -EBADF;
 }
 
-int64_t pg_sys_shutdown(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_shutdown(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_shutdown, (int)a[0], (int)a[1], 0, 0, 0, 0)
 				   : -EBADF;
 }
 
 /* An address from the guest. */
-static int get_name(struct pg_linux *l, uint64_t at, uint64_t len, struct sockaddr_storage *name)
+static int get_name(struct pg_thread *me, uint64_t at, uint64_t len, struct sockaddr_storage *name)
 {
 	memset(name, 0, sizeof(*name));
 	if ((int)len < 0 || (uint32_t)len > NAME_MOST)
 		return -EINVAL;
-	return pg_guest_read(l, name, at, (uint32_t)len);
+	return pg_guest_read(me, name, at, (uint32_t)len);
 }
 
 /* An address to the guest: as much as it has room for; the true length to *len_at. */
-static int put_name(struct pg_linux *l, uint64_t at, uint64_t len_at, int room,
+static int put_name(struct pg_thread *me, uint64_t at, uint64_t len_at, int room,
 	const struct sockaddr_storage *name, socklen_t len)
 {
 	uint64_t n = (uint64_t)room < len ? (uint64_t)room : len;
 
-	if (at != 0 && pg_guest_write(l, at, name, n) != 0)
+	if (at != 0 && pg_guest_write(me, at, name, n) != 0)
 		return -EFAULT;
-	return pg_guest_write(l, len_at, &len, sizeof(len));
+	return pg_guest_write(me, len_at, &len, sizeof(len));
 }
 
 /* bind and connect. */
-static int64_t named(struct pg_linux *l, long number, const uint64_t *a)
+static int64_t named(struct pg_thread *me, long number, const uint64_t *a)
 {
 	struct sockaddr_storage name;
 	int err;
 
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
-	err = get_name(l, a[1], a[2], &name);
+	err = get_name(me, a[1], a[2], &name);
 	return err != 0 ? err
-			: PG_HOST(l, number, (int)a[0], (uintptr_t)&name, (uint32_t)a[2], 0, 0, 0);
+			: PG_HOST(me, number, (int)a[0], (uintptr_t)&name, (uint32_t)a[2], 0, 0, 0);
 }
 
-int64_t pg_sys_bind(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_bind(struct pg_thread *me, const uint64_t *a)
 {
-	return named(l, SYS_bind, a);
+	return named(me, SYS_bind, a);
 }
 
-int64_t pg_sys_connect(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_connect(struct pg_thread *me, const uint64_t *a)
 {
-	return named(l, SYS_connect, a);
+	return named(me, SYS_connect, a);
 }
 
 /* Calls that give an address back: accept, getsockname, getpeername. */
-static int64_t ask_name(struct pg_linux *l, long number, const uint64_t *a, int flags)
+static int64_t ask_name(struct pg_thread *me, long number, const uint64_t *a, int flags)
 {
 	struct sockaddr_storage name;
 	socklen_t len = sizeof(name);
@@ -101,42 +101,38 @@ static int64_t ask_name(struct pg_linux *l, long number, const uint64_t *a, int 
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	if (a[1] != 0 || number != SYS_accept4) {
-		if (pg_guest_read(l, &room, a[2], sizeof(room)) != 0)
+		if (pg_guest_read(me, &room, a[2], sizeof(room)) != 0)
 			return -EFAULT;
 		if (room < 0)
 			return -EINVAL;
 	}
-	if (number == SYS_accept4 && pg_thread_shared(l) &&
-		!(fcntl((int)a[0], F_GETFL) & O_NONBLOCK) &&
-		pg_thread_wait_fd(l, (int)a[0], POLLIN) != 0)
-		return -PG_EWAIT;
-	r = PG_HOST(l, number, (int)a[0], (uintptr_t)&name, (uintptr_t)&len, flags, 0, 0);
+	r = PG_HOST(me, number, (int)a[0], (uintptr_t)&name, (uintptr_t)&len, flags, 0, 0);
 	if (number == SYS_accept4)
 		r = made(r);
 	if (r >= 0 && (a[1] != 0 || number != SYS_accept4) &&
-		put_name(l, a[1], a[2], room, &name, len) != 0)
+		put_name(me, a[1], a[2], room, &name, len) != 0)
 		return -EFAULT;
 	return r;
 }
 
-int64_t pg_sys_accept(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_accept(struct pg_thread *me, const uint64_t *a)
 {
-	return ask_name(l, SYS_accept4, a, 0);
+	return ask_name(me, SYS_accept4, a, 0);
 }
 
-int64_t pg_sys_accept4(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_accept4(struct pg_thread *me, const uint64_t *a)
 {
-	return ask_name(l, SYS_accept4, a, (int)a[3]);
+	return ask_name(me, SYS_accept4, a, (int)a[3]);
 }
 
-int64_t pg_sys_getsockname(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getsockname(struct pg_thread *me, const uint64_t *a)
 {
-	return ask_name(l, SYS_getsockname, a, 0);
+	return ask_name(me, SYS_getsockname, a, 0);
 }
 
-int64_t pg_sys_getpeername(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getpeername(struct pg_thread *me, const uint64_t *a)
 {
-	return ask_name(l, SYS_getpeername, a, 0);
+	return ask_name(me, SYS_getpeername, a, 0);
 }
 
 /* Whether an option's value holds addresses that the host would follow. */
@@ -151,7 +147,7 @@ static bool has_pointers(int level, int name)
 	       (level == 6 && name == zerocopy_receive);
 }
 
-int64_t pg_sys_setsockopt(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_setsockopt(struct pg_thread *me, const uint64_t *a)
 {
 	uint8_t value[OPTION_MOST];
 	int len = (int)a[4];
@@ -159,19 +155,19 @@ int64_t pg_sys_setsockopt(struct pg_linux *l, const uint64_t *a)
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	if (has_pointers((int)a[1], (int)a[2])) {
-		pg_linux_unknown(l, "socket option %d of level %d is not there: ENOPROTOOPT",
+		pg_linux_unknown(me, "socket option %d of level %d is not there: ENOPROTOOPT",
 			(int)a[2], (int)a[1]);
 		return -ENOPROTOOPT;
 	}
 	if (len < 0 || (unsigned)len > sizeof(value))
 		return -EINVAL;
-	if (a[3] != 0 && pg_guest_read(l, value, a[3], (unsigned)len) != 0)
+	if (a[3] != 0 && pg_guest_read(me, value, a[3], (unsigned)len) != 0)
 		return -EFAULT;
 	return PG_QUICK(SYS_setsockopt, (int)a[0], (int)a[1], (int)a[2],
 		a[3] != 0 ? (uintptr_t)value : 0, len, 0);
 }
 
-int64_t pg_sys_getsockopt(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_getsockopt(struct pg_thread *me, const uint64_t *a)
 {
 	uint8_t value[OPTION_MOST];
 	int len;
@@ -181,19 +177,19 @@ int64_t pg_sys_getsockopt(struct pg_linux *l, const uint64_t *a)
 		return -EBADF;
 	if (has_pointers((int)a[1], (int)a[2]))
 		return -ENOPROTOOPT;
-	if (pg_guest_read(l, &len, a[4], sizeof(len)) != 0)
+	if (pg_guest_read(me, &len, a[4], sizeof(len)) != 0)
 		return -EFAULT;
 	if (len < 0)
 		return -EINVAL;
 	if ((unsigned)len > sizeof(value))
 		len = sizeof(value);
-	if (pg_guest_read(l, value, a[3], (unsigned)len) != 0)
+	if (pg_guest_read(me, value, a[3], (unsigned)len) != 0)
 		memset(value, 0, sizeof(value));
 	r = PG_QUICK(SYS_getsockopt, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)value,
 		(uintptr_t)&len, 0);
-	if (r == 0 && pg_guest_write(l, a[3], value, (unsigned)len) != 0)
+	if (r == 0 && pg_guest_write(me, a[3], value, (unsigned)len) != 0)
 		return -EFAULT;
-	return r != 0 ? r : pg_guest_write(l, a[4], &len, sizeof(len));
+	return r != 0 ? r : pg_guest_write(me, a[4], &len, sizeof(len));
 }
 
 /* --- data ------------------------------------------------------------------------------------------------------- */
@@ -202,7 +198,7 @@ int64_t pg_sys_getsockopt(struct pg_linux *l, const uint64_t *a)
  * One message to or from the guest's iovecs, in one host call: h has name and control in host memory already. Bytes moved or a
  * negative errno. A message that is longer than what can be pinned at once is cut, as by a small socket buffer.
  */
-static int64_t one_message(struct pg_linux *l, int fd, struct msghdr *h, const struct iovec *v,
+static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const struct iovec *v,
 	unsigned n, uint64_t total, int flags, bool in)
 {
 	struct iovec host[PIECES];
@@ -211,27 +207,24 @@ static int64_t one_message(struct pg_linux *l, int fd, struct msghdr *h, const s
 	uint64_t got = 0;
 	int64_t r;
 
-	if (!(flags & MSG_DONTWAIT) && pg_thread_shared(l) && !(fcntl(fd, F_GETFL) & O_NONBLOCK) &&
-		pg_thread_wait_fd(l, fd, in ? POLLIN : POLLOUT) != 0)
-		return -PG_EWAIT;
 	if (total != 0) {
 		got = pg_guest_pin(
-			l, v, n, 0, pg_guest_pin_bytes(l), access, host, &pieces, PIECES);
+			me, v, n, 0, pg_guest_pin_bytes(me), access, host, &pieces, PIECES);
 		if (got == 0)
 			return -EFAULT;
 	}
 	h->msg_iov = host;
 	h->msg_iovlen = pieces;
-	r = PG_HOST(l, in ? SYS_recvmsg : SYS_sendmsg, fd, (uintptr_t)h, flags, 0, 0, 0);
-	pg_guest_unpin(l, access, host, pieces);
+	r = PG_HOST(me, in ? SYS_recvmsg : SYS_sendmsg, fd, (uintptr_t)h, flags, 0, 0, 0);
+	pg_guest_unpin(me, access, host, pieces);
 	if (r > 0 && in)
-		l->bytes_read += (uint64_t)r;
+		me->machine->bytes_read += (uint64_t)r;
 	else if (r > 0)
-		l->bytes_written += (uint64_t)r;
-	return r;
+		me->machine->bytes_written += (uint64_t)r;
+	return in || (flags & MSG_NOSIGNAL) ? r : pg_io_signal(me, r);
 }
 
-int64_t pg_sys_sendto(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sendto(struct pg_thread *me, const uint64_t *a)
 {
 	struct sockaddr_storage name;
 	struct msghdr h = {0};
@@ -240,17 +233,17 @@ int64_t pg_sys_sendto(struct pg_linux *l, const uint64_t *a)
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	if (a[4] != 0) {
-		int err = get_name(l, a[4], a[5], &name);
+		int err = get_name(me, a[4], a[5], &name);
 
 		if (err != 0)
 			return err;
 		h.msg_name = &name;
 		h.msg_namelen = (uint32_t)a[5];
 	}
-	return one_message(l, (int)a[0], &h, &v, 1, a[2], (int)a[3], false);
+	return one_message(me, (int)a[0], &h, &v, 1, a[2], (int)a[3], false);
 }
 
-int64_t pg_sys_recvfrom(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_recvfrom(struct pg_thread *me, const uint64_t *a)
 {
 	struct sockaddr_storage name;
 	struct msghdr h = {.msg_name = &name, .msg_namelen = sizeof(name)};
@@ -260,12 +253,12 @@ int64_t pg_sys_recvfrom(struct pg_linux *l, const uint64_t *a)
 
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
-	if (a[4] != 0 && pg_guest_read(l, &room, a[5], sizeof(room)) != 0)
+	if (a[4] != 0 && pg_guest_read(me, &room, a[5], sizeof(room)) != 0)
 		return -EFAULT;
 	if (room < 0)
 		return -EINVAL;
-	r = one_message(l, (int)a[0], &h, &v, 1, a[2], (int)a[3], true);
-	if (r >= 0 && a[4] != 0 && put_name(l, a[4], a[5], room, &name, h.msg_namelen) != 0)
+	r = one_message(me, (int)a[0], &h, &v, 1, a[2], (int)a[3], true);
+	if (r >= 0 && a[4] != 0 && put_name(me, a[4], a[5], room, &name, h.msg_namelen) != 0)
 		return -EFAULT;
 	return r;
 }
@@ -304,7 +297,7 @@ static bool control_ok(struct msghdr *h)
 }
 
 /* sendmsg or recvmsg on the guest's struct at `at`; its result fields are written back when received. */
-static int64_t message(struct pg_linux *l, int fd, uint64_t at, int flags, bool in)
+static int64_t message(struct pg_thread *me, int fd, uint64_t at, int flags, bool in)
 {
 	struct guest_message g;
 	struct sockaddr_storage name;
@@ -315,12 +308,12 @@ static int64_t message(struct pg_linux *l, int fd, uint64_t at, int flags, bool 
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
-	if (pg_guest_read(l, &g, at, sizeof(g)) != 0)
+	if (pg_guest_read(me, &g, at, sizeof(g)) != 0)
 		return -EFAULT;
 	if (g.name_len < 0 || g.control_len > CONTROL_MOST)
 		return g.name_len < 0 ? -EINVAL : -ENOBUFS;
 	control_len = g.control != 0 ? g.control_len : 0;
-	r = pg_guest_iovecs(l, g.iov, g.iov_len, &v, &total);
+	r = pg_guest_iovecs(me, g.iov, g.iov_len, &v, &total);
 	if (r != 0)
 		return r == -EINVAL ? -EMSGSIZE : r;
 	h.msg_control = control_len != 0 ? calloc(1, control_len) : NULL;
@@ -331,26 +324,26 @@ static int64_t message(struct pg_linux *l, int fd, uint64_t at, int flags, bool 
 		h.msg_name = &name;
 		h.msg_namelen = in ? sizeof(name) : (uint32_t)g.name_len;
 		if (!in)
-			r = get_name(l, g.name, (uint32_t)g.name_len, &name);
+			r = get_name(me, g.name, (uint32_t)g.name_len, &name);
 	}
 	if (r == 0 && !in && control_len != 0) {
-		r = pg_guest_read(l, h.msg_control, g.control, control_len);
+		r = pg_guest_read(me, h.msg_control, g.control, control_len);
 		if (r == 0 && !control_ok(&h))
 			r = -EBADF;
 	}
 	if (r == 0)
-		r = one_message(l, fd, &h, v, (unsigned)g.iov_len, total, flags, in);
+		r = one_message(me, fd, &h, v, (unsigned)g.iov_len, total, flags, in);
 	if (r >= 0 && in) {
 		uint64_t got = h.msg_controllen;
 		uint32_t out_flags = (uint32_t)h.msg_flags;
 
 		if ((g.name != 0 &&
-			    put_name(l, g.name, at + offsetof(struct guest_message, name_len),
+			    put_name(me, g.name, at + offsetof(struct guest_message, name_len),
 				    g.name_len, &name, h.msg_namelen) != 0) ||
-			(got != 0 && pg_guest_write(l, g.control, h.msg_control, got) != 0) ||
-			pg_guest_write(l, at + offsetof(struct guest_message, control_len), &got,
+			(got != 0 && pg_guest_write(me, g.control, h.msg_control, got) != 0) ||
+			pg_guest_write(me, at + offsetof(struct guest_message, control_len), &got,
 				sizeof(got)) != 0 ||
-			pg_guest_write(l, at + offsetof(struct guest_message, flags), &out_flags,
+			pg_guest_write(me, at + offsetof(struct guest_message, flags), &out_flags,
 				sizeof(out_flags)) != 0)
 			r = -EFAULT;
 	}
@@ -359,18 +352,18 @@ static int64_t message(struct pg_linux *l, int fd, uint64_t at, int flags, bool 
 	return r;
 }
 
-int64_t pg_sys_sendmsg(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sendmsg(struct pg_thread *me, const uint64_t *a)
 {
-	return message(l, (int)a[0], a[1], (int)a[2], false);
+	return message(me, (int)a[0], a[1], (int)a[2], false);
 }
 
-int64_t pg_sys_recvmsg(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_recvmsg(struct pg_thread *me, const uint64_t *a)
 {
-	return message(l, (int)a[0], a[1], (int)a[2], true);
+	return message(me, (int)a[0], a[1], (int)a[2], true);
 }
 
 /* Several messages: until one fails or would block; how many were moved. */
-static int64_t messages(struct pg_linux *l, const uint64_t *a, bool in)
+static int64_t messages(struct pg_thread *me, const uint64_t *a, bool in)
 {
 	const uint64_t each = 64; /* struct mmsghdr: the message, its length, padding */
 	unsigned n = (unsigned)a[2] < 1024 ? (unsigned)a[2] : 1024, done = 0;
@@ -378,12 +371,12 @@ static int64_t messages(struct pg_linux *l, const uint64_t *a, bool in)
 
 	while (done < n) {
 		uint64_t at = a[1] + done * each;
-		int64_t r = message(l, (int)a[0], at, flags & ~MSG_WAITFORONE, in);
+		int64_t r = message(me, (int)a[0], at, flags & ~MSG_WAITFORONE, in);
 		uint32_t len = (uint32_t)r;
 
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;
-		if (pg_guest_write(l, at + sizeof(struct guest_message), &len, sizeof(len)) != 0)
+		if (pg_guest_write(me, at + sizeof(struct guest_message), &len, sizeof(len)) != 0)
 			return done != 0 ? (int64_t)done : -EFAULT;
 		done++;
 		if (flags & MSG_WAITFORONE)
@@ -392,16 +385,16 @@ static int64_t messages(struct pg_linux *l, const uint64_t *a, bool in)
 	return (int64_t)done;
 }
 
-int64_t pg_sys_sendmmsg(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_sendmmsg(struct pg_thread *me, const uint64_t *a)
 {
-	return messages(l, a, false);
+	return messages(me, a, false);
 }
 
-int64_t pg_sys_recvmmsg(struct pg_linux *l, const uint64_t *a)
+int64_t pg_sys_recvmmsg(struct pg_thread *me, const uint64_t *a)
 {
 	if (a[4] != 0) {
-		pg_linux_unknown(l, "recvmmsg with a timeout is not there: ENOSYS");
+		pg_linux_unknown(me, "recvmmsg with a timeout is not there: ENOSYS");
 		return -ENOSYS;
 	}
-	return messages(l, a, true);
+	return messages(me, a, true);
 }

@@ -10,7 +10,7 @@
 
 #include "linux/internal.h"
 
-#define PG_SYS(name) int64_t pg_sys_##name(struct pg_linux *l, const uint64_t *a);
+#define PG_SYS(name) int64_t pg_sys_##name(struct pg_thread *me, const uint64_t *a);
 
 PG_SYS(accept)
 PG_SYS(accept4)

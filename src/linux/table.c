@@ -415,11 +415,11 @@ static bool interrupted(int64_t r)
 	return r <= -PG_ERESTARTSYS && r >= -PG_ERESTARTNOHAND;
 }
 
-static void tell(struct pg_linux *l, const struct pg_syscall *s, const char *name,
+static void tell(struct pg_thread *me, const struct pg_syscall *s, const char *name,
 	const uint64_t *a, bool returned, int64_t result)
 {
 	char text[512];
-	struct pg_linux_call c = {.number = l->number,
+	struct pg_linux_call c = {.number = me->number,
 		.name = name,
 		.known = s != NULL && s->run != NULL,
 		.result = result,
@@ -428,13 +428,13 @@ static void tell(struct pg_linux *l, const struct pg_syscall *s, const char *nam
 
 	for (unsigned i = 0; i < 6; i++)
 		c.args[i] = a[i];
-	pg_syscall_text(l, s, name, a, returned, result, text, sizeof(text));
-	l->hooks.call(l->hooks.ctx, &c);
+	pg_syscall_text(me, s, name, a, returned, result, text, sizeof(text));
+	me->machine->hooks.call(me->machine->hooks.ctx, &c);
 }
 
-void pg_syscall_run(struct pg_linux *l)
+void pg_syscall_run(struct pg_thread *me)
 {
-	struct pg_cpu_regs *r = l->regs;
+	struct pg_cpu_regs *r = me->regs;
 	const uint64_t a[6] = {r->gpr[PG_RDI], r->gpr[PG_RSI], r->gpr[PG_RDX], r->gpr[PG_R10],
 		r->gpr[PG_R8], r->gpr[PG_R9]};
 	const uint64_t rax = r->gpr[PG_RAX];
@@ -443,29 +443,28 @@ void pg_syscall_run(struct pg_linux *l)
 	const char *name;
 	int64_t result;
 
-	l->number = (unsigned)rax;
-	l->no_result = false;
-	if (!l->again)
-		l->calls++;
-	s = pg_syscall_get(l->number);
-	snprintf(unknown, sizeof(unknown), "syscall_%u", l->number);
+	me->number = (unsigned)rax;
+	me->no_result = false;
+	me->machine->calls++;
+	me->proc->calls++;
+	s = pg_syscall_get(me->number);
+	snprintf(unknown, sizeof(unknown), "syscall_%u", me->number);
 	name = s != NULL ? s->name : unknown;
 	if (s != NULL && s->run != NULL) {
-		result = s->run(l, a);
+		result = s->run(me, a);
 	} else {
-		pg_linux_unknown(l, "system call %u (%s) is not there: ENOSYS", l->number, name);
+		pg_linux_unknown(me, "system call %u (%s) is not there: ENOSYS", me->number, name);
 		result = -ENOSYS;
 	}
-	if (l->oom || result == -PG_EWAIT)
+	if (me->oom)
 		return;
 	if (interrupted(result)) {
-		l->sig.own.restart = (int)-result;
-		l->sig.own.restart_rax = rax;
+		me->sig.restart = (int)-result;
+		me->sig.restart_rax = rax;
 		result = -EINTR;
 	}
-	l->switched = false;
-	if (!l->no_result && !l->ended)
+	if (!me->no_result && !me->proc->exiting)
 		r->gpr[PG_RAX] = (uint64_t)result;
-	if (l->hooks.call != NULL)
-		tell(l, s, name, a, !l->no_result && !l->ended, result);
+	if (me->machine->hooks.call != NULL)
+		tell(me, s, name, a, !me->no_result && !me->proc->exiting, result);
 }

@@ -56,7 +56,7 @@ static void add_bytes(struct line *t, const uint8_t *p, uint64_t n, bool more)
 	add(t, more ? "\"..." : "\"");
 }
 
-static void add_string(struct pg_linux *l, struct line *t, uint64_t at)
+static void add_string(struct pg_thread *me, struct line *t, uint64_t at)
 {
 	uint8_t buf[PATH_MAX];
 	uint64_t got = 0, n;
@@ -71,7 +71,7 @@ static void add_string(struct pg_linux *l, struct line *t, uint64_t at)
 
 		if (part > sizeof(buf) - got)
 			part = sizeof(buf) - got;
-		n = pg_guest_peek(l, buf + got, at + got, part);
+		n = pg_guest_peek(me, buf + got, at + got, part);
 		got += n;
 		if (n < part || memchr(buf, '\0', got) != NULL)
 			break;
@@ -83,10 +83,10 @@ static void add_string(struct pg_linux *l, struct line *t, uint64_t at)
 		add_bytes(t, buf, n, n == got);
 }
 
-static void add_buffer(struct pg_linux *l, struct line *t, uint64_t at, uint64_t len)
+static void add_buffer(struct pg_thread *me, struct line *t, uint64_t at, uint64_t len)
 {
 	uint8_t buf[SHOWN];
-	uint64_t n = pg_guest_peek(l, buf, at, len < SHOWN ? len : SHOWN);
+	uint64_t n = pg_guest_peek(me, buf, at, len < SHOWN ? len : SHOWN);
 
 	if (n == 0)
 		add(t, "0x%llx", (unsigned long long)at);
@@ -94,7 +94,7 @@ static void add_buffer(struct pg_linux *l, struct line *t, uint64_t at, uint64_t
 		add_bytes(t, buf, n, n < len);
 }
 
-static void add_argument(struct pg_linux *l, struct line *t, char kind, const uint64_t *v)
+static void add_argument(struct pg_thread *me, struct line *t, char kind, const uint64_t *v)
 {
 	switch (kind) {
 	case 'd':
@@ -117,10 +117,10 @@ static void add_argument(struct pg_linux *l, struct line *t, char kind, const ui
 			add(t, "%d", (int)*v);
 		break;
 	case 's':
-		add_string(l, t, *v);
+		add_string(me, t, *v);
 		break;
 	case 'b':
-		add_buffer(l, t, v[0], v[1]);
+		add_buffer(me, t, v[0], v[1]);
 		break;
 	case 'p':
 		if (*v == 0) {
@@ -134,7 +134,7 @@ static void add_argument(struct pg_linux *l, struct line *t, char kind, const ui
 	}
 }
 
-void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char *name,
+void pg_syscall_text(struct pg_thread *me, const struct pg_syscall *s, const char *name,
 	const uint64_t *a, bool returned, int64_t result, char *out, size_t cap)
 {
 	const char *kinds = s != NULL ? s->args : "xxxxxx";
@@ -145,7 +145,7 @@ void pg_syscall_text(struct pg_linux *l, const struct pg_syscall *s, const char 
 	for (unsigned i = 0; i < 6 && kinds[i] != '\0'; i++) {
 		if (i != 0)
 			add(&t, ", ");
-		add_argument(l, &t, kinds[i], &a[i]);
+		add_argument(me, &t, kinds[i], &a[i]);
 	}
 	if (!returned)
 		add(&t, ") = ?");

@@ -1,401 +1,346 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/thread.c: the guest's threads: made, ended, waiting, and whose turn it is.
+ * linux/thread.c: the guest's threads: made, begun on a host thread, asleep, awake, ended.
  *
- * Called by linux.c between turns, and by the system calls that make threads or wait. The machine has one processor: threads take
- * turns on one CPU, as on a single-processor Linux. A turn ends when the thread waits, yields or ends, or by the ticker, a
- * host thread that interrupts the CPU every PG_TURN_NS while there are two threads or more.
- *
- * A wait never blocks the host while another thread could run: the system call gives up with -PG_EWAIT and is run again when its
- * wait is over. When all wait, the host sleeps until the nearest deadline, descriptor or signal.
+ * Called by process.c (clone, exec, exit) and by every system call that waits. Each guest thread is a host thread with a CPU of its
+ * own; one at a time runs, whoever has the machine lock (lock.c).
  *
  * Invariants:
- *   T1 l->thread is in the ring; l->threads is the ring's length.
- *   T2 the registers and signals of l->thread are in the CPU and in l->sig.own, those of all others in their struct.
- *   T3 a thread whose wait is on is not run before the wait is over.
- *   T4 turns go round the ring: no thread that can run is passed over twice.
+ *   T1 a thread is in its process's list from make to the end of its host thread, and threads is the list's length.
+ *   T2 only its own host thread uses its registers and its CPU, and only with the lock held.
+ *   T3 whoever changes what a sleeping thread looks at pokes it afterwards, with the lock held; a thread looks with the lock held
+ *      before it sleeps. So no wake-up is lost.
+ *   T4 a host thread whose process has a new table of descriptors owns a copy of it before its maker goes on.
  */
 #include "linux/internal.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <linux/futex.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
-#define TURN_NS 10000000 /* 10 ms */
-#define MOST_THREADS 4096
+#define HOST_STACK (1u << 20)
+#define MOST_THREADS 16384
+#define MOST_PID 4194304
 
-/* --- making and ending ------------------------------------------------------------------------------------ */
-
-static struct pg_thread *make(int tid)
-{
-	struct pg_thread *t = calloc(1, sizeof(*t));
-
-	if (t == NULL)
-		return NULL;
-	t->x = aligned_alloc(64, PG_XSAVE_BYTES);
-	if (t->x == NULL) {
-		free(t);
-		return NULL;
-	}
-	t->tid = tid;
-	t->next = t;
-	return t;
-}
-
-static void destroy(struct pg_thread *t)
-{
-	free(t->wait.fds);
-	free(t->x);
-	free(t);
-}
-
-static void *tick(void *arg)
-{
-	struct pg_linux *l = arg;
-	const struct timespec turn = {0, TURN_NS};
-
-	while (l->ticking) {
-		nanosleep(&turn, NULL);
-		l->turn_over = 1;
-		l->ops->interrupt(l->cpu);
-	}
-	return NULL;
-}
-
-static void start_ticker(struct pg_linux *l)
-{
-	sigset_t all, old;
-
-	if (l->ticking)
-		return;
-	l->ticking = 1;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	if (pthread_create(&l->ticker, NULL, tick, l) != 0)
-		l->ticking = 0; /* turns then end only where threads wait */
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
-static void stop_ticker(struct pg_linux *l)
-{
-	if (!l->ticking)
-		return;
-	l->ticking = 0;
-	pthread_join(l->ticker, NULL);
-}
-
-static void drop_others(struct pg_linux *l)
-{
-	while (l->thread->next != l->thread) {
-		struct pg_thread *t = l->thread->next;
-
-		l->thread->next = t->next;
-		destroy(t);
-	}
-	l->threads = 1;
-	stop_ticker(l);
-}
-
-int pg_thread_begin(struct pg_linux *l)
-{
-	if (l->thread == NULL) {
-		l->thread = make(PG_LINUX_PID);
-		if (l->thread == NULL)
-			return -ENOMEM;
-		l->threads = 1;
-		l->next_tid = PG_LINUX_PID + 1;
-	}
-	drop_others(l);
-	l->thread->tid = PG_LINUX_PID;
-	l->thread->clear_tid = l->thread->robust_list = l->thread->robust_len = 0;
-	return 0;
-}
-
-void pg_thread_free(struct pg_linux *l)
-{
-	if (l->thread == NULL)
-		return;
-	drop_others(l);
-	destroy(l->thread);
-	l->thread = NULL;
-}
+/* --- making ------------------------------------------------------------------------------------------------ */
 
 struct pg_thread *pg_thread_find(struct pg_linux *l, int tid)
 {
-	struct pg_thread *t = l->thread;
+	for (struct pg_process *p = l->processes; p != NULL; p = p->next) {
+		struct pg_thread *t = pg_thread_of(p, tid);
 
-	do {
-		if (t->tid == tid)
+		if (t != NULL)
 			return t;
-		t = t->next;
-	} while (t != l->thread);
+	}
 	return NULL;
 }
 
-int64_t pg_thread_clone(struct pg_linux *l, uint64_t flags, uint64_t stack, uint64_t parent_tid,
-	uint64_t child_tid, uint64_t tls)
+struct pg_thread *pg_thread_of(struct pg_process *p, int tid)
 {
-	struct pg_thread *t, *last = l->thread;
-	uint32_t tid = (uint32_t)l->next_tid;
+	struct pg_thread *t = p->thread;
 
-	if (l->threads >= MOST_THREADS)
-		return -EAGAIN;
-	if ((flags & CLONE_SETTLS) && tls >= l->layout.address_top)
-		return -EPERM;
-	t = make((int)tid);
-	if (t == NULL)
-		return -ENOMEM;
-	if (((flags & CLONE_PARENT_SETTID) &&
-		    pg_guest_write(l, parent_tid, &tid, sizeof(tid)) != 0) ||
-		((flags & CLONE_CHILD_SETTID) &&
-			pg_guest_write(l, child_tid, &tid, sizeof(tid)) != 0)) {
-		destroy(t);
-		return -EFAULT;
-	}
-	t->regs = *l->regs;
-	memcpy(t->x, l->regs->x, PG_XSAVE_BYTES);
-	t->regs.gpr[PG_RAX] = 0;
-	if (stack != 0)
-		t->regs.gpr[PG_RSP] = stack;
-	if (flags & CLONE_SETTLS)
-		t->regs.fs_base = tls;
-	if (flags & CLONE_CHILD_CLEARTID)
-		t->clear_tid = child_tid;
-	t->sig.blocked = l->sig.own.blocked;
-	t->sig.alt_flags = SS_DISABLE;
-	while (last->next != l->thread)
-		last = last->next;
-	last->next = t;
-	t->next = l->thread;
-	l->threads++;
-	l->next_tid++;
-	start_ticker(l);
-	return (int64_t)tid;
+	while (t != NULL && t->tid != tid)
+		t = t->next;
+	return t;
 }
 
-/* The other threads learn of the end by the word at clear_tid and by the robust futexes that were held. */
-static void farewell(struct pg_linux *l)
+/* The next number that is no thread's and no process's. */
+static int new_id(struct pg_linux *l)
+{
+	for (;;) {
+		int id = l->next_pid++;
+		bool used = false;
+
+		if (l->next_pid >= MOST_PID)
+			l->next_pid = PG_LINUX_PID + 1;
+		for (struct pg_process *p = l->processes; p != NULL && !used; p = p->next)
+			used = p->pid == id || p->pgid == id || p->sid == id ||
+			       pg_thread_of(p, id) != NULL;
+		if (!used)
+			return id;
+	}
+}
+
+struct pg_thread *pg_thread_make(
+	struct pg_process *p, struct pg_mm *mm, struct pg_fds *fds, int *err)
+{
+	struct pg_linux *l = p->machine;
+	struct pg_thread *t, **end = &p->thread;
+
+	*err = -EAGAIN;
+	if (l->thread_count >= MOST_THREADS)
+		return NULL;
+	*err = -ENOMEM;
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return NULL;
+	*err = mm != NULL ? l->ops->cpu_create(l->engine, mm->space, &t->cpu) : 0;
+	if (*err != 0) {
+		free(t);
+		return NULL;
+	}
+	t->machine = l;
+	t->proc = p;
+	t->mm = mm;
+	t->fds = fds;
+	fds->users++;
+	t->regs = t->cpu != NULL ? l->ops->regs(t->cpu) : NULL;
+	t->sig.alt_flags = SS_DISABLE;
+	t->tid = p->pid == 0 || p->thread != NULL ? new_id(l) : p->pid;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = t;
+	p->threads++;
+	l->thread_count++;
+	return t;
+}
+
+static void unlink_thread(struct pg_thread *t)
+{
+	struct pg_thread **at = &t->proc->thread;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	t->proc->threads--;
+	t->machine->thread_count--;
+}
+
+void pg_thread_unmake(struct pg_thread *t)
+{
+	unlink_thread(t);
+	if (t->cpu != NULL)
+		t->machine->ops->cpu_destroy(t->cpu);
+	pg_fds_put(t->machine, t->fds);
+	free(t);
+}
+
+/* --- the host's thread ---------------------------------------------------------------------------------------- */
+
+struct start {
+	struct pg_thread *t;
+	sem_t ready;
+	int err;
+};
+
+/* A copy of the table of descriptors; where unshare() is not allowed its other form often is. */
+static int own_files(void)
+{
+	if (unshare(CLONE_FILES) == 0)
+		return 0;
+	return syscall(SYS_close_range, ~0u, ~0u, 2 /* CLOSE_RANGE_UNSHARE */) == 0 ? 0 : -errno;
+}
+
+static void *begin(void *arg)
+{
+	struct start *s = arg;
+	struct pg_thread *t = s->t;
+	struct pg_linux *l = t->machine;
+
+	if (t->new_files)
+		s->err = own_files();
+	if (s->err == 0 && t->new_fs && unshare(CLONE_FS) != 0)
+		s->err = -errno;
+	if (s->err != 0) {
+		sem_post(&s->ready);
+		return NULL;
+	}
+	t->host = pthread_self();
+	t->host_tid = (int)syscall(SYS_gettid);
+	sem_post(&s->ready); /* s is gone from here on */
+	pg_lock_take(l, t);
+	pg_linux_go(t);
+	pg_thread_end(t);
+	return NULL;
+}
+
+int pg_thread_start(struct pg_thread *t)
+{
+	struct start s = {.t = t};
+	pthread_attr_t a;
+	pthread_t host;
+	int err;
+
+	sem_init(&s.ready, 0, 0);
+	pthread_attr_init(&a);
+	pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&a, HOST_STACK);
+	err = pthread_create(&host, &a, begin, &s);
+	pthread_attr_destroy(&a);
+	if (err == 0) {
+		while (sem_wait(&s.ready) != 0)
+			;
+		err = s.err;
+	}
+	sem_destroy(&s.ready);
+	return err == 0 ? 0 : -EAGAIN;
+}
+
+int pg_fds_own(struct pg_thread *me)
+{
+	struct pg_fds *f;
+	int err;
+
+	if (me->fds->users == 1)
+		return 0;
+	f = pg_fds_make(me->machine, me->fds);
+	if (f == NULL)
+		return -ENOMEM;
+	err = own_files();
+	f->users = 1;
+	if (err != 0) {
+		pg_fds_put(me->machine, f);
+		return err;
+	}
+	pg_fds_put(me->machine, me->fds);
+	me->fds = f;
+	return 0;
+}
+
+/* --- asleep and awake ------------------------------------------------------------------------------------------- */
+
+void pg_thread_sleep(struct pg_thread *me, uint64_t until)
+{
+	const struct timespec t = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+
+	me->wake = 0;
+	pg_lock_give(me->machine);
+	while (me->wake == 0 &&
+		syscall(SYS_futex, &me->wake, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
+			until == UINT64_MAX ? NULL : &t, NULL, FUTEX_BITSET_MATCH_ANY) != 0)
+		if (errno != EINTR)
+			break; /* EAGAIN: awake; ETIMEDOUT */
+	pg_lock_take(me->machine, me);
+}
+
+static void rouse(struct pg_thread *t)
+{
+	t->wake = 1;
+	syscall(SYS_futex, &t->wake, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
+void pg_thread_wake(struct pg_thread *t)
+{
+	t->woken = true;
+	rouse(t);
+}
+
+void pg_thread_poke(struct pg_thread *t)
+{
+	int tid = t->host_tid;
+
+	t->poke = 1;
+	rouse(t);
+	if (t->in_host && tid != 0)
+		syscall(SYS_tgkill, t->machine->host_pid, tid, PG_HOST_KICK);
+}
+
+/* --- ending --------------------------------------------------------------------------------------------------------- */
+
+void pg_thread_alone(struct pg_thread *me)
+{
+	for (struct pg_thread *t = me->proc->thread; t != NULL; t = t->next)
+		if (t != me) {
+			t->must_end = true;
+			pg_thread_poke(t);
+		}
+	while (me->proc->threads > 1)
+		pg_thread_sleep(me, UINT64_MAX);
+}
+
+/* One futex of a dead owner: its word says so, and one waiter is woken. */
+static bool bury_futex(struct pg_thread *me, uint64_t lock)
+{
+	uint32_t word;
+
+	if (pg_guest_read(me, &word, lock, sizeof(word)) != 0)
+		return false;
+	if ((word & FUTEX_TID_MASK) != (uint32_t)me->tid)
+		return true;
+	word = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+	if (pg_guest_write(me, lock, &word, sizeof(word)) != 0)
+		return false;
+	pg_futex_wake(me, lock, true, 1, UINT32_MAX);
+	return true;
+}
+
+/* Others learn of the end by the word at clear_tid and by the robust futexes that were held. */
+void pg_thread_farewell(struct pg_thread *me)
 {
 	const uint32_t zero = 0;
-	struct pg_thread *t = l->thread;
 	uint64_t head[3], at;
 	unsigned guard = 0;
 
-	if (t->robust_list != 0 && pg_guest_read(l, head, t->robust_list, sizeof(head)) == 0) {
-		for (at = head[0]; at != t->robust_list && guard < 2048; guard++) {
-			uint64_t lock = at + head[1], next;
-			uint32_t word;
+	if (me->robust_list != 0 && pg_guest_read(me, head, me->robust_list, sizeof(head)) == 0) {
+		for (at = head[0]; at != me->robust_list && guard < 2048; guard++) {
+			uint64_t next;
 
-			if (pg_guest_read(l, &next, at, sizeof(next)) != 0 ||
-				pg_guest_read(l, &word, lock, sizeof(word)) != 0)
+			if (pg_guest_read(me, &next, at & ~(uint64_t)1, sizeof(next)) != 0)
 				break;
-			if ((word & 0x3fffffff) == (uint32_t)t->tid) {
-				word = (word & 0x80000000) |
-				       0x40000000; /* FUTEX_WAITERS kept, FUTEX_OWNER_DIED */
-				if (pg_guest_write(l, lock, &word, sizeof(word)) != 0)
-					break;
-				pg_thread_wake(l, lock, 1, UINT32_MAX);
-			}
+			if (at != head[2] && !bury_futex(me, (at & ~(uint64_t)1) + head[1]))
+				break;
 			at = next;
 		}
+		if (head[2] != 0)
+			(void)bury_futex(me, (head[2] & ~(uint64_t)1) + head[1]);
 	}
-	if (t->clear_tid != 0 && l->threads > 1) {
-		(void)!pg_guest_write(l, t->clear_tid, &zero, sizeof(zero));
-		pg_thread_wake(l, t->clear_tid, 1, UINT32_MAX);
+	if (me->clear_tid != 0 && (me->proc->threads > 1 || me->mm->users > 1)) {
+		(void)!pg_guest_write(me, me->clear_tid, &zero, sizeof(zero));
+		pg_futex_wake(me, me->clear_tid, true, 1, UINT32_MAX);
 	}
+	me->robust_list = me->clear_tid = 0;
 }
 
-/* --- whose state is where ------------------------------------------------------------------------------------ */
-
-static void put_away(struct pg_linux *l)
+/* What it counted and used goes to the process. */
+static void leave_figures(struct pg_thread *me)
 {
-	struct pg_thread *t = l->thread;
+	struct pg_cpu_stats s;
+	struct timespec t;
 
-	t->regs = *l->regs;
-	memcpy(t->x, l->regs->x, PG_XSAVE_BYTES);
-	t->sig = l->sig.own;
-	t->pc = l->pc;
+	me->machine->ops->stats(me->cpu, &s);
+	pg_linux_add_cpu(&me->proc->cpu_before, &s);
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
+		me->proc->cpu_ns += (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void bring_in(struct pg_linux *l, struct pg_thread *t)
+void pg_thread_end(struct pg_thread *me)
 {
-	struct pg_xsave *x = l->regs->x;
+	struct pg_linux *l = me->machine;
+	struct pg_process *p = me->proc;
+	bool over;
 
-	*l->regs = t->regs;
-	l->regs->x = x;
-	memcpy(x, t->x, PG_XSAVE_BYTES);
-	l->sig.own = t->sig;
-	l->pc = t->pc;
-	l->thread = t;
-	pg_sighost_mask(l);
-}
-
-void pg_thread_exit(struct pg_linux *l, int code)
-{
-	struct pg_thread *gone = l->thread, *before = gone;
-
-	if (l->threads == 1) {
-		pg_linux_exit(l, code);
-		return;
+	pg_thread_farewell(me);
+	me->host_tid = 0;
+	leave_figures(me);
+	for (struct pg_process *k = l->processes; k != NULL; k = k->next)
+		if (k->vfork == me)
+			k->vfork = NULL;
+	unlink_thread(me);
+	if (p->threads == 0) {
+		pg_process_end(p, me); /* takes the CPU from the space before that goes */
+	} else {
+		l->ops->cpu_switch(me->cpu, NULL);
+		if (p->threads == 1)
+			pg_thread_poke(p->thread); /* exec waits to be alone */
 	}
-	farewell(l);
-	while (before->next != gone)
-		before = before->next;
-	before->next = gone->next;
-	l->threads--;
-	bring_in(l, gone->next);
-	destroy(gone);
-	l->no_result = true;
-	l->switched = true;
-	if (l->threads == 1)
-		stop_ticker(l);
-}
+	pthread_mutex_lock(&l->lock.m);
+	l->current = NULL; /* nobody may interrupt this CPU any more */
+	pthread_mutex_unlock(&l->lock.m);
+	l->ops->cpu_destroy(me->cpu);
+	pg_fds_put(l, me->fds);
+	free(me);
+	over = l->thread_count == 0;
+	if (over) {
+		const uint64_t one = 1;
 
-/* --- waiting --------------------------------------------------------------------------------------------------- */
-
-bool pg_thread_shared(const struct pg_linux *l)
-{
-	return l->threads > 1;
-}
-
-int64_t pg_thread_wait(struct pg_linux *l, const struct pg_wait *w)
-{
-	struct pg_wait *mine = &l->thread->wait;
-
-	free(mine->fds);
-	*mine = *w;
-	mine->on = true;
-	mine->woken = false;
-	return -PG_EWAIT;
-}
-
-int64_t pg_thread_wait_fd(struct pg_linux *l, int fd, short events)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-	struct pg_wait w = {.deadline = UINT64_MAX, .fd_count = 1};
-
-	if (!pg_thread_shared(l) || poll(&p, 1, 0) != 0 || pg_signal_waiting(l))
-		return 0;
-	w.fds = malloc(sizeof(p));
-	if (w.fds == NULL)
-		return 0;
-	*w.fds = p;
-	return pg_thread_wait(l, &w);
-}
-
-uint64_t pg_thread_deadline(const struct pg_linux *l, uint64_t until)
-{
-	return l->again ? l->thread->wait.deadline : until;
-}
-
-unsigned pg_thread_wake(struct pg_linux *l, uint64_t key, unsigned n, uint32_t bits)
-{
-	unsigned done = 0;
-
-	for (struct pg_thread *t = l->thread->next; done < n && t != l->thread; t = t->next) {
-		if (!t->wait.on || t->wait.woken || t->wait.key != key || !(t->wait.bits & bits))
-			continue;
-		t->wait.woken = true;
-		done++;
+		(void)!write(l->doorbell, &one, sizeof(one));
 	}
-	return done;
-}
-
-unsigned pg_thread_requeue(struct pg_linux *l, uint64_t key, uint64_t to, unsigned n)
-{
-	unsigned done = 0;
-
-	for (struct pg_thread *t = l->thread->next; done < n && t != l->thread; t = t->next) {
-		if (!t->wait.on || t->wait.woken || t->wait.key != key)
-			continue;
-		t->wait.key = to;
-		done++;
-	}
-	return done;
-}
-
-/* --- whose turn it is --------------------------------------------------------------------------------------------- */
-
-static bool can_run(struct pg_linux *l, const struct pg_thread *t, uint64_t now)
-{
-	const struct pg_wait *w = &t->wait;
-
-	if (!w->on || w->woken || now >= w->deadline || pg_signal_wakes(l, t))
-		return true;
-	if (w->signals & pg_signal_pending(l, t->tid))
-		return true;
-	if (w->fd_count == 0)
-		return false;
-	return poll(w->fds, w->fd_count, 0) != 0;
-}
-
-/* Nobody can run: the host sleeps until somebody may. */
-static void sleep_all(struct pg_linux *l, uint64_t now)
-{
-	struct pg_thread *t = l->thread;
-	uint64_t deadline = UINT64_MAX;
-	struct pollfd *fds;
-	struct timespec ts, *tp = NULL;
-	unsigned n = 0;
-
-	do {
-		n += t->wait.fd_count;
-		if (t->wait.deadline < deadline)
-			deadline = t->wait.deadline;
-		t = t->next;
-	} while (t != l->thread);
-	fds = calloc(n + 1, sizeof(*fds));
-	n = 0;
-	do {
-		if (fds != NULL && t->wait.fd_count != 0)
-			memcpy(fds + n, t->wait.fds, t->wait.fd_count * sizeof(*fds));
-		n += t->wait.fd_count;
-		t = t->next;
-	} while (t != l->thread);
-	if (fds == NULL) {
-		n = 0;
-		deadline = now + TURN_NS;
-	}
-	if (deadline != UINT64_MAX) {
-		ts = (struct timespec){(time_t)((deadline - now) / 1000000000u),
-			(long)((deadline - now) % 1000000000u)};
-		tp = &ts;
-	}
-	(void)PG_HOST(l, SYS_ppoll, (uintptr_t)fds, n, (uintptr_t)tp, 0, 0, 0);
-	free(fds);
-}
-
-void pg_thread_schedule(struct pg_linux *l)
-{
-	struct pg_thread *t;
-
-	l->yield = false;
-	l->turn_over = 0;
-	for (;;) {
-		uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC);
-
-		pg_sighost_collect(l);
-		t = l->thread->next;
-		for (unsigned i = 0; i < l->threads; i++, t = t->next)
-			if (can_run(l, t, now))
-				break;
-		if (can_run(l, t, now))
-			break;
-		sleep_all(l, now);
-	}
-	if (t != l->thread) {
-		put_away(l);
-		bring_in(l, t);
-	}
-	if (t->wait.on) {
-		/* the call that waits is run again; what it finds in the wait is how it ended */
-		t->wait.on = false;
-		l->again = true;
-		pg_syscall_run(l);
-		l->again = false;
-	}
+	pg_lock_give(l);
 }

@@ -22,6 +22,7 @@ PG_INLINE struct pg_tlb_way *pg_mmu_hit_ways(struct pg_mmu *m, const struct pg_l
 	if (__builtin_expect(!e || !(e->way.ready & access), 0))
 		return NULL;
 	m->stats.slow_lookups[access == PG_EXEC]++;
+	pg_l1_order(l, block, ways, vpn & l->sets.mask);
 	pg_set_touch(block, ways, way);
 	pg_l1_show(m, l, e, vpn & l->sets.mask, access);
 	return &e->way;
@@ -49,6 +50,18 @@ PG_INLINE struct pg_tlb_way *pg_mmu_hit_fetch(struct pg_mmu *m, pg_va a)
 	if (__builtin_expect(l->sets.ways != 8, 0))
 		return NULL;
 	return pg_mmu_hit_ways(m, l, pg_vpn_of(a).v, PG_EXEC, 8);
+}
+
+/* The code_id of the page's entry in the first level for fetches, 0 if it has none. Nothing is changed or counted. */
+PG_INLINE uint32_t pg_mmu_peek_code_id(const struct pg_mmu *m, pg_va a)
+{
+	const struct pg_level1 *l = &m->l1[1];
+	uint64_t vpn = pg_vpn_of(a).v;
+	unsigned way;
+	const struct pg_l1_entry *e = pg_l1_find(pg_l1_block(&l->sets, l->sets.ways, vpn),
+		l->sets.ways, vpn, pg_mark(vpn, m->salt), &way);
+
+	return e ? e->way.code_id : 0;
 }
 
 #endif

@@ -157,6 +157,7 @@ COLD enum pg_mmu_result hit_not_enough(struct pg_mmu *m, const struct pg_level1 
 	enum pg_mmu_result r;
 	unsigned at;
 
+	pg_l1_front(l, e, set);
 	if (!(e->way.prot & access)) {
 		drop_both(m, l, vpn);
 		return walk_and_fill(m, l, vpn, access, way);
@@ -253,6 +254,7 @@ PG_INLINE enum pg_mmu_result lookup(struct pg_mmu *m, const struct pg_level1 *l,
 	unsigned at;
 	struct pg_l1_entry *e = pg_l1_find(block, ways, vpn, pg_mark(vpn, m->salt), &at);
 
+	pg_l1_order(l, block, ways, set);
 	if (UNLIKELY(!e))
 		return miss_w(m, l, vpn, access, way);
 	pg_set_touch(block, ways, at);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/mmu_check.c: checks the invariants M1 to M6 of tlb.c. Called by tests and debug builds.
+ * mmu/mmu_check.c: checks the invariants M1 to M7 of tlb.c. Called by tests and debug builds.
  */
 #include "mmu/mmu_private.h"
 
@@ -70,15 +70,18 @@ static const char *check_entry(const struct pg_mmu *m, const struct pg_l2_entry 
 	return NULL;
 }
 
-/* M4 for one set. */
-static const char *check_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
+/* M4 for mirror f of the way of an age in a set. */
+static const char *check_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set,
+	const struct pg_tlb_fast *f, uint8_t age)
 {
 	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, set);
-	const struct pg_tlb_fast *f = &l->fast[set];
-	struct pg_l1_entry e = *pg_l1_slot(block, l->sets.ways, pg_set_newest(block, l->sets.ways));
+	struct pg_l1_entry e =
+		*pg_l1_slot(block, l->sets.ways, pg_set_aged(block, l->sets.ways, age));
 
+	if (f->way != e.image.way)
+		return "M7: a mirror names another way";
 	if (e.way.vpn == UINT64_MAX || e.way.asid != m->asid)
-		return f->neg_read == PG_TLB_NOWHERE && f->neg_write == PG_TLB_NOWHERE &&
+		return f->neg_read == pg_l1_never(l, set) && f->neg_write == f->neg_read &&
 				       f->host == PG_TLB_NOWHERE && !f->code_id
 			       ? NULL
 			       : "M4: a mirror of nothing is usable";
@@ -95,7 +98,10 @@ static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
 {
 	for (uint64_t s = 0; s <= l->sets.mask; s++) {
 		uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, s);
-		const char *bad = check_set(&l->sets, s, offsetof(struct pg_l1_entry, way.asid));
+		const char *bad;
+
+		pg_l1_order(l, block, l->sets.ways, s);
+		bad = check_set(&l->sets, s, offsetof(struct pg_l1_entry, way.asid));
 
 		for (unsigned i = 0; !bad && i < l->sets.ways; i++) {
 			const struct pg_l1_entry *e = pg_l1_slot(block, l->sets.ways, i);
@@ -116,7 +122,9 @@ static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
 			bad = check_entry(m, &as_l2);
 		}
 		if (!bad)
-			bad = check_mirror(m, l, s);
+			bad = check_mirror(m, l, s, &l->fast[s], 0);
+		if (!bad && l->second)
+			bad = check_mirror(m, l, s, &l->second[s], 1);
 		if (bad)
 			return bad;
 	}

@@ -6,6 +6,7 @@
  *   level     one TLB: first-level data, first-level instruction, second level.
  *   mirror    the element of the caller's fast_d or fast_i array for a set.
  *   image     what the mirror of a set should say when this entry is its most recently used.
+ *   second    the mirror of the second most recently used way, where the caller wants one.
  */
 #ifndef PG_MMU_PRIVATE_H
 #define PG_MMU_PRIVATE_H
@@ -34,8 +35,9 @@ _Static_assert(sizeof(struct pg_l2_entry) == 16, "four entries in a cache line")
 
 struct pg_level1 {
 	_Alignas(64) struct pg_sets sets;
-	struct pg_tlb_fast *fast; /* borrowed: one mirror for each set */
-	uint8_t data, fetch;      /* 1 or 0: what it answers: both when unified */
+	struct pg_tlb_fast *fast;   /* borrowed: one mirror for each set */
+	struct pg_tlb_fast *second; /* the same; NULL: none */
+	uint8_t data, fetch;        /* 1 or 0: what it answers: both when unified */
 };
 
 struct pg_mmu {
@@ -54,6 +56,7 @@ struct pg_mmu {
 	 * pg_mmu_stats. */
 	uint64_t l1_misses[2];
 	struct pg_mmu_stats stats;
+	const uint64_t *exchanged; /* [2], borrowed: hits in second mirrors; NULL: none */
 	struct pg_shootdown shootdown;
 	uint32_t frames;
 };
@@ -96,7 +99,27 @@ PG_INLINE struct pg_l2_entry *pg_l2_find(
 
 _Static_assert(PG_READ == 1 && PG_WRITE == 2 && PG_EXEC == 4, "rights are taken apart by shifts");
 
-/* Sets e->image from e->way, an entry of set `set`. */
+/*
+ * The caller may have exchanged the two youngest ways of a set since its ages were last written: lets them say so. To be
+ * called before the ages of a first level are read.
+ */
+PG_INLINE void pg_l1_order(const struct pg_level1 *l, uint8_t *block, unsigned ways, uint64_t set)
+{
+	uint8_t *ages = pg_set_ages(block, ways);
+
+	if (!l->second || !ages[l->fast[set].way])
+		return;
+	ages[l->fast[set].way] = 0;
+	ages[l->second[set].way] = 1;
+}
+
+/* The neg of a mirror of set `set` that allows nothing. */
+PG_INLINE uint64_t pg_l1_never(const struct pg_level1 *l, uint64_t set)
+{
+	return PG_TLB_NOWHERE - (l->sets.mask && !set ? PG_PAGE_SIZE : 0);
+}
+
+/* Sets e->image, but for its way, from e->way, an entry of set `set`. */
 PG_INLINE void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e, uint64_t set)
 {
 	const struct pg_tlb_way *w = &e->way;
@@ -107,18 +130,17 @@ PG_INLINE void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e
 	uint64_t usable = reads & (writes | -(uint64_t)(l->sets.mask != 0));
 	/*
 	 * Where loads may go inline but stores may not, `host` is a real address, and NOWHERE would
-	 * let a store to the page of that name through. So in its own set, 0, neg_write names the
+	 * let a store to the page of that name through. So in its own set, 0, neg names the
 	 * next page, whose set is 1. A single set has no such page: the slow path answers then.
 	 */
-	uint64_t never = PG_TLB_NOWHERE - (usable & -(uint64_t)(set == 0) & PG_PAGE_SIZE);
+	uint64_t never = pg_l1_never(l, set);
 	uint64_t neg = -(w->vpn << PG_PAGE_SHIFT);
 
-	i->neg_read = (neg & usable) | (PG_TLB_NOWHERE & ~usable);
+	i->neg_read = (neg & usable) | (never & ~usable);
 	writes &= usable;
 	i->neg_write = (neg & writes) | (never & ~writes);
 	i->host = (w->host & usable) | (PG_TLB_NOWHERE & ~usable);
 	i->code_id = w->code_id & -(uint32_t)(l->fetch & w->prot >> 2); /* PG_EXEC is 4 */
-	i->reserved = 0;
 }
 
 /* Sets what follows from the rest of e->way, and e->image. */
@@ -128,12 +150,23 @@ PG_INLINE void pg_l1_settle(const struct pg_level1 *l, struct pg_l1_entry *e, ui
 	pg_l1_make_image(l, e, set);
 }
 
+/* e has become the youngest of its set: what the mirror showed is the second now. The mirror is to be made again. */
+PG_INLINE void pg_l1_front(const struct pg_level1 *l, const struct pg_l1_entry *e, uint64_t set)
+{
+	struct pg_tlb_fast *f = &l->fast[set];
+
+	if (l->second && f->way != e->image.way)
+		l->second[set] = *f;
+	f->way = e->image.way;
+}
+
 /* Shows e, just used for an access, as the mirror of its set. A fetch ends a poke. */
 PG_INLINE void pg_l1_show(struct pg_mmu *m, const struct pg_level1 *l, const struct pg_l1_entry *e,
 	uint64_t set, enum pg_access access)
 {
 	struct pg_tlb_fast *f = &l->fast[set];
 
+	pg_l1_front(l, e, set);
 	f->neg_read = e->image.neg_read;
 	f->neg_write = e->image.neg_write;
 	f->host = e->image.host;
@@ -144,7 +177,7 @@ PG_INLINE void pg_l1_show(struct pg_mmu *m, const struct pg_level1 *l, const str
 		f->code_id = 0;
 }
 
-/* Makes the mirror of a set say what its most recently used way, for the current ASID, allows. */
+/* Makes the mirrors of a set say what its most recently used ways, for the current ASID, allow. */
 void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set);
 /* Drops the entry of (vpn, asid), if there. */
 void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid);

@@ -207,13 +207,13 @@ PG_INLINE unsigned pg_set_replace(uint8_t *block, unsigned ways)
 	return way;
 }
 
-/* The most recently used way. */
-PG_INLINE unsigned pg_set_newest(uint8_t *block, unsigned ways)
+/* The way of an age below `ways`; 0: the most recently used. */
+PG_INLINE unsigned pg_set_aged(uint8_t *block, unsigned ways, uint8_t age)
 {
 	const uint8_t *ages = pg_set_ages(block, ways);
 	unsigned w = 0;
 
-	while (ages[w])
+	while (ages[w] != age)
 		w++;
 	return w;
 }

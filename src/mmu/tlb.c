@@ -13,10 +13,12 @@
  *   M3 no (ASID, page number) is twice in a set.
  *   M4 the mirror of a set is the image of its most recently used way if that belongs to
  *      the current ASID, else unusable; only its code_id may be 0 instead, after
- *      pg_mmu_poke().
+ *      pg_mmu_poke(). The second mirror, where there is one, likewise.
  *   M5 an entry of the current ASID names the frame that the current table names, allows no
  *      more, and is dirty only if D is set there; A is set there.
  *   M6 an entry of a frame with PG_FRAME_CODE has `code` set.
+ *   M7 where there are second mirrors, the ways that the mirrors of a set name are the two
+ *      youngest, in this order; the ages may still have them the other way round.
  *
  * Compiled with general registers only, as mmu.c, which calls some of it.
  */
@@ -25,13 +27,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
+/* Makes *f say what e allows. */
+static void mirror(const struct pg_mmu *m, const struct pg_level1 *l, struct pg_tlb_fast *f,
+	const struct pg_l1_entry *e, uint64_t set)
 {
-	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, set);
-	unsigned ways = l->sets.ways;
-	const struct pg_l1_entry *e = pg_l1_slot(block, ways, pg_set_newest(block, ways));
-	struct pg_tlb_fast *f = &l->fast[set];
-
 	if (e->way.vpn != UINT64_MAX && e->way.asid == m->asid) {
 		f->neg_read = e->image.neg_read;
 		f->neg_write = e->image.neg_write;
@@ -40,30 +39,53 @@ void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t se
 		if (m->poked)
 			f->code_id = 0;
 	} else {
-		f->neg_read = f->neg_write = f->host = PG_TLB_NOWHERE;
+		f->neg_read = f->neg_write = pg_l1_never(l, set);
+		f->host = PG_TLB_NOWHERE;
 		f->code_id = 0;
 	}
-	f->reserved = 0;
+	f->way = e->image.way;
 }
 
-/* Frees a way; true if it was the most recently used. */
-static bool drop_way(const struct pg_sets *s, uint8_t *block, unsigned way)
+void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
-	bool newest = !pg_set_ages(block, s->ways)[way];
+	unsigned ways = l->sets.ways;
+	uint8_t *block = pg_l1_block(&l->sets, ways, set);
 
+	pg_l1_order(l, block, ways, set);
+	mirror(m, l, &l->fast[set], pg_l1_slot(block, ways, pg_set_aged(block, ways, 0)), set);
+	if (l->second)
+		mirror(m, l, &l->second[set], pg_l1_slot(block, ways, pg_set_aged(block, ways, 1)),
+			set);
+}
+
+/* Frees a way. */
+static void drop_way(const struct pg_sets *s, uint8_t *block, unsigned way)
+{
 	*(uint64_t *)(void *)pg_set_slot(block, s->ways, s->slot_bytes, way) = UINT64_MAX;
 	pg_set_retire(block, s->ways, way);
-	return newest;
+}
+
+/* The same in set `set` of a first level; its mirrors are then to be made again. */
+static void drop_way_l1(const struct pg_level1 *l, uint8_t *block, uint64_t set, unsigned way)
+{
+	pg_l1_order(l, block, l->sets.ways, set);
+	drop_way(&l->sets, block, way);
+	if (l->second) {
+		l->fast[set].way = (uint32_t)pg_set_aged(block, l->sets.ways, 0);
+		l->second[set].way = (uint32_t)pg_set_aged(block, l->sets.ways, 1);
+	}
 }
 
 void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid)
 {
 	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, vpn);
+	uint64_t set = vpn & l->sets.mask;
 	unsigned way;
 
-	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way) &&
-		drop_way(&l->sets, block, way))
-		pg_l1_mirror(m, l, vpn & l->sets.mask);
+	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way)) {
+		drop_way_l1(l, block, set, way);
+		pg_l1_mirror(m, l, set);
+	}
 }
 
 void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid)
@@ -116,6 +138,16 @@ static bool geometry_ok(const struct pg_tlb_geometry *g)
 	return !(sets & (sets - 1));
 }
 
+/* The mirrors name the ways as after sets_clear(). */
+static void mirrors_clear(const struct pg_level1 *l)
+{
+	for (uint64_t s = 0; s <= l->sets.mask; s++) {
+		l->fast[s].way = 0;
+		if (l->second)
+			l->second[s].way = 1;
+	}
+}
+
 static int sets_make(struct pg_sets *s, const struct pg_tlb_geometry *g, uint32_t slot_bytes)
 {
 	uint64_t bytes;
@@ -134,6 +166,16 @@ static int sets_make(struct pg_sets *s, const struct pg_tlb_geometry *g, uint32_
 		((uint64_t *)p)[i] = 0;
 	sets_clear(s);
 	return 0;
+}
+
+/* What each entry of a level just made says of itself for good: its way. */
+static void l1_begin(const struct pg_level1 *l)
+{
+	for (uint64_t s = 0; s <= l->sets.mask; s++)
+		for (unsigned w = 0; w < l->sets.ways; w++)
+			pg_l1_slot(pg_l1_block(&l->sets, l->sets.ways, s), l->sets.ways, w)
+				->image.way = w;
+	mirrors_clear(l);
 }
 
 static void shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
@@ -179,9 +221,33 @@ int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg
 		pg_mmu_destroy(m);
 		return err;
 	}
+	for (unsigned i = 0; i < l1_count(m); i++)
+		l1_begin(&m->l1[i]);
 	mirror_all(m);
 	*out = m;
 	return 0;
+}
+
+void pg_mmu_set_second(struct pg_mmu *m, struct pg_tlb_fast *second_d, struct pg_tlb_fast *second_i,
+	const uint64_t *exchanged)
+{
+	for (unsigned i = 0; i < l1_count(m); i++) {
+		struct pg_level1 *l = &m->l1[i];
+		struct pg_tlb_fast *second = i ? second_i : second_d;
+
+		if (l->sets.ways < 2 || !l->sets.mask)
+			continue;
+		for (uint64_t s = 0; s <= l->sets.mask; s++) {
+			uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, s);
+
+			second[s].way = (uint32_t)pg_set_aged(block, l->sets.ways, 1);
+		}
+		l->second = second;
+	}
+	if (m->unified)
+		m->l1[1].second = m->l1[0].second;
+	m->exchanged = exchanged;
+	mirror_all(m);
 }
 
 void pg_mmu_destroy(struct pg_mmu *m)
@@ -226,6 +292,20 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 	pg_l1_mirror(m, l, vpn & l->sets.mask);
 }
 
+void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
+{
+	const struct pg_level1 *l = &m->l1[1];
+	unsigned at;
+	struct pg_l1_entry *e = pg_l1_find(pg_l1_block(&l->sets, l->sets.ways, v.v), l->sets.ways,
+		v.v, pg_mark(v.v, m->salt), &at);
+
+	if (!e || e->way.code_id != code_id)
+		return;
+	e->way.code_id = 0;
+	pg_l1_make_image(l, e, v.v & l->sets.mask);
+	pg_l1_mirror(m, l, v.v & l->sets.mask);
+}
+
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 {
 	for (unsigned n = 0; n < l1_count(m); n++) {
@@ -258,6 +338,30 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 	}
 }
 
+void pg_mmu_set_code_page(struct pg_mmu *m, pg_vpn v, pg_pfn f, bool code)
+{
+	const uint16_t mark = pg_mark(v.v, m->salt);
+	struct pg_l2_entry *copy;
+	unsigned at;
+
+	for (unsigned n = 0; n < l1_count(m); n++) {
+		const struct pg_level1 *l = &m->l1[n];
+		struct pg_l1_entry *e = pg_l1_find(
+			pg_l1_block(&l->sets, l->sets.ways, v.v), l->sets.ways, v.v, mark, &at);
+
+		if (!e || e->way.pfn != f.v)
+			continue;
+		e->way.code = code;
+		pg_l1_make_image(l, e, v.v & l->sets.mask);
+		pg_l1_mirror(m, l, v.v & l->sets.mask);
+	}
+	if (!m->l2.ways)
+		return;
+	copy = pg_l2_find(pg_l2_block(&m->l2, m->l2.ways, v.v), m->l2.ways, v.v, mark, &at);
+	if (copy && copy->pfn == f.v)
+		copy->bits = (uint8_t)((copy->bits & ~PG_L2_CODE) | (code ? PG_L2_CODE : 0));
+}
+
 struct pg_shootdown *pg_mmu_shootdown(struct pg_mmu *m)
 {
 	return &m->shootdown;
@@ -275,7 +379,7 @@ static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l,
 
 		if (w->vpn == UINT64_MAX || w->asid != asid || w->vpn < start || w->vpn >= end)
 			continue;
-		drop_way(&l->sets, block, i);
+		drop_way_l1(l, block, s, i);
 		any = true;
 	}
 	if (any)
@@ -322,11 +426,23 @@ void pg_mmu_invalidate(struct pg_mmu *m, uint16_t asid, pg_vpn start, pg_vpn end
 
 void pg_mmu_flush(struct pg_mmu *m)
 {
-	for (unsigned n = 0; n < l1_count(m); n++)
+	for (unsigned n = 0; n < l1_count(m); n++) {
 		sets_clear(&m->l1[n].sets);
+		mirrors_clear(&m->l1[n]);
+	}
 	if (m->l2.ways)
 		sets_clear(&m->l2);
 	mirror_all(m);
+}
+
+void pg_mmu_reset(struct pg_mmu *m)
+{
+	m->table = NULL;
+	m->asid = m->salt = 0;
+	m->poked = 0;
+	m->l1_misses[0] = m->l1_misses[1] = 0;
+	m->stats = (struct pg_mmu_stats){0};
+	pg_mmu_flush(m);
 }
 
 void pg_mmu_poke(struct pg_mmu *m)
@@ -334,8 +450,11 @@ void pg_mmu_poke(struct pg_mmu *m)
 	const struct pg_level1 *l = &m->l1[1];
 
 	m->poked = 1;
-	for (uint64_t s = 0; s <= l->sets.mask; s++)
+	for (uint64_t s = 0; s <= l->sets.mask; s++) {
 		*(volatile uint32_t *)&l->fast[s].code_id = 0;
+		if (l->second)
+			*(volatile uint32_t *)&l->second[s].code_id = 0;
+	}
 }
 
 void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out)
@@ -343,6 +462,8 @@ void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out)
 	const uint64_t *l1 = m->l1_misses;
 
 	*out = m->stats;
+	for (unsigned i = 0; m->exchanged && i < 2; i++)
+		out->slow_lookups[i] += m->exchanged[i];
 	out->misses[PG_TLB_L1D] = l1[0] + (m->unified ? l1[1] : 0);
 	out->misses[PG_TLB_L1I] = m->unified ? 0 : l1[1];
 	out->fetch_misses = l1[1];

@@ -23,18 +23,18 @@
  * The most recently used way of a set, as translated code wants it (32 bytes).
  * An address a may use it for an access of n bytes if a + neg <= 4096 - n as unsigned 64-bit
  * numbers; then the bytes are at host + (a + neg).
- * An unusable entry has neg = host = PG_TLB_NOWHERE, the first non-canonical address: it matches only
- * addresses that no guest can map, and the host access then traps as the guest's should.
- * Where loads are allowed but stores are not, neg_write is that of a non-canonical page of another set,
- * which no address that indexes this one can match. (A TLB of a single set has no other: there such an
- * entry is unusable for loads too, and they take the slow path.)
+ * Where loads or stores are not allowed, neg is that of a non-canonical page of another set, which no
+ * address that indexes this one can match. A TLB of a single set has no other: there an unusable entry
+ * has neg = host = PG_TLB_NOWHERE, the first non-canonical address: it matches only addresses that no
+ * guest can map, and the host access then traps as the guest's should. (An entry that allows loads but
+ * no stores is unusable for both there, and they take the slow path.)
  */
 struct pg_tlb_fast {
 	uint64_t neg_read;  /* -(page address) if loads may use it */
 	uint64_t neg_write; /* -(page address) if stores may: writable, dirty, no translations */
 	uint64_t host;      /* address of the frame's first byte */
 	uint32_t code_id;   /* cpu/'s mark of the translations bound to this page; 0: none */
-	uint32_t reserved;
+	uint32_t way;       /* which way of its set it is; nothing to translated code */
 };
 #define PG_TLB_NOWHERE ((uint64_t)1 << 63)
 
@@ -110,6 +110,17 @@ PG_MUST_CHECK int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames 
 void pg_mmu_destroy(struct pg_mmu *m);
 
 /*
+ * For a caller that answers hits in the second most recently used way of a set itself. second_d, second_i: as
+ * fast_d and fast_i of pg_mmu_create, the mirrors of these ways. When the check of one passes, the caller exchanges the
+ * two elements of the set, which makes that way the most recently used, and adds 1 to exchanged[0] (data) or [1]
+ * (fetch): a lookup, counted in slow_lookups. All borrowed until destroy. A level with a single set or way has no use for it: there
+ * no check of a second mirror must be made.
+ * Who exchanges while a signal handler may call pg_mmu_poke() must ask for its reason afterwards.
+ */
+void pg_mmu_set_second(struct pg_mmu *m, struct pg_tlb_fast *second_d, struct pg_tlb_fast *second_i,
+	const uint64_t *exchanged);
+
+/*
  * Makes `table` (borrowed; NULL: none) the current one, its entries tagged asid. Nothing is flushed: entries of
  * other ASIDs stay, as on hardware; the inline mirrors are rebuilt.
  */
@@ -147,8 +158,12 @@ bool pg_mmu_pair_is_stable(const struct pg_mmu *m, pg_va a, pg_va b);
 
 /* Sets code_id of the first-level fetch entry of a's page, if there, and of its mirror. */
 void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id);
+/* Sets it to 0 if it is code_id. */
+void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id);
 /* Marks every entry of frame f, any ASID, as holding translated code or not (struct pg_tlb_way.code). */
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code);
+/* The same for the entry of page v of the current ASID only, if it names frame f. */
+void pg_mmu_set_code_page(struct pg_mmu *m, pg_vpn v, pg_pfn f, bool code);
 
 /*
  * The link to hang on the space whose table this MMU uses (pg_space_attach): forgets pages of the
@@ -159,6 +174,8 @@ struct pg_shootdown *pg_mmu_shootdown(struct pg_mmu *m);
 /* Forgets pages [start, end) of an ASID. Cost: min(pages, entries). */
 void pg_mmu_invalidate(struct pg_mmu *m, uint16_t asid, pg_vpn start, pg_vpn end);
 void pg_mmu_flush(struct pg_mmu *m);
+/* As pg_mmu_create() left it: no table, no entry, every figure 0. */
+void pg_mmu_reset(struct pg_mmu *m);
 /*
  * Makes every inline fetch check fail once more (mirror code_id = 0, recency untouched), so that a running CPU
  * comes to its slow path soon. Async-signal-safe. pg_mmu_lookup() restores the mirror.

@@ -158,8 +158,7 @@ static void unpin_page(struct pg_vm *vm, enum pg_access access, const uint8_t *p
 	if (access == PG_WRITE) {
 		tell_code(vm, f);
 		if (row->owner) {
-			row->flags |= PG_FRAME_DIRTY;
-			pg_cache_sort(vm, f);
+			pg_pages_mark_dirty(vm, f);
 		}
 	}
 	if (--row->pins == 0 && !row->owner)

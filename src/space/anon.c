@@ -9,6 +9,7 @@
  *   A1 refs is the number of leaves that hold the anon.
  *   A2 its frame is in state ANON and names it as owner.
  *   A3 an entry that allows stores to its frame exists only if one region alone holds it.
+ *   A4 a frame with LAZY is an anon's, is not DIRTY and is on the list of lazy frames.
  */
 #include "space/impl.h"
 
@@ -34,8 +35,10 @@ void pg_anon_unref(void *vm, void *anon)
 	if (--a->refs > 0)
 		return;
 	PG_ASSERT(pg_slot_is_none(a->slot)); /* nothing writes slots in this version */
-	if (!pg_pfn_is_none(a->pfn))
+	if (!pg_pfn_is_none(a->pfn)) {
+		pg_cache_clear_lazy(vm, a->pfn);
 		pg_frame_release(vm, a->pfn);
+	}
 	pg_mem_free(&((struct pg_vm *)vm)->mem, a);
 }
 

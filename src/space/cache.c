@@ -10,9 +10,13 @@
  *   MAPPED    the same, but tables name it (a D bit there may yet make it dirty)
  *   HELD      must stay: DIRTY, or of an object without a pager
  *
+ * And one for private pages whose owner can do without them (madvise(MADV_FREE)): LAZY. Such a frame goes
+ * before any page of the cache, unless it turns out to have been written since; its anon is
+ * empty then, which reads as zero.
+ *
  * Whoever changes map_count to or from 0 or the DIRTY flag calls pg_cache_sort(). So finding what
- * to drop is O(1) but for pinned pages, which are skipped. The oldest of UNMAPPED goes first, then
- * the oldest of MAPPED. Nothing is written back here and no anon is touched: that is reclaim/.
+ * to drop is O(1) but for pinned and locked pages, which are skipped. The oldest of UNMAPPED goes
+ * first, then the oldest of MAPPED. Nothing is written back here: that is reclaim/.
  */
 #include "space/impl.h"
 
@@ -23,6 +27,8 @@ static enum pg_cache_list list_of(const struct pg_frame *row)
 {
 	const struct pg_object *o = row->owner;
 
+	if (row->state == PG_FRAME_ANON)
+		return PG_CACHE_LAZY;
 	if (!o->pager || (row->flags & PG_FRAME_DIRTY))
 		return PG_CACHE_HELD;
 	return row->map_count ? PG_CACHE_MAPPED : PG_CACHE_UNMAPPED;
@@ -71,30 +77,84 @@ void pg_cache_sort(struct pg_vm *vm, pg_pfn f)
 	pg_cache_link(vm, f);
 }
 
+void pg_cache_set_lazy(struct pg_vm *vm, pg_pfn f)
+{
+	struct pg_frame *row = pg_frames_row(vm->frames, f);
+
+	row->flags &= (uint16_t)~PG_FRAME_DIRTY;
+	if (row->flags & PG_FRAME_LAZY)
+		return;
+	row->flags |= PG_FRAME_LAZY;
+	pg_cache_link(vm, f);
+}
+
+void pg_cache_clear_lazy(struct pg_vm *vm, pg_pfn f)
+{
+	struct pg_frame *row = pg_frames_row(vm->frames, f);
+
+	if (!(row->flags & PG_FRAME_LAZY))
+		return;
+	row->flags &= (uint16_t)~PG_FRAME_LAZY;
+	pg_cache_unlink(vm, f);
+}
+
+/* Drops the oldest private page that nobody has written since it was given up; false: none. */
+static bool drop_lazy(struct pg_vm *vm)
+{
+	uint32_t next;
+
+	for (uint32_t v = vm->cache[PG_CACHE_LAZY].first; v != UINT32_MAX; v = next) {
+		struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
+		struct pg_anon *a = row->owner;
+
+		next = row->next;
+		pg_pages_harvest(vm, (pg_pfn){v});
+		if (row->pins || !(row->flags & PG_FRAME_LAZY))
+			continue; /* in use, or it was written */
+		if (vm->locked_bytes && pg_pages_locked(vm, (pg_pfn){v}))
+			continue;
+		pg_pages_remove_frame(vm, (pg_pfn){v});
+		pg_cache_clear_lazy(vm, (pg_pfn){v});
+		a->pfn = PG_PFN_NONE;
+		pg_frame_release(vm, (pg_pfn){v});
+		return true;
+	}
+	return false;
+}
+
+bool pg_cache_drop(struct pg_vm *vm, pg_pfn f)
+{
+	struct pg_frame *row = pg_frames_row(vm->frames, f);
+	const struct pg_object *o = row->owner;
+
+	if (row->pins || !o || !o->pager)
+		return false;
+	if (vm->locked_bytes && pg_pages_locked(vm, f))
+		return false;
+	pg_pages_harvest(vm, f);
+	if (row->flags & PG_FRAME_DIRTY)
+		return false; /* it is on HELD now */
+	pg_pages_remove_frame(vm, f);
+	pg_object_forget(row->owner, row->index, f);
+	return true;
+}
+
 /* Drops the oldest page of a list that can be; false: none. */
 static bool drop_from(struct pg_vm *vm, enum pg_cache_list list)
 {
 	uint32_t next;
 
 	for (uint32_t v = vm->cache[list].first; v != UINT32_MAX; v = next) {
-		struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
-
-		next = row->next;
-		if (row->pins)
-			continue;
-		pg_pages_harvest(vm, (pg_pfn){v});
-		if (row->flags & PG_FRAME_DIRTY)
-			continue; /* it is on HELD now */
-		pg_pages_remove_frame(vm, (pg_pfn){v});
-		pg_object_forget(row->owner, row->index, (pg_pfn){v});
-		return true;
+		next = pg_frames_row(vm->frames, (pg_pfn){v})->next;
+		if (pg_cache_drop(vm, (pg_pfn){v}))
+			return true;
 	}
 	return false;
 }
 
 bool pg_cache_drop_one(struct pg_vm *vm)
 {
-	return drop_from(vm, PG_CACHE_UNMAPPED) || drop_from(vm, PG_CACHE_MAPPED);
+	return drop_lazy(vm) || drop_from(vm, PG_CACHE_UNMAPPED) || drop_from(vm, PG_CACHE_MAPPED);
 }
 
 int pg_cache_frame(struct pg_vm *vm, enum pg_frame_state state, void *owner, pg_pfn *out)

@@ -11,6 +11,7 @@
  *
  *   M1 every frame in state ANON or CACHE is found from its owner; one without owner is pinned.
  *   M2 each CACHE frame with an owner is on exactly one list of the page cache, the right one.
+ *   M3 locked and committed bytes of the machine are the sums of its spaces (and charged objects).
  */
 #include "space/impl.h"
 
@@ -98,6 +99,8 @@ static const char *check_anon(void *ctx, uint64_t index, void *value, bool share
 
 	if (index < w->r->index || index - w->r->index >= pages)
 		return "G4: an anon outside its region";
+	if (pg_anon_is_empty(a))
+		return NULL;
 	if (pg_pfn_is_none(a->pfn))
 		return "A2: an anon without a frame";
 	row = pg_frames_row(w->s->vm->frames, a->pfn);
@@ -115,6 +118,8 @@ static pg_pfn expected(const struct region *r, uint64_t vpn, bool *ours)
 
 	if (pg_region_private(r))
 		a = pg_sparse_get(&r->anons, index, &alone);
+	if (a && pg_anon_is_empty(a))
+		a = NULL;
 	*ours = a ? alone && a->refs == 1 : !pg_region_private(r);
 	if (a)
 		return a->pfn;
@@ -199,7 +204,7 @@ static const char *check_table(struct pg_space *s)
 
 		if (!pg_region_at(s, vpn.v << PG_PAGE_SHIFT))
 			return "P1: an entry outside all regions";
-		if (row->state == PG_FRAME_CACHE && !((struct pg_object *)row->owner)->pager)
+		if (row->state == PG_FRAME_CACHE && ((struct pg_object *)row->owner)->shmem)
 			shmem++;
 		else
 			by_state[row->state]++;
@@ -214,19 +219,40 @@ static const char *check_table(struct pg_space *s)
 	return s->form->check(s->table);
 }
 
+/* The sums of space.h, each said once more. */
+static void sum_region(const struct region *r, struct pg_space_stats *sum)
+{
+	uint64_t bytes = r->pub.end.v - r->pub.start.v;
+	bool shared = r->pub.flags & PG_MAP_SHARED, stack = r->pub.flags & PG_MAP_GROWSDOWN;
+	bool w = r->pub.prot & PG_WRITE, x = r->pub.prot & PG_EXEC;
+
+	sum->vsz_bytes += bytes;
+	sum->data_bytes += w && !shared && !stack ? bytes : 0;
+	sum->stack_bytes += stack ? bytes : 0;
+	sum->exec_bytes += x && !w && !stack ? bytes : 0;
+	sum->locked_bytes += r->pub.flags & PG_MAP_LOCKED ? bytes : 0;
+	sum->charged_bytes += r->charged ? bytes : 0;
+}
+
 static const char *check_space(struct pg_space *s)
 {
-	uint64_t floor = s->c.lo.v, vsz = 0, n = 0;
+	uint64_t floor = s->c.lo.v, n = 0;
+	struct pg_space_stats sum = {0};
 	const char *bad = pg_tree_check(&s->regions, before, pg_region_augment_ok);
 
 	for (struct region *r = pg_region_first(s); r && !bad; r = pg_region_next(r)) {
 		bad = check_region(s, r, floor);
 		floor = r->pub.end.v;
-		vsz += r->pub.end.v - r->pub.start.v;
+		sum_region(r, &sum);
 		n++;
 	}
-	if (!bad && (vsz != s->st.vsz_bytes || n != s->st.regions || s->st.vsz_peak_bytes < vsz ||
-			    s->st.regions_peak < n))
+	if (!bad && (sum.vsz_bytes != s->st.vsz_bytes || n != s->st.regions ||
+			    s->st.vsz_peak_bytes < sum.vsz_bytes || s->st.regions_peak < n ||
+			    sum.data_bytes != s->st.data_bytes ||
+			    sum.stack_bytes != s->st.stack_bytes ||
+			    sum.exec_bytes != s->st.exec_bytes ||
+			    sum.locked_bytes != s->st.locked_bytes ||
+			    sum.charged_bytes != s->st.charged_bytes))
 		bad = "G1: the sums of the regions";
 	return bad ? bad : check_table(s);
 }
@@ -360,15 +386,23 @@ static const char *check_list(struct pg_vm *vm, enum pg_cache_list l, uint64_t *
 		const struct pg_object *o = row->owner;
 		bool held;
 
-		if (row->state != PG_FRAME_CACHE || !o || row->spare != l || row->prev != prev ||
+		if (!o || row->spare != l || row->prev != prev ||
 			++*linked > pg_frames_total(vm->frames))
+			return "M2: a list of the page cache";
+		prev = v;
+		v = row->next;
+		if (l == PG_CACHE_LAZY) {
+			if (row->state != PG_FRAME_ANON || !(row->flags & PG_FRAME_LAZY) ||
+				(row->flags & PG_FRAME_DIRTY))
+				return "A4: a lazy frame";
+			continue;
+		}
+		if (row->state != PG_FRAME_CACHE)
 			return "M2: a list of the page cache";
 		held = !o->pager || (row->flags & PG_FRAME_DIRTY);
 		if (held != (l == PG_CACHE_HELD) ||
 			(!held && (row->map_count > 0) != (l == PG_CACHE_MAPPED)))
 			return "M2: a page on the wrong list of the page cache";
-		prev = v;
-		v = row->next;
 	}
 	return vm->cache[l].last == prev ? NULL : "M2: the end of a list of the page cache";
 }
@@ -384,18 +418,24 @@ static const char *check_lists(struct pg_vm *vm)
 		const struct pg_frame *row = pg_frames_row(vm->frames, (pg_pfn){v});
 
 		owned +=
-			row->state == PG_FRAME_CACHE && row->owner && !(row->flags & PG_FRAME_BUSY);
+			row->flags & PG_FRAME_LAZY || (row->state == PG_FRAME_CACHE && row->owner &&
+							      !(row->flags & PG_FRAME_BUSY));
 	}
 	return bad || linked == owned ? bad : "M2: a page of the cache is on no list";
 }
 
 static const char *check_machine(struct census *c)
 {
-	uint64_t total = pg_frames_total(c->vm->frames);
+	uint64_t total = pg_frames_total(c->vm->frames), locked = 0, charged = 0;
 	const char *bad = NULL;
 
-	for (struct pg_space *s = c->vm->spaces; s && !bad; s = s->next)
+	for (struct pg_space *s = c->vm->spaces; s && !bad; s = s->next) {
 		bad = count_space(c, s);
+		locked += s->st.locked_bytes;
+		charged += s->st.charged_bytes;
+	}
+	if (!bad && (locked != c->vm->locked_bytes || charged > pg_vm_committed(c->vm)))
+		bad = "M3: the machine's locked and committed memory";
 	for (struct pg_space *s = c->vm->spaces; s && !bad; s = s->next) {
 		for (struct region *r = pg_region_first(s); r && !bad; r = pg_region_next(r))
 			bad = r->anons.root ? check_refs(c, r->anons.root) : NULL;

@@ -130,6 +130,7 @@ static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
 	f->want_fill = pg_pfn_is_none(f->source);
 	f->want_anon = pg_region_private(f->r) && f->access == PG_WRITE;
 	f->e.fcase = f->want_anon ? PG_CASE_2B : PG_CASE_2A;
+	f->e.after_fork = f->want_anon && f->r->forked;
 	return PG_FAULT_RESUME;
 }
 
@@ -139,7 +140,7 @@ static enum pg_fault_end step_find(struct fault *f)
 	bool alone = false;
 
 	f->anon = NULL;
-	f->ours = f->want_fill = f->want_anon = false;
+	f->ours = f->want_fill = f->want_anon = f->e.after_fork = false;
 	f->source = PG_PFN_NONE;
 	f->index = pg_region_index(f->r, f->vpn.v);
 	if (f->r->pub.object)
@@ -150,6 +151,8 @@ static enum pg_fault_end step_find(struct fault *f)
 	}
 	if (pg_region_private(f->r))
 		f->anon = pg_sparse_get(&f->r->anons, f->index, &alone);
+	if (f->anon && pg_anon_is_empty(f->anon))
+		f->anon = NULL; /* dropped after MADV_FREE: as if it had never been */
 	if (f->anon && f->r->overhang && beyond_end(f->r->pub.object, f->index))
 		return PG_FAULT_BUS;
 	if (f->anon) {
@@ -158,6 +161,8 @@ static enum pg_fault_end step_find(struct fault *f)
 		f->ours = alone && f->anon->refs == 1;
 		f->want_anon = f->access == PG_WRITE && !f->ours;
 		f->e.fcase = f->want_anon ? PG_CASE_1B : PG_CASE_1A;
+		/* Only a fork takes the write right from an entry of a region that has it. */
+		f->e.after_fork = f->want_anon || (f->access == PG_WRITE && f->old);
 		return PG_FAULT_RESUME;
 	}
 	if (f->r->pub.object)

@@ -71,8 +71,13 @@ struct pg_fault_event {
 	enum pg_fault_case fcase;
 	enum pg_fault_kind kind; /* meaningful when end is PG_FAULT_RESUME */
 	enum pg_fault_end end;
-	pg_pfn frame;        /* mapped at the end; PG_PFN_NONE if none */
-	pg_pfn copied_from;  /* 1B, 2B; else PG_PFN_NONE */
+	pg_pfn frame;       /* mapped at the end; PG_PFN_NONE if none */
+	pg_pfn copied_from; /* 1B, 2B; else PG_PFN_NONE */
+	/*
+	 * This write ended the sharing of a page that a fork had shared: 1B; 1A of a page whose
+	 * other sharers are gone; 2B in a region that was there at a fork.
+	 */
+	bool after_fork;
 	bool frame_new;      /* step 4 took a frame from the allocator */
 	bool stack_grew;     /* the region was extended down by this fault */
 	uint32_t pages_in;   /* pages the pager or the store brought in */

@@ -2,7 +2,7 @@
 /*
  * space/fork.c: a second address space with the same contents.
  *
- * Called by tests now and by linux/ when fork() comes. Calls region.c, sparse.h, pages.c.
+ * Called by linux/ (space.h). Calls region.c, sparse.h, pages.c, limit.c.
  * The anon layers are shared by reference and copied node by node as either side writes
  * (sparse.h); entries of private pages lose their write right in the parent; as on Linux the child
  * gets entries for what has anons and finds the rest by faults.
@@ -22,18 +22,22 @@ static struct region *twin(struct pg_space *child, const struct region *r)
 	c->pub = r->pub;
 	c->pub.object = NULL;
 	c->pub.resident_pages = 0;
-	c->pub.flags &= (uint8_t)~PG_MAP_LOCKED;
+	c->pub.flags &= ~(uint32_t)(PG_MAP_LOCKED | PG_MAP_LOCKONFAULT);
 	c->index = r->index;
 	c->name = r->name;
 	if (c->name)
 		c->name->refs++;
 	c->charged = r->charged;
-	c->overhang = r->overhang;
-	if (r->anon_id) {
-		c->anon_id = ++child->vm->last_anon_id;
-		c->anon_forked = true;
+	c->forked = pg_region_private(r);
+	c->error_seen = r->error_seen;
+	if (!(r->pub.flags & PG_MAP_WIPEONFORK)) {
+		c->overhang = r->overhang;
+		if (r->anon_id) {
+			c->anon_id = ++child->vm->last_anon_id;
+			c->anon_forked = true;
+		}
+		pg_sparse_share(&r->anons, &c->anons);
 	}
-	pg_sparse_share(&r->anons, &c->anons);
 	if (r->pub.object)
 		pg_region_link_object(c, r->pub.object);
 	pg_region_insert(child, c);
@@ -73,7 +77,7 @@ static int share_entries(struct region *r, struct region *c)
 	pg_vpn vpn;
 	pg_pte pte;
 
-	if (!r->touched || !pg_region_private(r))
+	if (!r->touched || !pg_region_private(r) || (r->pub.flags & PG_MAP_WIPEONFORK))
 		return 0;
 	while (!err && at < end &&
 		s->form->next(s->table, (pg_vpn){at}, (pg_vpn){end}, &vpn, &pte)) {
@@ -88,7 +92,7 @@ static int share_entries(struct region *r, struct region *c)
 		if (pte & PG_PTE_RW)
 			s->form->update(s->table, vpn, 0, PG_PTE_RW);
 		if (r->anon_id)
-			err = pg_pages_enter(c, vpn, f, pg_pages_bits(c, false));
+			err = pg_pages_enter(c, vpn, f, pg_pages_bits(c, false) | (pte & PG_PTE_D));
 	}
 	pg_pages_invalidate(s, start, end);
 	return err;
@@ -100,10 +104,20 @@ int pg_space_fork(struct pg_space *parent, struct pg_space *child)
 
 	PG_ASSERT(!child->regions.root && child->vm == parent->vm);
 	for (r = pg_region_first(parent); r; r = pg_region_next(r)) {
+		if (r->pub.flags & PG_MAP_DONTFORK)
+			continue;
+		if (r->charged && !pg_limit_commit_ok(parent->vm, r->pub.end.v - r->pub.start.v))
+			goto fail;
 		c = twin(child, r);
 		if (!c || share_entries(r, c))
 			goto fail;
 	}
+	for (r = pg_region_first(parent); r; r = pg_region_next(r))
+		r->forked = r->forked ||
+			    (pg_region_private(r) &&
+				    !(r->pub.flags & (PG_MAP_DONTFORK | PG_MAP_WIPEONFORK)));
+	child->c = parent->c;
+	child->limits = parent->limits;
 	child->brk_start = parent->brk_start;
 	child->brk = parent->brk;
 	pg_map_count_vsz(child);

@@ -21,7 +21,7 @@ static uint64_t lowest_of(const struct pg_space *s, const struct region *r)
 bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overflow)
 {
 	uint64_t start = pg_align_down(a, PG_PAGE_SIZE);
-	uint64_t low = lowest_of(s, r);
+	uint64_t low = lowest_of(s, r), more;
 	struct region *prev = pg_region_prev(r);
 
 	*overflow = low < s->c.stack_gap_bytes || a >= low - s->c.stack_gap_bytes;
@@ -31,7 +31,13 @@ bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overf
 		start - prev->pub.end.v < s->c.stack_gap_bytes)
 		return false;
 	pg_region_want_anon_id(s, r); /* as Linux prepares the anon_vma, before the limit */
-	if (start < low || r->index < (r->pub.start.v - start) >> PG_PAGE_SHIFT)
+	more = r->pub.start.v - start;
+	if (start < low || r->index < more >> PG_PAGE_SHIFT ||
+		!pg_limit_may_expand(s, r->pub.prot, r->pub.flags, more))
+		return false;
+	if ((r->pub.flags & PG_MAP_LOCKED) && pg_limit_may_lock(s, more))
+		return false;
+	if (r->charged && !pg_limit_commit_ok(s->vm, more))
 		return false;
 	pg_region_resize(s, r, start, r->pub.end.v);
 	pg_map_count_vsz(s);
@@ -63,11 +69,16 @@ static bool heap_up(struct pg_space *s, uint64_t from, uint64_t to)
 	struct region *prev, *r;
 	int err;
 
-	if (!room_for_heap(s, from, to))
+	if (!room_for_heap(s, from, to) ||
+		!pg_limit_may_expand(s, PG_READ | PG_WRITE, 0, to - from) ||
+		!pg_limit_commit_ok(s->vm, to - from))
+		return false;
+	if (s->lock_later && pg_limit_may_lock(s, to - from))
 		return false;
 	prev = from > s->brk_start.v ? pg_region_at(s, from - 1) : NULL;
 	if (prev && prev->pub.kind == PG_REGION_HEAP && prev->pub.end.v == from &&
 		prev->pub.prot == (PG_READ | PG_WRITE) && prev->charged && !prev->anon_forked &&
+		prev->pub.flags == s->lock_later &&
 		pg_region_index(prev, from >> PG_PAGE_SHIFT) == from >> PG_PAGE_SHIFT) {
 		pg_region_resize(s, prev, prev->pub.start.v, to);
 		pg_map_count_vsz(s);
@@ -88,6 +99,7 @@ static bool heap_up(struct pg_space *s, uint64_t from, uint64_t to)
 	r->pub.prot = PG_READ | PG_WRITE;
 	r->pub.max_prot = PG_READ | PG_WRITE | PG_EXEC;
 	r->pub.kind = PG_REGION_HEAP;
+	r->pub.flags = s->lock_later;
 	r->pub.name = r->name->text;
 	r->index = from >> PG_PAGE_SHIFT;
 	r->charged = true;
@@ -112,5 +124,8 @@ pg_va pg_space_brk(struct pg_space *s, pg_va want, uint64_t data_limit_bytes)
 		done = heap_up(s, from, to);
 	if (done)
 		s->brk = want;
+	if (done && to > from &&
+		(s->lock_later & (PG_MAP_LOCKED | PG_MAP_LOCKONFAULT)) == PG_MAP_LOCKED)
+		(void)pg_map_populate(s, from, to, PG_WRITE);
 	return s->brk;
 }

@@ -16,7 +16,10 @@
 #include "space/space.h"
 #include "space/sparse.h"
 
-/* One private page. In a frame, or in a slot of a store (no store writes slots in this version). */
+/*
+ * One private page. In a frame, or in a slot of a store (no store writes slots in this version), or in
+ * neither: its bytes are zero (it was dropped after MADV_FREE).
+ */
 struct pg_anon {
 	uint32_t refs; /* leaves of anon layers that hold it */
 	pg_pfn pfn;    /* PG_PFN_NONE: in no frame */
@@ -57,8 +60,10 @@ struct region {
 	uint64_t anon_id;
 	bool anon_forked; /* the number came by fork: no merging with a neighbour that has none */
 	bool charged;     /* Linux's VM_ACCOUNT: private and was writable */
+	bool forked;      /* was there at a fork: a child's, or its parent's */
 	bool touched;     /* entries may have been made for it */
 	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */
+	uint32_t error_seen; /* of its object's errors of writing back, see object.h */
 };
 
 struct pg_object {
@@ -71,13 +76,23 @@ struct pg_object {
 	struct pg_sparse pages;       /* value: pfn + 1 */
 	uint64_t resident;            /* pages in frames */
 	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
+	uint64_t charged_pages;
 	uint32_t refs;
+	uint32_t errors;        /* write-backs of pages that failed, ever */
+	int last_error;         /* of them: negative errno */
+	bool shmem;             /* counts as shared memory */
 	struct region *regions; /* that map it */
 	char name[];
 };
 
 /* The lists of the page cache, see cache.c; a row's `spare` says which one it is on. */
-enum pg_cache_list { PG_CACHE_UNMAPPED, PG_CACHE_MAPPED, PG_CACHE_HELD, PG_CACHE_LISTS };
+enum pg_cache_list {
+	PG_CACHE_UNMAPPED,
+	PG_CACHE_MAPPED,
+	PG_CACHE_HELD,
+	PG_CACHE_LAZY,
+	PG_CACHE_LISTS
+};
 
 struct pg_cache_ends {
 	uint32_t first, last; /* pfn of the oldest and the youngest; UINT32_MAX: empty */
@@ -94,6 +109,11 @@ struct pg_vm {
 	struct pg_space *spaces; /* all */
 	uint64_t space_count, object_count;
 	uint64_t last_anon_id;
+	uint64_t committed_pages; /* of charged regions and objects */
+	uint64_t locked_bytes;    /* of all spaces */
+	uint64_t swap_pages;
+	enum pg_overcommit overcommit;
+	unsigned overcommit_percent;
 	struct pg_cache_ends cache[PG_CACHE_LISTS];
 	struct pg_object *objects[PG_OBJECT_BUCKETS];
 	struct pg_name *names[PG_NAME_BUCKETS];
@@ -105,6 +125,8 @@ struct pg_space {
 	struct pg_vm *vm; /* borrowed */
 	struct pg_space *next, *prev;
 	struct pg_space_config c;
+	struct pg_space_limits limits;
+	uint32_t lock_later;    /* LOCKED, LOCKONFAULT: for regions to come */
 	struct pg_table *table; /* owned */
 	const struct pg_table_form *form;
 	struct pg_shootdown *shootdowns;
@@ -125,6 +147,11 @@ void pg_name_put(struct pg_vm *vm, struct pg_name *n);
 struct pg_anon *pg_anon_new(struct pg_vm *vm); /* one reference, no frame; NULL: no memory */
 void pg_anon_ref(void *vm, void *anon);
 void pg_anon_unref(void *vm, void *anon); /* the last one gives the frame back */
+/* True if the anon is in no frame and no slot: it reads as zero. */
+static inline bool pg_anon_is_empty(const struct pg_anon *a)
+{
+	return pg_pfn_is_none(a->pfn) && pg_slot_is_none(a->slot);
+}
 /* A frame of an anon or object that has lost its owner: freed now, or when the last pin goes. */
 void pg_frame_release(struct pg_vm *vm, pg_pfn f);
 
@@ -158,6 +185,12 @@ bool pg_region_place(struct pg_space *s, uint64_t len, uint64_t *out);
 /* The first address that belongs to r counting the guard below a stack. */
 uint64_t pg_region_guarded_start(const struct pg_space *s, const struct region *r);
 void pg_region_link_object(struct region *r, struct pg_object *o); /* takes a reference */
+/*
+ * Takes r, in the tree, out of the sums (VSZ, data, stack, locked, committed ...), and back in; around
+ * every change of its rights, flags or charge.
+ */
+void pg_region_tally_out(struct region *r);
+void pg_region_tally_in(struct region *r);
 bool pg_region_augment_ok(const struct pg_tree_node *n);
 
 static inline struct region *pg_region_of(struct pg_tree_node *n)
@@ -195,6 +228,10 @@ void pg_pages_remove_frame(struct pg_vm *vm, pg_pfn f);
 /* Moves the D bits of all entries of f to its row; they are clear afterwards. */
 void pg_pages_harvest(struct pg_vm *vm, pg_pfn f);
 void pg_pages_invalidate(struct pg_space *s, uint64_t start, uint64_t end);
+/* The page was written: DIRTY, and no longer to be dropped without a write. */
+void pg_pages_mark_dirty(struct pg_vm *vm, pg_pfn f);
+/* True if a region with PG_MAP_LOCKED maps f. */
+bool pg_pages_locked(struct pg_vm *vm, pg_pfn f);
 /* Resident pages of [start, end), counted. */
 uint64_t pg_pages_count(struct pg_space *s, uint64_t start, uint64_t end);
 uint64_t pg_pages_resident(struct region *r); /* makes pub.resident_pages known */
@@ -209,6 +246,19 @@ void pg_cache_link(struct pg_vm *vm, pg_pfn f);
  */
 void pg_cache_sort(struct pg_vm *vm, pg_pfn f);
 void pg_cache_unlink(struct pg_vm *vm, pg_pfn f);
+/* Makes f, of an anon, droppable until it is written: clean, and LAZY. */
+void pg_cache_set_lazy(struct pg_vm *vm, pg_pfn f);
+void pg_cache_clear_lazy(struct pg_vm *vm, pg_pfn f);
+/* Drops a page of an object if it is clean, not in use by the host and not locked; true: it is gone. */
+bool pg_cache_drop(struct pg_vm *vm, pg_pfn f);
+
+/* ---- limit.c; bytes, multiples of pages */
+bool pg_limit_is_data(pg_prot prot, uint32_t flags);     /* counts as data */
+bool pg_limit_accountable(pg_prot prot, uint32_t flags); /* a new mapping is charged */
+bool pg_limit_data_ok(const struct pg_space *s, uint64_t more);
+bool pg_limit_may_expand(const struct pg_space *s, pg_prot prot, uint32_t flags, uint64_t more);
+int pg_limit_may_lock(const struct pg_space *s, uint64_t more); /* 0, -EPERM, -EAGAIN */
+bool pg_limit_commit_ok(const struct pg_vm *vm, uint64_t more);
 
 /* ---- object.c */
 /* The resident page at index, or PG_PFN_NONE. */
@@ -219,7 +269,6 @@ pg_pfn pg_object_page(const struct pg_object *o, uint64_t index);
  * again. -ENOMEM: no frame or record; -EIO and others: the pager's.
  */
 PG_MUST_CHECK int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought);
-uint64_t pg_object_bytes(const struct pg_object *o); /* its size now */
 /* Takes a page that is mapped nowhere out of the cache. */
 void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f);
 /* Writes back the dirty pages of [first, last]; unmapped_only: those no table names. First error.
@@ -230,6 +279,17 @@ int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, boo
 /* Cuts regions so that [start, end) begins and ends at region bounds. -ENOMEM: nothing changed. */
 PG_MUST_CHECK int pg_map_cut(struct pg_space *s, uint64_t start, uint64_t end);
 /*
+ * The same in steps, where more can fail: each try is kept or, the last one first, undone before
+ * anything else is done to these regions.
+ */
+struct pg_map_cuts {
+	struct region *low, *up, *high, *rest; /* NULL: nothing was cut there */
+};
+PG_MUST_CHECK int pg_map_try_cut(
+	struct pg_space *s, uint64_t start, uint64_t end, struct pg_map_cuts *c);
+void pg_map_undo_cut(struct pg_space *s, const struct pg_map_cuts *c);
+void pg_map_keep_cut(struct pg_space *s, const struct pg_map_cuts *c);
+/*
  * Takes what is mapped in [start, end), already cut, out of tables and tree. The regions come back
  * as a list for pg_map_bury(), which drops their references and writes back dirty pages that they
  * mapped last; that may release the machine lock.
@@ -238,6 +298,30 @@ PG_MUST_CHECK struct region *pg_map_clear(struct pg_space *s, uint64_t start, ui
 void pg_map_bury(struct pg_vm *vm, struct region *dead);
 /* True if all of [start, end) is mapped. */
 bool pg_map_whole(struct pg_space *s, uint64_t start, uint64_t end);
+/* What is to change in a range. */
+struct pg_map_change {
+	bool new_prot;
+	pg_prot prot; /* if so */
+	uint32_t set, clear;
+};
+/*
+ * Changes [start, end), all mapped, cutting and merging as Linux does. -ENOMEM: no memory, too
+ * many regions, or over the commit or data limit; nothing changed.
+ */
+PG_MUST_CHECK int pg_map_change_range(
+	struct pg_space *s, uint64_t start, uint64_t end, const struct pg_map_change *c);
+/*
+ * Brings the pages of [start, end) in for the access and marks them accessed. Ends at the first that
+ * cannot be: how it ended.
+ */
+enum pg_fault_end pg_map_populate(
+	struct pg_space *s, uint64_t start, uint64_t end, enum pg_access access);
+/* How a region's pages are brought in unasked: as written if it is private and writable. */
+enum pg_access pg_map_access(pg_prot prot, uint32_t flags);
+/* Chooses where to map len bytes, whole pages; hint as mmap(2), 0: none. False: no room. */
+bool pg_map_choose(struct pg_space *s, uint64_t hint, uint64_t len, uint64_t *out);
+/* [start, start + *len), with *len rounded up to pages, lies in [lo, hi). */
+bool pg_map_range_ok(const struct pg_space *s, uint64_t start, uint64_t *len);
 void pg_map_count_vsz(struct pg_space *s);
 
 /* True if an entry lets the guest make the access. */
@@ -253,9 +337,5 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 /* ---- grow.c */
 /* Extends the growing region r down to hold a, if limit and gap allow. */
 bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overflow);
-
-/* ---- fork.c: for the next floor; *child is made empty by the caller */
-/* Gives child, a fresh space, the regions of parent. -ENOMEM: child is empty, parent as before. */
-PG_MUST_CHECK int pg_space_fork(struct pg_space *parent, struct pg_space *child);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * space/map.c: map, unmap, protect, discard, sync. Each checks and reserves first and then commits.
+ * space/map.c: map, unmap, protect, sync, and every other change of a range of regions. Each checks
+ * and reserves first and then commits.
  *
- * Called by linux/ (space.h). Calls region.c, pages.c, object.c, and fault.c to populate.
- * Not here: mremap (remap.c), brk and stacks (grow.c).
+ * Called by linux/ (space.h). Calls region.c, pages.c, object.c, limit.c, and fault.c to populate.
+ * Not here: mremap (remap.c), brk and stacks (grow.c), madvise (advise.c), mlock (lock.c).
  *
  * The order of an unmapping: entries leave the tables; everybody who caches translations is told;
  * only then do anons and objects lose their references, so that no frame is free while somebody
@@ -19,8 +20,7 @@ void pg_map_count_vsz(struct pg_space *s)
 		s->st.vsz_peak_bytes = s->st.vsz_bytes;
 }
 
-/* [start, start + *len) with *len rounded up to pages lies in [lo, hi). */
-static bool range_ok(const struct pg_space *s, uint64_t start, uint64_t *len)
+bool pg_map_range_ok(const struct pg_space *s, uint64_t start, uint64_t *len)
 {
 	uint64_t n = pg_align_up(*len, PG_PAGE_SIZE);
 
@@ -42,30 +42,55 @@ bool pg_map_whole(struct pg_space *s, uint64_t start, uint64_t end)
 	return false;
 }
 
-int pg_map_cut(struct pg_space *s, uint64_t start, uint64_t end)
+int pg_map_try_cut(struct pg_space *s, uint64_t start, uint64_t end, struct pg_map_cuts *c)
 {
 	struct region *low = pg_region_at(s, start);
 	struct region *high = pg_region_at(s, end - 1);
-	struct region *up = NULL, *rest;
 
+	*c = (struct pg_map_cuts){0};
 	if (low && low->pub.start.v < start) {
-		if (pg_region_split(s, low, start, &up))
+		if (pg_region_split(s, low, start, &c->up))
 			return -ENOMEM;
+		c->low = low;
 		if (high == low)
-			high = up;
+			high = c->up;
 	}
-	if (high && high->pub.end.v > end && pg_region_split(s, high, end, &rest)) {
-		if (up)
-			pg_region_unsplit(s, low, up);
-		return -ENOMEM;
+	if (high && high->pub.end.v > end) {
+		if (pg_region_split(s, high, end, &c->rest)) {
+			pg_map_undo_cut(s, c);
+			return -ENOMEM;
+		}
+		c->high = high;
 	}
-	if (low)
-		pg_sparse_trim(&s->vm->anon_kind, &low->anons);
-	if (up)
-		pg_sparse_trim(&s->vm->anon_kind, &up->anons);
-	if (high)
-		pg_sparse_trim(&s->vm->anon_kind, &high->anons);
 	return 0;
+}
+
+void pg_map_undo_cut(struct pg_space *s, const struct pg_map_cuts *c)
+{
+	if (c->rest)
+		pg_region_unsplit(s, c->high, c->rest);
+	if (c->up)
+		pg_region_unsplit(s, c->low, c->up);
+}
+
+void pg_map_keep_cut(struct pg_space *s, const struct pg_map_cuts *c)
+{
+	struct region *const r[] = {c->low, c->up, c->high, c->rest};
+
+	for (int i = 0; i < 4; i++) {
+		if (r[i])
+			pg_sparse_trim(&s->vm->anon_kind, &r[i]->anons);
+	}
+}
+
+int pg_map_cut(struct pg_space *s, uint64_t start, uint64_t end)
+{
+	struct pg_map_cuts c;
+	int err = pg_map_try_cut(s, start, end, &c);
+
+	if (!err)
+		pg_map_keep_cut(s, &c);
+	return err;
 }
 
 struct region *pg_map_clear(struct pg_space *s, uint64_t start, uint64_t end)
@@ -102,37 +127,49 @@ void pg_map_bury(struct pg_vm *vm, struct region *dead)
 	}
 }
 
-/* Chooses where to map len bytes without FIXED; hint as mmap(2). */
-static int choose(struct pg_space *s, uint64_t hint, uint64_t len, uint64_t *out)
+bool pg_map_choose(struct pg_space *s, uint64_t hint, uint64_t len, uint64_t *out)
 {
 	struct region *next, *prev;
 
 	hint = pg_align_up(hint, PG_PAGE_SIZE);
 	if (hint && hint < s->c.lo.v)
 		hint = s->c.lo.v;
-	if (hint && range_ok(s, hint, &len)) {
+	if (hint && pg_map_range_ok(s, hint, &len)) {
 		next = pg_region_above(s, hint);
 		prev = next ? pg_region_prev(next) : NULL;
 		if (!next || (hint + len <= pg_region_guarded_start(s, next) &&
 				     (!prev || prev->pub.end.v <= hint))) {
 			*out = hint;
-			return 0;
+			return true;
 		}
 	}
-	return pg_region_place(s, len, out) ? 0 : -ENOMEM;
+	return pg_region_place(s, len, out);
 }
 
-/* Brings all pages in as Linux's populate does: errors end it and are ignored. */
-static void populate(struct pg_space *s, uint64_t start, uint64_t end, pg_prot prot, bool shared)
+enum pg_access pg_map_access(pg_prot prot, uint32_t flags)
 {
-	enum pg_access access = (prot & PG_WRITE) && !shared ? PG_WRITE : PG_READ;
+	return (prot & PG_WRITE) && !(flags & PG_MAP_SHARED) ? PG_WRITE : PG_READ;
+}
 
-	if (!prot)
-		return;
+enum pg_fault_end pg_map_populate(
+	struct pg_space *s, uint64_t start, uint64_t end, enum pg_access access)
+{
+	const pg_pte bits = access == PG_WRITE ? PG_PTE_A | PG_PTE_D : PG_PTE_A;
+	unsigned refs;
+
 	for (uint64_t a = start; a < end; a += PG_PAGE_SIZE) {
-		if (pg_space_fault(s, (pg_va){a}, access, 0, true) != PG_FAULT_RESUME)
-			return;
+		pg_vpn vpn = pg_vpn_of((pg_va){a});
+		pg_pte e = s->form->walk(s->table, vpn, &refs);
+		enum pg_fault_end how = PG_FAULT_RESUME;
+
+		if (!pg_pte_serves(e, access))
+			how = pg_space_fault(s, (pg_va){a}, access, 0, true);
+		if (how != PG_FAULT_RESUME)
+			return how;
+		if ((e & bits) != bits)
+			s->form->update(s->table, vpn, bits, 0);
 	}
+	return PG_FAULT_RESUME;
 }
 
 struct request {
@@ -164,16 +201,36 @@ static int build(struct pg_space *s, const struct request *q, struct region **ou
 	r->pub.end.v = q->end;
 	r->pub.prot = q->prot;
 	r->pub.max_prot = q->max_prot;
-	r->pub.flags = (uint8_t)(q->flags & (PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE |
-						    PG_MAP_LOCKED));
+	r->pub.flags = q->flags & PG_MAP_KEPT;
 	r->pub.name = r->name ? r->name->text : "";
 	r->pub.kind = q->object                     ? PG_REGION_FILE
 		      : q->flags & PG_MAP_GROWSDOWN ? PG_REGION_STACK
 						    : PG_REGION_ANON;
-	r->charged = (q->prot & PG_WRITE) && !(q->flags & (PG_MAP_SHARED | PG_MAP_NORESERVE));
+	r->charged = pg_limit_accountable(q->prot, q->flags);
+	r->error_seen = q->object ? pg_object_error_now(q->object) : 0;
 	r->index = (q->object ? q->offset : q->start) >> PG_PAGE_SHIFT;
 	r->pub.offset = q->object ? q->offset : 0;
 	*out = r;
+	return 0;
+}
+
+/* -ENOMEM if the request, less what it replaces, is over the limits of address space or memory. */
+static int within_limits(struct pg_space *s, const struct request *q)
+{
+	uint64_t len = q->end - q->start, gone = 0, uncharged = 0;
+
+	for (struct region *r = pg_region_above(s, q->start); r && r->pub.start.v < q->end;
+		r = pg_region_next(r)) {
+		uint64_t from = r->pub.start.v > q->start ? r->pub.start.v : q->start;
+		uint64_t to = r->pub.end.v < q->end ? r->pub.end.v : q->end;
+
+		gone += to - from;
+		uncharged += r->charged ? to - from : 0;
+	}
+	if (!pg_limit_may_expand(s, q->prot, q->flags, len - gone))
+		return -ENOMEM;
+	if (pg_limit_accountable(q->prot, q->flags) && !pg_limit_commit_ok(s->vm, len - uncharged))
+		return -ENOMEM;
 	return 0;
 }
 
@@ -184,6 +241,9 @@ static int commit(struct pg_space *s, const struct request *q)
 	struct region *r = NULL, *dead = NULL;
 	int err;
 
+	err = within_limits(s, q);
+	if (err)
+		return err;
 	err = build(s, q, &r);
 	if (err)
 		return err;
@@ -212,19 +272,50 @@ static int settle_address(
 
 	if (!(flags & (PG_MAP_FIXED | PG_MAP_FIXED_FREE))) {
 		*len = pg_align_up(*len, PG_PAGE_SIZE);
-		return *len ? choose(s, want, *len, out) : -ENOMEM;
+		return *len && pg_map_choose(s, want, *len, out) ? 0 : -ENOMEM;
 	}
 	if (want & PG_PAGE_MASK)
 		return -EINVAL;
 	if (want < s->c.lo.v)
 		return -EPERM;
-	if (!range_ok(s, want, len))
+	if (!pg_map_range_ok(s, want, len))
 		return -ENOMEM;
 	*out = want;
 	if (!(flags & PG_MAP_FIXED_FREE))
 		return 0;
 	r = pg_region_above(s, want);
 	return r && r->pub.start.v < want + *len ? -EEXIST : 0;
+}
+
+/* What asking for locked pages, or having to lock all to come, costs: 0, -EPERM, -EAGAIN. */
+static int settle_locks(struct pg_space *s, unsigned *flags, uint64_t len)
+{
+	bool asked = *flags & PG_MAP_LOCKED;
+	int err;
+
+	if (s->vm->overcommit == PG_OVERCOMMIT_NEVER)
+		*flags &= ~(unsigned)PG_MAP_NORESERVE; /* not honoured then, as on Linux */
+	*flags |= s->lock_later;
+	if (!(*flags & PG_MAP_LOCKED))
+		return 0;
+	err = pg_limit_may_lock(s, len);
+	return err == -EPERM && !asked ? -EAGAIN : err;
+}
+
+/* An object for shared anonymous memory of len bytes. */
+static int make_shared(
+	struct pg_space *s, const char *name, uint64_t len, unsigned flags, struct pg_object **out)
+{
+	bool existed;
+	int err = pg_object_open(s->vm, (struct pg_object_key){0, 0},
+		name ? name : "/dev/zero (deleted)", NULL, NULL, len, out, &existed);
+
+	if (err || (flags & PG_MAP_NORESERVE))
+		return err;
+	err = pg_object_charge(*out);
+	if (err)
+		pg_object_unref(*out);
+	return err;
 }
 
 int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot, pg_prot max_prot,
@@ -237,7 +328,6 @@ int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot, pg
 		.offset = offset,
 		.name = name};
 	struct pg_object *made = NULL;
-	bool existed;
 	int err;
 
 	if (!len || (offset & PG_PAGE_MASK) || (prot & ~max_prot))
@@ -252,9 +342,12 @@ int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot, pg
 	q.end = q.start + len;
 	if (object && offset + len < offset)
 		return -EOVERFLOW;
+	err = settle_locks(s, &flags, len);
+	if (err)
+		return err;
+	q.flags = flags;
 	if (!object && (flags & PG_MAP_SHARED)) {
-		err = pg_object_open(s->vm, (struct pg_object_key){0, 0},
-			name ? name : "/dev/zero (deleted)", NULL, NULL, len, &made, &existed);
+		err = make_shared(s, name, len, flags, &made);
 		if (err)
 			return err;
 		q.object = made;
@@ -266,8 +359,8 @@ int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot, pg
 	if (err)
 		return err;
 	addr->v = q.start;
-	if (flags & (PG_MAP_POPULATE | PG_MAP_LOCKED))
-		populate(s, q.start, q.end, prot, flags & PG_MAP_SHARED);
+	if (prot && (flags & (PG_MAP_POPULATE | PG_MAP_LOCKED)) && !(flags & PG_MAP_LOCKONFAULT))
+		(void)pg_map_populate(s, q.start, q.end, pg_map_access(prot, flags));
 	return 0;
 }
 
@@ -276,7 +369,7 @@ int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len)
 	struct region *r;
 	uint64_t end;
 
-	if ((addr.v & PG_PAGE_MASK) || !range_ok(s, addr.v, &len))
+	if ((addr.v & PG_PAGE_MASK) || !pg_map_range_ok(s, addr.v, &len))
 		return -EINVAL;
 	end = addr.v + len;
 	r = pg_region_above(s, addr.v);
@@ -291,140 +384,132 @@ int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len)
 	return 0;
 }
 
-/* 0 if every region of [start, end) may have prot; how many cuts the change makes. */
-static int protect_check(
-	struct pg_space *s, uint64_t start, uint64_t end, pg_prot prot, unsigned *cuts)
+/* True if r would be another region after the change. */
+static bool alters(const struct region *r, const struct pg_map_change *c)
 {
-	*cuts = 0;
-	if (!pg_map_whole(s, start, end))
-		return -ENOMEM;
-	for (struct region *r = pg_region_at(s, start); r && r->pub.start.v < end;
-		r = pg_region_next(r)) {
-		if (prot & ~r->pub.max_prot)
-			return -EACCES;
-		if (r->pub.prot == prot)
-			continue;
-		*cuts += r->pub.start.v < start;
-		*cuts += r->pub.end.v > end;
-	}
-	return 0;
+	uint32_t flags = (r->pub.flags | c->set) & ~c->clear;
+
+	return flags != r->pub.flags || (c->new_prot && r->pub.prot != c->prot);
 }
 
 /* Linux's mprotect_fixup() on VM_ACCOUNT. */
-static void recharge(struct region *r)
+static bool charged_then(const struct region *r, const struct pg_map_change *c)
 {
-	if ((r->pub.prot & PG_WRITE) && !(r->pub.flags & (PG_MAP_SHARED | PG_MAP_NORESERVE)))
-		r->charged = true;
-	else if (!(r->pub.prot & PG_WRITE) && !r->pub.object && !r->anon_id)
-		r->charged = false;
+	if (!c->new_prot)
+		return r->charged;
+	if (c->prot & PG_WRITE)
+		return r->charged ||
+		       (!(r->pub.prot & PG_WRITE) && pg_limit_accountable(c->prot, r->pub.flags));
+	return r->charged && (r->pub.object || r->anon_id);
 }
 
-/* Gives the piece [from, to) of r, which lies inside r, other rights. */
-static int protect_piece(
-	struct pg_space *s, struct region *r, uint64_t from, uint64_t to, pg_prot prot)
+/* -ENOMEM if the change of [start, end), all mapped, asks for too many regions or too much memory. */
+static int change_check(
+	struct pg_space *s, uint64_t start, uint64_t end, const struct pg_map_change *c)
 {
-	if (r->pub.prot == prot)
-		return 0;
-	if (pg_map_cut(s, from, to))
-		return -ENOMEM;
-	r = pg_region_at(s, from);
-	r->pub.prot = prot;
-	recharge(r);
-	pg_pages_reprotect(r, from >> PG_PAGE_SHIFT, to >> PG_PAGE_SHIFT);
-	pg_region_merge(s, r);
-	return 0;
-}
-
-int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
-{
-	struct region *first, *last;
-	uint64_t end, at;
-	unsigned cuts;
-	int err;
-
-	if (addr.v & PG_PAGE_MASK)
-		return -EINVAL;
-	if (!len)
-		return 0;
-	if (!range_ok(s, addr.v, &len))
-		return -ENOMEM;
-	end = addr.v + len;
-	err = protect_check(s, addr.v, end, prot, &cuts);
-	if (err)
-		return err;
-	if (cuts && s->c.max_regions && s->st.regions + cuts > s->c.max_regions)
-		return -ENOMEM;
-	/* What can fail is the cuts at both ends; made first, they leave nothing else to fail. */
-	first = pg_region_at(s, addr.v);
-	last = pg_region_at(s, end - 1);
-	if (first->pub.prot != prot || last->pub.prot != prot) {
-		uint64_t from = first->pub.prot != prot ? addr.v : first->pub.end.v;
-		uint64_t to = last->pub.prot != prot ? end : last->pub.start.v;
-
-		if (from < to && pg_map_cut(s, from, to))
-			return -ENOMEM;
-	}
-	for (at = addr.v; at < end;) {
-		struct region *r = pg_region_at(s, at);
-		uint64_t to = r->pub.end.v < end ? r->pub.end.v : end;
-
-		err = protect_piece(s, r, at, to, prot);
-		PG_ASSERT(!err);
-		at = to;
-	}
-	return 0;
-}
-
-/* Drops the pages of [from, to) of r; what it needs was reserved. */
-static void discard_piece(struct pg_space *s, struct region *r, uint64_t from, uint64_t to)
-{
-	pg_pages_remove(r, from >> PG_PAGE_SHIFT, to >> PG_PAGE_SHIFT);
-	if (pg_region_private(r))
-		pg_sparse_erase(&s->vm->anon_kind, &r->anons,
-			pg_region_index(r, from >> PG_PAGE_SHIFT),
-			pg_region_index(r, (to >> PG_PAGE_SHIFT) - 1));
-}
-
-/* 0, -EINVAL (locked), -ENOMEM; makes the anon layers at both ends of [start, end) writable. */
-static int discard_reserve(struct pg_space *s, uint64_t start, uint64_t end)
-{
-	const struct pg_sparse_kind *k = &s->vm->anon_kind;
+	uint64_t data = 0, charge = 0;
+	unsigned cuts = 0;
 
 	for (struct region *r = pg_region_at(s, start); r && r->pub.start.v < end;
 		r = pg_region_next(r)) {
 		uint64_t from = r->pub.start.v > start ? r->pub.start.v : start;
 		uint64_t to = r->pub.end.v < end ? r->pub.end.v : end;
 
-		if (r->pub.flags & PG_MAP_LOCKED)
-			return -EINVAL;
-		if (pg_sparse_unshare(k, &r->anons, pg_region_index(r, from >> PG_PAGE_SHIFT)) ||
-			pg_sparse_unshare(
-				k, &r->anons, pg_region_index(r, (to >> PG_PAGE_SHIFT) - 1)))
+		if (!alters(r, c))
+			continue;
+		cuts += (r->pub.start.v < start) + (r->pub.end.v > end);
+		if (c->new_prot && pg_limit_is_data(c->prot, r->pub.flags) &&
+			!pg_limit_is_data(r->pub.prot, r->pub.flags))
+			data += to - from;
+		if (charged_then(r, c) && !r->charged)
+			charge += to - from;
+	}
+	if (cuts && s->c.max_regions && s->st.regions + cuts > s->c.max_regions)
+		return -ENOMEM;
+	if ((data && !pg_limit_data_ok(s, data)) || (charge && !pg_limit_commit_ok(s->vm, charge)))
+		return -ENOMEM;
+	return 0;
+}
+
+/* Changes the piece [from, to) of r, which lies inside r. */
+static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uint64_t to,
+	const struct pg_map_change *c)
+{
+	bool charged;
+
+	if (!alters(r, c))
+		return 0;
+	if (pg_map_cut(s, from, to))
+		return -ENOMEM;
+	r = pg_region_at(s, from);
+	charged = charged_then(r, c);
+	pg_region_tally_out(r);
+	r->charged = charged;
+	r->pub.flags = (r->pub.flags | c->set) & ~c->clear;
+	if (c->new_prot)
+		r->pub.prot = c->prot;
+	pg_region_tally_in(r);
+	if (c->new_prot)
+		pg_pages_reprotect(r, from >> PG_PAGE_SHIFT, to >> PG_PAGE_SHIFT);
+	pg_region_merge(s, r);
+	return 0;
+}
+
+int pg_map_change_range(
+	struct pg_space *s, uint64_t start, uint64_t end, const struct pg_map_change *c)
+{
+	struct region *first = pg_region_at(s, start), *last = pg_region_at(s, end - 1);
+	int err = change_check(s, start, end, c);
+
+	if (err)
+		return err;
+	/* What can fail is the cuts at both ends; made first, they leave nothing else to fail. */
+	if (alters(first, c) || alters(last, c)) {
+		uint64_t from = alters(first, c) ? start : first->pub.end.v;
+		uint64_t to = alters(last, c) ? end : last->pub.start.v;
+
+		if (from < to && pg_map_cut(s, from, to))
 			return -ENOMEM;
+	}
+	for (uint64_t at = start; at < end;) {
+		struct region *r = pg_region_at(s, at);
+		uint64_t to = r->pub.end.v < end ? r->pub.end.v : end;
+
+		err = change_piece(s, r, at, to, c);
+		PG_ASSERT(!err);
+		at = to;
 	}
 	return 0;
 }
 
-int pg_space_discard(struct pg_space *s, pg_va addr, uint64_t len)
+int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
 {
+	const struct pg_map_change c = {.new_prot = true, .prot = prot};
 	uint64_t end;
-	int err;
 
 	if (addr.v & PG_PAGE_MASK)
 		return -EINVAL;
 	if (!len)
 		return 0;
-	if (!range_ok(s, addr.v, &len) || !pg_map_whole(s, addr.v, addr.v + len))
+	if (!pg_map_range_ok(s, addr.v, &len))
 		return -ENOMEM;
 	end = addr.v + len;
-	err = discard_reserve(s, addr.v, end);
-	if (err)
-		return err;
+	if (!pg_map_whole(s, addr.v, end))
+		return -ENOMEM;
 	for (struct region *r = pg_region_at(s, addr.v); r && r->pub.start.v < end;
-		r = pg_region_next(r))
-		discard_piece(s, r, r->pub.start.v > addr.v ? r->pub.start.v : addr.v,
-			r->pub.end.v < end ? r->pub.end.v : end);
-	return 0;
+		r = pg_region_next(r)) {
+		if (prot & ~r->pub.max_prot)
+			return -EACCES;
+	}
+	return pg_map_change_range(s, addr.v, end, &c);
+}
+
+/* An error of an earlier write-back that the mapping of o at `a`, if it is still there, was not told. */
+static int tell_error(struct pg_space *s, uint64_t a, struct pg_object *o)
+{
+	struct region *r = pg_region_at(s, a);
+
+	return r && r->pub.object == o ? pg_object_error_since(o, &r->error_seen) : 0;
 }
 
 int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len)
@@ -436,14 +521,14 @@ int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len)
 		return -EINVAL;
 	if (!len)
 		return 0;
-	if (!range_ok(s, addr.v, &len) || !pg_map_whole(s, addr.v, addr.v + len))
+	if (!pg_map_range_ok(s, addr.v, &len) || !pg_map_whole(s, addr.v, addr.v + len))
 		return -ENOMEM;
 	end = addr.v + len;
 	for (at = addr.v; at < end;) {
 		struct region *r = pg_region_above(s, at);
 		uint64_t from, to;
 		struct pg_object *o;
-		int e = 0;
+		int e = 0, told;
 
 		if (!r || r->pub.start.v >= end)
 			break;
@@ -457,6 +542,8 @@ int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len)
 			pg_object_ref(o); /* the pager may release the lock */
 			e = pg_object_write_back(
 				o, first, first + ((to - from) >> PG_PAGE_SHIFT) - 1, false);
+			told = tell_error(s, from, o);
+			e = e ? e : told;
 			pg_object_unref(o);
 		}
 		err = err ? err : e;

@@ -70,6 +70,7 @@ int pg_object_open(struct pg_vm *vm, struct pg_object_key key, const char *name,
 	o->pager = pager;
 	o->ctx = ctx;
 	o->size_bytes = size_bytes;
+	o->shmem = pager == NULL;
 	o->refs = 1;
 	if (keyed(key)) {
 		o->next = vm->objects[bucket_of(key)];
@@ -115,6 +116,7 @@ void pg_object_unref(struct pg_object *o)
 	if (o->pager && o->pager->close)
 		o->pager->close(o->ctx);
 	vm->object_count--;
+	vm->committed_pages -= o->charged_pages;
 	pg_mem_free(&vm->mem, o);
 }
 
@@ -212,8 +214,11 @@ static int write_page(struct pg_object *o, uint64_t index, pg_pfn f)
 			pg_frames_free(vm->frames, f);
 		return 0;
 	}
-	if (err)
+	if (err) {
 		row->flags |= PG_FRAME_DIRTY;
+		o->last_error = err;
+		o->errors++;
+	}
 	pg_cache_sort(vm, f);
 	return err;
 }
@@ -323,35 +328,102 @@ static void truncate_anons(struct region *r, uint64_t first)
 		r->overhang = true;
 }
 
-void pg_object_truncated(struct pg_object *o, uint64_t new_size)
+void pg_object_set_shmem(struct pg_object *o)
 {
-	uint64_t first = pg_align_up(new_size, PG_PAGE_SIZE) >> PG_PAGE_SHIFT;
-	uint64_t tail = new_size & PG_PAGE_MASK;
+	PG_ASSERT(!o->resident || o->shmem); /* RSS would be wrong otherwise */
+	o->shmem = true;
+}
+
+int pg_object_charge(struct pg_object *o)
+{
+	uint64_t bytes = pg_align_up(pg_object_bytes(o), PG_PAGE_SIZE);
+
+	PG_ASSERT(!o->charged_pages);
+	if (!pg_limit_commit_ok(o->vm, bytes))
+		return -ENOMEM;
+	o->charged_pages = bytes >> PG_PAGE_SHIFT;
+	o->vm->committed_pages += o->charged_pages;
+	return 0;
+}
+
+bool pg_object_mapped_writable(const struct pg_object *o)
+{
+	for (const struct region *r = o->regions; r; r = r->obj_next) {
+		if (!pg_region_private(r) && (r->pub.max_prot & PG_WRITE))
+			return true;
+	}
+	return false;
+}
+
+int pg_object_error_since(const struct pg_object *o, uint32_t *seen)
+{
+	int err = *seen != o->errors ? o->last_error : 0;
+
+	*seen = o->errors;
+	return err;
+}
+
+uint32_t pg_object_error_now(const struct pg_object *o)
+{
+	return o->errors;
+}
+
+/* Bytes [from, to) of page index, if it is in memory, become zero. */
+static void zero_part(struct pg_object *o, uint64_t index, uint64_t from, uint64_t to)
+{
+	pg_pfn f = pg_object_page(o, index);
+
+	if (pg_pfn_is_none(f) || from >= to)
+		return;
+	memset((uint8_t *)pg_frames_bytes(o->vm->frames, f) + from, 0, to - from);
+	if ((pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_CODE) && o->vm->hooks.code_written)
+		o->vm->hooks.code_written(o->vm->hooks.ctx, f);
+}
+
+/* Takes the pages of [first, last] out of every table and the cache. */
+static void drop_pages(struct pg_object *o, uint64_t first, uint64_t last)
+{
 	uint64_t at = first, index;
 	void *v;
 
-	o->changes++;
-	if (!o->pager)
-		o->size_bytes = new_size;
-	for (struct region *r = o->regions; r; r = r->obj_next)
-		truncate_anons(r, first);
-	while ((v = pg_sparse_next(&o->pages, at, UINT64_MAX, &index))) {
+	while (at <= last && (v = pg_sparse_next(&o->pages, at, last, &index))) {
 		pg_pfn f = {(uint32_t)((uintptr_t)v - 1)};
 
 		pg_pages_remove_frame(o->vm, f);
 		pg_object_forget(o, index, f);
 		at = index + 1;
 	}
-	if (tail) { /* what follows the end in its page reads as zero */
-		pg_pfn f = pg_object_page(o, new_size >> PG_PAGE_SHIFT);
+}
 
-		if (!pg_pfn_is_none(f)) {
-			uint8_t *bytes = pg_frames_bytes(o->vm->frames, f);
+void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end)
+{
+	uint64_t first = pg_align_up(start, PG_PAGE_SIZE), last = pg_align_down(end, PG_PAGE_SIZE);
 
-			memset(bytes + tail, 0, PG_PAGE_SIZE - tail);
-			if ((pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_CODE) &&
-				o->vm->hooks.code_written)
-				o->vm->hooks.code_written(o->vm->hooks.ctx, f);
-		}
+	if (start >= end)
+		return;
+	o->changes++;
+	if (first > last) { /* inside one page */
+		zero_part(o, start >> PG_PAGE_SHIFT, start & PG_PAGE_MASK, end & PG_PAGE_MASK);
+		return;
 	}
+	if (start < first)
+		zero_part(o, start >> PG_PAGE_SHIFT, start & PG_PAGE_MASK, PG_PAGE_SIZE);
+	if (first < last)
+		drop_pages(o, first >> PG_PAGE_SHIFT, (last >> PG_PAGE_SHIFT) - 1);
+	zero_part(o, last >> PG_PAGE_SHIFT, 0, end & PG_PAGE_MASK);
+}
+
+void pg_object_truncated(struct pg_object *o, uint64_t new_size)
+{
+	uint64_t first = pg_align_up(new_size, PG_PAGE_SIZE) >> PG_PAGE_SHIFT;
+	uint64_t tail = new_size & PG_PAGE_MASK;
+
+	o->changes++;
+	if (!o->pager)
+		o->size_bytes = new_size;
+	for (struct region *r = o->regions; r; r = r->obj_next)
+		truncate_anons(r, first);
+	drop_pages(o, first, UINT64_MAX);
+	if (tail) /* what follows the end in its page reads as zero */
+		zero_part(o, new_size >> PG_PAGE_SHIFT, tail, PG_PAGE_SIZE);
 }

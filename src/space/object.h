@@ -32,6 +32,11 @@ struct pg_pager {
 	uint64_t (*size)(void *ctx);
 	/* The last reference is gone; frees ctx. May be NULL. */
 	void (*close)(void *ctx);
+	/*
+	 * Makes bytes [start, end) zero and gives their room back; the size stays. 0, -EOPNOTSUPP or
+	 * another error. May be NULL: -EOPNOTSUPP.
+	 */
+	int (*punch)(void *ctx, uint64_t start, uint64_t end);
 };
 
 /*
@@ -61,10 +66,27 @@ struct pg_object *pg_object_find(struct pg_vm *vm, struct pg_object_key key); /*
 PG_MUST_CHECK int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end);
 PG_MUST_CHECK int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end);
 void pg_object_truncated(struct pg_object *o, uint64_t new_size);
+/* After the host made a hole of [start, end): its bytes read as zero, whole pages leave the cache and
+ * every page table. Private copies stay, as on Linux. */
+void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end);
 /* Writes dirty pages of [start, end) back. The first error; the data of a failed page is kept,
  * dirty. */
 PG_MUST_CHECK int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end);
 
 uint64_t pg_object_resident(const struct pg_object *o); /* pages in frames */
+uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
+/* Its pages count as shared memory, not as file pages, though a pager holds them (tmpfs, memfd). */
+void pg_object_set_shmem(struct pg_object *o);
+/* Counts its size against the commit limit as long as it lives. -ENOMEM: too much. Once. */
+PG_MUST_CHECK int pg_object_charge(struct pg_object *o);
+/* True if a shared mapping of it that may become writable exists: F_ADD_SEALS. */
+bool pg_object_mapped_writable(const struct pg_object *o);
+/*
+ * An error of writing a page back (negative errno) that has happened since *seen was told; 0: none.
+ * *seen is up to date afterwards. For fsync(2) and close(2) of each open file; starts at
+ * pg_object_error_now().
+ */
+int pg_object_error_since(const struct pg_object *o, uint32_t *seen);
+uint32_t pg_object_error_now(const struct pg_object *o);
 
 #endif

@@ -51,10 +51,10 @@ static void account(struct pg_space *s, struct region *r, pg_pfn f, int n)
 	row = pg_frames_row(s->vm->frames, f);
 	if (row->state == PG_FRAME_ANON)
 		s->st.rss_anon_pages += (uint64_t)n;
-	else if (((struct pg_object *)row->owner)->pager)
-		s->st.rss_file_pages += (uint64_t)n;
-	else
+	else if (((struct pg_object *)row->owner)->shmem)
 		s->st.rss_shmem_pages += (uint64_t)n;
+	else
+		s->st.rss_file_pages += (uint64_t)n;
 	s->st.rss_pages += (uint64_t)n;
 	if (s->st.rss_pages > s->st.rss_peak_pages)
 		s->st.rss_peak_pages = s->st.rss_pages;
@@ -84,15 +84,31 @@ static void hang_off(struct pg_space *s, pg_pfn f, uint64_t vpn)
 		pg_cache_sort(s->vm, f);
 }
 
+void pg_pages_mark_dirty(struct pg_vm *vm, pg_pfn f)
+{
+	pg_cache_clear_lazy(vm, f);
+	pg_frames_row(vm->frames, f)->flags |= PG_FRAME_DIRTY;
+	pg_cache_sort(vm, f);
+}
+
 /* Keeps what an old entry's D bit says. */
 static void harvest_bit(struct pg_space *s, pg_pte old)
 {
 	pg_pfn f = pg_pte_pfn(old);
 
-	if ((old & PG_PTE_D) && f.v != s->vm->zero.v) {
-		pg_frames_row(s->vm->frames, f)->flags |= PG_FRAME_DIRTY;
-		pg_cache_sort(s->vm, f);
+	if ((old & PG_PTE_D) && f.v != s->vm->zero.v)
+		pg_pages_mark_dirty(s->vm, f);
+}
+
+bool pg_pages_locked(struct pg_vm *vm, pg_pfn f)
+{
+	for (struct pg_rmap *m = pg_frames_row(vm->frames, f)->rmap; m; m = m->next) {
+		struct region *r = pg_region_at(m->space, m->vpn.v << PG_PAGE_SHIFT);
+
+		if (r && (r->pub.flags & PG_MAP_LOCKED))
+			return true;
 	}
+	return false;
 }
 
 int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits)
@@ -168,7 +184,7 @@ static bool anon_is_ours(const struct region *r, uint64_t vpn)
 	bool alone = false;
 	struct pg_anon *a = pg_sparse_get(&r->anons, pg_region_index(r, vpn), &alone);
 
-	return a && alone && a->refs == 1;
+	return a && alone && a->refs == 1 && !pg_anon_is_empty(a);
 }
 
 void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end)
@@ -254,7 +270,7 @@ void pg_pages_harvest(struct pg_vm *vm, pg_pfn f)
 		pg_pte old = s->form->update(s->table, m->vpn, 0, PG_PTE_D);
 
 		if (old & PG_PTE_D) {
-			row->flags |= PG_FRAME_DIRTY;
+			pg_pages_mark_dirty(vm, f);
 			pg_pages_invalidate(s, m->vpn.v, m->vpn.v + 1);
 		}
 	}

@@ -163,6 +163,40 @@ static void leave_object_list(struct region *r)
 	r->obj_prev = r->obj_next = NULL;
 }
 
+/* Adds n (1 or -1) times r to the sums. */
+static void tally(struct region *r, uint64_t n)
+{
+	struct pg_space_stats *st = &r->space->st;
+	uint64_t bytes = (r->pub.end.v - r->pub.start.v) * n;
+	bool stack = r->pub.flags & PG_MAP_GROWSDOWN;
+
+	st->vsz_bytes += bytes;
+	if (pg_limit_is_data(r->pub.prot, r->pub.flags))
+		st->data_bytes += bytes;
+	if (stack)
+		st->stack_bytes += bytes;
+	if (!stack && (r->pub.prot & (PG_EXEC | PG_WRITE)) == PG_EXEC)
+		st->exec_bytes += bytes;
+	if (r->pub.flags & PG_MAP_LOCKED) {
+		st->locked_bytes += bytes;
+		r->space->vm->locked_bytes += bytes;
+	}
+	if (r->charged) {
+		st->charged_bytes += bytes;
+		r->space->vm->committed_pages += (r->pub.end.v - r->pub.start.v) / PG_PAGE_SIZE * n;
+	}
+}
+
+void pg_region_tally_out(struct region *r)
+{
+	tally(r, UINT64_MAX);
+}
+
+void pg_region_tally_in(struct region *r)
+{
+	tally(r, 1);
+}
+
 void pg_region_insert(struct pg_space *s, struct region *r)
 {
 	struct pg_tree_node **at = &s->regions.root, *parent = NULL;
@@ -178,7 +212,7 @@ void pg_region_insert(struct pg_space *s, struct region *r)
 	s->st.regions++;
 	if (s->st.regions > s->st.regions_peak)
 		s->st.regions_peak = s->st.regions;
-	s->st.vsz_bytes += r->pub.end.v - r->pub.start.v;
+	pg_region_tally_in(r);
 }
 
 void pg_region_unlink(struct pg_space *s, struct region *r)
@@ -191,7 +225,7 @@ void pg_region_unlink(struct pg_space *s, struct region *r)
 	refresh_gap(s, next);
 	leave_object_list(r);
 	s->st.regions--;
-	s->st.vsz_bytes -= r->pub.end.v - r->pub.start.v;
+	pg_region_tally_out(r);
 }
 
 void pg_region_free(struct pg_vm *vm, struct region *r)
@@ -205,12 +239,13 @@ void pg_region_free(struct pg_vm *vm, struct region *r)
 
 void pg_region_resize(struct pg_space *s, struct region *r, uint64_t start, uint64_t end)
 {
-	s->st.vsz_bytes += (end - start) - (r->pub.end.v - r->pub.start.v);
+	pg_region_tally_out(r);
 	r->index += (start >> PG_PAGE_SHIFT) - (r->pub.start.v >> PG_PAGE_SHIFT);
 	r->pub.start.v = start;
 	r->pub.end.v = end;
 	if (r->pub.object)
 		r->pub.offset = r->index << PG_PAGE_SHIFT;
+	pg_region_tally_in(r);
 	refresh_gap(s, r);
 	refresh_gap(s, pg_region_next(r));
 }
@@ -262,6 +297,8 @@ int pg_region_split(struct pg_space *s, struct region *r, uint64_t at, struct re
 	up->anon_id = r->anon_id;
 	up->anon_forked = r->anon_forked;
 	up->charged = r->charged;
+	up->forked = r->forked;
+	up->error_seen = r->error_seen;
 	up->touched = r->touched;
 	up->overhang = r->overhang;
 	if (r->pub.object) {
@@ -287,6 +324,7 @@ static void absorb(struct pg_space *s, struct region *r, struct region *next)
 		r->pub.resident_pages += next->pub.resident_pages;
 	r->touched = r->touched || next->touched;
 	r->overhang = r->overhang || next->overhang;
+	r->forked = r->forked || next->forked;
 	if (!r->anon_id) {
 		r->anon_id = next->anon_id;
 		r->anon_forked = next->anon_forked;

@@ -64,6 +64,7 @@ int pg_space_create(struct pg_vm *vm, const struct pg_space_config *c, struct pg
 	s->vm = vm;
 	s->c = *c;
 	s->form = vm->form;
+	s->limits = (struct pg_space_limits){UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	pg_region_init(s);
 	s->no_nx = vm->geometry.entry_bytes == 4;
 	err = asid_take(vm, &s->asid);
@@ -105,6 +106,11 @@ void pg_space_destroy(struct pg_space *s)
 		s->next->prev = s->prev;
 	vm->space_count--;
 	pg_mem_free(&vm->mem, s);
+}
+
+const struct pg_space_config *pg_space_configuration(const struct pg_space *s)
+{
+	return &s->c;
 }
 
 struct pg_table *pg_space_table(struct pg_space *s)

@@ -43,6 +43,18 @@ struct pg_frames *pg_vm_frames(struct pg_vm *vm);
 void pg_vm_set_hooks(struct pg_vm *vm, const struct pg_vm_hooks *h);
 pg_pfn pg_vm_zero_page(const struct pg_vm *vm); /* the shared zero page, read-only everywhere */
 
+/* How much may be promised. Linux, Documentation/mm/overcommit-accounting.rst. */
+enum pg_overcommit {
+	PG_OVERCOMMIT_GUESS,  /* a single call may not ask for more than all memory and swap */
+	PG_OVERCOMMIT_ALWAYS, /* anything */
+	PG_OVERCOMMIT_NEVER,  /* the sum stays below swap and `percent` of memory */
+};
+/* A new machine: ALWAYS, 50. swap_pages: what the stores hold; 0 at first. */
+void pg_vm_set_overcommit(struct pg_vm *vm, enum pg_overcommit how, unsigned percent);
+void pg_vm_set_swap(struct pg_vm *vm, uint64_t swap_pages);
+uint64_t pg_vm_committed(const struct pg_vm *vm);    /* bytes promised: Committed_AS */
+uint64_t pg_vm_commit_limit(const struct pg_vm *vm); /* bytes: CommitLimit */
+
 /* What a region is for; shown in maps and reports, and stack decides growth. */
 enum pg_region_kind {
 	PG_REGION_ANON,  /* private anonymous */
@@ -52,14 +64,29 @@ enum pg_region_kind {
 };
 
 enum pg_map_flags {
-	PG_MAP_SHARED = 1,     /* else private (copy-on-write) */
-	PG_MAP_FIXED = 2,      /* replaces what is there */
-	PG_MAP_FIXED_FREE = 4, /* -EEXIST if anything is there */
-	PG_MAP_GROWSDOWN = 8,  /* a stack */
-	PG_MAP_NORESERVE = 16, /* noted */
-	PG_MAP_POPULATE = 32,  /* fault all pages in, errors ignored, as Linux */
-	PG_MAP_LOCKED = 64,    /* noted: never evicted */
+	PG_MAP_SHARED = 1,        /* else private (copy-on-write) */
+	PG_MAP_FIXED = 2,         /* replaces what is there */
+	PG_MAP_FIXED_FREE = 4,    /* -EEXIST if anything is there */
+	PG_MAP_GROWSDOWN = 8,     /* a stack */
+	PG_MAP_NORESERVE = 16,    /* noted */
+	PG_MAP_POPULATE = 32,     /* fault all pages in, errors ignored, as Linux */
+	PG_MAP_LOCKED = 64,       /* pages stay once they are there; populated unless LOCKONFAULT */
+	PG_MAP_LOCKONFAULT = 128, /* beside LOCKED */
+	/* What madvise(2) says of a region; a region keeps them, neighbours that differ do not merge. */
+	PG_MAP_DONTFORK = 0x100,   /* a child does not get it */
+	PG_MAP_WIPEONFORK = 0x200, /* a child gets it empty; private anonymous memory only */
+	PG_MAP_DONTDUMP = 0x400,   /* noted, as are the rest */
+	PG_MAP_HUGE = 0x800,
+	PG_MAP_NOHUGE = 0x1000,
+	PG_MAP_MERGEABLE = 0x2000,
+	PG_MAP_RANDOM = 0x4000,
+	PG_MAP_SEQUENTIAL = 0x8000,
 };
+
+/* The flags that a region keeps. */
+#define PG_MAP_KEPT                                                                                \
+	(PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE | PG_MAP_LOCKED |                     \
+		PG_MAP_LOCKONFAULT | 0xff00)
 
 /* A region as others see it: a copy, or during pg_space_each_region the real one. */
 struct pg_region {
@@ -67,7 +94,7 @@ struct pg_region {
 	pg_prot prot;
 	pg_prot max_prot; /* the most that mprotect may give (shared file opened read-only: no
 			     write) */
-	uint8_t flags;    /* PG_MAP_SHARED | GROWSDOWN | NORESERVE | LOCKED */
+	uint32_t flags;   /* of PG_MAP_KEPT */
 	enum pg_region_kind kind;
 	struct pg_object *object; /* NULL: anonymous. Borrowed */
 	uint64_t offset;          /* bytes into the object of `start` */
@@ -77,6 +104,11 @@ struct pg_region {
 
 struct pg_space_stats {
 	uint64_t vsz_bytes, vsz_peak_bytes; /* sum of regions */
+	uint64_t data_bytes;    /* of these: private, writable, no stack (VmData, RLIMIT_DATA) */
+	uint64_t stack_bytes;   /* stacks (VmStk) */
+	uint64_t exec_bytes;    /* executable, not writable, no stack (VmExe and VmLib) */
+	uint64_t locked_bytes;  /* with PG_MAP_LOCKED (VmLck) */
+	uint64_t charged_bytes; /* counted against the commit limit */
 	uint64_t rss_pages,
 		rss_peak_pages; /* present private and shared pages; zero page excluded */
 	uint64_t rss_anon_pages, rss_file_pages, rss_shmem_pages; /* sum to rss_pages */
@@ -103,6 +135,29 @@ struct pg_space_config {
 PG_MUST_CHECK int pg_space_create(
 	struct pg_vm *vm, const struct pg_space_config *c, struct pg_space **out);
 void pg_space_destroy(struct pg_space *s); /* unmaps all; writes shared dirty pages back */
+/*
+ * Gives child, made by pg_space_create() and still empty, the configuration, limits, break and
+ * regions of parent: private pages shared until one of the two writes, shared ones shared. Less
+ * DONTFORK regions; WIPEONFORK ones are empty; no locks. Parent's entries of private pages lose
+ * their write right. -ENOMEM (also: not enough to commit): child is empty, parent as before.
+ */
+PG_MUST_CHECK int pg_space_fork(struct pg_space *parent, struct pg_space *child);
+
+/* Bytes that a space may have, as setrlimit(2); UINT64_MAX: no limit, which a new space has. */
+struct pg_space_limits {
+	uint64_t as_bytes;     /* RLIMIT_AS: of all regions */
+	uint64_t data_bytes;   /* RLIMIT_DATA: as pg_space_stats.data_bytes */
+	uint64_t locked_bytes; /* RLIMIT_MEMLOCK; 0: locking is -EPERM */
+};
+/* What there is already stays. */
+void pg_space_set_limits(struct pg_space *s, const struct pg_space_limits *l);
+
+/* What it was made with; borrowed. */
+const struct pg_space_config *pg_space_configuration(const struct pg_space *s);
+/*
+ * Gives child, a fresh space with the same configuration, the regions of parent: fork(). -ENOMEM: child is empty, parent as before.
+ */
+PG_MUST_CHECK int pg_space_fork(struct pg_space *parent, struct pg_space *child);
 
 struct pg_table *pg_space_table(struct pg_space *s);
 uint16_t pg_space_asid(const struct pg_space *s); /* unique among live spaces of the machine */
@@ -121,13 +176,60 @@ PG_MUST_CHECK int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg
 PG_MUST_CHECK int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len);
 /* -ENOMEM: a hole in the range; -EACCES: beyond max_prot. */
 PG_MUST_CHECK int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot);
-/* flags: 1 = MAYMOVE. *result: the new address. As mremap(2) without MREMAP_FIXED. */
+enum pg_remap_flags {
+	PG_REMAP_MAYMOVE = 1,
+	PG_REMAP_FIXED = 2,     /* to *at, replacing what is there; with MAYMOVE */
+	PG_REMAP_DONTUNMAP = 4, /* the old region stays, empty; *at is a hint; with MAYMOVE */
+};
+/*
+ * mremap(2), Linux 6.17: shrinks, grows or moves. old_len 0: a second mapping of a shared one.
+ * FIXED or DONTUNMAP with old_len == new_len moves all regions in the range, gaps kept. *at: in,
+ * see the flags; out, the new address. -EINVAL, -EFAULT (old range), -ENOMEM, -EAGAIN (locks),
+ * -EPERM. Nothing has changed but, when several regions are moved, those before the failure.
+ */
 PG_MUST_CHECK int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len, uint64_t new_len,
-	bool may_move, pg_va *result);
-/* Drops the pages, keeps the region: anonymous ones read as zero, file ones come again.
- * madvise(MADV_DONTNEED). */
+	unsigned flags, pg_va *at);
+
+/* What is to happen to the pages of a range. The region stays. */
+enum pg_advice {
+	PG_ADVISE_DISCARD, /* private ones read as zero or as the file, shared ones come back */
+	PG_ADVISE_DISCARD_LOCKED, /* the same, in locked regions too */
+	PG_ADVISE_FREE,     /* private anonymous: may be dropped for want of frames until written */
+	PG_ADVISE_WILLNEED, /* reads pages of the object ahead while there are free frames */
+	PG_ADVISE_REMOVE,   /* shared: makes a hole in the object */
+	PG_ADVISE_COLD,     /* not accessed lately */
+	PG_ADVISE_PAGEOUT,  /* out of memory, if nobody else maps them and the machine can */
+	PG_ADVISE_POPULATE_READ,  /* faults all in, writing nothing */
+	PG_ADVISE_POPULATE_WRITE, /* faults all in as if written */
+};
+/*
+ * madvise(2), the part about pages. All of the range must be mapped. -EINVAL: not for such a region;
+ * -EACCES, -EOPNOTSUPP: no hole here; POPULATE: -EFAULT (no right, or beyond the end: -EFAULT),
+ * -ENOMEM (no frame); -ENOMEM: a hole in the range. But for POPULATE nothing is done then.
+ */
+PG_MUST_CHECK int pg_space_advise(
+	struct pg_space *s, pg_va addr, uint64_t len, enum pg_advice advice);
+/* PG_ADVISE_DISCARD: madvise(MADV_DONTNEED). */
 PG_MUST_CHECK int pg_space_discard(struct pg_space *s, pg_va addr, uint64_t len);
-/* Writes dirty shared file pages back: msync(MS_SYNC). */
+/*
+ * madvise(2), the part about regions: sets and clears flags from DONTFORK on. -ENOMEM: a hole, or too
+ * many regions; -EINVAL: WIPEONFORK of other than private anonymous memory.
+ */
+PG_MUST_CHECK int pg_space_mark(
+	struct pg_space *s, pg_va addr, uint64_t len, uint32_t set, uint32_t clear);
+/*
+ * Locks [addr, addr + len), whole pages around it, and faults it in unless PG_MAP_LOCKONFAULT;
+ * flags: PG_MAP_LOCKED, with or without LOCKONFAULT, or 0 to unlock. -ENOMEM: a hole, no right to
+ * a page, or over the limit; -EPERM: the limit is 0; -EAGAIN: pages could not be had; the range is
+ * locked then.
+ */
+PG_MUST_CHECK int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags);
+/* The same for all regions that there are (now) and, in their turn, will be (later); 0, 0: none. */
+PG_MUST_CHECK int pg_space_lock_all(struct pg_space *s, unsigned now, unsigned later);
+/*
+ * Writes dirty shared file pages back: msync(MS_SYNC). The first error; also one that has happened
+ * since to a page of the object and was not yet told to this mapping.
+ */
 PG_MUST_CHECK int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len);
 
 /* Program break. set_start once by exec. brk: moves the break if it can; returns the present break
@@ -144,6 +246,30 @@ void pg_space_each_region(
 	struct pg_space *s, bool (*f)(void *ctx, const struct pg_region *r), void *ctx);
 /* The frame of a page, without fault or side effect; PG_PFN_NONE if none. *pte may be NULL. */
 pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte);
+
+/* What one region has in memory now, as /proc/PID/smaps shows it; all but pss in bytes. */
+struct pg_region_figures {
+	uint64_t rss;
+	/* Proportional shares: each page's bytes by how many entries name its frame, as Linux in
+	 * units of 1/4096 byte, each page rounded down. */
+	uint64_t pss, pss_dirty, pss_anon, pss_file, pss_shmem, pss_locked, swap_pss;
+	/* Sum to rss: by whether another entry names the frame, and whether it was written since it
+	 * came from its store. */
+	uint64_t shared_clean, shared_dirty, private_clean,
+		private_dirty; /* USS: the private two */
+	uint64_t referenced;   /* accessed since pg_space_clear_referenced() */
+	uint64_t anonymous;    /* private pages */
+	uint64_t lazy_free;    /* of these: dropped without a write when frames are wanted */
+	uint64_t swap;         /* pages in a store */
+};
+/* The figures of the region that holds `a`; false: none. Walks its part of the table. */
+bool pg_space_measure(struct pg_space *s, pg_va a, struct pg_region_figures *out);
+/* What /proc/PID/clear_refs does: forgets which anonymous and which other pages were accessed. */
+void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other);
+/* A page as /proc/PID/pagemap shows it: Linux's bits, Documentation/admin-guide/mm/pagemap.rst. */
+uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn);
+/* True if the page, in a region, would be found in memory: mincore(2). */
+bool pg_space_in_core(struct pg_space *s, pg_va a);
 
 /*
  * System calls see memory through the VM. All fault pages in (case diagram and hook as for the CPU)

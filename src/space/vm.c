@@ -30,6 +30,8 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	for (int i = 0; i < PG_CACHE_LISTS; i++)
 		vm->cache[i].first = vm->cache[i].last = UINT32_MAX;
 	vm->asid_hint = 1; /* 0 is left to whoever has no space */
+	vm->overcommit = PG_OVERCOMMIT_ALWAYS;
+	vm->overcommit_percent = 50;
 	err = pg_frames_create(c->memory_bytes, &vm->frames);
 	if (err)
 		goto fail;

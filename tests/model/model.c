@@ -25,6 +25,7 @@ static struct m_anon *anon_new(const uint8_t *bytes)
 	struct m_anon *a = malloc(sizeof *a);
 
 	a->refs = 1;
+	a->lazy = false;
 	memcpy(a->byte, bytes, PROBES);
 	return a;
 }
@@ -221,9 +222,13 @@ int m_place(struct model *m, struct m_space *s, int pages)
 	return -1;
 }
 
-void m_clear(struct model *m, struct m_space *s, int start, int end)
+bool m_hint_free(struct m_space *s, int start, int pages)
 {
-	struct m_region gone[PAGES];
+	return start + pages <= PAGES && m_is_free(s, start, start + pages);
+}
+
+int m_take_out(struct m_space *s, int start, int end, struct m_region *gone)
+{
 	int n = 0;
 
 	m_cut(s, start);
@@ -234,8 +239,13 @@ void m_clear(struct model *m, struct m_space *s, int start, int end)
 		gone[n++] = s->region[i];
 		m_remove_at(s, i);
 	}
+	return n;
+}
+
+void m_settle(struct model *m, const struct m_region *gone, int n)
+{
 	for (int i = 0; i < n; i++) {
-		struct m_region *r = &gone[i];
+		const struct m_region *r = &gone[i];
 
 		if (r->object < 0 || m_is_private(r) || !(r->max_prot & PG_WRITE))
 			continue;
@@ -244,6 +254,37 @@ void m_clear(struct model *m, struct m_space *s, int start, int end)
 				m_write_back(m, r->object, m_index_of(r, p));
 		}
 	}
+}
+
+void m_clear(struct model *m, struct m_space *s, int start, int end)
+{
+	struct m_region gone[PAGES];
+
+	m_settle(m, gone, m_take_out(s, start, end, gone));
+}
+
+void model_forget_tail(struct m_object *o, int index)
+{
+	for (unsigned k = 0; k < PROBES; k++) {
+		if ((uint64_t)index * 4096 + probe_at[k] >= o->size)
+			o->byte[index][k] = 0;
+	}
+}
+
+int m_sharers(struct model *m, struct m_space *s, int page)
+{
+	struct m_page *is = &s->page[page];
+	struct m_region *r = model_region(s, page);
+	int n = 0;
+
+	if (is->entry == FILE_PAGE)
+		return mapped(m, r->object, m_index_of(r, page));
+	for (int i = 0; i < SPACES; i++) {
+		for (int p = 0; m->space[i].used && p < PAGES; p++)
+			n += m->space[i].page[p].entry == ANON &&
+			     m->space[i].page[p].anon == is->anon;
+	}
+	return n;
 }
 
 bool m_whole(struct m_space *s, int start, int end)

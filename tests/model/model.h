@@ -28,6 +28,7 @@ extern const unsigned probe_at[PROBES];
 
 struct m_anon {
 	int refs;
+	bool lazy; /* madvise(MADV_FREE) and not written since */
 	uint8_t byte[PROBES];
 };
 
@@ -66,6 +67,7 @@ struct m_space {
 	struct m_page page[PAGES];
 	int brk_start; /* page above lo */
 	uint64_t brk;  /* bytes above lo */
+	unsigned lock_later;
 	uint64_t faults[PG_FAULT_KINDS], refused, copies, pages_in, minor, major, by_kernel;
 };
 
@@ -100,6 +102,11 @@ enum op_kind {
 	OP_FAULT,
 	OP_TRUNCATE,
 	OP_HOST_WRITE,
+	OP_PUNCH,
+	OP_ADVISE,
+	OP_MARK,
+	OP_LOCK,
+	OP_LOCK_ALL,
 	OP_FORK,
 	OP_EXIT,
 	OP_KINDS
@@ -110,9 +117,11 @@ struct op {
 	int space, other;
 	uint64_t addr, len, new_len, offset; /* bytes; addr is absolute */
 	pg_prot prot, max_prot;
-	unsigned flags;
-	int object; /* -1: none */
-	bool may_move;
+	unsigned flags; /* map: PG_MAP_..; remap: PG_REMAP_..; mark: to set; lock: as the calls */
+	unsigned clear; /* mark: to clear; lock all: for regions to come */
+	uint64_t to;    /* remap: the place wanted */
+	int object;     /* -1: none */
+	enum pg_advice advice;
 	enum pg_access access;
 	uint8_t value;
 };
@@ -131,6 +140,10 @@ struct m_region *model_region(struct m_space *s, int page);
 const uint8_t *model_bytes(struct model *m, struct m_space *s, int page);
 /* What a read of a page finds: its probed bytes, or false: it is refused. */
 bool model_peek(struct model *m, struct m_space *s, int page, uint8_t *bytes);
+/* Entries of all spaces that name what this page's entry names. */
+int m_sharers(struct model *m, struct m_space *s, int page);
+/* A page leaves the cache: what was stored in it beyond the end of its file is lost. */
+void model_forget_tail(struct m_object *o, int index);
 /* The stack above `page` grows down to it. */
 void model_grow(struct model *m, struct m_space *s, int page);
 /* What op writes at byte `at` of the space. */

@@ -16,14 +16,32 @@ static int page_of(uint64_t a)
 	return (int)(int64_t)(a >> 12) - FIRST;
 }
 
-static void populate(struct model *m, struct m_space *s, int start, int end, const struct op *op)
-{
-	bool write = (op->prot & PG_WRITE) && !(op->flags & PG_MAP_SHARED);
+#define LOCKS ((unsigned)(PG_MAP_LOCKED | PG_MAP_LOCKONFAULT))
 
-	for (int p = start; op->prot && p < end; p++) {
-		if (m_fault(m, s, p, write ? PG_WRITE : PG_READ, true) != PG_FAULT_RESUME)
-			return;
+/* Faults in what does not allow the access; how the first that cannot be had ended. */
+static enum pg_fault_end bring_in(
+	struct model *m, struct m_space *s, int start, int end, enum pg_access access)
+{
+	for (int p = start; p < end; p++) {
+		struct m_region *r = model_region(s, p);
+		enum pg_fault_end how = PG_FAULT_RESUME;
+
+		if (!r || !m_serves(r, &s->page[p], access))
+			how = m_fault(m, s, p, access, true);
+		if (how != PG_FAULT_RESUME)
+			return how;
+		r = model_region(s, p);
+		if (access == PG_WRITE && s->page[p].entry == FILE_PAGE)
+			m->object[r->object].dirty[m_index_of(r, p)] = true;
+		if (access == PG_WRITE && s->page[p].anon)
+			s->page[p].anon->lazy = false;
 	}
+	return PG_FAULT_RESUME;
+}
+
+static enum pg_access as_region(const struct m_region *r)
+{
+	return (r->prot & PG_WRITE) && m_is_private(r) ? PG_WRITE : PG_READ;
 }
 
 static int free_object(struct model *m)
@@ -75,8 +93,9 @@ static struct outcome do_map(struct model *m, struct m_space *s, const struct op
 		.max_prot = op->max_prot,
 		.object = op->object,
 		.name = "",
-		.flags = op->flags &
-			 (PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE | PG_MAP_LOCKED)};
+		.flags = op->flags & (PG_MAP_SHARED | PG_MAP_GROWSDOWN | PG_MAP_NORESERVE |
+					     PG_MAP_LOCKED | PG_MAP_LOCKONFAULT)};
+	r.flags |= s->lock_later;
 	if (r.object < 0 && (r.flags & PG_MAP_SHARED)) {
 		r.object = free_object(m);
 		m->object[r.object] = (struct m_object){
@@ -93,8 +112,10 @@ static struct outcome do_map(struct model *m, struct m_space *s, const struct op
 	i = m_position(s, at);
 	m_insert_at(s, i, r);
 	m_merge_around(s, i);
-	if (op->flags & (PG_MAP_POPULATE | PG_MAP_LOCKED))
-		populate(m, s, at, at + pages, op);
+	if (((r.flags & PG_MAP_LOCKED) || (op->flags & PG_MAP_POPULATE)) &&
+		!(r.flags & PG_MAP_LOCKONFAULT) && r.prot)
+		bring_in(m, s, at, at + pages,
+			(r.prot & PG_WRITE) && !(r.flags & PG_MAP_SHARED) ? PG_WRITE : PG_READ);
 	return (struct outcome){0, LO + (uint64_t)at * 4096};
 }
 
@@ -174,14 +195,24 @@ static struct outcome do_protect(struct model *m, struct m_space *s, const struc
 	return (struct outcome){0, 0};
 }
 
-static struct outcome move(struct model *m, struct m_space *s, int old, int olen, int nlen)
+/* Moves old .. old + olen, inside one region, to page `to` (-1: none wanted). */
+static struct outcome move(
+	struct model *m, struct m_space *s, int old, int olen, int nlen, int to, unsigned flags)
 {
+	int keep = olen < nlen ? olen : nlen, i, cleared = 0, behind = 0;
 	struct m_region *r = model_region(s, old), d;
-	int to, i;
+	struct m_region gone[PAGES], tail[PAGES];
 
+	if (!r)
+		return (struct outcome){-EFAULT, 0};
+	if (!olen && m_is_private(r))
+		return (struct outcome){-EINVAL, 0};
+	if (old + olen > r->end)
+		return (struct outcome){-EFAULT, 0};
 	if (s->max_regions && s->regions + 3 >= s->max_regions)
 		return (struct outcome){-ENOMEM, 0};
-	to = m_place(m, s, nlen);
+	if (!(flags & PG_REMAP_FIXED) && (to < 0 || !m_hint_free(s, to, nlen)))
+		to = m_place(m, s, nlen);
 	if (to < 0)
 		return (struct outcome){-ENOMEM, 0};
 	d = *r;
@@ -192,70 +223,374 @@ static struct outcome move(struct model *m, struct m_space *s, int old, int olen
 		d.name = "";
 	if (d.kind == PG_REGION_HEAP)
 		d.kind = PG_REGION_ANON;
-	if (olen) {
-		m_cut(s, old);
-		m_cut(s, old + olen);
-		m_remove_at(s, m_position(s, old));
-		for (int p = 0; p < olen; p++) {
-			s->page[to + p] = s->page[old + p];
-			s->page[old + p] = (struct m_page){0};
+	if (flags & PG_REMAP_FIXED)
+		cleared = m_take_out(s, to, to + nlen, gone);
+	for (int p = 0; p < keep; p++) {
+		s->page[to + p] = s->page[old + p];
+		s->page[old + p] = (struct m_page){0};
+	}
+	if (flags & PG_REMAP_DONTUNMAP) {
+		r = model_region(s, old);
+		r->flags &= ~LOCKS;
+		if (r->start == old && r->end == old + olen) {
+			r->anon_id = 0;
+			r->forked = false;
 		}
+	} else if (olen) {
+		m_cut(s, old);
+		m_cut(s, old + keep);
+		m_remove_at(s, m_position(s, old));
+		behind = m_take_out(s, old + keep, old + olen, tail);
 	}
 	i = m_position(s, to);
 	m_insert_at(s, i, d);
 	m_merge_around(s, i);
+	m_settle(m, gone, cleared);
+	m_settle(m, tail, behind);
 	return (struct outcome){0, LO + (uint64_t)to * 4096};
+}
+
+/* Linux 6.17: a move without a change of size may take several regions along. */
+static struct outcome move_all(
+	struct model *m, struct m_space *s, const struct op *op, int old, int len, int to)
+{
+	struct outcome out = {-EFAULT, 0}, one;
+	int target = to, last_end = old, done = 0, i;
+
+	if (!model_region(s, old))
+		return out;
+	for (int at = old; at < old + len; at = last_end) {
+		i = m_position(s, at);
+		if (i == s->regions || s->region[i].start >= old + len)
+			break;
+		if (s->region[i].start > at)
+			at = s->region[i].start;
+		if (done)
+			target += at - last_end;
+		last_end = s->region[i].end;
+		one = move(m, s, at, (last_end < old + len ? last_end : old + len) - at,
+			(last_end < old + len ? last_end : old + len) - at, target, op->flags);
+		if (one.result)
+			return one;
+		if (!done++)
+			out = one;
+		target = page_of(one.addr) + (last_end < old + len ? last_end : old + len) - at;
+	}
+	return out;
+}
+
+static void populate_growth(struct model *m, struct m_space *s, int at, int olen, int nlen)
+{
+	struct m_region *r = model_region(s, at);
+
+	if ((r->flags & LOCKS) == PG_MAP_LOCKED && nlen > olen && r->prot)
+		(void)bring_in(m, s, at + olen, at + nlen, as_region(r));
 }
 
 static struct outcome do_remap(struct model *m, struct m_space *s, const struct op *op)
 {
 	int olen = (int)((op->len + 4095) / 4096), nlen = (int)((op->new_len + 4095) / 4096);
-	int old = page_of(op->addr), i;
+	bool elsewhere = op->flags & (PG_REMAP_FIXED | PG_REMAP_DONTUNMAP);
+	int old = page_of(op->addr), to = page_of(op->to), i;
+	struct outcome out;
 	struct m_region *r;
 
-	if (op->addr % 4096 || !nlen)
+	if (op->addr % 4096 || !nlen || nlen > PAGES + FIRST)
 		return (struct outcome){-EINVAL, 0};
+	if (elsewhere) {
+		if (to + nlen > PAGES || op->to % 4096 || !(op->flags & PG_REMAP_MAYMOVE))
+			return (struct outcome){-EINVAL, 0};
+		if ((op->flags & PG_REMAP_DONTUNMAP) && olen != nlen)
+			return (struct outcome){-EINVAL, 0};
+		if (old + olen > to && to + nlen > old)
+			return (struct outcome){-EINVAL, 0};
+		if (s->max_regions && s->regions + 5 >= s->max_regions)
+			return (struct outcome){-ENOMEM, 0};
+		if ((op->flags & PG_REMAP_FIXED) && op->to < LO)
+			return (struct outcome){-EPERM, 0};
+		if (olen == nlen)
+			return move_all(m, s, op, old, olen, to);
+	}
 	r = old >= 0 ? model_region(s, old) : NULL;
 	if (!r)
 		return (struct outcome){-EFAULT, 0};
-	if (!olen && m_is_private(r))
-		return (struct outcome){-EINVAL, 0};
-	if (olen == nlen)
+	if (elsewhere) {
+		out = move(m, s, old, olen, nlen, to, op->flags);
+	} else if (olen == nlen) {
 		return (struct outcome){0, op->addr};
-	if (olen > nlen) {
+	} else if (olen > nlen) {
 		if (old + olen > PAGES)
 			return (struct outcome){-EINVAL, op->addr};
 		return (struct outcome){do_unmap_range(m, s, old + nlen, old + olen), op->addr};
+	} else {
+		if (!olen && m_is_private(r))
+			return (struct outcome){-EINVAL, 0};
+		if (old + olen > r->end)
+			return (struct outcome){-EFAULT, 0};
+		i = (int)(r - s->region);
+		out = (struct outcome){-ENOMEM, 0};
+		if (olen && old + olen == r->end && old + nlen <= PAGES &&
+			(i + 1 == s->regions || s->region[i + 1].start >= old + nlen)) {
+			r->end = old + nlen;
+			m_merge_around(s, i);
+			out = (struct outcome){0, op->addr};
+		} else if (op->flags & PG_REMAP_MAYMOVE) {
+			out = move(m, s, old, olen, nlen, -1, op->flags);
+		}
 	}
-	if (old + olen > r->end)
-		return (struct outcome){-EFAULT, 0};
-	i = (int)(r - s->region);
-	if (olen && old + olen == r->end && old + nlen <= PAGES &&
-		(i + 1 == s->regions || s->region[i + 1].start >= old + nlen)) {
-		r->end = old + nlen;
-		m_merge_around(s, i);
-		return (struct outcome){0, op->addr};
+	if (!out.result)
+		populate_growth(m, s, page_of(out.addr), olen, nlen);
+	return out;
+}
+
+/* Changes flags of start .. end, all mapped, with Linux's cuts and merges. */
+static int change_flags(struct m_space *s, int start, int end, unsigned set, unsigned clear)
+{
+	int cuts = 0;
+
+	for (int i = m_position(s, start); i < s->regions && s->region[i].start < end; i++) {
+		struct m_region *r = &s->region[i];
+
+		if (((r->flags | set) & ~clear) != r->flags)
+			cuts += (r->start < start) + (r->end > end);
 	}
-	return op->may_move ? move(m, s, old, olen, nlen) : (struct outcome){-ENOMEM, 0};
+	if (cuts && s->max_regions && s->regions + cuts > s->max_regions)
+		return -ENOMEM;
+	for (int at = start; at < end;) {
+		struct m_region *r = model_region(s, at);
+		int to = r->end < end ? r->end : end;
+
+		if (((r->flags | set) & ~clear) != r->flags) {
+			m_cut(s, at);
+			m_cut(s, to);
+			r = model_region(s, at);
+			r->flags = (r->flags | set) & ~clear;
+			m_merge_around(s, (int)(r - s->region));
+		}
+		at = to;
+	}
+	return 0;
+}
+
+/* The checks that all advice shares: -EINVAL, -ENOMEM, 1: nothing to do, or 0 and the pages. */
+static int advice_range(struct m_space *s, const struct op *op, int *start, int *end)
+{
+	if (op->addr % 4096)
+		return -EINVAL;
+	if (!op->len)
+		return 1;
+	return !range(op, op->len, start, end) || !m_whole(s, *start, *end) ? -ENOMEM : 0;
+}
+
+static struct outcome do_mark(struct m_space *s, const struct op *op)
+{
+	int start, end, err = advice_range(s, op, &start, &end);
+
+	if (err)
+		return (struct outcome){err < 0 ? err : 0, 0};
+	for (int p = start; (op->flags & PG_MAP_WIPEONFORK) && p < end; p++) {
+		if (model_region(s, p)->object >= 0)
+			return (struct outcome){-EINVAL, 0};
+	}
+	return (struct outcome){change_flags(s, start, end, op->flags, op->clear), 0};
+}
+
+/* Faults start .. end in, region by region: what mlock answers. */
+static int lock_in(struct model *m, struct m_space *s, int start, int end)
+{
+	while (start < end) {
+		struct m_region *r = model_region(s, start);
+		int to = r->end < end ? r->end : end;
+
+		if (!r->prot || bring_in(m, s, start, to, as_region(r)) != PG_FAULT_RESUME)
+			return -ENOMEM;
+		start = to;
+	}
+	return 0;
+}
+
+static struct outcome do_lock(struct model *m, struct m_space *s, const struct op *op)
+{
+	struct op whole = *op;
+	int start, end, err;
+
+	whole.addr = op->addr / 4096 * 4096;
+	whole.len = op->len + op->addr % 4096;
+	if (!whole.len)
+		return (struct outcome){0, 0};
+	if (!range(&whole, whole.len, &start, &end) || !m_whole(s, start, end))
+		return (struct outcome){-ENOMEM, 0};
+	err = change_flags(s, start, end, op->flags, LOCKS & ~op->flags);
+	if (!err && op->flags == PG_MAP_LOCKED)
+		err = lock_in(m, s, start, end);
+	return (struct outcome){err, 0};
+}
+
+static struct outcome do_lock_all(struct model *m, struct m_space *s, const struct op *op)
+{
+	s->lock_later = op->clear;
+	if (!op->flags && op->clear)
+		return (struct outcome){0, 0};
+	for (int p = 0; p < PAGES; p++) {
+		struct m_region *r = model_region(s, p);
+
+		if (!r)
+			continue;
+		p = r->end - 1;
+		(void)change_flags(s, r->start, r->end, op->flags, LOCKS & ~op->flags);
+	}
+	for (int i = 0; op->flags == PG_MAP_LOCKED && i < s->regions; i++)
+		(void)lock_in(m, s, s->region[i].start, s->region[i].end);
+	return (struct outcome){0, 0};
+}
+
+static int refused(const struct m_region *r, enum pg_advice advice)
+{
+	bool locked = r->flags & PG_MAP_LOCKED;
+
+	switch (advice) {
+	case PG_ADVISE_DISCARD:
+	case PG_ADVISE_COLD:
+	case PG_ADVISE_PAGEOUT:
+		return locked ? -EINVAL : 0;
+	case PG_ADVISE_FREE:
+		return locked || r->object >= 0 ? -EINVAL : 0;
+	case PG_ADVISE_REMOVE:
+		if (locked || r->object < 0)
+			return -EINVAL;
+		return m_is_private(r) || !(r->max_prot & PG_WRITE) ? -EACCES : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Bytes from .. to of the object read as zero, whole pages leave every table. */
+static void make_hole(struct model *m, int object, uint64_t from, uint64_t to)
+{
+	struct m_object *o = &m->object[object];
+
+	for (long i = 0; i < OBJECT_PAGES; i++) {
+		uint64_t base = (uint64_t)i * 4096;
+
+		for (unsigned k = 0; k < PROBES; k++) {
+			if (base + probe_at[k] >= from && base + probe_at[k] < to)
+				o->byte[i][k] = o->disk[i][k] = 0;
+		}
+		if (base < from || base + 4096 > to)
+			continue;
+		o->cached[i] = o->dirty[i] = false;
+		for (int k = 0; k < SPACES; k++) {
+			struct m_space *s = &m->space[k];
+
+			for (int p = 0; s->used && p < PAGES; p++) {
+				struct m_region *r = model_region(s, p);
+
+				if (r && r->object == object && m_index_of(r, p) == i &&
+					s->page[p].entry == FILE_PAGE)
+					s->page[p].entry = NONE, s->page[p].writable = false;
+			}
+		}
+	}
+}
+
+/* madvise(MADV_PAGEOUT): clean file pages that only this entry maps and no locked region. */
+static void page_out(struct model *m, struct m_space *s, int p)
+{
+	struct m_region *r = model_region(s, p);
+	struct m_object *o;
+	long index = m_index_of(r, p);
+
+	if (s->page[p].entry != FILE_PAGE || m_sharers(m, s, p) != 1)
+		return;
+	o = &m->object[r->object];
+	if (o->shmem || o->dirty[index])
+		return;
+	o->cached[index] = false;
+	model_forget_tail(o, (int)index);
+	s->page[p].entry = NONE;
+	s->page[p].writable = false;
+}
+
+static void read_ahead(struct model *m, struct m_region *r, int p)
+{
+	struct m_object *o = r->object >= 0 ? &m->object[r->object] : NULL;
+	long index = m_index_of(r, p);
+
+	if (o && !o->shmem && (uint64_t)index < (o->size + 4095) / 4096)
+		o->cached[index] = true;
+}
+
+static void advise_page(struct model *m, struct m_space *s, int p, enum pg_advice advice)
+{
+	struct m_region *r = model_region(s, p);
+	uint64_t at = (uint64_t)m_index_of(r, p) * 4096;
+
+	switch (advice) {
+	case PG_ADVISE_DISCARD:
+	case PG_ADVISE_DISCARD_LOCKED:
+		m_page_clear(&s->page[p]);
+		break;
+	case PG_ADVISE_FREE:
+		if (s->page[p].anon && s->page[p].anon->refs == 1)
+			s->page[p].anon->lazy = true;
+		break;
+	case PG_ADVISE_PAGEOUT:
+		page_out(m, s, p);
+		break;
+	case PG_ADVISE_REMOVE:
+		make_hole(m, r->object, at, at + 4096);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Region by region, until a page that cannot be read: a hint. */
+static void will_need(struct model *m, struct m_space *s, int start, int end)
+{
+	for (int p = start; p < end; p++) {
+		struct m_region *r = model_region(s, p);
+		struct m_object *o = r->object >= 0 ? &m->object[r->object] : NULL;
+		long index = m_index_of(r, p);
+
+		if (o && index < OBJECT_PAGES && o->broken[index] && !o->cached[index] &&
+			(uint64_t)index < (o->size + 4095) / 4096)
+			p = r->end - 1;
+		else
+			read_ahead(m, r, p);
+	}
+}
+
+static struct outcome do_advise(struct model *m, struct m_space *s, const struct op *op)
+{
+	int start, end, err = advice_range(s, op, &start, &end);
+	enum pg_access access = op->advice == PG_ADVISE_POPULATE_READ ? PG_READ : PG_WRITE;
+
+	for (int p = start; !err && p < end; p++)
+		err = refused(model_region(s, p), op->advice);
+	if (err)
+		return (struct outcome){err < 0 ? err : 0, 0};
+	if (op->advice == PG_ADVISE_POPULATE_READ || op->advice == PG_ADVISE_POPULATE_WRITE) {
+		for (int p = start; p < end; p++) {
+			if (!(model_region(s, p)->prot & access))
+				return (struct outcome){-EINVAL, 0};
+			if (bring_in(m, s, p, p + 1, access) != PG_FAULT_RESUME)
+				return (struct outcome){-EFAULT, 0};
+		}
+	} else if (op->advice == PG_ADVISE_WILLNEED) {
+		will_need(m, s, start, end);
+	}
+	for (int p = start; p < end; p++)
+		advise_page(m, s, p, op->advice);
+	return (struct outcome){0, 0};
 }
 
 static struct outcome do_discard(struct model *m, struct m_space *s, const struct op *op)
 {
-	int start, end;
+	struct op same = *op;
 
-	if (op->addr % 4096)
-		return (struct outcome){-EINVAL, 0};
-	if (!op->len)
-		return (struct outcome){0, 0};
-	if (!range(op, op->len, &start, &end) || !m_whole(s, start, end))
-		return (struct outcome){-ENOMEM, 0};
-	for (int p = start; p < end; p++) {
-		if (model_region(s, p)->flags & PG_MAP_LOCKED)
-			return (struct outcome){-EINVAL, 0};
-	}
-	for (int p = start; p < end; p++)
-		m_page_clear(&s->page[p]);
-	return (struct outcome){0, 0};
+	same.advice = PG_ADVISE_DISCARD;
+	return do_advise(m, s, &same);
 }
 
 static struct outcome do_sync(struct model *m, struct m_space *s, const struct op *op)
@@ -303,6 +638,7 @@ static struct outcome do_brk(struct model *m, struct m_space *s, const struct op
 			.object = -1,
 			.name = "[heap]",
 			.charged = true,
+			.flags = s->lock_later,
 			.index = from + FIRST};
 		if (from > s->brk_start && i >= 0 && m_can_merge(&s->region[i], &r)) {
 			s->region[i].end = to;
@@ -313,6 +649,8 @@ static struct outcome do_brk(struct model *m, struct m_space *s, const struct op
 		}
 	}
 	s->brk = op->addr - LO;
+	if (to > from && s->lock_later == PG_MAP_LOCKED)
+		(void)bring_in(m, s, from, to, PG_WRITE);
 	return (struct outcome){0, op->addr};
 }
 
@@ -322,6 +660,7 @@ static void store(struct model *m, struct m_space *s, int page, unsigned probe, 
 
 	if (s->page[page].entry == ANON) {
 		s->page[page].anon->byte[probe] = value;
+		s->page[page].anon->lazy = false;
 	} else {
 		m->object[r->object].byte[m_index_of(r, page)][probe] = value;
 	}
@@ -344,6 +683,8 @@ static struct outcome do_access(
 		r = model_region(s, p);
 		if (op->access == PG_WRITE && s->page[p].entry == FILE_PAGE)
 			m->object[r->object].dirty[m_index_of(r, p)] = true;
+		if (op->access == PG_WRITE && s->page[p].anon)
+			s->page[p].anon->lazy = false;
 		for (unsigned i = 0; op->access == PG_WRITE && i < PROBES; i++) {
 			uint64_t at = (a & ~4095ull) + probe_at[i];
 
@@ -397,6 +738,12 @@ static struct outcome do_host_write(struct model *m, const struct op *op)
 	return (struct outcome){0, 0};
 }
 
+static struct outcome do_punch(struct model *m, const struct op *op)
+{
+	make_hole(m, op->object, op->offset, op->offset + op->len);
+	return (struct outcome){0, 0};
+}
+
 static struct outcome do_fork(struct model *m, struct m_space *s, struct m_space *c)
 {
 	*c = *s;
@@ -405,8 +752,12 @@ static struct outcome do_fork(struct model *m, struct m_space *s, struct m_space
 	for (int i = 0; i < c->regions; i++) {
 		struct m_region *r = &c->region[i];
 
-		r->flags &= ~(unsigned)PG_MAP_LOCKED;
+		r->flags &= ~LOCKS;
 		for (int p = r->start; p < r->end; p++) {
+			if (r->flags & (PG_MAP_DONTFORK | PG_MAP_WIPEONFORK)) {
+				c->page[p] = (struct m_page){0};
+				continue;
+			}
 			if (c->page[p].anon)
 				c->page[p].anon->refs++;
 			if (m_is_private(r))
@@ -416,11 +767,19 @@ static struct outcome do_fork(struct model *m, struct m_space *s, struct m_space
 			if (!m_is_private(r))
 				c->page[p].writable = false;
 		}
-		if (r->anon_id) {
+		if (r->flags & PG_MAP_WIPEONFORK) {
+			r->anon_id = 0;
+			r->forked = false;
+		} else if (r->anon_id) {
 			r->anon_id = ++m->last_anon_id;
 			r->forked = true;
 		}
 	}
+	for (int i = 0; i < c->regions; i++) {
+		if (c->region[i].flags & PG_MAP_DONTFORK)
+			m_remove_at(c, i--);
+	}
+	c->lock_later = 0;
 	return (struct outcome){0, 0};
 }
 
@@ -485,6 +844,21 @@ struct outcome model_apply(struct model *m, const struct op *op)
 		break;
 	case OP_HOST_WRITE:
 		out = do_host_write(m, op);
+		break;
+	case OP_PUNCH:
+		out = do_punch(m, op);
+		break;
+	case OP_ADVISE:
+		out = do_advise(m, s, op);
+		break;
+	case OP_MARK:
+		out = do_mark(s, op);
+		break;
+	case OP_LOCK:
+		out = do_lock(m, s, op);
+		break;
+	case OP_LOCK_ALL:
+		out = do_lock_all(m, s, op);
 		break;
 	case OP_FORK:
 		out = do_fork(m, s, &m->space[op->other]);

@@ -25,6 +25,10 @@ void m_merge_around(struct m_space *s, int i);
 bool m_is_free(struct m_space *s, int start, int end);
 int m_place(struct model *m, struct m_space *s, int pages);
 void m_clear(struct model *m, struct m_space *s, int start, int end);
+/* The two halves of it: out of the space; then what the regions mapped last is written back. */
+int m_take_out(struct m_space *s, int start, int end, struct m_region *gone);
+void m_settle(struct model *m, const struct m_region *gone, int n);
+bool m_hint_free(struct m_space *s, int start, int pages);
 bool m_whole(struct m_space *s, int start, int end);
 bool m_serves(const struct m_region *r, const struct m_page *p, enum pg_access access);
 enum pg_fault_end m_fault(

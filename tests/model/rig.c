@@ -54,7 +54,19 @@ static void file_close(void *ctx)
 	((struct fake_file *)ctx)->closes++;
 }
 
-const struct pg_pager rig_pager = {"fake", file_read, file_write, file_size, file_close};
+static int file_punch(void *ctx, uint64_t start, uint64_t end)
+{
+	struct fake_file *f = ctx;
+
+	if (end > sizeof f->bytes)
+		end = sizeof f->bytes;
+	if (start < end)
+		memset(f->bytes + start, 0, end - start);
+	return 0;
+}
+
+const struct pg_pager rig_pager = {
+	"fake", file_read, file_write, file_size, file_close, file_punch};
 
 static void on_fault(void *ctx, const struct pg_fault_event *e)
 {
@@ -221,6 +233,13 @@ static void truncate_file(struct rig *r, const struct op *op)
 	pg_object_truncated(r->object[op->object], op->len);
 }
 
+static void punch_file(struct rig *r, const struct op *op)
+{
+	if (op->object < FILES)
+		(void)file_punch(&r->file[op->object], op->offset, op->offset + op->len);
+	pg_object_punched(r->object[op->object], op->offset, op->offset + op->len);
+}
+
 static int fork_space(struct rig *r, const struct op *op)
 {
 	int err = space_begin(r, op->other);
@@ -240,7 +259,7 @@ static struct outcome apply(struct rig *r, const struct op *op)
 	struct pg_space *s = r->space[op->space];
 	struct pg_object *o = op->object >= 0 ? r->object[op->object] : NULL;
 	struct outcome out = {0, 0};
-	pg_va a = {op->addr};
+	pg_va a = {op->addr}, at;
 
 	if (r->arm && op->kind != OP_FORK)
 		r->arm();
@@ -257,8 +276,9 @@ static struct outcome apply(struct rig *r, const struct op *op)
 		out.result = pg_space_protect(s, a, op->len, op->prot);
 		break;
 	case OP_REMAP:
-		out.result = pg_space_remap(s, a, op->len, op->new_len, op->may_move, &a);
-		out.addr = a.v;
+		at.v = op->to;
+		out.result = pg_space_remap(s, a, op->len, op->new_len, op->flags, &at);
+		out.addr = at.v;
 		break;
 	case OP_DISCARD:
 		out.result = pg_space_discard(s, a, op->len);
@@ -278,6 +298,21 @@ static struct outcome apply(struct rig *r, const struct op *op)
 		break;
 	case OP_HOST_WRITE:
 		host_write(r, op);
+		break;
+	case OP_PUNCH:
+		punch_file(r, op);
+		break;
+	case OP_ADVISE:
+		out.result = pg_space_advise(s, a, op->len, op->advice);
+		break;
+	case OP_MARK:
+		out.result = pg_space_mark(s, a, op->len, op->flags, op->clear);
+		break;
+	case OP_LOCK:
+		out.result = pg_space_lock(s, a, op->len, op->flags);
+		break;
+	case OP_LOCK_ALL:
+		out.result = pg_space_lock_all(s, op->flags, op->clear);
 		break;
 	case OP_FORK:
 		out.result = fork_space(r, op);

@@ -3,7 +3,7 @@
  * tests/unit/test_tlb.c: the MMU beside a slow, obvious one: arrays of entries with the time of
  * their last use. Every access first tries the mirror, as translated code does, and only then
  * pg_mmu_lookup(); the model sees every access. So the test shows that the inline check loses no
- * miss. Counters, entries, mirrors, A and D bits and invariants M1 to M6 must agree. Rows R4, R5.
+ * miss. Counters, entries, mirrors, A and D bits and invariants M1 to M7 must agree. Rows R4, R5.
  */
 #include "base/random.h"
 #include "mmu/hit.h"
@@ -113,6 +113,9 @@ struct world {
 	struct pg_frames *fs;
 	struct pg_table *table[SPACES];
 	struct pg_tlb_fast *fast_d, *fast_i; /* fast_i: where fetches look */
+	struct pg_tlb_fast *second_d, *second_i;
+	uint64_t exchanged[2];
+	bool mmu_has_second;
 	struct pg_mmu *mmu;
 	struct pg_random r;
 	uint64_t vpn[PAGES];
@@ -245,8 +248,8 @@ static struct level level_make(const struct pg_tlb_geometry *g)
 	return l;
 }
 
-static void world_make(
-	struct world *w, const char *config, const struct pg_geometry *g, uint64_t seed)
+static void world_make(struct world *w, const char *config, const struct pg_geometry *g,
+	uint64_t seed, bool seconds)
 {
 	const char *why = NULL;
 	pg_pfn f;
@@ -279,9 +282,14 @@ static void world_make(
 	w->m.l2 = level_make(&w->c.l2);
 	w->fast_d = calloc(w->m.d.sets, sizeof(*w->fast_d));
 	w->fast_i = w->m.i.ways ? calloc(w->m.i.sets, sizeof(*w->fast_i)) : w->fast_d;
+	w->second_d = calloc(w->m.d.sets, sizeof(*w->second_d));
+	w->second_i = w->m.i.ways ? calloc(w->m.i.sets, sizeof(*w->second_i)) : w->second_d;
 	assert_int_equal(
 		pg_mmu_create(&w->c, w->fs, w->fast_d, w->m.i.ways ? w->fast_i : NULL, &w->mmu), 0);
 	pg_mmu_switch(w->mmu, w->table[0], asid_of(0));
+	w->mmu_has_second = seconds;
+	if (seconds)
+		pg_mmu_set_second(w->mmu, w->second_d, w->second_i, w->exchanged);
 	assert_null(pg_mmu_check(w->mmu));
 }
 
@@ -293,6 +301,9 @@ static void world_free(struct world *w)
 	if (w->fast_i != w->fast_d)
 		free(w->fast_i);
 	free(w->fast_d);
+	if (w->second_i != w->second_d)
+		free(w->second_i);
+	free(w->second_d);
 	free(w->m.d.e);
 	free(w->m.i.e);
 	free(w->m.l2.e);
@@ -312,21 +323,52 @@ static uint64_t host_of(const struct world *w, uint32_t pfn)
 	return (uint64_t)(uintptr_t)pg_frames_bytes(w->fs, (pg_pfn){pfn});
 }
 
-/* What translated code does: true and the host address if the mirror allows it. */
-static bool try_inline(
-	const struct world *w, unsigned page, enum pg_access access, uint64_t a, uint64_t *host)
+/* True and the host address if mirror f allows the access. */
+static bool try_mirror(const struct world *w, const struct pg_tlb_fast *f, unsigned page,
+	enum pg_access access, uint64_t a, uint64_t *host)
 {
-	const struct pg_tlb_fast *f;
-
-	if (access == PG_EXEC) {
-		f = &w->fast_i[(a >> PG_PAGE_SHIFT) % (w->m.i.ways ? w->m.i.sets : w->m.d.sets)];
+	if (access == PG_EXEC)
 		return f->code_id == code_id_of(w->space, page);
-	}
-	f = &w->fast_d[(a >> PG_PAGE_SHIFT) % w->m.d.sets];
 	*host = a + (access == PG_READ ? f->neg_read : f->neg_write);
 	if (*host > PG_PAGE_SIZE - 8)
 		return false;
 	*host += f->host;
+	return true;
+}
+
+/* The set of an access in the first level that answers it. */
+static uint64_t set_for(const struct world *w, enum pg_access access, uint64_t a)
+{
+	bool instruction = access == PG_EXEC && w->m.i.ways;
+
+	return (a >> PG_PAGE_SHIFT) % (instruction ? w->m.i.sets : w->m.d.sets);
+}
+
+/* What translated code does: true and the host address if the mirror allows it. */
+static bool try_inline(
+	const struct world *w, unsigned page, enum pg_access access, uint64_t a, uint64_t *host)
+{
+	const struct pg_tlb_fast *fast = access == PG_EXEC ? w->fast_i : w->fast_d;
+
+	return try_mirror(w, &fast[set_for(w, access, a)], page, access, a, host);
+}
+
+/* The same with the second mirror, which becomes the first. */
+static bool try_second(
+	struct world *w, unsigned page, enum pg_access access, uint64_t a, uint64_t *host)
+{
+	uint64_t set = set_for(w, access, a);
+	struct pg_tlb_fast *f = access == PG_EXEC ? w->fast_i : w->fast_d;
+	struct pg_tlb_fast *s = access == PG_EXEC ? w->second_i : w->second_d, was;
+	const struct level *l = access == PG_EXEC && w->m.i.ways ? &w->m.i : &w->m.d;
+
+	if (!w->mmu_has_second || l->ways < 2 || l->sets < 2 ||
+		!try_mirror(w, &s[set], page, access, a, host))
+		return false;
+	was = f[set];
+	f[set] = s[set];
+	s[set] = was;
+	w->exchanged[access == PG_EXEC]++;
 	return true;
 }
 
@@ -338,7 +380,8 @@ static enum pg_mmu_result do_access(struct world *w, unsigned page, enum pg_acce
 	struct entry *e = NULL;
 	bool fast = try_inline(w, page, access, a.v, &host);
 	/* One in eight takes the slow path though it need not, as a page-crossing access does. */
-	bool slow = !fast || pg_random_one_in(&w->r, 8);
+	bool slow =
+		pg_random_one_in(&w->r, 8) || (!fast && !try_second(w, page, access, a.v, &host));
 	enum pg_mmu_result want = model_access(w, page, access, &e), got;
 
 	if (!slow) {
@@ -388,9 +431,20 @@ static void expect_stats(struct world *w)
 	struct pg_mmu_stats st;
 
 	pg_mmu_stats(w->mmu, &st);
-	w->m.st.slow_lookups[0] = w->slow[0];
-	w->m.st.slow_lookups[1] = w->slow[1];
+	w->m.st.slow_lookups[0] = w->slow[0] + w->exchanged[0];
+	w->m.st.slow_lookups[1] = w->slow[1] + w->exchanged[1];
 	assert_memory_equal(&st, &w->m.st, sizeof(st));
+}
+
+/* No address of set s matches neg, unless there is no other set, and then the host address traps. */
+static void expect_never(
+	const struct pg_tlb_fast *f, uint64_t neg, const struct level *l, uint64_t s)
+{
+	uint64_t page = -neg >> PG_PAGE_SHIFT;
+
+	assert_true(page % l->sets != s || (l->sets == 1 && f->host == PG_TLB_NOWHERE));
+	assert_true(
+		(int64_t)(page << (PG_PAGE_SHIFT + 16)) >> 16 != (int64_t)(page << PG_PAGE_SHIFT));
 }
 
 static void expect_mirrors(const struct world *w, const struct level *l,
@@ -404,18 +458,15 @@ static void expect_mirrors(const struct world *w, const struct level *l,
 		/* With a single set there is no harmless neg_write beside a usable neg_read. */
 		bool reads = mine && data && (e->prot & PG_READ) && (writes || l->sets > 1);
 
-		assert_int_equal(f->neg_read, reads ? -(e->vpn << PG_PAGE_SHIFT) : PG_TLB_NOWHERE);
+		if (reads)
+			assert_int_equal(f->neg_read, -(e->vpn << PG_PAGE_SHIFT));
+		else
+			expect_never(f, f->neg_read, l, s);
 		assert_int_equal(f->host, reads ? host_of(w, e->pfn) : PG_TLB_NOWHERE);
-		if (writes) {
+		if (writes)
 			assert_int_equal(f->neg_write, f->neg_read);
-		} else {
-			/* No address of this set matches, unless the host address traps. */
-			uint64_t page = -f->neg_write >> PG_PAGE_SHIFT;
-
-			assert_true(page % l->sets != s || f->host == PG_TLB_NOWHERE);
-			assert_true((int64_t)(page << (PG_PAGE_SHIFT + 16)) >> 16 !=
-				    (int64_t)(page << PG_PAGE_SHIFT));
-		}
+		else
+			expect_never(f, f->neg_write, l, s);
 		if (f->code_id)
 			assert_true(mine && fetch && f->code_id == e->code_id);
 	}
@@ -586,13 +637,14 @@ static unsigned next_page(struct world *w, unsigned page)
 	}
 }
 
-static void run_random(const char *config, const struct pg_geometry *g, int steps, uint64_t seed)
+static void run_random(
+	const char *config, const struct pg_geometry *g, int steps, uint64_t seed, bool seconds)
 {
 	static const enum pg_access accesses[] = {PG_READ, PG_READ, PG_READ, PG_WRITE, PG_EXEC};
 	static struct world w;
 	unsigned page = 0;
 
-	world_make(&w, config, g, seed);
+	world_make(&w, config, g, seed, seconds);
 	for (unsigned s = 0; s < SPACES; s++)
 		for (unsigned i = 0; i < PAGES; i++)
 			if (!pg_random_one_in(&w.r, 10))
@@ -616,6 +668,7 @@ static void run_random(const char *config, const struct pg_geometry *g, int step
 	assert_true(w.m.st.walks > w.m.st.misses[w.m.l2.ways ? PG_TLB_L2 : PG_TLB_L1D] ||
 		    w.m.d.ways == 1);
 	assert_true(w.inline_hits);
+	assert_true(!seconds || w.exchanged[0] || w.m.d.ways < 2 || w.m.d.sets < 2);
 	world_free(&w);
 }
 
@@ -626,15 +679,21 @@ static const char *const configs[] = {"64x4", "64x4,1536x12", "d64x4,i64x8,1536x
 static void tlb_random_operations_agree_with_model(void **state)
 {
 	for (unsigned i = 0; i < sizeof(configs) / sizeof(configs[0]); i++)
-		run_random(configs[i], &pg_geometry_x86_64, 40000, i);
+		run_random(configs[i], &pg_geometry_x86_64, 40000, i, false);
+}
+
+static void tlb_second_mirrors_agree_with_model(void **state)
+{
+	for (unsigned i = 0; i < sizeof(configs) / sizeof(configs[0]); i++)
+		run_random(configs[i], &pg_geometry_x86_64, 40000, i, true);
 }
 
 /* Page numbers of 52 bits, where tags alone do not tell pages apart. */
 static void tlb_full64_aliasing_tags_agree_with_model(void **state)
 {
-	run_random("64x4,1536x12", &pg_geometry_full64, 40000, 100);
-	run_random("d16x8,i12x12,36x9", &pg_geometry_full64, 40000, 101);
-	run_random("d8x4,i4x4", &pg_geometry_full64, 40000, 102);
+	run_random("64x4,1536x12", &pg_geometry_full64, 40000, 100, false);
+	run_random("d16x8,i12x12,36x9", &pg_geometry_full64, 40000, 101, true);
+	run_random("d8x4,i4x4", &pg_geometry_full64, 40000, 102, true);
 }
 
 /* ---- counts worked out by hand ----------------------------------------------------------------
@@ -642,7 +701,7 @@ static void tlb_full64_aliasing_tags_agree_with_model(void **state)
 
 static void world_simple(struct world *w, const char *config)
 {
-	world_make(w, config, &pg_geometry_x86_64, 7);
+	world_make(w, config, &pg_geometry_x86_64, 7, false);
 	for (unsigned i = 0; i < 128; i++)
 		assert_int_equal(w->table[0]->form->enter(w->table[0], (pg_vpn){1024 + i},
 					 pg_pte_make((pg_pfn){w->first_pfn + i % FRAMES},
@@ -962,6 +1021,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tlb_random_operations_agree_with_model),
+		cmocka_unit_test(tlb_second_mirrors_agree_with_model),
 		cmocka_unit_test(tlb_full64_aliasing_tags_agree_with_model),
 		cmocka_unit_test(loop_fitting_misses_once_a_page),
 		cmocka_unit_test(loop_one_page_too_long_thrashes_one_set),

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/pool.c: CPUs: made, ended and made again, moved between address spaces, and their figures.
+ *
+ * Called by engine.c and run.c. Calls mmu/ and fast.c for what translates a CPU's addresses.
+ *
+ * A CPU is one host mapping, see struct pg_cpu: a fork needs one, and a shell forks thousands of times. So an ended CPU is kept and
+ * used again, up to MOST_IDLE of them. Its jump table is not cleared: a slot is a thunk that compares the guest's address, the
+ * block behind it looks whether its page is there, and a slot that leads to a wrong one is set right (run.c).
+ * Only a flush of the code cache empties jump tables, each when its CPU runs next.
+ *
+ * Invariants:
+ *   1. e->cpus are the CPUs in use, each attached to its space or to none; e->idle the others, in no space.
+ *   2. What an idle CPU counted is in e->gone; the engine's totals are those and all of e->cpus.
+ */
+#include "cpu/fast.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <xmmintrin.h>
+
+#define MOST_IDLE 64
+
+/* The state of a CPU that was never used, in an area that may have been. As after exec. */
+static void reset(struct pg_engine *e, struct pg_cpu *c)
+{
+	struct pg_mmu *mmu = c->mmu;
+	uint8_t *area = c->area, *window = c->window;
+	size_t area_bytes = c->area_bytes;
+	uint64_t jump_generation = c->jump_generation;
+	memset(c, 0, offsetof(struct pg_cpu, bounce));
+	c->engine = e;
+	c->mmu = mmu;
+	c->area = area;
+	c->area_bytes = area_bytes;
+	c->window = window;
+	c->jump_generation = jump_generation;
+	c->regs.x = (struct pg_xsave *)(void *)(pg_cpu_gs(c) - e->area_below);
+	c->self = (uint64_t)(uintptr_t)c;
+	c->x_addr = (uint64_t)(uintptr_t)c->regs.x;
+	c->mxcsr_host = _mm_getcsr();
+	c->regs.rflags = 0x202;
+	c->link = PG_NIL;
+	/* FCW 0x37f, MXCSR 0x1f80, everything else in its initial state. */
+	uint8_t *x = c->regs.x->bytes;
+	memset(x, 0, PG_XSAVE_BYTES);
+	x[0] = 0x7f;
+	x[1] = 0x03;
+	x[24] = 0x80;
+	x[25] = 0x1f;
+	x[512] = 3;
+}
+
+static void free_cpu(struct pg_cpu *c)
+{
+	if (c->mmu)
+		pg_mmu_destroy(c->mmu);
+	munmap(c->area, c->area_bytes);
+}
+
+static void add_cpu(struct pg_cpu_stats *out, const struct pg_cpu *c);
+
+/* A CPU in a mapping of its own. */
+static int map_cpu(struct pg_engine *e, struct pg_cpu **out)
+{
+	size_t bytes = e->area_below + e->area_above;
+	uint8_t *area, *gs;
+	if (e->config.fast) {
+		area = pg_fast_reserve(e->area_below, &bytes, &gs);
+		if (!area)
+			return -EAGAIN;
+	} else {
+		area = mmap(
+			NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (area == MAP_FAILED)
+			return -ENOMEM;
+		gs = area + e->area_below;
+	}
+	struct pg_cpu *c = (struct pg_cpu *)(void *)(gs - PG_GS_HOLE) - 1;
+	c->area = area;
+	c->area_bytes = bytes;
+	c->window = e->config.fast ? gs : NULL;
+	c->jump_generation = UINT64_MAX;
+	if (!e->config.fast) {
+		int r = pg_mmu_create(&e->config.mmu, e->frames,
+			(struct pg_tlb_fast *)(void *)(gs + e->off_fast_d),
+			e->sets_i ? (struct pg_tlb_fast *)(void *)(gs + e->off_fast_i) : NULL,
+			&c->mmu);
+		if (r != 0) {
+			munmap(area, bytes);
+			return r;
+		}
+		uint8_t *second = gs + e->to_second;
+		pg_mmu_set_second(c->mmu, (struct pg_tlb_fast *)(void *)(second + e->off_fast_d),
+			e->sets_i ? (struct pg_tlb_fast *)(void *)(second + e->off_fast_i) : NULL,
+			c->exchanged);
+	}
+	*out = c;
+	return 0;
+}
+
+int pg_cpu_make(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out)
+{
+	struct pg_cpu *c = e->idle;
+	*out = NULL;
+	if (c) {
+		e->idle = c->next;
+		e->n_idle--;
+		if (c->mmu)
+			pg_mmu_reset(c->mmu);
+	} else {
+		int r = map_cpu(e, &c);
+		if (r != 0)
+			return r;
+	}
+	reset(e, c);
+	c->next = e->cpus;
+	e->cpus = c;
+	pg_cpu_enter_space(c, s);
+	*out = c;
+	return 0;
+}
+
+void pg_cpu_end(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_cpu **at = &e->cpus;
+	pg_code_fold_all(e);
+	add_cpu(&e->gone, c);
+	if (e->counting == c)
+		e->counting = NULL;
+	pg_cpu_leave_space(c);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	if (e->n_idle == MOST_IDLE) {
+		free_cpu(c);
+		return;
+	}
+	c->next = e->idle;
+	e->idle = c;
+	e->n_idle++;
+}
+
+void pg_cpu_drain(struct pg_engine *e)
+{
+	while (e->idle) {
+		struct pg_cpu *c = e->idle;
+		e->idle = c->next;
+		free_cpu(c);
+	}
+	e->n_idle = 0;
+}
+
+void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s)
+{
+	c->space = s;
+	if (!s)
+		return;
+	c->table = pg_space_table(s);
+	if (!c->mmu) {
+		pg_fast_attach(c);
+		return;
+	}
+	pg_mmu_switch(c->mmu, pg_space_table(s), pg_space_asid(s));
+	pg_space_attach(s, pg_mmu_shootdown(c->mmu));
+}
+
+void pg_cpu_leave_space(struct pg_cpu *c)
+{
+	if (!c->space)
+		return;
+	pg_space_detach(c->space, c->mmu ? pg_mmu_shootdown(c->mmu) : &c->window_shootdown);
+	c->space = NULL;
+	if (!c->mmu)
+		pg_fast_empty(c);
+}
+
+void pg_cpu_empty_jumps(struct pg_cpu *c)
+{
+	uint64_t *jump = pg_cpu_jump_slot(c, 0);
+	for (uint32_t i = 0; i < PG_JUMP_ENTRIES; i++)
+		jump[i] = (uint64_t)(uintptr_t)c->engine->stub_indirect;
+	c->jump_generation = c->engine->generation;
+}
+
+/* --- figures --------------------------------------------------------------------------------- */
+
+static void add_mmu(struct pg_mmu_stats *to, const struct pg_mmu *m)
+{
+	struct pg_mmu_stats s;
+	_Static_assert(sizeof(s) % sizeof(uint64_t) == 0, "it consists of 64-bit counters");
+	pg_mmu_stats(m, &s);
+	for (size_t i = 0; i < sizeof(s) / sizeof(uint64_t); i++)
+		((uint64_t *)to)[i] += ((const uint64_t *)&s)[i];
+}
+
+/* Adds what c counted. Counters in memory are folded. */
+static void add_cpu(struct pg_cpu_stats *out, const struct pg_cpu *c)
+{
+	if (!c->mmu)
+		return;
+	out->instructions += c->folded.insns + c->count[0] + (uint64_t)c->adj_insns;
+	out->loads += c->folded.loads + c->count[1] + (uint64_t)c->adj_loads;
+	out->stores += c->folded.stores + c->count[2] + (uint64_t)c->adj_stores;
+	out->data_lookups += c->folded.lookups + c->count[3] + (uint64_t)c->adj_lookups +
+			     c->extra_lookups + c->crossings;
+	out->fetch_runs += c->folded.runs + c->runs[0];
+	out->fetch_lookups += c->folded.fetches + c->runs[1] + c->fetch_extra;
+	out->page_crossings += c->crossings + c->port_crossings;
+	add_mmu(&out->mmu, c->mmu);
+}
+
+static void begin(struct pg_engine *e, struct pg_cpu_stats *out)
+{
+	pg_code_fold_all(e);
+	out->blocks_translated = e->blocks_translated;
+	out->code_bytes = e->code_made;
+	out->guest_bytes_translated = e->guest_bytes;
+	out->translations_dropped = e->dropped;
+	out->has_tlb = !e->config.fast;
+}
+
+void pg_cpu_stats(struct pg_cpu *c, struct pg_cpu_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	begin(c->engine, out);
+	add_cpu(out, c);
+}
+
+void pg_cpu_totals(struct pg_engine *e, struct pg_cpu_stats *out)
+{
+	*out = e->gone;
+	begin(e, out);
+	for (struct pg_cpu *c = e->cpus; c; c = c->next)
+		add_cpu(out, c);
+}

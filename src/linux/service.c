@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux/service.c: the host's signals, brought to the guests, by the thread that called pg_linux_run().
+ *
+ * Guests' host threads have all host signals blocked, but those of faults, which are the engine's (cpu/traps.c), and PG_HOST_KICK.
+ * The service thread reads what comes from a signalfd and sends it to the process that it is for: from the terminal to
+ * the foreground group, from a guest's timer to its owner, everything else to the first process.
+ *
+ * SIGPIPE and SIGXFSZ are ignored on the host: the calls that would raise them say so by EPIPE and EFBIG, and the guest's signal is made
+ * from that (io.c, sys_socket.c).
+ *
+ * Invariants:
+ *   V1 no handler of ours touches anything: that of PG_HOST_KICK only moves a host call's program counter out of its window.
+ *   V2 what Pagoda was started with (ignored and blocked signals) is what the first process starts with.
+ */
+#include "linux/internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define BIT(n) ((uint64_t)1 << ((n)-1))
+#define ENGINES (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP))
+
+/* Signal handlers and masks are the host process's: one machine at a time. */
+static _Atomic bool busy;
+
+static bool ours(int n)
+{
+	/* 32 and 33 are the C library's own */
+	return n != SIGKILL && n != SIGSTOP && n != 32 && n != 33 && !(ENGINES & BIT(n));
+}
+
+static void on_kick(int n, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	uint64_t go;
+
+	if (pg_host_call_window((uint64_t)uc->uc_mcontext.gregs[REG_RIP], &go))
+		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)go;
+}
+
+static void inherit(struct pg_linux *l)
+{
+	struct pg_process *p = l->init;
+
+	for (int n = 1; n <= PG_NSIG; n++) {
+		if (n != SIGKILL && n != SIGSTOP && sigismember(&l->former_mask, n) == 1)
+			p->thread->sig.blocked |= BIT(n);
+		if (ours(n) && l->former[n].sa_handler == SIG_IGN && p->sig.act[n].handler == 0)
+			p->sig.act[n].handler = 1;
+	}
+}
+
+int pg_service_begin(struct pg_linux *l)
+{
+	struct sigaction kick = {.sa_sigaction = on_kick, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	bool free_now = false;
+	sigset_t block;
+	int fd;
+
+	if (!atomic_compare_exchange_strong(&busy, &free_now, true))
+		return -EBUSY;
+	fd = eventfd(0, EFD_CLOEXEC);
+	l->doorbell = fd < 0 ? -errno : pg_linux_own_fd(fd);
+	if (l->doorbell < 0) {
+		atomic_store(&busy, false);
+		return l->doorbell;
+	}
+	sigfillset(&block);
+	sigdelset(&block, PG_HOST_KICK);
+	for (int n = 1; n <= PG_NSIG; n++) {
+		if (ENGINES & BIT(n))
+			sigdelset(&block, n);
+		if (ours(n))
+			sigaction(n, NULL, &l->former[n]);
+	}
+	sigfillset(&kick.sa_mask);
+	sigaction(PG_HOST_KICK, &kick, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGXFSZ, &ignore, NULL);
+	pthread_sigmask(SIG_SETMASK, &block, &l->former_mask);
+	inherit(l);
+	return 0;
+}
+
+static bool send_one(void *ctx, struct pg_process *p)
+{
+	const union pg_siginfo *info = ctx;
+
+	(void)pg_signal_send(p, info, 0); /* a full queue drops it, as Linux */
+	return true;
+}
+
+/* Who is meant by a signal to Pagoda. */
+static void hand_on(struct pg_linux *l, union pg_siginfo *info)
+{
+	int n = info->host.si_signo;
+	bool terminal = info->host.si_code == SI_KERNEL &&
+			(n == SIGINT || n == SIGQUIT || n == SIGTSTP || n == SIGWINCH);
+
+	if (terminal && l->foreground != 0) {
+		pg_process_each_of_group(l, l->foreground, send_one, info);
+		return;
+	}
+	if (l->init->state == PG_ZOMBIE || n == SIGCONT) {
+		/* the program itself is over, or the whole machine was stopped: all that is left is meant */
+		for (struct pg_process *p = l->processes, *next; p != NULL; p = next) {
+			next = p->next;
+			send_one(info, p);
+		}
+		return;
+	}
+	send_one(info, l->init);
+}
+
+static void take(struct pg_linux *l, const struct signalfd_siginfo *s)
+{
+	union pg_siginfo info;
+
+	if (s->ssi_signo == PG_HOST_TIMER && s->ssi_code == SI_TIMER) {
+		pg_timer_fired(l, (unsigned)s->ssi_int, (int)s->ssi_overrun);
+		return;
+	}
+	if (s->ssi_signo == SIGCHLD || s->ssi_signo == PG_HOST_TIMER)
+		return; /* no guest's child is one of the host's */
+	memset(&info, 0, sizeof(info));
+	info.host.si_signo = (int)s->ssi_signo;
+	info.host.si_code = s->ssi_code;
+	if (s->ssi_code == SI_USER || s->ssi_code == SI_TKILL || s->ssi_code == SI_QUEUE) {
+		info.host.si_pid = (pid_t)pg_guest_pid(l, s->ssi_pid);
+		info.host.si_uid = s->ssi_uid;
+		info.host.si_value.sival_ptr = (void *)(uintptr_t)s->ssi_ptr;
+	} else if (s->ssi_signo == SIGIO) {
+		info.host.si_band = s->ssi_band;
+		info.host.si_fd = s->ssi_fd;
+	}
+	hand_on(l, &info);
+}
+
+void pg_service_run(struct pg_linux *l)
+{
+	struct signalfd_siginfo s;
+	struct pollfd p[2];
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	for (int n = 1; n <= PG_NSIG; n++)
+		if (ours(n) && n != PG_HOST_KICK)
+			sigaddset(&set, n);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd >= 0)
+		fd = pg_linux_own_fd(fd);
+	p[0] = (struct pollfd){.fd = l->doorbell, .events = POLLIN};
+	p[1] = (struct pollfd){.fd = fd, .events = POLLIN};
+	for (;;) {
+		if (poll(p, 2, -1) < 0)
+			continue;
+		if (p[0].revents != 0)
+			break;
+		while (read(fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
+			pg_lock_take(l, NULL);
+			take(l, &s);
+			pg_lock_give(l);
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+void pg_service_end(struct pg_linux *l)
+{
+	close(l->doorbell);
+	l->doorbell = -1;
+	for (int n = 1; n <= PG_NSIG; n++)
+		if (ours(n))
+			sigaction(n, &l->former[n], NULL);
+	pthread_sigmask(SIG_SETMASK, &l->former_mask, NULL);
+	atomic_store(&busy, false);
+}
