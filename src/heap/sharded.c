@@ -40,30 +40,30 @@ void pg_sharded_start(void)
 
 /* --- pages of a class ----------------------------------------------------------------------------- */
 
-static void list_push(struct pg_heap_bin *bin, struct pg_heap_page *page)
+static void list_push(struct pg_heap_row *row, struct pg_heap_page *page)
 {
 	page->state = PG_HEAP_PAGE_LISTED;
 	page->next = 0;
-	page->prev = (uint64_t)bin->last;
-	if (bin->last)
-		bin->last->next = (uint64_t)page;
+	page->prev = (uint64_t)row->last;
+	if (row->last)
+		row->last->next = (uint64_t)page;
 	else
-		bin->first = page;
-	bin->last = page;
+		row->first = page;
+	row->last = page;
 }
 
-static void list_remove(struct pg_heap_bin *bin, struct pg_heap_page *page)
+static void list_remove(struct pg_heap_row *row, struct pg_heap_page *page)
 {
 	struct pg_heap_page *next = (void *)page->next, *prev = (void *)page->prev;
 
 	if (prev)
 		prev->next = page->next;
 	else
-		bin->first = next;
+		row->first = next;
 	if (next)
 		next->prev = page->prev;
 	else
-		bin->last = prev;
+		row->last = prev;
 }
 
 static unsigned words_of(const struct pg_heap_page *page)
@@ -120,18 +120,17 @@ static void make_current(struct pg_heap_bin *bin, struct pg_heap_page *page)
 }
 
 /* A listed page is empty: it goes, unless it is the last one that its class has in store. */
-static void retire(
-	struct pg_heap *h, struct pg_heap_bin *bin, struct pg_heap_page *page, bool always)
+static void retire(struct pg_heap *h, struct pg_heap_row *row, struct pg_heap_page *page, bool always)
 {
-	if (!always && bin->first == page && bin->last == page)
+	if (!always && row->first == page && row->last == page)
 		return;
-	list_remove(bin, page);
+	list_remove(row, page);
 	pg_span_give(h, page);
 }
 
 void pg_page_look(struct pg_heap *h, struct pg_heap_page *page)
 {
-	struct pg_heap_bin *bin = &h->bins[page->class % PG_HEAP_CLASSES];
+	struct pg_heap_row *row = &h->rows[page->class % PG_HEAP_CLASSES];
 
 	switch (page->state) {
 	case PG_HEAP_PAGE_CURRENT:
@@ -139,12 +138,12 @@ void pg_page_look(struct pg_heap *h, struct pg_heap_page *page)
 		break;
 	case PG_HEAP_PAGE_FULL:
 		page->left = page->capacity - 1;
-		list_push(bin, page);
+		list_push(row, page);
 		if (page->left == 0)
-			retire(h, bin, page, false);
+			retire(h, row, page, false);
 		break;
 	case PG_HEAP_PAGE_LISTED:
-		retire(h, bin, page, false);
+		retire(h, row, page, false);
 		break;
 	case PG_HEAP_PAGE_LARGE:
 		pg_span_give(h, page);
@@ -156,16 +155,16 @@ void pg_page_look(struct pg_heap *h, struct pg_heap_page *page)
 
 void pg_page_gained(struct pg_heap *h, struct pg_heap_page *page)
 {
-	struct pg_heap_bin *bin = &h->bins[page->class % PG_HEAP_CLASSES];
+	struct pg_heap_row *row = &h->rows[page->class % PG_HEAP_CLASSES];
 
 	switch (page->state) {
 	case PG_HEAP_PAGE_FULL:
-		list_push(bin, page);
+		list_push(row, page);
 		/* fall through */
 	case PG_HEAP_PAGE_LISTED:
 		page->left = page->capacity - free_count(page);
 		if (page->left == 0)
-			retire(h, bin, page, false);
+			retire(h, row, page, false);
 		break;
 	case PG_HEAP_PAGE_LARGE:
 		pg_span_give(h, page);
@@ -208,9 +207,10 @@ bool pg_sharded_refill(struct pg_heap *h, unsigned class)
 	}
 	if (__atomic_load_n(&h->pending, __ATOMIC_RELAXED))
 		pg_remote_collect(h);
-	struct pg_heap_page *page = bin->first;
+	struct pg_heap_row *row = &h->rows[class];
+	struct pg_heap_page *page = row->first;
 	if (page)
-		list_remove(bin, page);
+		list_remove(row, page);
 	else
 		page = page_new(h, class);
 	if (!page)
@@ -228,10 +228,10 @@ void pg_sharded_collect(struct pg_heap *h)
 			bin_drop(bin);
 			pg_span_give(h, page);
 		}
-		for (page = bin->first; page; page = next) {
+		for (page = h->rows[class].first; page; page = next) {
 			next = (void *)page->next;
 			if (page->left == 0)
-				retire(h, bin, page, true);
+				retire(h, &h->rows[class], page, true);
 		}
 	}
 }
@@ -240,12 +240,10 @@ void pg_sharded_collect(struct pg_heap *h)
 
 static void *small_malloc(struct pg_heap *h, unsigned class)
 {
-	void *p = pg_sharded_take(h, class);
+	void *p;
 
-	if (PG_LIKELY(p != NULL))
+	if (pg_sharded_take(h, class, &p) || (pg_sharded_refill(h, class) && pg_sharded_take(h, class, &p)))
 		return p;
-	if (pg_sharded_refill(h, class))
-		return pg_sharded_take(h, class);
 	/* Too little address space for a segment: perhaps there is some for a page. */
 	return pg_huge_malloc(pg_class_size(class), 16);
 }

@@ -39,13 +39,17 @@
 
 #define PG_HEAP_LEFT_NEVER 0x40000000 /* `left` of a current page */
 
+/* Where blocks of a class come from; what the fast path reads, half a line of the cache. */
 struct pg_heap_bin {
-	uint64_t *word; /* of the free bits of page; never NULL */
-	uint64_t base;  /* address of the block of its bit 0 */
-	uint32_t size;
-	uint32_t unused;
-	struct pg_heap_page *page;         /* current; NULL: word is an empty one */
-	struct pg_heap_page *first, *last; /* others with free blocks */
+	uint64_t *word;            /* of the free bits of page; never NULL */
+	uint64_t base;             /* address of the block of its bit 0 */
+	uint64_t size;             /* of a block */
+	struct pg_heap_page *page; /* current; NULL: word is an empty one */
+};
+
+/* The pages of a class that have free blocks, but for the current one. */
+struct pg_heap_row {
+	struct pg_heap_page *first, *last;
 };
 
 enum pg_heap_state {
@@ -63,6 +67,7 @@ struct pg_heap {
 	uint32_t segment_count;
 	uint32_t free_slices, dirty_slices;
 	struct pg_heap_bin bins[PG_HEAP_CLASSES];
+	struct pg_heap_row rows[PG_HEAP_CLASSES];
 
 	uint64_t pending __attribute__((aligned(64))); /* pages with remote frees; atomic */
 	uint32_t pending_count;                        /* atomic */
@@ -111,15 +116,17 @@ static inline struct pg_heap_bits *pg_page_bits(const struct pg_heap_page *page)
 	return &pg_segment_of((uintptr_t)page)->bits[pg_page_slice(page)];
 }
 
-/* Which block of the page begins at address; UINT32_MAX: none. */
+/*
+ * Which block of the page begins at address; UINT32_MAX: none. An offset is a multiple of the block's size if and only if
+ * the fraction of its product with the reciprocal is below that (Lemire, Kaser, Kurz, "Faster remainder by
+ * direct computation", 2019); exact here since offsets are below 2^16 and sizes at most 2^14, or the size is all.
+ */
 static inline uint32_t pg_page_index(const struct pg_heap_page *page, uintptr_t address)
 {
-	uint64_t offset = address - page->start;
-	uint64_t index = offset * page->reciprocal >> 32;
+	uint64_t product = (address - page->start) * page->reciprocal;
+	uint32_t index = (uint32_t)(product >> 32);
 
-	return PG_LIKELY(index * page->block_size == offset && index < page->capacity)
-		       ? (uint32_t)index
-		       : UINT32_MAX;
+	return PG_LIKELY((uint32_t)product < page->reciprocal && index < page->capacity) ? index : UINT32_MAX;
 }
 
 /* The class for size bytes, at most PG_HEAP_SMALL_MAX; eight to a doubling above 128 bytes. */
@@ -138,16 +145,36 @@ static inline uint32_t pg_class_size(unsigned class)
 	return ((class - 8) % 8 + 9) << ((class - 8) / 8 + 4);
 }
 
-/* A block of the class from the current page of a heap of ours; NULL: pg_sharded_refill() first. */
-static inline void *pg_sharded_take(struct pg_heap *h, unsigned class)
+/*
+ * A block of the class from the current page of this thread's heap, into *p; false: pg_sharded_refill() first.
+ */
+static inline bool pg_sharded_take(struct pg_heap *h, unsigned class, void **p)
 {
 	struct pg_heap_bin *bin = &h->bins[class];
 	uint64_t word = *bin->word;
 
 	if (PG_UNLIKELY(!word))
-		return NULL;
+		return false;
 	*bin->word = word & (word - 1);
-	return (void *)(bin->base + (uint64_t)bin->size * (unsigned)__builtin_ctzl(word));
+	*p = (void *)(bin->base + bin->size * (uint64_t)__builtin_ctzl(word));
+	return true;
+}
+
+/* Sets bit n (modulo 64) of a word in memory; whether it was set. */
+static inline bool pg_bit_set(uint64_t *in, uint64_t n)
+{
+	uint64_t word = *in;
+#ifdef __x86_64__
+	bool was;
+
+	__asm__("btsq %2, %0" : "+r"(word), "=@ccc"(was) : "r"(n) : "cc");
+#else
+	bool was = word >> (n % 64) & 1;
+
+	word |= 1ul << n % 64;
+#endif
+	*in = word;
+	return was;
 }
 
 /*
@@ -169,10 +196,8 @@ static inline bool pg_sharded_give(void *p)
 	uint32_t index = pg_page_index(page, address);
 	if (PG_UNLIKELY(index == UINT32_MAX))
 		return false;
-	uint64_t *word = (uint64_t *)page->bits + index / 64, bit = 1ul << index % 64;
-	if (PG_UNLIKELY(*word & bit))
-		return false;
-	*word |= bit;
+	if (PG_UNLIKELY(pg_bit_set((uint64_t *)page->bits + index / 64, index)))
+		return false; /* it was free */
 	if (PG_UNLIKELY(--page->left == 0))
 		pg_page_look(h, page);
 	return true;
