@@ -114,6 +114,11 @@ struct pg_cpu {
 	struct pg_mmu *mmu;       /* owned; NULL in fast mode */
 	struct pg_cpu *next;      /* engine's list of CPUs */
 	volatile int interrupt; /* sticky request, see pg_engine_ops.interrupt; read by stubs too */
+	volatile int
+		*asked; /* that of the guest thread that runs on this CPU: in fast mode another's */
+	struct pg_cpu
+		*volatile at; /* the one that it runs on: itself, or in fast mode its space's window, NULL: none yet */
+	uint64_t turn;  /* of a window: when it was used last */
 	uint8_t looked; /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
 	bool smc;       /* a store dropped translations while a block was inside */
 	/* Folded from the counters of segments, on hosts where these are in memory. */
@@ -296,6 +301,9 @@ struct pg_engine {
 	struct pg_cpu *cpus;               /* those in use */
 	struct pg_cpu *idle;               /* destroyed ones, to be used again */
 	unsigned n_idle;
+	struct pg_cpu *windows; /* fast mode, see window.c; owned */
+	bool windows_full;      /* the host has no room for another */
+	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
 	struct pg_cpu *counting;  /* whose counts the counters in memory are; NULL: nobody's */
 	ZydisDecoder decoder;
@@ -486,6 +494,15 @@ void pg_cpu_drain(struct pg_engine *e);
 void pg_fast_protect(struct pg_engine *e, pg_pfn f);
 /* Nothing is mapped in c's window any more, and no mark is set. */
 void pg_fast_empty(struct pg_cpu *c);
+
+/* window.c: fast mode */
+bool pg_window_first(struct pg_engine *e); /* false: the host has no room for any */
+void pg_window_free_all(struct pg_engine *e);
+/* c is about to run: its registers go to the window of its space, which is returned, and come back. */
+struct pg_cpu *pg_window_begin(struct pg_cpu *c);
+void pg_window_end(struct pg_cpu *w, struct pg_cpu *c);
+/* c leaves its space. */
+void pg_window_leave(struct pg_cpu *c);
 
 /* traps.c */
 int pg_traps_install(void);

@@ -112,7 +112,7 @@ struct pg_engine_ops {
 	void (*destroy)(struct pg_engine *e);
 	/*
 	 * A CPU for one guest thread, in the state of after exec, its figures 0. Quick: destroyed ones are used again. Many may be
-	 * in one space, and in many. -ENOMEM, or -EAGAIN: no more of them fit into the host's address space (fast mode).
+	 * in one space, and in many. A space must outlive its CPUs' stay in it (cpu_switch, cpu_destroy). -ENOMEM.
 	 */
 	int (*cpu_create)(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out);
 	void (*cpu_destroy)(

@@ -8,7 +8,7 @@
  *
  *     window - 2 GiB    nothing
  *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing; index 0 is near the end of the page
- *     window - area     struct pg_cpu and its tables, then a hole of PG_GS_HOLE
+ *     window - area     struct pg_cpu and its tables (window.c), then a hole of PG_GS_HOLE
  *     window            PG_FAST_TOP bytes of guest, then 2 GiB of nothing
  *
  * A wild address. SA >> 34 indexes the probe: below PG_FAST_TOP that is one of the last bytes of its page, for everything else it is
@@ -151,7 +151,7 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 /* Nothing is mapped in any window: the host's limit of mappings (vm.max_map_count) is for all of them. */
 static void reserve_all(struct pg_engine *e)
 {
-	for (struct pg_cpu *c = e->cpus; c; c = c->next)
+	for (struct pg_cpu *c = e->windows; c; c = c->next)
 		PG_ASSERT(reserve_window(c->window));
 }
 
@@ -206,7 +206,7 @@ void pg_fast_attach(struct pg_cpu *c)
 void pg_fast_protect(struct pg_engine *e, pg_pfn f)
 {
 	for (struct pg_rmap *r = pg_frames_row(e->frames, f)->rmap; r; r = r->next) {
-		for (struct pg_cpu *c = e->cpus; c; c = c->next) {
+		for (struct pg_cpu *c = e->windows; c; c = c->next) {
 			if (r->space == c->space)
 				unmap_range(c, r->vpn.v << PG_PAGE_SHIFT,
 					(r->vpn.v + 1) << PG_PAGE_SHIFT);

@@ -66,12 +66,12 @@ static void unmark_frame(struct pg_engine *e, pg_pfn f)
 /* No TLB and no mark has the id of p any more: whoever comes to the page looks what it is. */
 static void forget_id(struct pg_engine *e, const struct pg_code_page *p)
 {
-	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		if (c->mmu)
-			pg_mmu_forget_code_id(c->mmu, (pg_vpn){p->vpn}, p->id);
-		else if (*pg_cpu_mark(c, p->vpn) == p->id)
-			*pg_cpu_mark(c, p->vpn) = 0;
+	for (struct pg_cpu *w = e->windows; w; w = w->next) {
+		if (*pg_cpu_mark(w, p->vpn) == p->id)
+			*pg_cpu_mark(w, p->vpn) = 0;
 	}
+	for (struct pg_cpu *c = e->cpus; c && c->mmu; c = c->next)
+		pg_mmu_forget_code_id(c->mmu, (pg_vpn){p->vpn}, p->id);
 }
 
 /* Takes binding i off both lists. The frame's mark stays. */

@@ -531,7 +531,7 @@ static enum turn leave_complex(struct pg_cpu *c)
 		else
 			r = pg_complex_run(&c->regs, &port, &x->insn, x->ops);
 		c->adj_lookups += e->config.fast ? 0 : (int64_t)c->port_lookups;
-		if (r != PG_COMPLEX_AGAIN || c->interrupt || (c->regs.rflags & 0x100))
+		if (r != PG_COMPLEX_AGAIN || *c->asked || (c->regs.rflags & 0x100))
 			break;
 	}
 	switch (r) {
@@ -782,14 +782,14 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	const void *target = b->body;
 	enum turn t;
 	/* A request that came while the block was looked up, which made its check good again. */
-	if (c->interrupt)
+	if (*c->asked)
 		pg_interrupt_again(c);
 	for (;;) {
 		enum pg_leave why = enter(c, target);
 		t = handle(c, why, pg_block_at(e, index), step);
 		if (t != TURN_GO_ON)
 			break;
-		if (c->interrupt)
+		if (*c->asked)
 			pg_interrupt_again(c);
 		target = (const void *)(uintptr_t)c->target;
 		if (e->config.fast && why == LEAVE_COMPLEX)
@@ -824,7 +824,7 @@ static void mark(struct pg_cpu *c)
 	c->cold_mark = e->cold.p;
 }
 
-enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
+static void run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
 	enum turn t = TURN_NEXT;
@@ -837,8 +837,8 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 	pg_traps_enter(c);
 	for (;;) {
 		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;
-		if (c->interrupt && !step) {
-			c->interrupt = 0;
+		if (*c->asked && !step) {
+			*c->asked = 0;
 			exit_with(c, PG_EXIT_INTERRUPTED);
 			break;
 		}
@@ -863,7 +863,15 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 	pg_traps_leave();
 	if (c->info.why == PG_EXIT_ILLEGAL || c->info.why == PG_EXIT_UNSUPPORTED)
 		read_bytes(c);
+}
+
+enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
+{
+	struct pg_cpu *at = c->mmu ? c : pg_window_begin(c);
+	run(at, max_instructions);
+	if (at != c)
+		pg_window_end(at, c);
 	if (info)
-		*info = c->info;
-	return c->info.why;
+		*info = at->info;
+	return at->info.why;
 }
