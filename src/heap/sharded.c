@@ -120,7 +120,8 @@ static void make_current(struct pg_heap_bin *bin, struct pg_heap_page *page)
 }
 
 /* A listed page is empty: it goes, unless it is the last one that its class has in store. */
-static void retire(struct pg_heap *h, struct pg_heap_row *row, struct pg_heap_page *page, bool always)
+static void retire(
+	struct pg_heap *h, struct pg_heap_row *row, struct pg_heap_page *page, bool always)
 {
 	if (!always && row->first == page && row->last == page)
 		return;
@@ -242,7 +243,8 @@ static void *small_malloc(struct pg_heap *h, unsigned class)
 {
 	void *p;
 
-	if (pg_sharded_take(h, class, &p) || (pg_sharded_refill(h, class) && pg_sharded_take(h, class, &p)))
+	if (pg_sharded_take(h, class, &p) ||
+		(pg_sharded_refill(h, class) && pg_sharded_take(h, class, &p)))
 		return p;
 	/* Too little address space for a segment: perhaps there is some for a page. */
 	return pg_huge_malloc(pg_class_size(class), 16);

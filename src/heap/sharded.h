@@ -126,7 +126,9 @@ static inline uint32_t pg_page_index(const struct pg_heap_page *page, uintptr_t 
 	uint64_t product = (address - page->start) * page->reciprocal;
 	uint32_t index = (uint32_t)(product >> 32);
 
-	return PG_LIKELY((uint32_t)product < page->reciprocal && index < page->capacity) ? index : UINT32_MAX;
+	return PG_LIKELY((uint32_t)product < page->reciprocal && index < page->capacity)
+		       ? index
+		       : UINT32_MAX;
 }
 
 /* The class for size bytes, at most PG_HEAP_SMALL_MAX; eight to a doubling above 128 bytes. */
