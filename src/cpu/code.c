@@ -15,7 +15,7 @@
 
 #define CODE_BYTES ((size_t)384 << 20)
 #define FIXED_COUNTERS (2 * PG_COUNT_LANES)
-#define HOT_BYTES ((size_t)256 << 20)
+#define LEAST_CODE_BYTES ((size_t)4 << 20)
 #define COUNTERS ((uint32_t)8 << 20)
 
 /* Records are reserved as address space once; memory is taken as they are written. */
@@ -60,7 +60,14 @@ static void vec_free(struct pg_vec *v, size_t size)
 int pg_code_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
-	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t);
+	size_t code = e->config.code_bytes ? e->config.code_bytes : CODE_BYTES;
+	if (code < LEAST_CODE_BYTES || code > CODE_BYTES) {
+		*why = "a code cache has 4 to 384 MiB";
+		return -EINVAL;
+	}
+	code = pg_align_up(code, PG_PAGE_SIZE);
+	e->hot_bytes = pg_align_up(code / 3 * 2, PG_PAGE_SIZE);
+	e->code_bytes = code + COUNTERS * sizeof(uint64_t);
 	e->code = reserve(e->code_bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
 	bool ok = e->code && vec_init(&e->blocks, sizeof(struct pg_block), CAP_BLOCKS) &&
 		  vec_init(&e->rows, sizeof(struct pg_insn_row), CAP_ROWS) &&
@@ -79,7 +86,7 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	}
 	memset(e->block_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
-	e->counters = (uint64_t *)(void *)(e->code + CODE_BYTES);
+	e->counters = (uint64_t *)(void *)(e->code + code);
 	e->cap_counters = COUNTERS;
 	/* What a run adds to xmm17: one run, and its one or two fetch lookups. */
 	e->n_counters = FIXED_COUNTERS;
@@ -89,11 +96,11 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	e->next_id = 1;
 	e->bindings.n = 1; /* 0 ends lists */
 	e->emit.p = e->code;
-	e->emit.end = e->code + HOT_BYTES;
-	e->cold.p = e->code + HOT_BYTES;
-	e->cold.end = e->code + CODE_BYTES;
+	e->emit.end = e->code + e->hot_bytes;
+	e->cold.p = e->code + e->hot_bytes;
+	e->cold.end = e->code + code;
 	/* Fewer host TLB misses on what is executed; best effort. */
-	madvise(e->code, CODE_BYTES, MADV_HUGEPAGE);
+	madvise(e->code, code, MADV_HUGEPAGE);
 	pg_stubs_make(e);
 	e->cross_slot = e->emit.p = e->code + 4096;
 	e->emit.p += 4096;
@@ -124,7 +131,8 @@ void pg_code_destroy(struct pg_engine *e)
 bool pg_code_is_full(const struct pg_engine *e)
 {
 	const uint32_t room = 4096;
-	return e->emit.end - e->emit.p < 1 << 20 || e->cold.end - e->cold.p < 1 << 20 ||
+	return e->flush_wanted || e->emit.end - e->emit.p < 1 << 20 ||
+	       e->cold.end - e->cold.p < 1 << 20 ||
 	       e->n_counters + PG_COUNT_LANES * room > e->cap_counters ||
 	       e->blocks.n + room > e->blocks.cap || e->rows.n + room > e->rows.cap ||
 	       e->segments.n + room > e->segments.cap || e->sites.n + room > e->sites.cap ||
@@ -181,18 +189,24 @@ void pg_code_count_for(struct pg_cpu *c)
 	e->counting = c;
 }
 
-void pg_code_flush(struct pg_engine *e)
+bool pg_code_flush(struct pg_engine *e)
 {
+	if (e->inside) {
+		e->flush_wanted = true;
+		return false;
+	}
+	e->flush_wanted = false;
 	pg_code_fold_all(e);
 	pg_code_flush_pages(e);
 	memset(e->block_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
 	e->n_counters = FIXED_COUNTERS;
 	e->emit.p = e->code_start;
-	e->cold.p = e->code + HOT_BYTES;
+	e->cold.p = e->code + e->hot_bytes;
 	e->emit.full = e->cold.full = false;
 	e->flushes++;
 	e->generation++; /* what CPUs keep is emptied when they run next */
+	return true;
 }
 
 void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b)

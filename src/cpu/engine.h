@@ -96,8 +96,10 @@ struct pg_cpu_stats {
 struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
-	bool fast;            /* host-mapped frames; no TLB figures */
-	bool precise_flags;   /* from the start: see set_precise_flags */
+	bool fast;          /* host-mapped frames; no TLB figures */
+	bool precise_flags; /* from the start: see set_precise_flags */
+	uint64_t
+		code_bytes; /* of the code cache, at least 4 MiB; 0: the default. When it is full it starts again */
 	bool memory_counters; /* tests: counts as on a host without AVX-512VL */
 };
 

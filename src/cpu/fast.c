@@ -324,7 +324,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 			map_pages(c, pg_vpn_of((pg_va){va}).v, pte | set);
 			return 0;
 		}
-		enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, rip, false);
+		enum pg_fault_end end = pg_cpu_fault(c, va, access, rip);
 		if (end != PG_FAULT_RESUME) {
 			c->info.why = PG_EXIT_FAULT;
 			c->info.fault_va = (pg_va){va};

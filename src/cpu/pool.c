@@ -176,6 +176,25 @@ void pg_cpu_leave_space(struct pg_cpu *c)
 	c->space = NULL;
 }
 
+enum pg_fault_end pg_cpu_fault(struct pg_cpu *c, uint64_t va, enum pg_access access, uint64_t rip)
+{
+	struct pg_engine *e = c->engine;
+	uint8_t own[offsetof(struct pg_cpu, engine)];
+	uint64_t turns = e->turns;
+	if (!c->mmu) /* another thread of the space may run on this very window */
+		memcpy(own, c, sizeof(own));
+	e->inside++;
+	c->pins++;
+	enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, rip, false);
+	c->pins--;
+	e->inside--;
+	if (!c->mmu && e->turns != turns)
+		memcpy(c, own, sizeof(own));
+	e->turns++; /* this one goes on: whoever waits still is to restore, too */
+	pg_code_count_for(c);
+	return end;
+}
+
 void pg_cpu_empty_jumps(struct pg_cpu *c)
 {
 	uint64_t *jump = pg_cpu_jump_slot(c, 0);

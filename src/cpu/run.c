@@ -111,7 +111,7 @@ static int look(
 		*code = pg_frames_row(e->frames, *f)->flags & PG_FRAME_CODE;
 		return 0;
 	}
-	enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, c->regs.rip, false);
+	enum pg_fault_end end = pg_cpu_fault(c, va, access, c->regs.rip);
 	if (end == PG_FAULT_RESUME)
 		return 1;
 	set_fault(c, va, access, end);
@@ -194,6 +194,26 @@ static int fetch_page(struct pg_cpu *c, uint64_t va, uint8_t *first, pg_pfn *f)
 	}
 }
 
+/* What a temporary block that is made now takes back. */
+static void mark(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	c->tmp_marks[0] = e->sites.n;
+	c->tmp_marks[1] = e->exits.n;
+	c->tmp_marks[2] = e->complexes.n;
+	c->tmp_marks[3] = e->n_counters;
+	c->cold_mark = e->cold.p;
+}
+
+/* Room for code by a flush; false: not now, info is set. */
+static bool make_room(struct pg_cpu *c)
+{
+	if (pg_code_flush(c->engine))
+		return true;
+	c->info.why = PG_EXIT_INTERRUPTED;
+	return false;
+}
+
 /*
  * The block at regs.rip, made if need be, its fetch lookups done. NULL: info is set. temporary: for one instruction.
  */
@@ -209,8 +229,8 @@ static struct pg_block *dispatch(struct pg_cpu *c, bool temporary)
 		return NULL;
 	}
 again:
-	if (pg_code_is_full(e))
-		pg_code_flush(e);
+	if (pg_code_is_full(e) && !make_room(c))
+		return NULL;
 	if (fetch_page(c, rip, first, &f) != 0)
 		return NULL;
 	struct pg_code_page *p = pg_code_bind(c, (pg_va){rip}, f);
@@ -224,13 +244,15 @@ again:
 		return b;
 	if (!b) {
 		pg_code_refresh(e, p, f);
+		mark(c);
 		b = pg_translate(c, rip, p, NULL, temporary ? 1 : PG_BLOCK_INSNS, temporary);
 		if (b) {
 			pg_code_settle(e, p, f);
 			return b;
 		}
-		if (e->emit.full) {
-			pg_code_flush(e);
+		if (e->emit.full || e->cold.full) {
+			if (!make_room(c))
+				return NULL;
 			goto again;
 		}
 		b = NULL;
@@ -259,10 +281,12 @@ again:
 	}
 	pg_code_refresh(e, p, f);
 	pg_code_refresh(e, p2, f2);
+	mark(c);
 	b = pg_translate(c, rip, p, p2, 1, temporary);
 	if (!b) {
-		PG_ASSERT(e->emit.full);
-		pg_code_flush(e);
+		PG_ASSERT(e->emit.full || e->cold.full);
+		if (!make_room(c))
+			return NULL;
 		goto again;
 	}
 	pg_code_settle(e, p, f);
@@ -384,8 +408,7 @@ static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_bloc
 		if (!f) { /* no room: the instruction is executed by a new block after a flush */
 			recover_flags(c, (enum pg_flags_at)s->flags);
 			stop_before(c, b, s->row);
-			pg_code_flush(c->engine);
-			return TURN_NEXT;
+			return make_room(c) ? TURN_NEXT : TURN_EXIT;
 		}
 		s->fragment = (uint32_t)(f - (struct pg_block *)c->engine->blocks.p);
 	}
@@ -771,7 +794,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	uint32_t blocks = e->blocks.n;
 	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 	uint8_t *code = temporary ? b->entry : NULL;
-	uint8_t *cold = c->cold_mark;
+	uint8_t *cold = c->cold_mark, *code_end = e->emit.p, *cold_end = e->cold.p;
 	if (!temporary)
 		link_to(c, b);
 	c->link = c->missed = PG_NIL;
@@ -796,11 +819,12 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 			c->scratch[1] = PG_FAST_SHIFT;
 	}
 	if (temporary) {
-		/* The block was the last made: take its records back, keeping what it counted. */
+		/* Take its records back, keeping what it counted, unless others were made behind it while it waited for a page. */
 		b = pg_block_at(e, index);
-		PG_ASSERT(e->blocks.n == blocks);
 		if (!e->config.fast)
 			pg_code_fold(c, b);
+		if (e->blocks.n != blocks || e->emit.p != code_end || e->cold.p != cold_end)
+			return t;
 		e->rows.n = b->rows;
 		e->segments.n = b->segments;
 		e->sites.n = c->tmp_marks[0];
@@ -812,16 +836,6 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		e->cold.p = cold;
 	}
 	return t;
-}
-
-static void mark(struct pg_cpu *c)
-{
-	struct pg_engine *e = c->engine;
-	c->tmp_marks[0] = e->sites.n;
-	c->tmp_marks[1] = e->exits.n;
-	c->tmp_marks[2] = e->complexes.n;
-	c->tmp_marks[3] = e->n_counters;
-	c->cold_mark = e->cold.p;
 }
 
 static void run(struct pg_cpu *c, uint64_t max_instructions)
@@ -843,9 +857,6 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 			break;
 		}
 		step = false;
-		if (alone && pg_code_is_full(c->engine))
-			pg_code_flush(c->engine);
-		mark(c);
 		t = run_block(c, alone, &step);
 		if (t == TURN_EXIT)
 			break;
@@ -868,6 +879,11 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
 {
 	struct pg_cpu *at = c->mmu ? c : pg_window_begin(c);
+	if (!at) {
+		if (info)
+			*info = (struct pg_exit_info){.why = PG_EXIT_INTERRUPTED};
+		return PG_EXIT_INTERRUPTED;
+	}
 	run(at, max_instructions);
 	if (at != c)
 		pg_window_end(at, c);

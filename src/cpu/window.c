@@ -55,21 +55,22 @@ static void give_back(struct pg_cpu *w)
 	pg_fast_empty(w);
 }
 
-/* A window for a space that has none. */
+/* A window for a space that has none, or NULL. */
 static struct pg_cpu *claim(struct pg_engine *e)
 {
-	struct pg_cpu *oldest = e->windows;
-	for (struct pg_cpu *w = e->windows; w; w = w->next) {
+	struct pg_cpu *oldest = NULL, *w;
+	for (w = e->windows; w; w = w->next) {
 		if (!w->space)
 			return w;
-		if (w->turn < oldest->turn)
+		if (!w->pins && (!oldest || w->turn < oldest->turn))
 			oldest = w;
 	}
-	struct pg_cpu *w = e->windows_full ? NULL : make(e);
+	w = e->windows_full ? NULL : make(e);
 	if (w)
 		return w;
 	e->windows_full = true;
-	give_back(oldest);
+	if (oldest)
+		give_back(oldest);
 	return oldest;
 }
 
@@ -89,6 +90,8 @@ struct pg_cpu *pg_window_begin(struct pg_cpu *c)
 		w = window_of(e, c->space);
 		if (!w) {
 			w = claim(e);
+			if (!w)
+				return NULL;
 			w->space = c->space;
 			w->table = pg_space_table(c->space);
 			pg_fast_attach(w);
