@@ -150,8 +150,7 @@ static uint64_t find_low(struct pg_thread *me, uint64_t hint, uint64_t len)
 	struct pg_region r;
 
 	if (hint != 0 && len <= LOW_TO && hint <= LOW_TO - len &&
-		(!pg_space_find(me->mm->space, (pg_va){hint}, true, &r) ||
-			r.start.v >= hint + len))
+		(!pg_space_find(me->mm->space, (pg_va){hint}, true, &r) || r.start.v >= hint + len))
 		return hint;
 	while (len <= LOW_TO && at <= LOW_TO - len) {
 		if (!pg_space_find(me->mm->space, (pg_va){at}, true, &r) || r.start.v >= at + len)
@@ -197,8 +196,7 @@ static int check_place(struct pg_thread *me, struct wish *w)
 	w->len = pg_align_up(w->len, PG_PAGE_SIZE);
 	if (w->len == 0)
 		return -ENOMEM;
-	if ((w->offset >> PG_PAGE_SHIFT) + (w->len >> PG_PAGE_SHIFT) <
-		(w->offset >> PG_PAGE_SHIFT))
+	if ((w->offset >> PG_PAGE_SHIFT) + (w->len >> PG_PAGE_SHIFT) < (w->offset >> PG_PAGE_SHIFT))
 		return -EOVERFLOW;
 	if (w->len > top)
 		return -ENOMEM;
@@ -352,7 +350,7 @@ int64_t pg_sys_brk(struct pg_thread *me, const uint64_t *a)
 	if (a[0] >= me->mm->layout.address_top || (most != RLIM64_INFINITY && data > most))
 		return (int64_t)now.v;
 	pg_mem_limits(me);
-	return (int64_t)pg_space_brk(me->mm->space, (pg_va){a[0]},
-		most == RLIM64_INFINITY ? most : most - data)
+	return (int64_t)pg_space_brk(
+		me->mm->space, (pg_va){a[0]}, most == RLIM64_INFINITY ? most : most - data)
 		.v;
 }

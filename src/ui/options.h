@@ -13,6 +13,8 @@
 #include "mmu/table.h"
 #include "mmu/tlb.h"
 
+struct pg_report;
+
 /* One output: wanted or not, and to which file. */
 struct pg_output {
 	bool wanted;
@@ -39,6 +41,9 @@ struct pg_options {
 	struct pg_output faults, explain, calls; /* --trace-faults, --explain, --trace-calls */
 	unsigned top;                            /* rows of each table of the summary; 0: all */
 	char **command;                          /* the program and its arguments, NULL-ended */
+	/* Not an option: is called with the report of the run, unless NULL. */
+	void (*on_report)(void *ctx, const struct pg_report *r);
+	void *on_report_ctx; /* borrowed */
 };
 
 /* What pg_options_parse() found. */
@@ -52,6 +57,9 @@ enum pg_options_result {
 /* argv[0] is the first word behind "run". Lists asked for go to `listing`. */
 enum pg_options_result pg_options_parse(
 	int argc, char **argv, struct pg_options *out, FILE *listing, char *why, size_t cap);
+
+/* How many words the option that begins with `word` takes: 1, or 2; 0 if `pagoda run` has no such. */
+int pg_options_words(const char *word);
 
 /* `pagoda run --help`. */
 void pg_options_help(FILE *out);

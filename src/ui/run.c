@@ -475,8 +475,11 @@ int pg_run_command(const struct pg_options *o)
 		goto out;
 	/* the guest is gone: from here on SIGPIPE would only hide its exit status */
 	signal(SIGPIPE, SIG_IGN);
-	if (make_report(&r))
+	if (make_report(&r)) {
+		if (o->on_report)
+			o->on_report(o->on_report_ctx, &r.report);
 		status = write_report(&r) ? r.report.status : 2;
+	}
 
 out:
 	if (r.fault_file && r.fault_file != r.err && !close_output(&r, r.fault_file)) {
