@@ -95,7 +95,8 @@ static void step(struct job *j, struct pg_space *s, pg_va a, pg_va shared)
 		break;
 	default:
 		j->failed |= pg_space_write(s, at, &value, sizeof value, 0) != sizeof value ||
-			     pg_space_read(s, &got, at, sizeof got, 0) != sizeof got || got != value;
+			     pg_space_read(s, &got, at, sizeof got, 0) != sizeof got ||
+			     got != value;
 		break;
 	}
 }
