@@ -117,6 +117,11 @@ struct pg_space_stats {
 	uint64_t faults_refused;   /* ended in a signal */
 	uint64_t copies;           /* pages copied by copy-on-write (1B and 2B) */
 	uint64_t pages_in;         /* pages read by pagers or from a store */
+	uint64_t swap_in;          /* pages read from a store for it, read-ahead included */
+	uint64_t swap_out;         /* pages written to a store that it had mapped */
+	uint64_t refaults;         /* pages that came back after they had been evicted */
+	uint64_t direct_reclaims;  /* its faults that had to free frames first */
+	uint64_t stall_ns;         /* time its faults waited for memory (PSI's "some") */
 	uint64_t minor, major;     /* as getrusage counts */
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;
@@ -246,6 +251,8 @@ void pg_space_each_region(
 	struct pg_space *s, bool (*f)(void *ctx, const struct pg_region *r), void *ctx);
 /* The frame of a page, without fault or side effect; PG_PFN_NONE if none. *pte may be NULL. */
 pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte);
+/* The same as the hardware sees it, who may not see all (struct pg_table_form): for a CPU without an MMU. */
+pg_pfn pg_space_walk(struct pg_space *s, pg_va a, pg_pte *pte);
 
 /* What one region has in memory now, as /proc/PID/smaps shows it; all but pss in bytes. */
 struct pg_region_figures {

@@ -158,7 +158,8 @@ static void write_machine(struct json *j, const struct pg_report *r)
 	number(j, "page_bytes", PG_PAGE_SIZE);
 	string(j, "mode", o->fast ? "fast" : "exact");
 	string(j, "page_table", o->form->name);
-	number(j, "page_table_levels", o->geometry.levels);
+	string(j, "page_table_shape", o->table_text);
+	number_if(j, "page_table_levels", o->geometry.levels, o->form == &pg_table_radix);
 	open_(j, "tlb", '{');
 	for (int i = 0; i < 3; i++) {
 		bool there = !o->fast && tlbs[i].g->entries > 0;
@@ -218,6 +219,10 @@ static void write_memory(struct json *j, const struct pg_report *r)
 	number(j, "page_table_frames", m->table.node_frames);
 	number(j, "page_table_frames_peak", m->table.node_frames_peak);
 	number(j, "page_table_entries", m->table.entries);
+	number(j, "page_table_shared_frames", m->table.shared_frames);
+	number(j, "page_table_shared_frames_peak", m->table.shared_frames_peak);
+	number(j, "page_table_displaced", m->table.displaced);
+	number(j, "page_table_restored", m->table.restored);
 	number(j, "regions", m->regions);
 	number(j, "regions_peak", m->regions_peak);
 	close_(j, '}');
@@ -266,6 +271,12 @@ static void write_translation(struct json *j, const struct pg_report *r)
 	number(j, "walks", m->walks);
 	number(j, "dirty_walks", m->dirty_walks);
 	number(j, "walk_references", m->walk_refs);
+	number(j, "walk_references_saved", m->walk_refs_saved);
+	number(j, "walk_references_p99", pg_mmu_walk_percentile(m, 99));
+	open_(j, "walk_lengths", '[');
+	for (int i = 0; i < PG_WALK_LENGTHS; i++)
+		number(j, NULL, m->walk_lengths[i]);
+	close_(j, ']');
 	number(j, "faulting_lookups", m->faulting_lookups);
 	number(j, "invalidations", m->shootdowns);
 	number(j, "page_crossings", c->page_crossings);

@@ -34,6 +34,8 @@
 struct run {
 	const struct pg_options *o;
 	struct pg_vm *vm;
+	struct pg_store *store; /* NULL: no swap */
+	struct pg_reclaim *reclaim;
 	struct pg_linux *linux;
 	struct pg_symbols *symbols;
 	struct pg_fault_trace *faults;
@@ -320,6 +322,10 @@ static bool make_report(struct run *r)
 	p->status = pg_linux_status(&p->end);
 	pg_linux_stats(r->linux, &p->stats);
 	pg_frames_stats(pg_vm_frames(r->vm), &p->frames);
+	pg_reclaim_stats(r->reclaim, &p->reclaim);
+	p->policy = pg_reclaim_policy(r->reclaim)->name;
+	if (r->store)
+		pg_store_stats(r->store, &p->store);
 	pg_fault_trace_total(r->faults, &p->total);
 	p->lost = pg_fault_trace_lost(r->faults);
 	if (!p->end.exited) {
@@ -369,6 +375,31 @@ static bool write_report(struct run *r)
 	return fine;
 }
 
+/* The store and what uses it; without --swap only pages of files are evicted. */
+static bool make_reclaim(struct run *r)
+{
+	const struct pg_options *o = r->o;
+	const struct pg_store_options store_options = {.fd_min = pg_linux_fd_limit()};
+	struct pg_reclaim_config config = {.policy = o->replace, .seed = o->seed};
+	const char *why = NULL;
+	int error;
+
+	if (o->swap[0]) {
+		error = pg_store_create(o->swap, &store_options, &r->store, &why);
+		if (error) {
+			say(r, "--swap %s: %s", o->swap, why ? why : strerror(-error));
+			return false;
+		}
+	}
+	config.store = r->store;
+	error = pg_reclaim_create(r->vm, &config, &r->reclaim);
+	if (error == -EINVAL)
+		say(r, "--replace %s: not an argument of this policy", o->replace);
+	else if (error)
+		say(r, "cannot make the machine: %s", strerror(-error));
+	return !error;
+}
+
 static bool make_machine(struct run *r)
 {
 	const struct pg_options *o = r->o;
@@ -385,6 +416,8 @@ static bool make_machine(struct run *r)
 			strerror(-error));
 		return false;
 	}
+	if (!make_reclaim(r))
+		return false;
 	const struct pg_linux_config linux_config = {
 		.vm = r->vm,
 		.engine = &pg_engine_translator,
@@ -469,6 +502,8 @@ out:
 	free(r.report.what);
 	if (r.linux)
 		pg_linux_destroy(r.linux);
+	pg_reclaim_destroy(r.reclaim);
+	pg_store_destroy(r.store);
 	if (r.vm)
 		pg_vm_destroy(r.vm);
 	pg_fault_trace_destroy(r.faults);

@@ -3,7 +3,7 @@
  * tests/unit/test_tlb.c: the MMU beside a slow, obvious one: arrays of entries with the time of
  * their last use. Every access first tries the mirror, as translated code does, and only then
  * pg_mmu_lookup(); the model sees every access. So the test shows that the inline check loses no
- * miss. Counters, entries, mirrors, A and D bits and invariants M1 to M7 must agree. Rows R4, R5.
+ * miss. Counters, entries, mirrors, A and D bits and invariants M1 to M8 must agree. Rows R4, R5.
  */
 #include "base/random.h"
 #include "mmu/hit.h"
@@ -152,6 +152,7 @@ static enum pg_mmu_result model_walk(
 	struct page *p = &w->m.page[w->space][page];
 
 	w->m.st.walk_refs += w->m.levels;
+	w->m.st.walk_lengths[w->m.levels]++;
 	if (!p->present)
 		return PG_MMU_NOT_PRESENT;
 	if (!(prot_of(p) & access))
@@ -270,7 +271,10 @@ static void world_make(struct world *w, const char *config, const struct pg_geom
 		for (unsigned i = 0; i < CLUSTER_PAGES; i++)
 			w->vpn[PAGES - 1 - i] = w->vpn[i] | (uint64_t)0x9 << 48;
 	for (unsigned s = 0; s < SPACES; s++) {
-		assert_int_equal(pg_table_radix.create(w->fs, g, &w->table[s]), 0);
+		assert_int_equal(pg_table_radix.create(
+					 &(struct pg_table_config){.frames = w->fs, .geometry = g},
+					 &w->table[s]),
+			0);
 		for (unsigned p = 0; p < PAGES; p++) /* the anchors */
 			assert_int_equal(w->table[s]->form->enter(w->table[s],
 						 (pg_vpn){w->vpn[p] | 0x1ff}, PG_PTE_P),
