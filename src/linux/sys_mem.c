@@ -78,6 +78,21 @@ static int check_seals(struct wish *w)
 	return 0;
 }
 
+/* /dev/zero: anonymous memory; shared, it is an object of the mapping's size, and the offset goes past it. */
+static int open_zero(struct pg_thread *me, struct wish *w)
+{
+	const struct pg_object_key none = {0, 0};
+	bool existed;
+	int err;
+
+	strcpy(w->name, w->shared ? "/dev/zero (deleted)" : "/dev/zero");
+	if (!w->shared)
+		return 0;
+	err = pg_object_open(
+		me->machine->vm, none, w->name, NULL, NULL, w->len, &w->object, &existed);
+	return err == 0 && !(w->flags & MAP_NORESERVE) ? pg_object_charge(w->object) : err;
+}
+
 /* Checks the file behind a mapping and opens its object. */
 static int open_file(struct pg_thread *me, struct wish *w)
 {
@@ -112,9 +127,7 @@ static int open_file(struct pg_thread *me, struct wish *w)
 		w->max_prot &= (pg_prot)~PG_EXEC;
 	}
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5)) {
-		strcpy(w->name, w->shared ? "/dev/zero (deleted)" : "/dev/zero");
-		w->anonymous = true;
-		return w->flags & MAP_GROWSDOWN ? -EINVAL : 0;
+		return w->flags & MAP_GROWSDOWN ? -EINVAL : open_zero(me, w);
 	}
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_dev == me->machine->proc_dev)
 		return -ENODEV;
@@ -210,6 +223,8 @@ static int check_place(struct pg_thread *me, struct wish *w)
 			w->addr = 0;
 		return (w->flags & MAP_32BIT) && w->addr == 0 ? -ENOMEM : 0;
 	}
+	if ((int64_t)w->addr < 0 && (int64_t)w->addr > -4096)
+		return (int)(int64_t)w->addr; /* Linux takes such an address for an error of its own */
 	if (w->addr > top - w->len)
 		return -ENOMEM;
 	if (w->addr & PG_PAGE_MASK)

@@ -17,7 +17,8 @@
 struct cursor {
 	const struct iovec *v;
 	unsigned count, at;
-	uint64_t done; /* bytes of v[at] */
+	uint64_t done;    /* bytes of v[at] */
+	uint64_t reached; /* of v[at]: bytes whose pages are known to be there */
 };
 
 /* Bytes from here to the end of the element, at most to the end of the page; 0: the vector is over. *va: where. */
@@ -27,7 +28,7 @@ static uint64_t here(struct cursor *c, uint64_t *va)
 
 	while (c->at < c->count && c->done == c->v[c->at].iov_len) {
 		c->at++;
-		c->done = 0;
+		c->done = c->reached = 0;
 	}
 	if (c->at == c->count)
 		return 0;
@@ -35,6 +36,36 @@ static uint64_t here(struct cursor *c, uint64_t *va)
 	left = c->v[c->at].iov_len - c->done;
 	in_page = PG_PAGE_SIZE - (*va & PG_PAGE_MASK);
 	return left < in_page ? left : in_page;
+}
+
+/* Linux pins this many bytes of the other side at once, and only then looks at ours. */
+#define PINNED ((uint64_t)1024 * PG_PAGE_SIZE)
+
+/*
+ * Faults in what Linux would pin of the other side's element before it moves any of it. False: the next byte is not to be
+ * had.
+ */
+static bool reach(struct pg_thread *me, struct pg_mm *theirs, bool write, struct cursor *c)
+{
+	uint64_t base = (uint64_t)(uintptr_t)c->v[c->at].iov_base, len = c->v[c->at].iov_len;
+	uint64_t to = len - c->done > PINNED ? c->done + PINNED : len;
+
+	if (c->reached > c->done)
+		return true;
+	while (c->reached < to) {
+		uint64_t va = base + c->reached;
+		enum pg_fault_end how;
+		struct iovec v;
+		unsigned n = 0;
+
+		if (va >= theirs->layout.address_top ||
+			pg_space_pin(theirs->space, (pg_va){va}, 1, write ? PG_WRITE : PG_READ,
+				me->pc, &v, &n, 1, &how) == 0)
+			break;
+		pg_space_unpin(theirs->space, PG_READ, &v, n);
+		c->reached += PG_PAGE_SIZE - (va & PG_PAGE_MASK);
+	}
+	return c->reached > c->done;
 }
 
 /* Moves n bytes, all in one page of each side. How many went. */
@@ -62,7 +93,7 @@ static int64_t move_all(struct pg_thread *me, struct pg_mm *theirs, bool write, 
 
 	while ((n = here(mine, &from)) != 0 && (k = here(other, &to)) != 0) {
 		n = n < k ? n : k;
-		went = move(me, theirs, write, from, to, n);
+		went = reach(me, theirs, write, other) ? move(me, theirs, write, from, to, n) : 0;
 		sum += went;
 		mine->done += went;
 		other->done += went;
@@ -119,8 +150,8 @@ static int64_t move_between(struct pg_thread *me, const uint64_t *a, bool write)
 		if (mm == NULL) {
 			r = -ESRCH;
 		} else {
-			struct cursor from = {mine, (unsigned)a[2], 0, 0},
-				      to = {other, (unsigned)a[4], 0, 0};
+			struct cursor from = {.v = mine, .count = (unsigned)a[2]},
+				      to = {.v = other, .count = (unsigned)a[4]};
 
 			mm->users++; /* a pager may give up the machine lock, and the other end */
 			r = move_all(me, mm, write, &from, &to);

@@ -188,7 +188,7 @@ enum pg_remap_flags {
 };
 /*
  * mremap(2), Linux 6.17: shrinks, grows or moves. old_len 0: a second mapping of a shared one.
- * FIXED or DONTUNMAP with old_len == new_len moves all regions in the range, gaps kept. *at: in,
+ * FIXED with old_len == new_len moves all regions in the range, gaps kept. *at: in,
  * see the flags; out, the new address. -EINVAL, -EFAULT (old range), -ENOMEM, -EAGAIN (locks),
  * -EPERM. Nothing has changed but, when several regions are moved, those before the failure.
  */
