@@ -210,9 +210,11 @@ EXPORT void *malloc(size_t size)
 	void *p;
 
 	if (PG_LIKELY(size <= 1024)) {
-		if (PG_LIKELY(pg_sharded_take(pg_heap_mine, pg_heap_class_of[(size + 15) / 16], &p)))
+		if (PG_LIKELY(
+			    pg_sharded_take(pg_heap_mine, pg_heap_class_of[(size + 15) / 16], &p)))
 			return p;
-	} else if (size <= PG_HEAP_SMALL_MAX && PG_LIKELY(pg_sharded_take(pg_heap_mine, pg_class_for(size), &p))) {
+	} else if (size <= PG_HEAP_SMALL_MAX &&
+		   PG_LIKELY(pg_sharded_take(pg_heap_mine, pg_class_for(size), &p))) {
 		return p;
 	}
 	return slow_malloc(size);
@@ -235,7 +237,8 @@ EXPORT void *calloc(size_t count, size_t size)
 	if (PG_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
 		return no_memory();
 	void *p;
-	if (PG_LIKELY(bytes <= PG_HEAP_SMALL_MAX) && PG_LIKELY(pg_sharded_take(pg_heap_mine, pg_class_for(bytes), &p)))
+	if (PG_LIKELY(bytes <= PG_HEAP_SMALL_MAX) &&
+		PG_LIKELY(pg_sharded_take(pg_heap_mine, pg_class_for(bytes), &p)))
 		return memset(p, 0, bytes);
 	return slow_calloc(bytes);
 }
