@@ -7,11 +7,12 @@
  * or is not, and the block begins on a page. One lock: each of these calls costs system calls anyway.
  *
  * The table is a hash of the address, open addressing with linear probing, at most half full, in a mapping that
- * is replaced by a larger one.
+ * is replaced by a larger one. Some freed mappings are kept, with their memory, for blocks of nearly the same size: to map, fault
+ * in and clear megabytes costs more than most programs do with them.
  *
  * Invariants:
  *   U1 each huge block has one row; rows, with deleted ones, are at most half of the table.
- *   U2 a block's usable bytes read as zero when it is given out.
+ *   U2 kept mappings are at most KEEP, at most KEEP_BYTES together, and in no row.
  */
 #include "heap/sharded.h"
 
@@ -22,6 +23,12 @@
 
 pthread_mutex_t pg_huge_lock = PTHREAD_MUTEX_INITIALIZER;
 
+#define KEEP 16                /* mappings that may be kept */
+#define KEEP_BYTES (16ul << 20) /* and bytes of them */
+
+static struct pg_heap_huge kept[KEEP]; /* [kept_count], the oldest first */
+static unsigned kept_count;
+static size_t kept_bytes;
 static size_t rows_taken; /* in use or deleted; guarded by pg_huge_lock, as all here */
 
 static size_t row_of(uint64_t address, size_t rows)
@@ -83,26 +90,117 @@ static bool reserve(void)
 	return true;
 }
 
-void *pg_huge_malloc(size_t size, size_t align)
+/* --- mappings kept for the next block ----------------------------------------------------------------- */
+
+/* The kept mapping that is the least too large for bytes, by a quarter at most; taken out. 0: none. */
+static uintptr_t keep_take(size_t bytes, size_t *map_bytes)
 {
-	size_t bytes = pg_os_round(size ? size : 1, PG_HEAP_OS_PAGE);
+	unsigned best = KEEP;
+
+	pg_lock(&pg_huge_lock);
+	for (unsigned i = 0; i < kept_count; i++) {
+		if (kept[i].map_bytes >= bytes && kept[i].map_bytes <= bytes + bytes / 4 &&
+			(best == KEEP || kept[i].map_bytes < kept[best].map_bytes))
+			best = i;
+	}
+	struct pg_heap_huge found = {0};
+	if (best != KEEP) {
+		found = kept[best];
+		kept_count--;
+		kept_bytes -= found.map_bytes;
+		memmove(&kept[best], &kept[best + 1], (kept_count - best) * sizeof kept[0]);
+	}
+	pg_unlock(&pg_huge_lock);
+	*map_bytes = found.map_bytes;
+	return found.map;
+}
+
+/* With the lock held: the oldest kept mapping, taken out. */
+static struct pg_heap_huge keep_oldest(void)
+{
+	struct pg_heap_huge oldest = kept[0];
+
+	kept_count--;
+	kept_bytes -= oldest.map_bytes;
+	memmove(&kept[0], &kept[1], kept_count * sizeof kept[0]);
+	return oldest;
+}
+
+/* Keeps a mapping, for which older ones may have to go; or gives it back if it is too large to keep. */
+static void keep_or_unmap(uintptr_t map, size_t map_bytes)
+{
+	if (map_bytes > KEEP_BYTES / 2) {
+		pg_os_unmap(map, map_bytes);
+		return;
+	}
+	for (;;) {
+		struct pg_heap_huge oldest = {0};
+		pg_lock(&pg_huge_lock);
+		if (kept_count == KEEP || kept_bytes + map_bytes > KEEP_BYTES) {
+			oldest = keep_oldest();
+		} else {
+			kept[kept_count++] = (struct pg_heap_huge){.map = map, .map_bytes = map_bytes};
+			kept_bytes += map_bytes;
+		}
+		pg_unlock(&pg_huge_lock);
+		if (!oldest.map)
+			return;
+		pg_os_unmap(oldest.map, oldest.map_bytes);
+	}
+}
+
+bool pg_huge_trim(void)
+{
+	bool any = false;
+
+	for (;;) {
+		struct pg_heap_huge oldest = {0};
+		pg_lock(&pg_huge_lock);
+		if (kept_count)
+			oldest = keep_oldest();
+		pg_unlock(&pg_huge_lock);
+		if (!oldest.map)
+			return any;
+		pg_os_unmap(oldest.map, oldest.map_bytes);
+		any = true;
+	}
+}
+
+/* --- blocks --------------------------------------------------------------------------------------------- */
+
+static uintptr_t map_new(size_t bytes, size_t align)
+{
+	return align > PG_HEAP_OS_PAGE ? pg_os_map_aligned(bytes, align) : pg_os_map(bytes);
+}
+
+void *pg_huge_malloc(size_t size, size_t align, bool *zero)
+{
+	size_t bytes = pg_os_round(size ? size : 1, PG_HEAP_OS_PAGE), map_bytes = bytes;
+	uintptr_t map = 0;
 	void *p = NULL;
 
 	if (bytes < size || bytes > PTRDIFF_MAX)
 		return errno = ENOMEM, NULL;
-	uintptr_t map =
-		align > PG_HEAP_OS_PAGE ? pg_os_map_aligned(bytes, align) : pg_os_map(bytes);
-	if (!map)
-		return NULL;
+	if (align <= PG_HEAP_OS_PAGE)
+		map = keep_take(bytes, &map_bytes);
+	*zero = !map;
+	if (!map) {
+		map_bytes = bytes;
+		map = map_new(bytes, align);
+		if (!map && pg_huge_trim())
+			map = map_new(bytes, align);
+		if (!map)
+			return NULL;
+	}
 	pg_lock(&pg_huge_lock);
 	if (reserve()) {
-		struct pg_heap_huge row = {map, bytes, map, bytes};
+		struct pg_heap_huge row = {map, bytes, map, map_bytes};
 		put((void *)pg_heap_root.huge, pg_heap_root.huge_rows, &row);
 		p = (void *)map;
 	}
 	pg_unlock(&pg_huge_lock);
 	if (!p) {
-		pg_os_unmap(map, bytes);
+		pg_os_unmap(map, map_bytes);
 		errno = ENOMEM;
 	}
 	return p;
@@ -121,7 +219,7 @@ bool pg_huge_free(void *p)
 	pg_unlock(&pg_huge_lock);
 	if (!was.address)
 		return false;
-	pg_os_unmap(was.map, was.map_bytes);
+	keep_or_unmap(was.map, was.map_bytes);
 	return true;
 }
 
@@ -144,9 +242,10 @@ void *pg_huge_realloc(void *p, size_t size)
 	pg_lock(&pg_huge_lock);
 	struct pg_heap_huge *row = find((uint64_t)p);
 	/* Room first: a block that has moved must be in the table. */
-	if (row && row->map_bytes == bytes)
+	if (row && row->map_bytes >= bytes && row->map_bytes - bytes <= bytes / 4) {
+		row->size = bytes;
 		moved = row->address;
-	else if (row && reserve()) {
+	} else if (row && reserve()) {
 		row = find((uint64_t)p);
 		moved = pg_os_remap(row->map, row->map_bytes, bytes);
 		if (moved) {
@@ -173,8 +272,4 @@ void pg_huge_count(size_t *blocks, size_t *bytes)
 		*bytes += table[i].map_bytes;
 	}
 	pg_unlock(&pg_huge_lock);
-}
-
-void pg_huge_trim(void)
-{
 }

@@ -122,6 +122,8 @@ static struct pg_heap_segment *segment_make(void)
 {
 	uintptr_t start = pg_os_map_aligned(PG_HEAP_SEGMENT_BYTES, PG_HEAP_SEGMENT_BYTES);
 
+	if (!start && pg_huge_trim())
+		start = pg_os_map_aligned(PG_HEAP_SEGMENT_BYTES, PG_HEAP_SEGMENT_BYTES);
 	if (!start)
 		return NULL;
 	uintptr_t n = start >> PG_HEAP_SEGMENT_SHIFT;

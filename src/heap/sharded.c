@@ -260,7 +260,7 @@ void pg_sharded_collect(struct pg_heap *h)
 
 /* --- malloc ----------------------------------------------------------------------------------------- */
 
-static void *small_malloc(struct pg_heap *h, unsigned size_class)
+static void *small_malloc(struct pg_heap *h, unsigned size_class, bool *zero)
 {
 	void *p;
 
@@ -268,7 +268,7 @@ static void *small_malloc(struct pg_heap *h, unsigned size_class)
 		(pg_sharded_refill(h, size_class) && pg_sharded_take(h, size_class, &p)))
 		return p;
 	/* Too little address space for a segment: perhaps there is some for a page. */
-	return pg_huge_malloc(pg_class_size(size_class), 16);
+	return pg_huge_malloc(pg_class_size(size_class), 16, zero);
 }
 
 static void *large_malloc(struct pg_heap *h, size_t size, size_t align, bool *zero)
@@ -280,10 +280,8 @@ static void *large_malloc(struct pg_heap *h, size_t size, size_t align, bool *ze
 	if (__atomic_load_n(&h->pending, __ATOMIC_RELAXED))
 		pg_remote_collect(h);
 	struct pg_heap_page *page = pg_span_take(h, n, slices, zero);
-	if (!page) {
-		*zero = true;
-		return pg_huge_malloc(size, align);
-	}
+	if (!page)
+		return pg_huge_malloc(size, align, zero);
 	page->size_class = PG_HEAP_CLASSES;
 	page->block_size = (uint32_t)pg_os_round(size, PG_HEAP_OS_PAGE);
 	page->reciprocal = 1;
@@ -301,12 +299,11 @@ static void *heap_malloc(struct pg_heap *h, size_t size, size_t align, bool *zer
 		/* Every class of a multiple of a power of two is one itself (pg_class_for). */
 		size_t multiple = align > 16 ? pg_os_round(size ? size : 1, align) : size;
 		if (multiple <= PG_HEAP_SMALL_MAX)
-			return small_malloc(h, pg_class_for(multiple));
+			return small_malloc(h, pg_class_for(multiple), zero);
 	}
 	if (size <= PG_HEAP_LARGE_MAX && align <= PG_HEAP_LARGE_MAX)
 		return large_malloc(h, size ? size : 1, align, zero);
-	*zero = true;
-	return pg_huge_malloc(size, align);
+	return pg_huge_malloc(size, align, zero);
 }
 
 static void *any_malloc(size_t size, size_t align, bool *zero)
@@ -466,6 +463,5 @@ bool pg_sharded_trim(void)
 		pg_segments_purge(h, true);
 	}
 	pg_idle_collect();
-	pg_huge_trim();
-	return before != h->dirty_slices + h->segment_count;
+	return pg_huge_trim() || before != h->dirty_slices + h->segment_count;
 }

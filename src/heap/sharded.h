@@ -287,8 +287,8 @@ void pg_sharded_fork_child(void);
 
 /* --- huge.c --------------------------------------------------------------------------------------- */
 
-/* size bytes at a multiple of align (a power of two); zero. NULL: ENOMEM. */
-void *pg_huge_malloc(size_t size, size_t align);
+/* size bytes at a multiple of align (a power of two); *zero: they read as zero. NULL: ENOMEM. */
+void *pg_huge_malloc(size_t size, size_t align, bool *zero);
 
 /* Frees the block at p; false: there is none. */
 bool pg_huge_free(void *p);
@@ -302,8 +302,8 @@ void *pg_huge_realloc(void *p, size_t size);
 /* Sum and number of all huge blocks, bytes of their mappings. */
 void pg_huge_count(size_t *blocks, size_t *bytes);
 
-/* Gives mappings back that are kept for the next block. */
-void pg_huge_trim(void);
+/* Gives mappings back that are kept for the next block; false: there were none. */
+bool pg_huge_trim(void);
 
 /* "freed twice" or "no block": says what is wrong with p and ends the program. */
 _Noreturn void pg_sharded_reject(const char *call, void *p);
