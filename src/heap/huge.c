@@ -7,12 +7,12 @@
  * or is not, and the block begins on a page. One lock: each of these calls costs system calls anyway.
  *
  * The table is a hash of the address, open addressing with linear probing, at most half full, in a mapping that
- * is replaced by a larger one. Some freed mappings are kept, with their memory, for blocks of nearly the same size: to map, fault
+ * is replaced by a larger one. Some freed mappings are kept, with their memory, for the next blocks: to map, fault
  * in and clear megabytes costs more than most programs do with them.
  *
  * Invariants:
  *   U1 each huge block has one row; rows, with deleted ones, are at most half of the table.
- *   U2 kept mappings are at most KEEP, at most KEEP_BYTES together, and in no row.
+ *   U2 kept mappings are at most KEEP, at most half of those in rows or pg_huge_keep_bytes, and in no row.
  */
 #include "heap/sharded.h"
 
@@ -23,13 +23,15 @@
 
 pthread_mutex_t pg_huge_lock = PTHREAD_MUTEX_INITIALIZER;
 
-#define KEEP 16                /* mappings that may be kept */
-#define KEEP_BYTES (16ul << 20) /* and bytes of them */
+#define KEEP 64                  /* mappings that may be kept */
+#define KEEP_LEAST (128ul << 10) /* a rest smaller than this goes with the block */
+
+size_t pg_huge_keep_bytes = 32 << 20;
 
 static struct pg_heap_huge kept[KEEP]; /* [kept_count], the oldest first */
 static unsigned kept_count;
-static size_t kept_bytes;
-static size_t rows_taken; /* in use or deleted; guarded by pg_huge_lock, as all here */
+static size_t kept_bytes, used_bytes; /* of mappings kept; of those in rows */
+static size_t rows_taken;             /* in use or deleted; guarded by pg_huge_lock, as all here */
 
 static size_t row_of(uint64_t address, size_t rows)
 {
@@ -59,6 +61,7 @@ static void put(struct pg_heap_huge *table, size_t rows, const struct pg_heap_hu
 		i = (i + 1) & (rows - 1);
 	if (!table[i].address)
 		rows_taken++;
+	used_bytes += row->map_bytes;
 	table[i] = *row;
 }
 
@@ -78,7 +81,7 @@ static bool reserve(void)
 	struct pg_heap_huge *table = (void *)pg_os_map(new_rows * sizeof *old);
 	if (!table)
 		return false;
-	rows_taken = 0;
+	rows_taken = used_bytes = 0;
 	for (size_t i = 0; i < rows; i++) {
 		if (old[i].address > DELETED)
 			put(table, new_rows, &old[i]);
@@ -92,25 +95,51 @@ static bool reserve(void)
 
 /* --- mappings kept for the next block ----------------------------------------------------------------- */
 
-/* The kept mapping that is the least too large for bytes, by a quarter at most; taken out. 0: none. */
+static void keep_remove(unsigned i)
+{
+	kept_count--;
+	kept_bytes -= kept[i].map_bytes;
+	memmove(&kept[i], &kept[i + 1], (kept_count - i) * sizeof kept[0]);
+}
+
+/*
+ * Memory for a block of bytes out of what is kept: the least of those large enough, of which what is left over stays
+ * kept; or the largest of the others, made larger, which at least saves the part that it has. 0: none.
+ */
 static uintptr_t keep_take(size_t bytes, size_t *map_bytes)
 {
-	unsigned best = KEEP;
+	unsigned best = KEEP, largest = KEEP;
+	struct pg_heap_huge found = {0};
 
 	pg_lock(&pg_huge_lock);
 	for (unsigned i = 0; i < kept_count; i++) {
-		if (kept[i].map_bytes >= bytes && kept[i].map_bytes <= bytes + bytes / 4 &&
-			(best == KEEP || kept[i].map_bytes < kept[best].map_bytes))
+		size_t n = kept[i].map_bytes;
+		if (n >= bytes && (best == KEEP || n < kept[best].map_bytes))
 			best = i;
+		if (largest == KEEP || n > kept[largest].map_bytes)
+			largest = i;
 	}
-	struct pg_heap_huge found = {0};
+	if (best == KEEP && largest != KEEP && kept[largest].map_bytes >= bytes / 4)
+		best = largest;
 	if (best != KEEP) {
 		found = kept[best];
-		kept_count--;
-		kept_bytes -= found.map_bytes;
-		memmove(&kept[best], &kept[best + 1], (kept_count - best) * sizeof kept[0]);
+		if (found.map_bytes >= bytes + KEEP_LEAST) {
+			kept[best].map += bytes;
+			kept[best].map_bytes -= bytes;
+			kept_bytes -= bytes;
+			found.map_bytes = bytes;
+		} else {
+			keep_remove(best);
+		}
 	}
 	pg_unlock(&pg_huge_lock);
+	if (found.map && found.map_bytes < bytes) {
+		uintptr_t larger = pg_os_remap(found.map, found.map_bytes, bytes);
+		if (!larger)
+			pg_os_unmap(found.map, found.map_bytes);
+		found.map = larger;
+		found.map_bytes = bytes;
+	}
 	*map_bytes = found.map_bytes;
 	return found.map;
 }
@@ -120,28 +149,53 @@ static struct pg_heap_huge keep_oldest(void)
 {
 	struct pg_heap_huge oldest = kept[0];
 
-	kept_count--;
-	kept_bytes -= oldest.map_bytes;
-	memmove(&kept[0], &kept[1], kept_count * sizeof kept[0]);
+	keep_remove(0);
 	return oldest;
 }
 
-/* Keeps a mapping, for which older ones may have to go; or gives it back if it is too large to keep. */
+/* With the lock held: the mapping joins a kept one that it touches; false: there is none. */
+static bool keep_join(uintptr_t map, size_t map_bytes)
+{
+	for (unsigned i = 0; i < kept_count; i++) {
+		struct pg_heap_huge joined = kept[i];
+		if (joined.map + joined.map_bytes != map && map + map_bytes != joined.map)
+			continue;
+		keep_remove(i);
+		if (map < joined.map)
+			joined.map = map;
+		joined.map_bytes += map_bytes;
+		if (!keep_join(joined.map, joined.map_bytes)) {
+			kept[kept_count++] = joined;
+			kept_bytes += joined.map_bytes;
+		}
+		return true;
+	}
+	return false;
+}
+
+/* How much may be kept: half of what is in use, but not less than pg_huge_keep_bytes. */
+static size_t keep_limit(void)
+{
+	return used_bytes / 2 > pg_huge_keep_bytes ? used_bytes / 2 : pg_huge_keep_bytes;
+}
+
+/* Keeps a mapping, or gives it back if it is too large to keep; and gives the oldest back while there are too many. */
 static void keep_or_unmap(uintptr_t map, size_t map_bytes)
 {
-	if (map_bytes > KEEP_BYTES / 2) {
-		pg_os_unmap(map, map_bytes);
-		return;
+	pg_lock(&pg_huge_lock);
+	bool keep = map_bytes <= keep_limit() && kept_count < KEEP;
+	if (keep && !keep_join(map, map_bytes)) {
+		kept[kept_count++] = (struct pg_heap_huge){.map = map, .map_bytes = map_bytes};
+		kept_bytes += map_bytes;
 	}
+	pg_unlock(&pg_huge_lock);
+	if (!keep)
+		pg_os_unmap(map, map_bytes);
 	for (;;) {
 		struct pg_heap_huge oldest = {0};
 		pg_lock(&pg_huge_lock);
-		if (kept_count == KEEP || kept_bytes + map_bytes > KEEP_BYTES) {
+		if (kept_count == KEEP || kept_bytes > keep_limit())
 			oldest = keep_oldest();
-		} else {
-			kept[kept_count++] = (struct pg_heap_huge){.map = map, .map_bytes = map_bytes};
-			kept_bytes += map_bytes;
-		}
 		pg_unlock(&pg_huge_lock);
 		if (!oldest.map)
 			return;
@@ -214,6 +268,7 @@ bool pg_huge_free(void *p)
 	struct pg_heap_huge *row = find((uint64_t)p);
 	if (row) {
 		was = *row;
+		used_bytes -= was.map_bytes;
 		*row = (struct pg_heap_huge){.address = DELETED};
 	}
 	pg_unlock(&pg_huge_lock);
@@ -250,6 +305,7 @@ void *pg_huge_realloc(void *p, size_t size)
 		moved = pg_os_remap(row->map, row->map_bytes, bytes);
 		if (moved) {
 			struct pg_heap_huge now = {moved, bytes, moved, bytes};
+			used_bytes -= row->map_bytes;
 			*row = (struct pg_heap_huge){.address = DELETED};
 			put((void *)pg_heap_root.huge, pg_heap_root.huge_rows, &now);
 		}

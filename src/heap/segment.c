@@ -23,7 +23,7 @@
 
 uint64_t pg_heap_known[PG_HEAP_KNOWN_WORDS];
 pthread_mutex_t pg_pool_lock = PTHREAD_MUTEX_INITIALIZER;
-uint32_t pg_purge_slices = 64;
+uint32_t pg_purge_slices = 256;
 
 #define ALL_SLICES (~0ul << PG_HEAP_HEADER_SLICES)
 #define USABLE_SLICES (PG_HEAP_SLICES - PG_HEAP_HEADER_SLICES)

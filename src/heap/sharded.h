@@ -299,6 +299,9 @@ size_t pg_huge_usable(void *p);
 /* Another size, moved if it must be; NULL: no room, nothing changed. p is a huge block, size not 0. */
 void *pg_huge_realloc(void *p, size_t size);
 
+/* What may be kept of freed mappings when little is in use; mallopt(M_TRIM_THRESHOLD). */
+extern size_t pg_huge_keep_bytes;
+
 /* Sum and number of all huge blocks, bytes of their mappings. */
 void pg_huge_count(size_t *blocks, size_t *bytes);
 
