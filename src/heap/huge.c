@@ -287,6 +287,26 @@ size_t pg_huge_usable(void *p)
 	return size;
 }
 
+/* With the lock held: a block grows over what is kept right behind it, to `bytes` if that is enough. */
+static void keep_extend(struct pg_heap_huge *row, size_t bytes)
+{
+	for (unsigned i = 0; i < kept_count; i++) {
+		if (kept[i].map != row->map + row->map_bytes)
+			continue;
+		size_t n = bytes - row->map_bytes;
+		if (kept[i].map_bytes < n + KEEP_LEAST)
+			n = kept[i].map_bytes;
+		row->map_bytes += n;
+		used_bytes += n;
+		kept[i].map += n;
+		kept[i].map_bytes -= n;
+		kept_bytes -= n;
+		if (kept[i].map_bytes == 0)
+			keep_remove(i);
+		return;
+	}
+}
+
 void *pg_huge_realloc(void *p, size_t size)
 {
 	size_t bytes = pg_os_round(size, PG_HEAP_OS_PAGE);
@@ -297,6 +317,8 @@ void *pg_huge_realloc(void *p, size_t size)
 	pg_lock(&pg_huge_lock);
 	struct pg_heap_huge *row = find((uint64_t)p);
 	/* Room first: a block that has moved must be in the table. */
+	if (row && row->map_bytes < bytes)
+		keep_extend(row, bytes);
 	if (row && row->map_bytes >= bytes && row->map_bytes - bytes <= bytes / 4) {
 		row->size = bytes;
 		moved = row->address;
