@@ -51,8 +51,8 @@ static unsigned class_of(uint64_t size)
 	if (size <= 512)
 		return (unsigned)(size / PG_HEAP_UNIT) - 2;
 	unsigned top = 63 - (unsigned)__builtin_clzl(size - 1);
-	unsigned class = EXACT_CLASSES + (top - 9) * 4 + ((size - 1) >> (top - 2) & 3);
-	return class < CLASSES ? class : CLASSES - 1;
+	unsigned rank = EXACT_CLASSES + (top - 9) * 4 + ((size - 1) >> (top - 2) & 3);
+	return rank < CLASSES ? rank : CLASSES - 1;
 }
 
 static inline uint64_t stretch_of(const block_t *b)
@@ -343,26 +343,26 @@ static block_t *next_fit(uint64_t size)
 }
 
 /* The smallest block of stretch n that serves and is of the class; NULL: none. */
-static block_t *best_within(uint64_t n, uint64_t size, unsigned class)
+static block_t *best_within(uint64_t n, uint64_t size, unsigned rank)
 {
 	block_t *best = NULL;
 
 	for (block_t *b = first_of(n); b; b = next_within(b, n)) {
 		pg_fit_steps++;
-		if (size_of(b) < size || class_of(size_of(b)) != class ||
+		if (size_of(b) < size || class_of(size_of(b)) != rank ||
 			(best && size_of(b) >= size_of(best)))
 			continue;
 		best = b;
-		if (size_of(b) == size || class < EXACT_CLASSES)
+		if (size_of(b) == size || rank < EXACT_CLASSES)
 			return best;
 	}
 	return best;
 }
 
 /* The smallest class from `class` on that some group may have; CLASSES: none. */
-static unsigned smallest_class(unsigned class)
+static unsigned smallest_class(unsigned rank)
 {
-	uint64_t all = 0, wanted = class < CLASSES ? ~0ul << class : 0;
+	uint64_t all = 0, wanted = rank < CLASSES ? ~0ul << rank : 0;
 
 	for (uint64_t g = 0; g < (stretch_count + GROUP - 1) / GROUP; g++)
 		all |= groups[g].classes & wanted;
@@ -373,16 +373,16 @@ static block_t *best_fit(uint64_t size)
 {
 	block_t *best = NULL;
 
-	for (unsigned class = smallest_class(class_of(size)); class < CLASSES && !best;
-		class = smallest_class(class + 1)) {
+	for (unsigned rank = smallest_class(class_of(size)); rank < CLASSES && !best;
+		rank = smallest_class(rank + 1)) {
 		for (uint64_t n = 0;
-			(n = seek(n, stretch_count, size, 1ul << class)) < stretch_count; n++) {
-			block_t *b = best_within(n, size, class);
+			(n = seek(n, stretch_count, size, 1ul << rank)) < stretch_count; n++) {
+			block_t *b = best_within(n, size, rank);
 			if (!b)
 				measure(n);
 			else if (!best || size_of(b) < size_of(best))
 				best = b;
-			if (best && (size_of(best) == size || class < EXACT_CLASSES))
+			if (best && (size_of(best) == size || rank < EXACT_CLASSES))
 				return best;
 		}
 	}

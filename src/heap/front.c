@@ -371,7 +371,7 @@ EXPORT int mallopt(int option, int value)
 	family();
 	switch (option) {
 	case M_TRIM_THRESHOLD:
-		pg_list_trim_bytes = (size_t)value;
+		pg_list_trim_bytes = pg_huge_keep_bytes = (size_t)value;
 		pg_purge_slices = (uint32_t)((size_t)value >> PG_HEAP_SLICE_SHIFT);
 		return 1;
 	case M_TOP_PAD:

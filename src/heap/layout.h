@@ -98,7 +98,7 @@ struct pg_heap_page {
 	uint32_t reciprocal; /* 2^32 / block_size, rounded up */
 	int32_t left;        /* frees until somebody should look at the page */
 	uint16_t capacity;   /* blocks; their bits are 0 to capacity - 1 */
-	uint8_t class;       /* size class; PG_HEAP_CLASSES: large */
+	uint8_t size_class;  /* size class; PG_HEAP_CLASSES: large */
 	uint8_t state;       /* enum pg_heap_page_state */
 	uint64_t next, prev; /* pages of the class that have free blocks */
 	uint32_t slices;     /* how many it covers */

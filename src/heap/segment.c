@@ -23,7 +23,7 @@
 
 uint64_t pg_heap_known[PG_HEAP_KNOWN_WORDS];
 pthread_mutex_t pg_pool_lock = PTHREAD_MUTEX_INITIALIZER;
-uint32_t pg_purge_slices = 64;
+uint32_t pg_purge_slices = 256;
 
 #define ALL_SLICES (~0ul << PG_HEAP_HEADER_SLICES)
 #define USABLE_SLICES (PG_HEAP_SLICES - PG_HEAP_HEADER_SLICES)
@@ -122,6 +122,8 @@ static struct pg_heap_segment *segment_make(void)
 {
 	uintptr_t start = pg_os_map_aligned(PG_HEAP_SEGMENT_BYTES, PG_HEAP_SEGMENT_BYTES);
 
+	if (!start && pg_huge_trim())
+		start = pg_os_map_aligned(PG_HEAP_SEGMENT_BYTES, PG_HEAP_SEGMENT_BYTES);
 	if (!start)
 		return NULL;
 	uintptr_t n = start >> PG_HEAP_SEGMENT_SHIFT;

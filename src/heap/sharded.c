@@ -87,21 +87,39 @@ static void bin_point(struct pg_heap_bin *bin, unsigned word)
 	bin->base = bin->page->start + (uint64_t)word * 64 * bin->page->block_size;
 }
 
-/* Points the bin at the next word with a free block in its current page; false: there is none. */
-static bool bin_advance(struct pg_heap_bin *bin)
+/*
+ * Points the bin at the next word with a free block in its current page; false: there is none.
+ *
+ * The words of a page are gone through in turns, but only as many as it takes: a turn that found too little (an eighth) opens
+ * some more. So a few live blocks stay together, and a word looked at gives some blocks at once.
+ */
+static bool bin_advance(struct pg_heap_bin *bin, struct pg_heap_row *row)
 {
 	struct pg_heap_page *page = bin->page;
 	const uint64_t *bits = (const uint64_t *)page->bits;
 	unsigned words = words_of(page), at = (unsigned)(bin->word - bits);
 
-	for (unsigned n = words; n > 0; n--) {
-		at = at + 1 == words ? 0 : at + 1;
+	for (unsigned n = page->fresh; n > 0; n--) {
+		if (++at >= page->fresh) {
+			if (row->gained < page->fresh * 8 && page->fresh < words)
+				break;
+			row->gained = 0;
+			at = 0;
+		}
 		if (bits[at]) {
+			row->gained += (unsigned)__builtin_popcountl(bits[at]);
 			bin_point(bin, at);
 			return true;
 		}
 	}
-	return false;
+	if (page->fresh == words)
+		return false;
+	bin_point(bin, page->fresh); /* all of its blocks are free */
+	page->fresh += page->fresh / 4 + 1;
+	if (page->fresh > words)
+		page->fresh = words;
+	row->gained = 64;
+	return true;
 }
 
 static void bin_drop(struct pg_heap_bin *bin)
@@ -110,8 +128,10 @@ static void bin_drop(struct pg_heap_bin *bin)
 	bin->word = &no_bits;
 }
 
-static void make_current(struct pg_heap_bin *bin, struct pg_heap_page *page)
+static void make_current(
+	struct pg_heap_bin *bin, struct pg_heap_row *row, struct pg_heap_page *page)
 {
+	row->gained = 0;
 	page->state = PG_HEAP_PAGE_CURRENT;
 	page->left = PG_HEAP_LEFT_NEVER;
 	bin->page = page;
@@ -131,7 +151,7 @@ static void retire(
 
 void pg_page_look(struct pg_heap *h, struct pg_heap_page *page)
 {
-	struct pg_heap_row *row = &h->rows[page->class % PG_HEAP_CLASSES];
+	struct pg_heap_row *row = &h->rows[page->size_class % PG_HEAP_CLASSES];
 
 	switch (page->state) {
 	case PG_HEAP_PAGE_CURRENT:
@@ -156,7 +176,7 @@ void pg_page_look(struct pg_heap *h, struct pg_heap_page *page)
 
 void pg_page_gained(struct pg_heap *h, struct pg_heap_page *page)
 {
-	struct pg_heap_row *row = &h->rows[page->class % PG_HEAP_CLASSES];
+	struct pg_heap_row *row = &h->rows[page->size_class % PG_HEAP_CLASSES];
 
 	switch (page->state) {
 	case PG_HEAP_PAGE_FULL:
@@ -175,15 +195,16 @@ void pg_page_gained(struct pg_heap *h, struct pg_heap_page *page)
 	}
 }
 
-static struct pg_heap_page *page_new(struct pg_heap *h, unsigned class)
+static struct pg_heap_page *page_new(struct pg_heap *h, unsigned size_class)
 {
 	bool zero;
 	struct pg_heap_page *page = pg_span_take(h, 1, 1, &zero);
 
 	if (!page)
 		return NULL;
-	page->class = (uint8_t) class;
-	page->block_size = pg_class_size(class);
+	page->size_class = (uint8_t)size_class;
+	page->fresh = 1;
+	page->block_size = pg_class_size(size_class);
 	page->reciprocal =
 		(uint32_t)((0xffffffffu + (uint64_t)page->block_size) / page->block_size);
 	page->capacity = (uint16_t)(PG_HEAP_SLICE_BYTES / page->block_size);
@@ -195,12 +216,13 @@ static struct pg_heap_page *page_new(struct pg_heap *h, unsigned class)
 	return page;
 }
 
-bool pg_sharded_refill(struct pg_heap *h, unsigned class)
+bool pg_sharded_refill(struct pg_heap *h, unsigned size_class)
 {
-	struct pg_heap_bin *bin = &h->bins[class];
+	struct pg_heap_bin *bin = &h->bins[size_class];
+	struct pg_heap_row *row = &h->rows[size_class];
 
 	if (bin->page) {
-		if (*bin->word || bin_advance(bin))
+		if (*bin->word || bin_advance(bin, row))
 			return true;
 		bin->page->state = PG_HEAP_PAGE_FULL;
 		bin->page->left = 1;
@@ -208,46 +230,45 @@ bool pg_sharded_refill(struct pg_heap *h, unsigned class)
 	}
 	if (__atomic_load_n(&h->pending, __ATOMIC_RELAXED))
 		pg_remote_collect(h);
-	struct pg_heap_row *row = &h->rows[class];
 	struct pg_heap_page *page = row->first;
 	if (page)
 		list_remove(row, page);
 	else
-		page = page_new(h, class);
+		page = page_new(h, size_class);
 	if (!page)
 		return false;
-	make_current(bin, page);
-	return *bin->word || bin_advance(bin);
+	make_current(bin, row, page);
+	return *bin->word || bin_advance(bin, row);
 }
 
 void pg_sharded_collect(struct pg_heap *h)
 {
-	for (unsigned class = 0; class < PG_HEAP_CLASSES; class ++) {
-		struct pg_heap_bin *bin = &h->bins[class];
+	for (unsigned size_class = 0; size_class < PG_HEAP_CLASSES; size_class++) {
+		struct pg_heap_bin *bin = &h->bins[size_class];
 		struct pg_heap_page *page = bin->page, *next;
 		if (page && free_count(page) == page->capacity) {
 			bin_drop(bin);
 			pg_span_give(h, page);
 		}
-		for (page = h->rows[class].first; page; page = next) {
+		for (page = h->rows[size_class].first; page; page = next) {
 			next = (void *)page->next;
 			if (page->left == 0)
-				retire(h, &h->rows[class], page, true);
+				retire(h, &h->rows[size_class], page, true);
 		}
 	}
 }
 
 /* --- malloc ----------------------------------------------------------------------------------------- */
 
-static void *small_malloc(struct pg_heap *h, unsigned class)
+static void *small_malloc(struct pg_heap *h, unsigned size_class, bool *zero)
 {
 	void *p;
 
-	if (pg_sharded_take(h, class, &p) ||
-		(pg_sharded_refill(h, class) && pg_sharded_take(h, class, &p)))
+	if (pg_sharded_take(h, size_class, &p) ||
+		(pg_sharded_refill(h, size_class) && pg_sharded_take(h, size_class, &p)))
 		return p;
 	/* Too little address space for a segment: perhaps there is some for a page. */
-	return pg_huge_malloc(pg_class_size(class), 16);
+	return pg_huge_malloc(pg_class_size(size_class), 16, zero);
 }
 
 static void *large_malloc(struct pg_heap *h, size_t size, size_t align, bool *zero)
@@ -259,11 +280,9 @@ static void *large_malloc(struct pg_heap *h, size_t size, size_t align, bool *ze
 	if (__atomic_load_n(&h->pending, __ATOMIC_RELAXED))
 		pg_remote_collect(h);
 	struct pg_heap_page *page = pg_span_take(h, n, slices, zero);
-	if (!page) {
-		*zero = true;
-		return pg_huge_malloc(size, align);
-	}
-	page->class = PG_HEAP_CLASSES;
+	if (!page)
+		return pg_huge_malloc(size, align, zero);
+	page->size_class = PG_HEAP_CLASSES;
 	page->block_size = (uint32_t)pg_os_round(size, PG_HEAP_OS_PAGE);
 	page->reciprocal = 1;
 	page->capacity = 1;
@@ -280,12 +299,11 @@ static void *heap_malloc(struct pg_heap *h, size_t size, size_t align, bool *zer
 		/* Every class of a multiple of a power of two is one itself (pg_class_for). */
 		size_t multiple = align > 16 ? pg_os_round(size ? size : 1, align) : size;
 		if (multiple <= PG_HEAP_SMALL_MAX)
-			return small_malloc(h, pg_class_for(multiple));
+			return small_malloc(h, pg_class_for(multiple), zero);
 	}
 	if (size <= PG_HEAP_LARGE_MAX && align <= PG_HEAP_LARGE_MAX)
 		return large_malloc(h, size ? size : 1, align, zero);
-	*zero = true;
-	return pg_huge_malloc(size, align);
+	return pg_huge_malloc(size, align, zero);
 }
 
 static void *any_malloc(size_t size, size_t align, bool *zero)
@@ -445,6 +463,5 @@ bool pg_sharded_trim(void)
 		pg_segments_purge(h, true);
 	}
 	pg_idle_collect();
-	pg_huge_trim();
-	return before != h->dirty_slices + h->segment_count;
+	return pg_huge_trim() || before != h->dirty_slices + h->segment_count;
 }

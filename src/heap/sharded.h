@@ -47,9 +47,11 @@ struct pg_heap_bin {
 	struct pg_heap_page *page; /* current; NULL: word is an empty one */
 };
 
-/* The pages of a class that have free blocks, but for the current one. */
+/* The pages of a class that have free blocks, but for the current one; and how full that is. */
 struct pg_heap_row {
 	struct pg_heap_page *first, *last;
+	uint32_t
+		gained; /* free blocks found in the current page since its words were last gone through */
 };
 
 enum pg_heap_state {
@@ -140,19 +142,19 @@ static inline unsigned pg_class_for(size_t size)
 	return 8 + (top - 7) * 8 + ((size - 1) >> (top - 3) & 7);
 }
 
-static inline uint32_t pg_class_size(unsigned class)
+static inline uint32_t pg_class_size(unsigned size_class)
 {
-	if (class < 8)
-		return (class + 1) * 16;
-	return ((class - 8) % 8 + 9) << ((class - 8) / 8 + 4);
+	if (size_class < 8)
+		return (size_class + 1) * 16;
+	return ((size_class - 8) % 8 + 9) << ((size_class - 8) / 8 + 4);
 }
 
 /*
  * A block of the class from the current page of this thread's heap, into *p; false: pg_sharded_refill() first.
  */
-static inline bool pg_sharded_take(struct pg_heap *h, unsigned class, void **p)
+static inline bool pg_sharded_take(struct pg_heap *h, unsigned size_class, void **p)
 {
-	struct pg_heap_bin *bin = &h->bins[class];
+	struct pg_heap_bin *bin = &h->bins[size_class];
 	uint64_t word = *bin->word;
 
 	if (PG_UNLIKELY(!word))
@@ -232,7 +234,7 @@ size_t pg_sharded_usable(const char *call, void *p);
 bool pg_sharded_trim(void);
 
 /* A page of h with blocks of the class becomes current, or what is current has a free block; false: ENOMEM. */
-bool pg_sharded_refill(struct pg_heap *h, unsigned class);
+bool pg_sharded_refill(struct pg_heap *h, unsigned size_class);
 
 /* What merging remote frees may need of sharded.c: the page has free blocks that it had not. */
 void pg_page_gained(struct pg_heap *h, struct pg_heap_page *page);
@@ -285,8 +287,8 @@ void pg_sharded_fork_child(void);
 
 /* --- huge.c --------------------------------------------------------------------------------------- */
 
-/* size bytes at a multiple of align (a power of two); zero. NULL: ENOMEM. */
-void *pg_huge_malloc(size_t size, size_t align);
+/* size bytes at a multiple of align (a power of two); *zero: they read as zero. NULL: ENOMEM. */
+void *pg_huge_malloc(size_t size, size_t align, bool *zero);
 
 /* Frees the block at p; false: there is none. */
 bool pg_huge_free(void *p);
@@ -297,11 +299,14 @@ size_t pg_huge_usable(void *p);
 /* Another size, moved if it must be; NULL: no room, nothing changed. p is a huge block, size not 0. */
 void *pg_huge_realloc(void *p, size_t size);
 
+/* What may be kept of freed mappings when little is in use; mallopt(M_TRIM_THRESHOLD). */
+extern size_t pg_huge_keep_bytes;
+
 /* Sum and number of all huge blocks, bytes of their mappings. */
 void pg_huge_count(size_t *blocks, size_t *bytes);
 
-/* Gives mappings back that are kept for the next block. */
-void pg_huge_trim(void);
+/* Gives mappings back that are kept for the next block; false: there were none. */
+bool pg_huge_trim(void);
 
 /* "freed twice" or "no block": says what is wrong with p and ends the program. */
 _Noreturn void pg_sharded_reject(const char *call, void *p);
