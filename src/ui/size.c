@@ -90,7 +90,8 @@ void pg_size_help(FILE *out)
 	      "  --limit SECONDS        a run that takes longer is stopped (default: 20 times the\n"
 	      "                         run with all memory, and 10)\n"
 	      "  --no-swap              private pages stay in memory (default: a swap file of\n"
-	      "                         twice what it can use, unless --swap says otherwise)\n"
+	      "                         twice what it can use, with --to of 1G, unless\n"
+	      "                         --swap says otherwise)\n"
 	      "  --json FILE            all figures, as JSON, to FILE\n"
 	      "  --svg FILE             the curves, drawn, to FILE\n"
 	      "  --help                 this text\n"
@@ -326,12 +327,24 @@ static uint64_t half_of_host(void)
 	return sysinfo(&s) == 0 ? (uint64_t)s.totalram * s.mem_unit / 2 : PLENTY;
 }
 
+/* A swap file of that size, unless the user chose a store, or none. */
+static void choose_swap(struct size *z, uint64_t bytes)
+{
+	if (!z->options.swap[0] && !z->no_swap)
+		snprintf(z->options.swap, sizeof z->options.swap, "%luK",
+			(unsigned long)(bytes / 1024));
+	z->r->swap = z->options.swap;
+}
+
 /* Finds out what the program can use at most; that is the first point. */
 static int find_full(struct size *z)
 {
 	uint64_t memory = z->to ? z->to : PLENTY, most = half_of_host(), full;
-	int status = run(z, memory, 0, true);
+	int status;
 
+	if (z->to)
+		choose_swap(z, PLENTY); /* it may need more than there may be */
+	status = run(z, memory, 0, true);
 	if (status)
 		return status;
 	pg_trial_show(z->first.out, STDOUT_FILENO);
@@ -428,15 +441,6 @@ static int run_smaller(struct size *z)
 	return 0;
 }
 
-/* Twice what it can use, unless the user chose a store. */
-static void choose_swap(struct size *z)
-{
-	if (!z->options.swap[0] && !z->no_swap)
-		snprintf(z->options.swap, sizeof z->options.swap, "%luK",
-			(unsigned long)(2 * z->r->points[0].memory_bytes / 1024));
-	z->r->swap = z->options.swap;
-}
-
 /* ---- the end */
 
 /* Writes a file by f. 0 or the exit status. */
@@ -517,7 +521,7 @@ int pg_size_command(int argc, char **argv)
 	if (!status)
 		status = sample(&z);
 	if (!status) {
-		choose_swap(&z);
+		choose_swap(&z, 2 * z.r->points[0].memory_bytes);
 		status = run_smaller(&z);
 	}
 	if (!status)

@@ -14,7 +14,7 @@
 #include "ui/table.h"
 
 #define WIDE 112
-#define BAR 30     /* characters of the longest bar */
+#define BAR 22     /* characters of the longest bar */
 #define COLUMNS 64 /* of the working set */
 #define ROWS 8
 
