@@ -7,7 +7,8 @@ set -euo pipefail
 build="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libdw-dev libelf-dev libcmocka-dev libzstd-dev liblz4-dev libxxhash-dev
 	liburing-dev python3"
 test="clang clang-format clang-tidy mandoc sqlite3 lua5.4 busybox-static musl-tools golang-go
-	bc xz-utils gawk perl openssl"
+	bc xz-utils gawk perl openssl
+	bash dash bsdutils coreutils findutils git make nodejs procps psmisc python3-psutil redis-server redis-tools smem stress-ng"
 fuzz="clang libclang-rt-14-dev busybox-static"
 bench="qemu-user valgrind sqlite3 gzip"
 

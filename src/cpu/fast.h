@@ -5,8 +5,8 @@
 
 #include "cpu/translate.h"
 
-/* The guest's addresses are below this in fast mode: the host's 2^47 hold one window for each CPU, about a hundred and twenty. */
-#define PG_FAST_TOP ((uint64_t)1 << 40)
+/* The guest's addresses are below this in fast mode: the host's 2^47 hold one window for each CPU, about sixty. */
+#define PG_FAST_TOP ((uint64_t)1 << 41)
 
 /* How far a probed register may move by one instruction, and the largest displacement used with it. */
 #define PG_FAST_STEP 4096

@@ -123,7 +123,6 @@ struct pg_mm {
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
-	bool lock_future; /* mlockall(MCL_FUTURE) */
 };
 
 /* A guest thread, which is a host thread. */
@@ -220,8 +219,10 @@ struct pg_file {
 	struct pg_file *next; /* in pg_linux.files */
 	struct pg_linux *machine;
 	struct pg_object_key key;
-	int fd;        /* the number under which the tables that have it hold it */
-	bool writable; /* fd may be written */
+	int fd;          /* the number under which the tables that have it hold it */
+	bool writable;   /* fd may be written */
+	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
+	uint64_t window_bytes;
 };
 
 /* The calling convention of the argument formatter, see table.c. */
@@ -297,7 +298,8 @@ struct pg_linux {
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
 	struct pg_space_stats space_before;
 
-	uint64_t waits; /* futex waits begun */
+	uint64_t waits;     /* futex waits begun */
+	struct pg_shm *shm; /* System V segments; owned; NULL: none yet */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -422,6 +424,10 @@ PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct sta
 	bool writable, const char *name, struct pg_object **out);
 /* The object of the file, if it is mapped: borrowed, or NULL. */
 struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
+/*
+ * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
+ */
+PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
 /* A table of descriptors; from: a copy of that one's record. NULL: no memory. */
 struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from);
 /* One user less; the last one forgets it. The host's table goes with its last thread. */
@@ -591,6 +597,7 @@ int64_t pg_io_signal(struct pg_thread *me, int64_t r);
 void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_thread *me, int fd);
+void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 
 /* --- sys_time.c ---------------------------------------------------------------------------------------- */
 
@@ -599,7 +606,17 @@ void pg_timers_delete(struct pg_process *p, bool intervals);
 /* The host's timer in `slot` went off. */
 void pg_timer_fired(struct pg_linux *l, unsigned slot, int overrun);
 
-/* --- mem.c ----------------------------------------------------------------------------------------------- */
+/* --- sys_shm.c, sys_memfd.c ------------------------------------------------------------------------------ */
+
+/* The machine is over: segments are forgotten. */
+void pg_shm_end(struct pg_linux *l);
+/* fcntl(F_ADD_SEALS). */
+int64_t pg_memfd_seal(struct pg_thread *me, int fd, unsigned seals);
+
+/* --- sys_mem.c ------------------------------------------------------------------------------------------- */
+
+/* Tells the space what the process may have, now: before each call that may make it larger. */
+void pg_mem_limits(struct pg_thread *me);
 
 /* Bytes of the space that count against RLIMIT_AS. */
 uint64_t pg_mem_vsz(struct pg_thread *me);

@@ -73,7 +73,6 @@ static int mm_fork(struct pg_thread *me, struct pg_mm **out)
 	*mm = *from;
 	mm->space = s;
 	mm->users = 1;
-	mm->lock_future = false;
 	*out = mm;
 	return 0;
 }

@@ -143,9 +143,10 @@ int64_t pg_sys_fcntl(struct pg_thread *me, const uint64_t *a)
 	case F_NOTIFY:
 	case F_GETPIPE_SZ:
 	case F_SETPIPE_SZ:
-	case F_ADD_SEALS:
 	case F_GET_SEALS:
 		return PG_QUICK(SYS_fcntl, fd, op, a[2], 0, 0, 0);
+	case F_ADD_SEALS:
+		return pg_memfd_seal(me, fd, (unsigned)a[2]);
 	case F_GETOWN:
 		r = PG_QUICK(SYS_fcntl, fd, op, 0, 0, 0, 0);
 		return r > 0 ? pg_guest_pid(me->machine, r) : r;

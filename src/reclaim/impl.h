@@ -4,7 +4,7 @@
  *
  * Invariants (pg_reclaim_check):
  *   R1 a frame is known (not PG_AT_NONE) only if it is ANON or CACHE with an owner; the policy knows exactly the pages AT_POLICY and
- *      AT_PICKED; each held page is on the queue of its place.
+ *      AT_PICKED and AT_ASIDE; each held page is on the queue of its place.
  *   R2 a slot in use belongs to one anon or one page of one object without pager, which names it; its store has reserved it; there
  *      are slots_used of them.
  *   R3 min < low < high.
@@ -24,7 +24,8 @@
 enum pg_at {
 	PG_AT_NONE = 0, /* unknown */
 	PG_AT_POLICY,
-	PG_AT_PICKED,  /* the policy knows it and waits for the outcome */
+	PG_AT_PICKED, /* the policy knows it and waits for the outcome */
+	PG_AT_ASIDE, /* picked and stays: the policy is told when this round is over, so that it picks another one */
 	PG_AT_TAKEN,   /* taken from the policy to be evicted at somebody's wish */
 	PG_AT_LOCKED,  /* held: mlock */
 	PG_AT_NO_ROOM, /* held: no slot for it */
@@ -55,7 +56,7 @@ struct pg_reclaim {
 	uint32_t total; /* frames */
 	uint64_t min, low, high;
 	struct pg_page_state *pages; /* [total]; owned */
-	struct pg_lists held;        /* queues: 0 locked, 1 no room */
+	struct pg_lists held;        /* queues: 0 locked, 1 no room, 2 aside */
 	struct pg_ghosts ghosts;     /* evicted pages; value: the clock at their eviction */
 	uint64_t clock;              /* evictions so far */
 	uint32_t demands;
@@ -82,6 +83,8 @@ void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns);
 /* A page that was picked or taken: it went, it stays, or it is held back. */
 void pg_reclaim_went(struct pg_reclaim *r, pg_pfn f, struct pg_page_key key);
 void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f);
+/* The round is over: the policy is told of the pages that stayed. */
+void pg_reclaim_end_round(struct pg_reclaim *r);
 void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at);
 /* Gives held pages back to the policy where the reason is gone; how many. */
 uint64_t pg_reclaim_unhold(struct pg_reclaim *r);

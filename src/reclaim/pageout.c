@@ -325,7 +325,9 @@ uint64_t pg_reclaim_shrink(struct pg_reclaim *r, uint64_t n, bool may_release)
 		if (b.n == PG_BATCH)
 			freed += flush(r, &b);
 	}
-	return freed + flush(r, &b);
+	freed += flush(r, &b);
+	pg_reclaim_end_round(r);
+	return freed;
 }
 
 /* Takes the page of f from the policy to be evicted. False: it is not there. */

@@ -161,6 +161,12 @@ void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns)
 	tick(r);
 }
 
+/* The policy knows the page. */
+static bool in_policy(const struct pg_page_state *p)
+{
+	return p->at == PG_AT_POLICY || p->at == PG_AT_PICKED || p->at == PG_AT_ASIDE;
+}
+
 static void page_used(void *ctx, pg_pfn f)
 {
 	struct pg_reclaim *r = ctx;
@@ -178,7 +184,7 @@ static void page_used(void *ctx, pg_pfn f)
 		}
 	}
 	p->asked = ++r->demands;
-	if ((p->at == PG_AT_POLICY || p->at == PG_AT_PICKED) && r->policy->ops->touched)
+	if (in_policy(p) && r->policy->ops->touched)
 		r->policy->ops->touched(r->policy, f);
 }
 
@@ -191,7 +197,7 @@ static void unknow(struct pg_reclaim *r, pg_pfn f)
 		r->st.file_ahead_wasted++;
 	else if (p->ahead)
 		r->st.swap_ahead_wasted++;
-	if (p->at == PG_AT_LOCKED || p->at == PG_AT_NO_ROOM)
+	if (p->at == PG_AT_LOCKED || p->at == PG_AT_NO_ROOM || p->at == PG_AT_ASIDE)
 		pg_lists_forget(&r->held, f);
 	*p = (struct pg_page_state){0};
 }
@@ -203,7 +209,7 @@ static void page_gone(void *ctx, pg_pfn f)
 
 	if (p->at == PG_AT_NONE || p->leaves)
 		return;
-	if (p->at == PG_AT_POLICY || p->at == PG_AT_PICKED)
+	if (in_policy(p))
 		r->policy->ops->removed(r->policy, f);
 	unknow(r, f);
 }
@@ -237,8 +243,20 @@ void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f)
 		give_back(r, f);
 		return;
 	}
-	r->pages[f.v].at = PG_AT_POLICY;
-	r->policy->ops->kept(r->policy, f);
+	r->pages[f.v].at = PG_AT_ASIDE;
+	pg_lists_know(&r->held, f);
+	pg_lists_push(&r->held, 2, f);
+}
+
+void pg_reclaim_end_round(struct pg_reclaim *r)
+{
+	pg_pfn f;
+
+	while (!pg_pfn_is_none(f = pg_lists_pop(&r->held, 2))) {
+		pg_lists_forget(&r->held, f);
+		r->pages[f.v].at = PG_AT_POLICY;
+		r->policy->ops->kept(r->policy, f);
+	}
 }
 
 void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at)
@@ -402,7 +420,7 @@ int pg_reclaim_create(struct pg_vm *vm, const struct pg_reclaim_config *c, struc
 	r->pages = calloc(r->total, sizeof *r->pages);
 	if (!r->pages)
 		goto no_pages;
-	if (pg_lists_init(&r->held, r->total, 2))
+	if (pg_lists_init(&r->held, r->total, 3))
 		goto no_held;
 	if (pg_ghosts_init(&r->ghosts, r->total))
 		goto no_ghosts;
@@ -474,7 +492,10 @@ static const char *check_page(const struct pg_reclaim *r, uint32_t v)
 		return on == PG_ON_NONE ? NULL : "R1: an unknown page is held";
 	if (!row->owner || (row->state != PG_FRAME_ANON && row->state != PG_FRAME_CACHE))
 		return "R1: a known frame without a page";
-	if (on != (p->at == PG_AT_LOCKED ? 0 : p->at == PG_AT_NO_ROOM ? 1 : PG_ON_NONE))
+	if (on != (p->at == PG_AT_LOCKED           ? 0
+			  : p->at == PG_AT_NO_ROOM ? 1
+			  : p->at == PG_AT_ASIDE   ? 2
+						   : PG_ON_NONE))
 		return "R1: a page on the wrong queue";
 	return NULL;
 }
@@ -486,7 +507,7 @@ const char *pg_reclaim_check(const struct pg_reclaim *r)
 
 	for (uint32_t v = 0; v < r->total && !bad; v++) {
 		bad = check_page(r, v);
-		known += r->pages[v].at == PG_AT_POLICY || r->pages[v].at == PG_AT_PICKED;
+		known += in_policy(&r->pages[v]);
 	}
 	if (!bad && known != r->policy->ops->pages(r->policy))
 		bad = "R1: the policy knows more or fewer pages than there are";

@@ -417,6 +417,15 @@ int pg_object_charge(struct pg_object *o)
 	return 0;
 }
 
+uint64_t pg_object_mappings(const struct pg_object *o)
+{
+	uint64_t n = 0;
+
+	for (const struct region *r = o->regions; r; r = r->obj_next)
+		n++;
+	return n;
+}
+
 bool pg_object_mapped_writable(const struct pg_object *o)
 {
 	for (const struct region *r = o->regions; r; r = r->obj_next) {

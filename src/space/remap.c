@@ -247,6 +247,8 @@ static int move_all(struct pg_space *s, uint64_t old, uint64_t len, unsigned fla
 		uint64_t r_end = r->pub.end.v;
 		int err;
 
+		if (m.old < from)
+			m.old = from;
 		m.olen = m.nlen = (r_end < end ? r_end : end) - m.old;
 		m.to = target + (first ? 0 : m.old - last_end);
 		from = last_end = r_end;

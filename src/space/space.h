@@ -224,9 +224,9 @@ PG_MUST_CHECK int pg_space_mark(
 	struct pg_space *s, pg_va addr, uint64_t len, uint32_t set, uint32_t clear);
 /*
  * Locks [addr, addr + len), whole pages around it, and faults it in unless PG_MAP_LOCKONFAULT;
- * flags: PG_MAP_LOCKED, with or without LOCKONFAULT, or 0 to unlock. -ENOMEM: a hole, no right to
- * a page, or over the limit; -EPERM: the limit is 0; -EAGAIN: pages could not be had; the range is
- * locked then.
+ * flags: PG_MAP_LOCKED, with or without LOCKONFAULT, or 0 to unlock. -EPERM: the limit is 0; -ENOMEM:
+ * over the limit; a hole: what comes before it is locked, but not faulted in; no right to a page, or
+ * none there: all is locked; -EAGAIN: no frames: all is locked.
  */
 PG_MUST_CHECK int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags);
 /* The same for all regions that there are (now) and, in their turn, will be (later); 0, 0: none. */

@@ -236,8 +236,8 @@ static void draw_y(struct pg_svg *s, struct pg_svg_box p, const struct scale *y,
 {
 	char text[32];
 
-	for (double k = ceil(y->lo / y->tick - 1e-9); k * y->tick <= y->hi * (1 + 1e-9) + 1e-12;
-		k++) {
+	for (double k = ceil(y->lo / y->tick - 1e-9) + 0.0;
+		k * y->tick <= y->hi * (1 + 1e-9) + 1e-12; k++) {
 		double at = place(y, k * y->tick);
 
 		pg_svg_line(s, p.x, at, p.x + p.w, at, FAINT, 1);
@@ -255,8 +255,8 @@ static void draw_x(struct pg_svg *s, struct pg_svg_box p, const struct scale *x,
 {
 	char text[32];
 
-	for (double k = ceil(x->lo / x->tick - 1e-9); k * x->tick <= x->hi * (1 + 1e-9) + 1e-12;
-		k++) {
+	for (double k = ceil(x->lo / x->tick - 1e-9) + 0.0;
+		k * x->tick <= x->hi * (1 + 1e-9) + 1e-12; k++) {
 		double at = place(x, k * x->tick);
 
 		pg_svg_line(s, at, p.y + p.h, at, p.y + p.h + 4, INK, 1);
@@ -307,7 +307,7 @@ void pg_svg_bars(struct pg_svg *s, struct pg_svg_box box, const char *title,
 	for (size_t k = 0; k < count; k++)
 		for (size_t i = 0; i < n && i < series[k].n; i++)
 			most = fmax(most, series[k].y[i]);
-	y = make_scale(axis, 0, most, p.y + p.h, p.y);
+	y = make_scale(axis, 0, 1.05 * most, p.y + p.h, p.y);
 	draw_frame(s, box, p, title, series, count, count > 1);
 	draw_y(s, p, &y, axis->label);
 	for (size_t i = 0; i < n; i++) {

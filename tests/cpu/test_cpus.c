@@ -8,7 +8,9 @@
  */
 #include "world.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -461,6 +463,66 @@ static void thousands_of_cpus_use_the_same_memory(void **state)
 	world_end(&w);
 }
 
+/* --- windows of fast mode ---------------------------------------------------------------------- */
+
+static void windows_run_out_with_eagain_and_come_again(void **state)
+{
+	struct world w;
+	struct pg_cpu *c[200];
+	unsigned n = 0, first;
+	int err = 0;
+	world_begin(&w, MODE_FAST);
+	struct pg_space *s = make_space(&w, RX);
+	while (n < 200 && (err = w.ops->cpu_create(w.engine, s, &c[n])) == 0)
+		n++;
+	assert_in_range(n, 40, 199);
+	assert_int_equal(err, -EAGAIN);
+	first = n;
+	while (n)
+		w.ops->cpu_destroy(c[--n]);
+	while (n < first)
+		c[n++] = make_cpu(&w, s);
+	while (n)
+		w.ops->cpu_destroy(c[--n]);
+	pg_space_destroy(s);
+	world_end(&w);
+}
+
+/* The host's limit of mappings, 65530 by default, is for all windows: they start again, and every read is right. */
+static void windows_share_the_limit_of_mappings(void **state)
+{
+	/* add rax, [rbx]; add rbx, 4096; dec rdi; jnz; syscall */
+	static const uint8_t read_pages[] = {0x48, 0x03, 0x03, 0x48, 0x81, 0xc3, 0, 0x10, 0, 0,
+		0x48, 0xff, 0xcf, 0x75, 0xf1, 0x0f, 0x05};
+	const uint64_t pages = 40000, at = 1ull << 33;
+	struct world w;
+	struct pg_cpu *c[3];
+	struct pg_space_stats st;
+	world_begin(&w, MODE_FAST);
+	struct pg_space *s = make_space(&w, RX);
+	put(s, w.code, read_pages, sizeof(read_pages), RX);
+	map_at(s, at, pages * PAGE, RW, 0, NULL);
+	uint64_t one = 1, two = 2;
+	assert_int_equal(pg_space_write(s, (pg_va){at + 5 * PAGE}, &one, 8, 0), 8);
+	assert_int_equal(pg_space_write(s, (pg_va){at + 39999 * PAGE}, &two, 8, 0), 8);
+	for (unsigned i = 0; i < 3; i++)
+		c[i] = make_cpu(&w, s);
+	for (unsigned i = 0; i < 3; i++) {
+		struct pg_cpu_regs *r = w.ops->regs(c[i]);
+		r->gpr[PG_RAX] = 0;
+		r->gpr[PG_RBX] = at;
+		r->gpr[PG_RDI] = pages;
+		assert_int_equal(run_from(&w, c[i], w.code), 3);
+	}
+	/* Each page faulted once, whatever was mapped how often. */
+	pg_space_stats(s, &st);
+	assert_int_equal(st.minor, pages + 1);
+	for (unsigned i = 0; i < 3; i++)
+		w.ops->cpu_destroy(c[i]);
+	pg_space_destroy(s);
+	world_end(&w);
+}
+
 /* --- host threads ------------------------------------------------------------------------------ */
 
 struct crowd {
@@ -548,7 +610,7 @@ static void *interrupt_it(void *arg)
 		spin = spin * 5 % 4099;
 		k->w.ops->interrupt(k->endless);
 		while (!k->stop && __atomic_load_n(&k->interrupted, __ATOMIC_ACQUIRE) == seen)
-			;
+			sched_yield();
 		seen = __atomic_load_n(&k->interrupted, __ATOMIC_ACQUIRE);
 	}
 	return NULL;
@@ -571,7 +633,7 @@ static void endless_loop_is_interrupted_each_time(void **state)
 	struct pg_cpu *c = make_cpu(&k.w, s);
 	k.endless = c;
 	assert_int_equal(pthread_create(&t, NULL, interrupt_it, &k), 0);
-	for (unsigned i = 0; i < 4000; i++) {
+	for (unsigned i = 0; i < 600; i++) {
 		struct pg_cpu_regs *r = k.w.ops->regs(c);
 		r->rip = k.w.code + (i % 2 ? 0x100 : 0);
 		assert_int_equal(k.w.ops->run(c, 0, &info), PG_EXIT_INTERRUPTED);
@@ -649,6 +711,8 @@ int main(void)
 		IN_ALL(pool_gives_new_cpus_and_leaks_none),
 		IN_ALL(reused_cpu_finds_its_own_way),
 		IN_ALL(thousands_of_cpus_use_the_same_memory),
+		cmocka_unit_test(windows_run_out_with_eagain_and_come_again),
+		cmocka_unit_test(windows_share_the_limit_of_mappings),
 		IN_ALL(host_threads_take_turns_and_are_interrupted),
 		IN_ALL(endless_loop_is_interrupted_each_time),
 		IN_ALL(request_during_a_fetch_fault_is_seen),

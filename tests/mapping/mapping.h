@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define PAGE 4096ul
-#define ARENA 0x200000000000ul /* fixed addresses are in [ARENA, ARENA + ARENA_PAGES pages) */
+#define ARENA 0x8000000000ul /* fixed addresses are in [ARENA, ARENA + ARENA_PAGES pages) */
 #define ARENA_PAGES 2048ul
 #define HOT                                                                                        \
 	1000ul /* most are in HOT_PAGES pages from here; what is around is for stacks to grow into */

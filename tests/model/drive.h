@@ -23,6 +23,7 @@ struct run {
 	struct op op; /* chosen last */
 	bool verbose;
 	bool broken; /* a difference was found */
+	bool lossy; /* its store fails: a page in it may not come back, but never with other bytes */
 	bool swaps; /* private pages may have left their frames, dirty ones of files been written */
 };
 

@@ -418,8 +418,15 @@ static struct outcome do_lock(struct model *m, struct m_space *s, const struct o
 	whole.len = op->len + op->addr % 4096;
 	if (!whole.len)
 		return (struct outcome){0, 0};
-	if (!range(&whole, whole.len, &start, &end) || !m_whole(s, start, end))
+	if (!range(&whole, whole.len, &start, &end))
 		return (struct outcome){-ENOMEM, 0};
+	if (!m_whole(s, start, end)) {
+		for (end = start; model_region(s, end);)
+			end++;
+		if (end > start)
+			(void)change_flags(s, start, end, op->flags, LOCKS & ~op->flags);
+		return (struct outcome){-ENOMEM, 0};
+	}
 	err = change_flags(s, start, end, op->flags, LOCKS & ~op->flags);
 	if (!err && op->flags == PG_MAP_LOCKED)
 		err = lock_in(m, s, start, end);

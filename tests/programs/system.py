@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""
+tests/programs/system.py: cases of run.py with several threads or processes, and the one list of what does not run yet.
+
+Each case names what it needs beyond one process (`features`); a case whose features are all there is run, the others are
+counted as "not yet". To switch a case on, take its feature out of NOT_YET.
+"""
+import os
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# fork: fork, clone, wait, pipes between processes, exec of a child; vfork; job: sessions, stopping, terminals; proc: other
+# processes in /proc; peer: the process behind a socket; shm: System V shared memory and semaphores; futex: waits between processes; event: signalfd and what else
+# table.c has not; robust: robust lists; seals: memory files; vm: process_vm_*; splice.
+NOT_YET = {'fork', 'vfork', 'job', 'proc', 'shm', 'futex', 'event', 'robust', 'seals', 'vm', 'splice', 'lock', 'peer'}
+
+
+def cases(Case):
+    """What to run, by run.py's class of cases."""
+    out = []
+
+    def add(group, name, argv, features='', **kw):
+        case = Case(group, name, argv, **kw)
+        case.features = set(features.split())
+        out.append(case)
+
+    def guest(program, names, features=''):
+        for name in names.split():
+            add('family', program + ' ' + name, ['{guest}/%s-static' % program, name], features)
+
+    def script(name, argv, features='', **kw):
+        add('system', name, [a.replace('{scripts}', os.path.join(HERE, 'scripts')) for a in argv], features, **kw)
+
+    guest('futexes', 'errors threads clear_tid')
+    guest('futexes', 'processes requeue bitset wake_op file', 'fork futex')
+    guest('futexes', 'robust inherit', 'fork futex robust')
+    guest('channels', 'eventfd timerfd select')
+    guest('channels', 'unix', 'peer')
+    guest('channels', 'rights tcp epoll pipe inotify', 'fork')
+    guest('channels', 'signalfd', 'fork event')
+    guest('channels', 'splice', 'splice')
+    guest('forks', 'cow sharing deep wide many exec threads ends faults clone orphans bomb madvise', 'fork')
+    guest('forks', 'vfork', 'fork vfork')
+    guest('procsignals', 'queue timedwait altstack timers threads')
+    guest('procsignals', 'restart wait groups sigchld inherit deathsig', 'fork')
+    guest('inherit', 'offsets tables cwd cloexec groups', 'fork')
+    guest('inherit', 'locks flock', 'fork lock')
+    guest('inherit', 'session hangup', 'fork job')
+    guest('shared', 'sysv semaphore', 'fork shm')
+    guest('shared', 'posix file', 'fork')
+    guest('shared', 'seals', 'seals')
+    guest('shared', 'vm', 'fork vm')
+
+    add('threads', 'goroutines', ['{guest}/goroutines'], memory='512M', needs=('go',))
+    add('threads', 'python3 threads', ['/usr/bin/python3', os.path.join(HERE, 'scripts/threads.py')])
+    add('threads', 'node, 200 MB of garbage', ['node', os.path.join(HERE, 'scripts/garbage.js')], memory='1G')
+    add('threads', 'node workers', ['node', os.path.join(HERE, 'scripts/workers.js')], memory='1G')
+    add('threads', 'sort with threads', ['sort', '--parallel=4', '-S', '1M', '-k3', 'text'])
+    add('threads', 'xz with threads', ['xz', '-T3', '--block-size=64KiB', '-2c', 'text'])
+
+    script('bash pipelines', ['bash', '{scripts}/pipelines.sh'], 'fork')
+    script('bash traps and jobs', ['bash', '{scripts}/traps.sh'], 'fork')
+    script('bash job control at a terminal', ['/usr/bin/python3', '{scripts}/jobs.py'], 'fork job')
+    script('script(1)', ['script', '-qec', 'echo at a terminal; tty | grep -c /dev/; exit 5', '/dev/null'], 'fork job')
+    script('make -j2', ['sh', '{scripts}/make.sh'], 'fork vfork', memory='1G')
+    script('git', ['sh', '{scripts}/git.sh'], 'fork', memory='512M')
+    script('redis', ['bash', '{scripts}/redis.sh'], 'fork', memory='512M')
+    script('python3 multiprocessing', ['/usr/bin/python3', '{scripts}/pool.py'], 'fork vfork futex', memory='1G')
+    script('perl processes', ['perl', '{scripts}/forks.pl'], 'fork')
+    script('dash', ['dash', '{scripts}/small.sh'], 'fork')
+    script('busybox sh', ['busybox', 'sh', '{scripts}/small.sh'], 'fork')
+    script('xargs -P', ['sh', '-c', "seq 40 | xargs -P 4 -n 3 sh -c 'echo $(($1 + ${2:-0} + ${3:-0}))' x | sort -n | md5sum"], 'fork')
+    script('gcc', ['sh', '-c', 'echo "int main(void) { return 42; }" > a.c; gcc -O2 a.c -o a && ./a; echo $?; rm a'], 'fork vfork',
+           memory='1G')
+    script('ps, pmap, top, psutil, smem', ['/usr/bin/python3', '{scripts}/figures.py'], 'fork proc', memory='512M')
+    for name, ops, options in (
+            ('vm', '200', '--vm-bytes 8m'), ('mmap', '40', '--mmap-bytes 4m'), ('mremap', '60', '--mremap-bytes 4m'),
+            ('fork', '200', ''), ('brk', '20000', ''), ('stack', '20', ''), ('mprotect', '2000', ''), ('msync', '200', '--msync-bytes 2m'),
+            ('madvise', '20', ''), ('shm', '20', '--shm-bytes 4m'), ('memfd', '20', '--memfd-bytes 8m')):
+        script('stress-ng --' + name, ['sh', '{scripts}/stress.sh', name, ops] + options.split(),
+               'fork' + (' shm' if name == 'shm' else ''), memory='512M')
+    return out
