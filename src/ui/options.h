@@ -14,6 +14,7 @@
 #include "mmu/tlb.h"
 
 struct pg_report;
+struct pg_reclaim;
 
 /* One output: wanted or not, and to which file. */
 struct pg_output {
@@ -44,6 +45,11 @@ struct pg_options {
 	/* Not an option: is called with the report of the run, unless NULL. */
 	void (*on_report)(void *ctx, const struct pg_report *r);
 	void *on_report_ctx; /* borrowed */
+	/*
+	 * Not an option: is called after each page fault and system call, unless NULL, with on_report_ctx. now: instructions so
+	 * far, or in fast mode nanoseconds.
+	 */
+	void (*on_look)(void *ctx, struct pg_reclaim *r, uint64_t now);
 };
 
 /* What pg_options_parse() found. */
