@@ -224,7 +224,8 @@ static int check_place(struct pg_thread *me, struct wish *w)
 		return (w->flags & MAP_32BIT) && w->addr == 0 ? -ENOMEM : 0;
 	}
 	if ((int64_t)w->addr < 0 && (int64_t)w->addr > -4096)
-		return (int)(int64_t)w->addr; /* Linux takes such an address for an error of its own */
+		return (int)(int64_t)
+			w->addr; /* Linux takes such an address for an error of its own */
 	if (w->addr > top - w->len)
 		return -ENOMEM;
 	if (w->addr & PG_PAGE_MASK)
