@@ -71,7 +71,7 @@ enum pg_leave {
 	LEAVE_ACCESS,   /* a data access that slow.c could not finish: site, ea in SA */
 	LEAVE_FETCH,    /* the fetch check of a block failed: site = block */
 	LEAVE_CHAIN,    /* a direct exit without its target yet: site = exit */
-	LEAVE_INDIRECT, /* target in SA, not in any table */
+	LEAVE_INDIRECT, /* target in SA, not in any table; exit record in SC */
 	LEAVE_SYSCALL,  /* site = exit record holding the next rip */
 	LEAVE_COMPLEX,  /* an instruction executed in C: site = complex record */
 	LEAVE_STOP,     /* an instruction that always stops: site = exit record, why in it */
@@ -83,12 +83,20 @@ enum pg_leave {
 enum pg_flags_at { FLAGS_EFLAGS, FLAGS_RAX, FLAGS_MEM, FLAGS_DEAD };
 
 /*
- * Counting. On hosts with AVX-512VL what a segment does is added, as four numbers at once, to ymm16, and each run to
- * xmm17: registers that no guest can name (EVEX is masked in its CPUID), kept in `count` and `runs` while outside.
+ * Counting. On hosts with AVX-512VL what a segment does is added, all numbers at once, to zmm16: a register that no
+ * guest can name (EVEX is masked in its CPUID), kept in `count` while outside. Few different things are added: they are
+ * kept once each, so that they stay in the cache.
  * Elsewhere each segment has a counter in memory, which a tight loop waits for.
  */
-enum pg_count { PG_COUNT_SEGMENT, PG_COUNT_RUN };
-#define PG_COUNT_LANES 4 /* instructions, loads, stores, lookups */
+enum {
+	PG_COUNT_INSNS,
+	PG_COUNT_LOADS,
+	PG_COUNT_STORES,
+	PG_COUNT_LOOKUPS,
+	PG_COUNT_RUNS,
+	PG_COUNT_FETCHES, /* fetch lookups of runs */
+	PG_COUNT_LANES = 8,
+};
 
 struct pg_cpu {
 	struct pg_cpu_regs regs;
@@ -100,12 +108,11 @@ struct pg_cpu {
 	uint64_t target;     /* host address to enter at, or to resume at */
 	uint64_t flags_mem;  /* low 16 bits: al = OF, ah = SF ZF AF PF CF as lahf gives */
 	uint64_t tmp_rax, tmp_rcx;
-	uint64_t count[PG_COUNT_LANES]; /* ymm16 while outside */
-	uint64_t runs[2];               /* xmm17: runs, fetch lookups of runs */
-	uint64_t self;                  /* address of this struct */
-	uint64_t x_addr;                /* of regs.x */
-	uint32_t site;                  /* which record the code was left at */
-	uint32_t leave;                 /* enum pg_leave */
+	_Alignas(64) uint64_t count[PG_COUNT_LANES]; /* zmm16 while outside */
+	uint64_t self;                               /* address of this struct */
+	uint64_t x_addr;                             /* of regs.x */
+	uint32_t site;                               /* which record the code was left at */
+	uint32_t leave;                              /* enum pg_leave */
 	uint32_t mxcsr_host;
 	uint64_t exchanged[2]; /* see pg_mmu_set_second() */
 	/* C only, while it runs. */
@@ -309,7 +316,8 @@ struct pg_engine {
 	bool windows_full;      /* the host has no room for another */
 	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
-	struct pg_cpu *counting;  /* whose counts the counters in memory are; NULL: nobody's */
+	enum pg_spaces { PG_SPACES_NONE, PG_SPACES_ONE, PG_SPACES_MANY } spaces; /* that ran */
+	struct pg_cpu *counting; /* whose counts the counters in memory are; NULL: nobody's */
 	ZydisDecoder decoder;
 	/* Geometry of a CPU's area, bytes relative to GS. */
 	int32_t off_fast_d, off_fast_i, off_fetch, off_jump, off_marks;
@@ -461,7 +469,9 @@ void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p);
 /* Emit: EFLAGS from flags_mem, and back; destroy SC. */
 void pg_emit_store_flags(struct pg_emit *m);
 void pg_emit_restore_flags(struct pg_emit *m);
-/* The entry of b for indirect jumps: SA must be its address, flags are in memory. */
+/* What stands before the way into b of an indirect jump: SA must be its address, flags are in memory. */
+void pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b);
+/* The entry of b for indirect jumps. */
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
 /* Where the direct exit x may jump to enter b. */
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x);
@@ -484,6 +494,8 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 /* Does any depend on [offset, offset + n)? */
 bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
 void pg_code_flush_pages(struct pg_engine *e);
+/* Exits that lead to code pages in [start, end) come to run.c once more. */
+void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end);
 const char *pg_code_check_pages(struct pg_engine *e);
 
 /* pool.c */

@@ -189,6 +189,8 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 		return;
 	unmap_range(c, start.v << PG_PAGE_SHIFT, end.v << PG_PAGE_SHIFT);
 	clear_marks(c, start.v, end.v);
+	if (c->engine->spaces == PG_SPACES_ONE)
+		pg_code_unlink_range(c->engine, start.v, end.v);
 }
 
 void pg_fast_empty(struct pg_cpu *c)

@@ -281,6 +281,33 @@ void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 		forget_id(e, p);
 }
 
+static void unlink_page(struct pg_engine *e, const struct pg_code_page *p)
+{
+	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
+		pg_code_unlink_exits(e, pg_block_at(e, i));
+	for (uint32_t i = p->blocks2; i != PG_NIL; i = pg_block_at(e, i)->next_of_page2)
+		pg_code_unlink_exits(e, pg_block_at(e, i));
+}
+
+void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
+{
+	if (end - start > e->pages.n) {
+		for (uint32_t i = 0; i < e->pages.n; i++) {
+			const struct pg_code_page *p = pg_page_at(e, i);
+			if (!p->retired && p->vpn - start < end - start)
+				unlink_page(e, p);
+		}
+		return;
+	}
+	for (uint64_t v = start; v < end; v++) {
+		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != PG_NIL;
+			i = pg_page_at(e, i)->next) {
+			if (pg_page_at(e, i)->vpn == v)
+				unlink_page(e, pg_page_at(e, i));
+		}
+	}
+}
+
 void pg_code_flush_pages(struct pg_engine *e)
 {
 	for (uint32_t i = 0; i < e->pages.n; i++) {

@@ -156,10 +156,32 @@ void pg_cpu_drain(struct pg_engine *e)
 	e->n_idle = 0;
 }
 
+/*
+ * While all that ran was in one space, exits need not reckon with other code at the same addresses, see
+ * pg_code_link(); those made in this belief go when another space comes.
+ */
+static void note_space(struct pg_engine *e, const struct pg_cpu *c, const struct pg_space *s)
+{
+	bool first = e->spaces == PG_SPACES_NONE, known = false;
+	for (const struct pg_cpu *k = e->cpus; k; k = k->next)
+		known |= k != c && k->space == s;
+	if (first) {
+		e->spaces = PG_SPACES_ONE;
+	} else if (!known && e->spaces == PG_SPACES_ONE) {
+		e->spaces = PG_SPACES_MANY;
+		if (e->config.fast)
+			pg_code_flush(e); /* if that must wait, it comes before c runs */
+	}
+}
+
 void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s)
 {
+	c->space = NULL;
+	if (!s)
+		return;
+	note_space(c->engine, c, s);
 	c->space = s;
-	if (!s || !c->mmu)
+	if (!c->mmu)
 		return;
 	pg_mmu_switch(c->mmu, pg_space_table(s), pg_space_asid(s));
 	pg_space_attach(s, pg_mmu_shootdown(c->mmu));
@@ -219,13 +241,13 @@ static void add_cpu(struct pg_cpu_stats *out, const struct pg_cpu *c)
 {
 	if (!c->mmu)
 		return;
-	out->instructions += c->folded.insns + c->count[0] + (uint64_t)c->adj_insns;
-	out->loads += c->folded.loads + c->count[1] + (uint64_t)c->adj_loads;
-	out->stores += c->folded.stores + c->count[2] + (uint64_t)c->adj_stores;
-	out->data_lookups += c->folded.lookups + c->count[3] + (uint64_t)c->adj_lookups +
-			     c->extra_lookups + c->crossings;
-	out->fetch_runs += c->folded.runs + c->runs[0];
-	out->fetch_lookups += c->folded.fetches + c->runs[1] + c->fetch_extra;
+	out->instructions += c->folded.insns + c->count[PG_COUNT_INSNS] + (uint64_t)c->adj_insns;
+	out->loads += c->folded.loads + c->count[PG_COUNT_LOADS] + (uint64_t)c->adj_loads;
+	out->stores += c->folded.stores + c->count[PG_COUNT_STORES] + (uint64_t)c->adj_stores;
+	out->data_lookups += c->folded.lookups + c->count[PG_COUNT_LOOKUPS] +
+			     (uint64_t)c->adj_lookups + c->extra_lookups + c->crossings;
+	out->fetch_runs += c->folded.runs + c->count[PG_COUNT_RUNS];
+	out->fetch_lookups += c->folded.fetches + c->count[PG_COUNT_FETCHES] + c->fetch_extra;
 	out->page_crossings += c->crossings + c->port_crossings;
 	add_mmu(&out->mmu, c->mmu);
 }

@@ -719,7 +719,7 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 		c->regs.rip = c->scratch[0];
 		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
-			x = pg_exit_at(e, c->site);
+			x = pg_exit_at(e, (uint32_t)c->scratch[2]);
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
 			stop_before(c, pg_block_at(e, x->block), x->row);
 			return exit_with(c, PG_EXIT_GP);
@@ -830,7 +830,8 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		e->sites.n = c->tmp_marks[0];
 		e->exits.n = c->tmp_marks[1];
 		e->complexes.n = c->tmp_marks[2];
-		e->n_counters = c->tmp_marks[3];
+		if (!e->vector_counts)
+			e->n_counters = c->tmp_marks[3];
 		e->blocks.n = index;
 		e->emit.p = code;
 		e->cold.p = cold;
