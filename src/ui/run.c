@@ -474,12 +474,55 @@ static bool write_report(struct run *r)
 	return fine;
 }
 
+static void *on_wait(void *ctx)
+{
+	struct run *r = ctx;
+
+	return r->linux ? pg_linux_wait_begin(r->linux) : NULL;
+}
+
+static void on_waited(void *ctx, void *waiting)
+{
+	struct run *r = ctx;
+
+	if (r->linux)
+		pg_linux_wait_end(r->linux, waiting);
+}
+
+static bool on_others_run(void *ctx)
+{
+	struct run *r = ctx;
+
+	return r->linux && pg_linux_others_run(r->linux);
+}
+
+static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
+{
+	struct run *r = ctx;
+
+	if (r->o->quiet)
+		return;
+	if (out)
+		say(r, "thrashing: a process is swapped out whole, %" PRIu64 " pages", pages);
+	else if (on)
+		say(r, "thrashing: most pages that come in had just been evicted; give it more "
+		       "--memory");
+	else
+		say(r, "thrashing is over");
+}
+
 /* The store and what uses it; without --swap only pages of files are evicted. */
 static bool make_reclaim(struct run *r)
 {
 	const struct pg_options *o = r->o;
 	const struct pg_store_options store_options = {.fd_min = pg_linux_fd_limit()};
-	struct pg_reclaim_config config = {.policy = o->replace, .seed = o->seed};
+	struct pg_reclaim_config config = {.policy = o->replace,
+		.seed = o->seed,
+		.hooks = {.ctx = r,
+			.unlock = on_wait,
+			.lock = on_waited,
+			.others_run = on_others_run,
+			.thrashing = on_thrashing}};
 	const char *why = NULL;
 	int error;
 
