@@ -219,8 +219,8 @@ struct pg_file {
 	struct pg_file *next; /* in pg_linux.files */
 	struct pg_linux *machine;
 	struct pg_object_key key;
-	int fd;        /* the number under which the tables that have it hold it */
-	bool writable; /* fd may be written */
+	int fd;          /* the number under which the tables that have it hold it */
+	bool writable;   /* fd may be written */
 	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
 	uint64_t window_bytes;
 };

@@ -158,8 +158,7 @@ static int deed_part(
 	struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	const struct deed *d = ctx;
-	bool populate =
-		d->what == PG_ADVISE_POPULATE_READ || d->what == PG_ADVISE_POPULATE_WRITE;
+	bool populate = d->what == PG_ADVISE_POPULATE_READ || d->what == PG_ADVISE_POPULATE_WRITE;
 	int err = pg_space_advise(me->mm->space, (pg_va){from}, to - from, d->what);
 
 	if (populate && err == -ENOMEM)

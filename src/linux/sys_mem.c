@@ -163,8 +163,7 @@ static uint64_t find_low(struct pg_thread *me, uint64_t hint, uint64_t len)
 	struct pg_region r;
 
 	if (hint != 0 && len <= LOW_TO && hint <= LOW_TO - len &&
-		(!pg_space_find(me->mm->space, (pg_va){hint}, true, &r) ||
-			r.start.v >= hint + len))
+		(!pg_space_find(me->mm->space, (pg_va){hint}, true, &r) || r.start.v >= hint + len))
 		return hint;
 	while (len <= LOW_TO && at <= LOW_TO - len) {
 		if (!pg_space_find(me->mm->space, (pg_va){at}, true, &r) || r.start.v >= at + len)
@@ -210,8 +209,7 @@ static int check_place(struct pg_thread *me, struct wish *w)
 	w->len = pg_align_up(w->len, PG_PAGE_SIZE);
 	if (w->len == 0)
 		return -ENOMEM;
-	if ((w->offset >> PG_PAGE_SHIFT) + (w->len >> PG_PAGE_SHIFT) <
-		(w->offset >> PG_PAGE_SHIFT))
+	if ((w->offset >> PG_PAGE_SHIFT) + (w->len >> PG_PAGE_SHIFT) < (w->offset >> PG_PAGE_SHIFT))
 		return -EOVERFLOW;
 	if (w->len > top)
 		return -ENOMEM;
@@ -226,7 +224,8 @@ static int check_place(struct pg_thread *me, struct wish *w)
 		return (w->flags & MAP_32BIT) && w->addr == 0 ? -ENOMEM : 0;
 	}
 	if ((int64_t)w->addr < 0 && (int64_t)w->addr > -4096)
-		return (int)(int64_t)w->addr; /* Linux takes such an address for an error of its own */
+		return (int)(int64_t)
+			w->addr; /* Linux takes such an address for an error of its own */
 	if (w->addr > top - w->len)
 		return -ENOMEM;
 	if (w->addr & PG_PAGE_MASK)
@@ -346,10 +345,19 @@ int64_t pg_sys_mremap(struct pg_thread *me, const uint64_t *a)
 	int flags = (int)a[3];
 	unsigned f = 0;
 	pg_va at = {a[4]};
+	struct pg_region r;
 	int err;
 
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
 		return -EINVAL;
+	/* A duplicate over its own source: Linux unmaps what is there, and then finds nothing. */
+	if (flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && pg_align_up(a[1], PG_PAGE_SIZE) == 0 &&
+		!((a[0] | a[4]) & PG_PAGE_MASK) && a[4] <= a[0] && a[0] - a[4] < a[2] &&
+		pg_space_find(me->mm->space, (pg_va){a[0]}, false, &r) &&
+		(r.flags & PG_MAP_SHARED)) {
+		err = pg_space_unmap(me->mm->space, at, a[2]);
+		return err != 0 ? err : -EFAULT;
+	}
 	f |= flags & MREMAP_MAYMOVE ? PG_REMAP_MAYMOVE : 0;
 	f |= flags & MREMAP_FIXED ? PG_REMAP_FIXED : 0;
 	f |= flags & MREMAP_DONTUNMAP ? PG_REMAP_DONTUNMAP : 0;
@@ -367,7 +375,7 @@ int64_t pg_sys_brk(struct pg_thread *me, const uint64_t *a)
 	if (a[0] >= me->mm->layout.address_top || (most != RLIM64_INFINITY && data > most))
 		return (int64_t)now.v;
 	pg_mem_limits(me);
-	return (int64_t)pg_space_brk(me->mm->space, (pg_va){a[0]},
-		most == RLIM64_INFINITY ? most : most - data)
+	return (int64_t)pg_space_brk(
+		me->mm->space, (pg_va){a[0]}, most == RLIM64_INFINITY ? most : most - data)
 		.v;
 }

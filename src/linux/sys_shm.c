@@ -427,8 +427,6 @@ int64_t pg_sys_shmctl(struct pg_thread *me, const uint64_t *a)
 		pg_linux_unknown(me, "shmctl SHM_LOCK: segments cannot be locked: EPERM");
 		return -EPERM;
 	default:
-		return put_stat(me, g, a[2]) != 0 ? -EFAULT
-		       : command == IPC_STAT      ? 0
-						  : g->id;
+		return put_stat(me, g, a[2]) != 0 ? -EFAULT : command == IPC_STAT ? 0 : g->id;
 	}
 }

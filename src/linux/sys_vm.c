@@ -86,8 +86,8 @@ static uint64_t move(struct pg_thread *me, struct pg_mm *theirs, bool write, uin
 	return pg_guest_write(me, mine, buf, got) != 0 ? 0 : got;
 }
 
-static int64_t move_all(struct pg_thread *me, struct pg_mm *theirs, bool write,
-	struct cursor *mine, struct cursor *other)
+static int64_t move_all(struct pg_thread *me, struct pg_mm *theirs, bool write, struct cursor *mine,
+	struct cursor *other)
 {
 	uint64_t sum = 0, from, to, n, k, went;
 
