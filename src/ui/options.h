@@ -12,6 +12,7 @@
 #include "base/types.h"
 #include "mmu/table.h"
 #include "mmu/tlb.h"
+#include "space/space.h"
 
 /* One output: wanted or not, and to which file. */
 struct pg_output {
@@ -28,6 +29,8 @@ struct pg_options {
 	struct pg_geometry geometry;
 	char swap[1024];        /* specification of the store, see store/store.h; "": no swap */
 	const char *replace;    /* policy of replacement, as given; NULL: the default */
+	enum pg_overcommit overcommit;
+	unsigned overcommit_percent; /* of memory, for PG_OVERCOMMIT_NEVER */
 	const char *table_text; /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
