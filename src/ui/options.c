@@ -322,7 +322,8 @@ static const struct row rows[] = {
 		"which page goes when memory is full (default clock);\nhelp lists the policies"},
 	{"--overcommit", NEEDED, "HOW", take_overcommit,
 		"guess: no single call may ask for more than memory and\nswap (the default); "
-		"always: anything; never[:PERCENT]:\nthe sum stays below swap and PERCENT (50) of memory"},
+		"always: anything; never[:PERCENT]:\nthe sum stays below swap and PERCENT (50) of "
+		"memory"},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
 	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random"},
