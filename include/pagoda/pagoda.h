@@ -88,6 +88,7 @@ struct pg_frames_stats {
 	uint64_t by_state[PG_FRAME_STATES];    /* sums to total */
 	uint64_t used_peak;                    /* most frames not free at once */
 	uint64_t free_blocks[PG_FRAME_ORDERS]; /* free blocks of 2^k frames */
+	uint64_t table_peak;                   /* most frames of page tables at once */
 };
 
 #endif

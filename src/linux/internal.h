@@ -148,6 +148,7 @@ struct pg_thread {
 		poke; /* something came: stop what may block. Written by others with the lock held */
 	bool in_host;          /* inside a host call that may block, without the lock */
 	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
+	bool asleep;           /* in pg_thread_sleep() */
 	bool woken;            /* what it slept for has come */
 	bool must_end;         /* by exec or exit of another thread */
 
@@ -184,6 +185,7 @@ struct pg_process {
 	struct pg_thread *thread; /* list, the first one first */
 	unsigned threads;
 	struct pg_mm *mm; /* counted; NULL: zombie */
+	char comm[16];    /* of the last thread, when it has ended */
 	struct pg_signals sig;
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
@@ -230,6 +232,14 @@ struct pg_syscall {
 	const char *name;
 	int64_t (*run)(struct pg_thread *me, const uint64_t *a); /* NULL: not here */
 	const char *args; /* a letter for each argument, see text.c */
+};
+
+/* A file of /proc that a guest has open for writing. */
+enum pg_proc_writing { PG_PROC_READ_ONLY, PG_PROC_COMM, PG_PROC_OOM_ADJ, PG_PROC_CLEAR_REFS };
+struct pg_proc_write {
+	uint64_t ino; /* of the memory file that stands for it */
+	int pid, tid; /* pid 0: none */
+	enum pg_proc_writing what;
 };
 
 /* The machine lock: see lock.c. */
@@ -281,6 +291,9 @@ struct pg_linux {
 	uint64_t frames_dev, frames_ino; /* the machine's memory: no guest call reaches it */
 	uint64_t pagoda_dev, pagoda_ino; /* our own executable */
 	int host_pid;
+	uint64_t proc_write_dev;
+	struct pg_proc_write proc_writes[64]; /* the last ones */
+	unsigned proc_write_count;
 	uint64_t vdso_bytes; /* what Linux maps for vvar and vdso natively */
 	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
 	int doorbell;        /* an eventfd: the machine is over */
@@ -449,16 +462,35 @@ bool pg_fd_path(int fd, char *out, size_t cap);
 PG_MUST_CHECK int pg_path_get(struct pg_thread *me, uint64_t va, char out[PATH_MAX]);
 /* The same for a string at hand. */
 PG_MUST_CHECK int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX]);
-/* Whether the path names our exe link without following it. */
-bool pg_path_is_exe_link(struct pg_thread *me, const char *path);
+/* A name below /proc that speaks of a guest. */
+struct pg_proc_name {
+	struct pg_process *proc;  /* NULL: of nobody */
+	struct pg_thread *thread; /* where one is named; else NULL */
+	bool task_list;           /* the directory /proc/N/task itself */
+	const char *rest;         /* behind the directory, in the path; "": the directory */
+};
+/* Whether `in` names /proc/N, /proc/self or anything in it. */
+bool pg_path_proc(struct pg_thread *me, const char *in, struct pg_proc_name *out);
+/* The program that an exe link names: "" for a zombie, NULL if the path is no such link. It is not followed. */
+const char *pg_path_exe_link(struct pg_thread *me, const char *path);
 
 /* --- proc.c ----------------------------------------------------------------------------------------- */
 
+#define PG_PROC_HOSTS (-4096) /* the host's file is right */
 /*
- * The guest opened what the host calls `path`, under the host's /proc: the descriptor to give it instead, -errno
- * to refuse, or 1 if the host's file is right.
+ * A guest opens a path: the descriptor to give it, a negative errno, or PG_PROC_HOSTS. By the name it gave, and, after the host opened
+ * it, by the name under which the host knows what was opened.
  */
+int pg_proc_open_name(struct pg_thread *me, const char *path, int flags);
 int pg_proc_open(struct pg_thread *me, const char *path, int flags);
+/* A write to fd gave `result`: if fd is one of our files that take writes, it is carried out. The write's result. */
+int64_t pg_proc_written(struct pg_thread *me, int fd, int64_t result);
+/* Whether the host's directory of this name is listed by us, and for whose threads. */
+enum pg_proc_list { PG_PROC_NO_LIST, PG_PROC_PROCESSES, PG_PROC_THREADS };
+enum pg_proc_list pg_proc_lists(struct pg_thread *me, const char *path, struct pg_process **of);
+/* The next entries, as getdents64 (wide) or getdents gives them: bytes. fd's position says where we are. */
+int64_t pg_proc_list(struct pg_thread *me, int fd, const struct pg_process *of, char *buf,
+	uint64_t cap, bool wide);
 
 /* --- signal.c, sigframe.c, service.c ------------------------------------------------------------------ */
 
@@ -515,6 +547,8 @@ PG_MUST_CHECK int pg_thread_start(struct pg_thread *t);
 /* The thread with this id in the machine, or NULL. */
 struct pg_thread *pg_thread_find(struct pg_linux *l, int tid);
 struct pg_thread *pg_thread_of(struct pg_process *p, int tid);
+/* The guest thread of host thread tid, or NULL. */
+struct pg_thread *pg_thread_of_host(struct pg_linux *l, int tid);
 /* The running thread is over: the last words of its registers, then gone. Called by its host thread at the end. */
 void pg_thread_end(struct pg_thread *me);
 /* Words that others watch: the robust futexes it holds, and clear_tid. At its end and at exec. */
@@ -568,6 +602,8 @@ void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, st
 /* Sums for one process, with what ended threads and programs left. */
 void pg_process_stats(
 	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+/* How good a victim for want of memory: pages, moved by oom_score_adj; INT64_MIN: none. */
+int64_t pg_process_badness(const struct pg_process *p);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
 void pg_process_oom(struct pg_thread *me);
 

@@ -244,5 +244,5 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			me->oom = true;
 	}
 	me->machine->bytes_written += done;
-	return done != 0 ? (int64_t)done : pg_io_signal(me, r);
+	return done != 0 ? pg_proc_written(me, fd, (int64_t)done) : pg_io_signal(me, r);
 }

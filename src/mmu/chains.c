@@ -28,7 +28,7 @@ static bool heads_make(const struct pg_chains *c, struct pg_heads *h, unsigned b
 	return h->at != 0;
 }
 
-int pg_chains_init(struct pg_chains *c, struct pg_frames *fs, struct pg_mmu_pool *pool, void *owner,
+int pg_chains_init(struct pg_chains *c, struct pg_frames *fs, struct pg_records *pool, void *owner,
 	struct pg_node_count *count, bool at_once)
 {
 	*c = (struct pg_chains){.fs = fs,
@@ -120,7 +120,7 @@ static void maybe_shrink(struct pg_chains *c)
 
 struct pg_element *pg_chains_add(struct pg_chains *c, uint16_t owner, uint64_t page)
 {
-	pg_link l = pg_mmu_pool_take(c->pool);
+	pg_link l = pg_records_take(c->pool);
 	struct pg_element *e;
 
 	if (!l)
@@ -167,7 +167,7 @@ struct pg_element *pg_chains_rename(
 
 void pg_chains_remove(struct pg_chains *c, uint16_t owner, uint64_t page)
 {
-	pg_mmu_pool_give(c->pool, take_off(c, owner, page));
+	pg_records_give(c->pool, take_off(c, owner, page));
 	c->elements--;
 	move_some(c, STEP);
 	maybe_shrink(c);
@@ -180,7 +180,7 @@ static void end_chains(struct pg_chains *c, const struct pg_heads *h)
 	for (uint64_t i = 0; i < (uint64_t)1 << h->bits; i++) {
 		for (pg_link l = heads_at(c, h)[i]; l; l = next) {
 			next = element_at(c, l)->link & PG_LINK_MASK;
-			pg_mmu_pool_give(c->pool, l);
+			pg_records_give(c->pool, l);
 		}
 	}
 	pg_node_give(c->fs, h->at, c->count);

@@ -12,12 +12,12 @@
  * such block of frames the old one stays and chains get longer. With an eighth as many
  * elements as heads it shrinks.
  *
- * Called by hashed.c and inverted.c. Calls pool.c.
+ * Called by hashed.c and inverted.c. Calls records.c.
  */
 #ifndef PG_MMU_CHAINS_H
 #define PG_MMU_CHAINS_H
 
-#include "mmu/pool.h"
+#include "mmu/records.h"
 
 struct pg_element {
 	uint64_t page;
@@ -31,10 +31,10 @@ struct pg_heads {
 };
 
 struct pg_chains {
-	struct pg_frames *fs;     /* borrowed */
-	struct pg_mmu_pool *pool; /* borrowed: where elements come from */
-	uint8_t *bytes;           /* of frame 0 */
-	void *owner;              /* of the frames */
+	struct pg_frames *fs;    /* borrowed */
+	struct pg_records *pool; /* borrowed: where elements come from */
+	uint8_t *bytes;          /* of frame 0 */
+	void *owner;             /* of the frames */
 	struct pg_node_count *count;
 	struct pg_heads heads;
 	struct pg_heads old; /* while growing: what is not moved yet */
@@ -50,8 +50,8 @@ static inline uint32_t pg_element_bytes(unsigned n)
 }
 
 /* -ENOMEM: no frame for the heads. */
-PG_MUST_CHECK int pg_chains_init(struct pg_chains *c, struct pg_frames *fs,
-	struct pg_mmu_pool *pool, void *owner, struct pg_node_count *count, bool at_once);
+PG_MUST_CHECK int pg_chains_init(struct pg_chains *c, struct pg_frames *fs, struct pg_records *pool,
+	void *owner, struct pg_node_count *count, bool at_once);
 /* Gives heads and elements back. */
 void pg_chains_end(struct pg_chains *c);
 /* A new element, its entries 0, for (owner, page), which has none. NULL: no frame; unchanged. */

@@ -12,7 +12,7 @@
  * A walk reads the head of the chain, then elements up to the one of the page, and if the entry is not
  * in the same cache line as the element's page number, the entry: a reference each.
  *
- * Invariants (hashed check), beside those of chains.c, pageset.c and pool.c:
+ * Invariants (hashed check), beside those of chains.c, pageset.c and records.c:
  *   K1 the pages in the set are those with an entry, and stats.entries is their number.
  *   K2 no element is without entries.
  *   K3 the frames counted are those of heads and pools, all slots taken are in use.
@@ -34,9 +34,9 @@ struct hashed {
 	unsigned group_shift; /* log2 of the pages of an element */
 	uint64_t entries;
 	struct pg_node_count count;
-	struct pg_mmu_pool small;     /* nodes of the page set, and elements that are no larger */
-	struct pg_mmu_pool large;     /* other elements */
-	struct pg_mmu_pool *elements; /* one of them */
+	struct pg_records small;     /* nodes of the page set, and elements that are no larger */
+	struct pg_records large;     /* other elements */
+	struct pg_records *elements; /* one of them */
 	struct pg_chains chains;
 	struct pg_pageset pages;
 };
@@ -108,8 +108,8 @@ static int hashed_create(const struct pg_table_config *c, struct pg_table **out)
 	h->fs = c->frames;
 	h->vpn_bits = pg_geometry_vpn_bits(g);
 	h->group_shift = (unsigned)__builtin_ctz(cluster);
-	pg_mmu_pool_init(&h->small, h->fs, h, &h->count, PG_PAGESET_SLOT);
-	pg_mmu_pool_init(&h->large, h->fs, h, &h->count, pg_element_bytes(cluster));
+	pg_records_init(&h->small, h->fs, h, &h->count, PG_PAGESET_SLOT);
+	pg_records_init(&h->large, h->fs, h, &h->count, pg_element_bytes(cluster));
 	h->elements = h->large.slot_bytes <= PG_PAGESET_SLOT ? &h->small : &h->large;
 	h->pages.pool = &h->small;
 	if (pg_chains_init(&h->chains, h->fs, h->elements, h, &h->count, g->grow_at_once)) {
@@ -281,9 +281,9 @@ static const char *hashed_check(const struct pg_table *t)
 	if (!bad)
 		bad = pg_pageset_check(&h->pages, &pages, &nodes);
 	if (!bad)
-		bad = pg_mmu_pool_check(&h->small);
+		bad = pg_records_check(&h->small);
 	if (!bad)
-		bad = pg_mmu_pool_check(&h->large);
+		bad = pg_records_check(&h->large);
 	if (bad)
 		return bad;
 	if (pages != c.entries || pages != h->entries)

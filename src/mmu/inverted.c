@@ -14,12 +14,12 @@
  * caches it is told; the next access to it faults, and restore gives it the entry back: a soft fault.
  *
  * Called through struct pg_table_form by mmu/mmu.c (walk, update) and space/ (the rest). Calls
- * chains.c, pageset.c and pool.c. The machine's part owns the frames of all of these; a table, which is
+ * chains.c, pageset.c and records.c. The machine's part owns the frames of all of these; a table, which is
  * one address space's share, owns none.
  *
  * A walk reads the anchor and then entries: a reference each. Aliases seen by walks cost none.
  *
- * Invariants (inverted check), beside those of chains.c, pageset.c and pool.c:
+ * Invariants (inverted check), beside those of chains.c, pageset.c and records.c:
  *   I1 an entry in use is on the chain of its page and owner, and no other is on a chain.
  *   I2 each page of a table's set has the entry of a frame or is an alias, never both, and there are no
  *      other entries and aliases.
@@ -70,7 +70,7 @@ struct machine {
 	uint64_t frames, entry_frames, anchor_frames;
 	unsigned anchor_bits;
 	struct pg_node_count count;
-	struct pg_mmu_pool pool;
+	struct pg_records pool;
 	struct pg_chains aliases;
 	struct lost lost[PG_ALIASES + 1]; /* oldest first */
 	unsigned lost_n;
@@ -184,7 +184,7 @@ static int inverted_open(struct pg_frames *fs, const struct pg_geometry *g, void
 	while ((uint64_t)1 << m->anchor_bits < anchors)
 		m->anchor_bits++;
 	m->anchor_frames = (((uint64_t)1 << m->anchor_bits) + ANCHORS_FRAME - 1) / ANCHORS_FRAME;
-	pg_mmu_pool_init(&m->pool, fs, m, &m->count, PG_PAGESET_SLOT);
+	pg_records_init(&m->pool, fs, m, &m->count, PG_PAGESET_SLOT);
 	m->by_owner = calloc(65536, sizeof(struct inverted *));
 	m->entry = frames_take(m, m->entry_frames);
 	m->anchor = m->entry ? frames_take(m, m->anchor_frames) : NULL;
@@ -628,7 +628,7 @@ static const char *inverted_check(const struct pg_table *t)
 	if (!bad)
 		bad = pg_chains_check(&m->aliases, check_alias, m);
 	if (!bad)
-		bad = pg_mmu_pool_check(&m->pool);
+		bad = pg_records_check(&m->pool);
 	if (!bad)
 		bad = check_tables(m, used);
 	if (bad)

@@ -65,7 +65,7 @@ int pg_pageset_add(struct pg_pageset *s, uint64_t vpn)
 	pg_link l = *find(s, vpn >> 6);
 
 	if (!l) {
-		l = pg_mmu_pool_take(s->pool);
+		l = pg_records_take(s->pool);
 		if (!l)
 			return -ENOMEM;
 		at(s, l)->block = vpn >> 6;
@@ -99,7 +99,7 @@ void pg_pageset_remove(struct pg_pageset *s, uint64_t vpn)
 		}
 	}
 	*l = a ? a : b;
-	pg_mmu_pool_give(s->pool, gone);
+	pg_records_give(s->pool, gone);
 }
 
 /* The node of the least block at or above `block`, or NULL. */

@@ -7,17 +7,17 @@
  * Aragon, "Randomized search trees", 1996) of blocks of 64 pages, its priorities a hash of the block's
  * number, so that the same pages give the same tree. Its nodes are slots of 32 bytes of a pool.
  *
- * Called by hashed.c and inverted.c. Calls pool.c.
+ * Called by hashed.c and inverted.c. Calls records.c.
  */
 #ifndef PG_MMU_PAGESET_H
 #define PG_MMU_PAGESET_H
 
-#include "mmu/pool.h"
+#include "mmu/records.h"
 
 #define PG_PAGESET_SLOT 32 /* bytes a slot of the pool must have at least */
 
 struct pg_pageset {
-	struct pg_mmu_pool *pool; /* borrowed */
+	struct pg_records *pool; /* borrowed */
 	pg_link root;
 };
 

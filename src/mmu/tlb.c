@@ -459,6 +459,9 @@ void pg_mmu_reset(struct pg_mmu *m)
 	m->poked = 0;
 	m->l1_misses[0] = m->l1_misses[1] = 0;
 	m->stats = (struct pg_mmu_stats){0};
+	m->walk_cache = NULL;
+	if (m->own_cache)
+		m->own_cache->saved = 0;
 	pg_mmu_flush(m);
 }
 

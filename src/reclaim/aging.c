@@ -132,11 +132,11 @@ static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
 	pg_lists_forget(&of(p)->lists, f);
 }
 
-/* It goes behind the others: its counter is as that of a page that came now. */
+/* It is in use: its counter is as that of a page that is accessed all the time, so it goes behind the others. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_row(&of(p)->lists, f)->mark = 0x80;
-	pg_lists_push(&of(p)->lists, NEW, f);
+	pg_lists_row(&of(p)->lists, f)->mark = 0xff;
+	pg_lists_push(&of(p)->lists, YOUNG, f);
 }
 
 static uint64_t pages(const struct pg_policy *p)

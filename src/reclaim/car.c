@@ -145,9 +145,10 @@ static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 	pg_lists_forget(&p->lists, f);
 }
 
+/* It is in use: out of T1, which might soon hold nothing else. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_push(&of(p)->lists, pg_lists_row(&of(p)->lists, f)->was, f);
+	pg_lists_push(&of(p)->lists, T2, f);
 }
 
 static void touched(struct pg_policy *p, pg_pfn f)

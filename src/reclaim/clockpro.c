@@ -337,18 +337,20 @@ static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
 	drop(of(p), f);
 }
 
-/* It is as if never picked: its ghost goes, and it is cold at the head. */
+/* It is in use: hot, and another page becomes cold for it. */
 static void kept(struct pg_policy *b, pg_pfn f)
 {
 	struct clockpro *p = of(b);
 	struct node *n = &p->nodes[f.v];
 	uint64_t ghost;
 
-	n->test = pg_ghosts_find(&p->find, n->key, &ghost);
-	if (n->test)
+	if (pg_ghosts_find(&p->find, n->key, &ghost))
 		forget_ghost(p, (uint32_t)ghost);
-	n->hot = false;
+	n->test = false;
+	n->hot = true;
 	insert_head(p, f.v);
+	p->left = 2 * p->hot;
+	run_hot(p, hot_target(p));
 }
 
 static void touched(struct pg_policy *p, pg_pfn f)

@@ -91,6 +91,12 @@ struct pg_reclaim_stats {
 void pg_reclaim_stats(const struct pg_reclaim *r, struct pg_reclaim_stats *out);
 const struct pg_policy_ops *pg_reclaim_policy(const struct pg_reclaim *r);
 
+/*
+ * Pages in frames that were accessed since the last call, through any mapping; the shared page of zeros is none of them. Forgets
+ * that they were, so a policy that looks later does not see it: for machines with memory enough. Looks at every frame.
+ */
+uint64_t pg_reclaim_working_set(struct pg_reclaim *r);
+
 /* Frees at least n frames if it can; the number freed. May release the machine lock. */
 uint64_t pg_reclaim_free_frames(struct pg_reclaim *r, uint64_t n);
 /* Evicts all pages of s that can be and are mapped; how many. */

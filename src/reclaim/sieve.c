@@ -99,9 +99,13 @@ static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
 	pg_lists_forget(&of(p)->lists, f);
 }
 
+/* Behind the hand, which would else come to it again before it comes to the others. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_push(&of(p)->lists, 0, f);
+	if (pg_pfn_is_none(of(p)->hand))
+		pg_lists_push(&of(p)->lists, 0, f);
+	else
+		pg_lists_push_head(&of(p)->lists, 0, f);
 }
 
 static void touched(struct pg_policy *p, pg_pfn f)

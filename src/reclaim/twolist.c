@@ -45,7 +45,7 @@ enum {
 struct twolist {
 	struct pg_policy base; /* first */
 	struct pg_policy_env env;
-	struct pg_lists lists;   /* mark: as above; was: queue when picked */
+	struct pg_lists lists;   /* mark: as above */
 	struct pg_ghosts shadow; /* value: age when evicted * 2 + workingset */
 	uint64_t age;            /* pages that left the inactive lists, either way */
 	uint64_t cost[TYPES];    /* of reclaiming this type, lately */
@@ -249,7 +249,6 @@ static pg_pfn pick(struct pg_policy *b)
 	if (!pg_pfn_is_none(f)) {
 		unsigned type = type_of(pg_lists_row(l, f));
 
-		pg_lists_row(l, f)->was = (uint8_t)INACTIVE(type);
 		if (p->env.dirty(p->env.ctx, f))
 			note_cost(p, type, 1, 0);
 	}
@@ -266,9 +265,10 @@ static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 	pg_lists_forget(&p->lists, f);
 }
 
+/* It is in use: active, so that the inactive list does not fill up with such. shrink_folio_list, activate_locked. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_push(&of(p)->lists, pg_lists_row(&of(p)->lists, f)->was, f);
+	activate(of(p), f);
 }
 
 /* folio_mark_accessed */

@@ -467,6 +467,16 @@ enum pg_options_result pg_options_parse(
 	return PG_OPTIONS_RUN;
 }
 
+int pg_options_words(const char *word)
+{
+	size_t length = strcspn(word, "=");
+
+	for (size_t i = 0; i < ROWS; i++)
+		if (strlen(rows[i].name) == length && strncmp(rows[i].name, word, length) == 0)
+			return rows[i].argument == NEEDED && !word[length] ? 2 : 1;
+	return 0;
+}
+
 void pg_options_help(FILE *out)
 {
 	fputs("usage: pagoda run [OPTIONS] [--] PROGRAM [ARGUMENTS...]\n"

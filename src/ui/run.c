@@ -157,11 +157,26 @@ static bool close_output(struct run *r, FILE *f)
 
 /* --- hooks: called while the guest runs; they look and never change anything ------------------ */
 
+static void look(struct run *r)
+{
+	struct pg_linux_stats st;
+	struct timespec t;
+
+	if (!r->o->on_look || !r->linux)
+		return;
+	pg_linux_stats(r->linux, &st);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	r->o->on_look(r->o->on_report_ctx, r->reclaim,
+		r->o->fast ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec
+			   : st.cpu.instructions);
+}
+
 static void on_fault(void *ctx, const struct pg_fault_event *e)
 {
 	struct run *r = ctx;
 
 	pg_fault_trace_add(r->faults, e);
+	look(r);
 	if (!r->lines.out && !r->steps.out)
 		return;
 	sigset_t before;
@@ -186,6 +201,9 @@ static void on_call(void *ctx, const struct pg_linux_call *c)
 	struct run *r = ctx;
 	sigset_t before;
 
+	look(r);
+	if (!r->call_file)
+		return;
 	pipe_errors_begin(&before);
 	fprintf(r->call_file, "%s\n", c->text);
 	pipe_errors_end(&before);
@@ -440,7 +458,7 @@ static bool make_machine(struct run *r)
 		.hooks = {.ctx = r,
 			.fault = on_fault,
 			.unknown = on_unknown,
-			.call = r->call_file ? on_call : NULL,
+			.call = r->call_file || o->on_look ? on_call : NULL,
 			.exec = on_exec,
 			.leave = on_leave},
 	};
@@ -482,8 +500,11 @@ int pg_run_command(const struct pg_options *o)
 		goto out;
 	/* the guest is gone: from here on SIGPIPE would only hide its exit status */
 	signal(SIGPIPE, SIG_IGN);
-	if (make_report(&r))
+	if (make_report(&r)) {
+		if (o->on_report)
+			o->on_report(o->on_report_ctx, &r.report);
 		status = write_report(&r) ? r.report.status : 2;
+	}
 
 out:
 	if (r.fault_file && r.fault_file != r.err && !close_output(&r, r.fault_file)) {

@@ -44,7 +44,7 @@ MIXES = [
     'base edge place brk', 'base file truncate hole advise', 'base move place smaps', 'base move file grow lock',
     'base holes advise lock', 'base flags smaps advise lock file', 'base short file syscall place smaps',
     'base remove hole file smaps', 'base zero file truncate smaps', 'base guard smaps advise sweep', 'base hint advise',
-    'base hint fork smaps sweep', 'base shm place sweep', 'base vm file truncate', 'base seal file truncate hole',
+    'base hint fork smaps sweep', 'base fork truncate hole file', 'base shm place sweep', 'base vm file truncate', 'base seal file truncate hole',
     'base fork smaps', 'base fork file sweep smaps', 'base fork file truncate hole advise lock', 'base fork shm place move',
     EVERYTHING,
 ]

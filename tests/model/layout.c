@@ -38,6 +38,7 @@ const struct layout NAME[] = {
 	FIELD(pg_frames_stats, by_state),
 	FIELD(pg_frames_stats, used_peak),
 	FIELD(pg_frames_stats, free_blocks),
+	FIELD(pg_frames_stats, table_peak),
 	SIZE(struct pg_geometry),
 	FIELD(pg_geometry, entry_bytes),
 	FIELD(pg_geometry, bits),

@@ -250,6 +250,51 @@ static void every_policy_always_accessed_still_picks(void **state)
 	}
 }
 
+static pg_pfn pick_one(struct pg_policy *p)
+{
+	pg_pfn f = p->ops->pick(p);
+
+	assert_false(pg_pfn_is_none(f));
+	return f;
+}
+
+/* Pages that cannot go do not keep the others from being picked: "worth another try after the others". */
+static void every_policy_kept_pages_do_not_stand_in_the_way(void **state)
+{
+	for (int i = 0; pg_policies[i]; i++) {
+		struct machine m;
+		struct pg_policy *p = make(pg_policies[i]->name, &m);
+		uint64_t keys[FRAMES], came[FRAMES], now = 0;
+
+		for (uint32_t f = 0; f < FRAMES; f++) {
+			came[f] = now++;
+			keys[f] = now;
+			load(p, &m, f, file_page(keys[f]));
+		}
+		/* The 16 that came last stay, as those that an instruction needs. */
+		for (int round = 0; round < 500; round++) {
+			uint64_t tries = p->ops->pages(p);
+			pg_pfn f = PG_PFN_NONE;
+
+			for (; tries; tries--) {
+				f = pick_one(p);
+				if (!(came[f.v] + 16 > now))
+					break;
+				p->ops->kept(p, f);
+			}
+			if (!tries)
+				fail_msg("%s: only pages that cannot go, round %d", p->ops->name,
+					round);
+			p->ops->evicted(p, f, file_page(keys[f.v]));
+			came[f.v] = now++;
+			keys[f.v] = now;
+			load(p, &m, f.v, file_page(keys[f.v]));
+			check(p);
+		}
+		p->ops->destroy(p);
+	}
+}
+
 /* On long strings a pick looks at few pages on average, however many frames there are. */
 static void every_policy_looks_are_few_a_pick(void **state)
 {
@@ -271,14 +316,6 @@ static void every_policy_looks_are_few_a_pick(void **state)
 			assert_int_equal(out.distinct, 4000);
 			assert_int_equal(out.evictions, out.misses - frames);
 		}
-}
-
-static pg_pfn pick_one(struct pg_policy *p)
-{
-	pg_pfn f = p->ops->pick(p);
-
-	assert_false(pg_pfn_is_none(f));
-	return f;
 }
 
 /*
@@ -532,6 +569,7 @@ int main(void)
 		cmocka_unit_test(create_unknown_arguments_are_refused),
 		cmocka_unit_test(every_policy_random_calls_keep_the_contract),
 		cmocka_unit_test(every_policy_always_accessed_still_picks),
+		cmocka_unit_test(every_policy_kept_pages_do_not_stand_in_the_way),
 		cmocka_unit_test(every_policy_looks_are_few_a_pick),
 		cmocka_unit_test(four_frames_of_the_textbook_give_its_answers),
 		cmocka_unit_test(nru_takes_classes_in_order),

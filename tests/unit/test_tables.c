@@ -7,7 +7,7 @@
  * update) must be the array's; what the hardware sees (walk) must be that too, but under an
  * inverted table, of which the model says: an entry for each frame, that of the mapping that came
  * or came back last, and the last PG_ALIASES mappings that lost theirs. Rows R7, R8 and R9;
- * invariants of chains.c, pageset.c, pool.c, hashed.c, inverted.c (their checks after each step or
+ * invariants of chains.c, pageset.c, records.c, hashed.c, inverted.c (their checks after each step or
  * so).
  */
 #include "base/random.h"

@@ -3,7 +3,7 @@
  * tests/unit/test_tlb.c: the MMU beside a slow, obvious one: arrays of entries with the time of
  * their last use. Every access first tries the mirror, as translated code does, and only then
  * pg_mmu_lookup(); the model sees every access. So the test shows that the inline check loses no
- * miss. Counters, entries, mirrors, A and D bits and invariants M1 to M8 must agree. Rows R4, R5.
+ * miss. Counters, entries, mirrors, A and D bits and invariants M1 to M7 must agree. Rows R4, R5.
  */
 #include "base/random.h"
 #include "mmu/hit.h"

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/pool.c: see pool.h.
+ * mmu/records.c: see records.h.
  *
  * Of a pool's frame: row.index is the number of slots taken, row.spare the number of the first free
  * slot + 1, the first word of a free slot that of the next; 0 ends the list. Frames with a free slot
  * are linked by prev and next.
  *
- * Invariants (pg_mmu_pool_check):
+ * Invariants (pg_records_check):
  *   N1 a frame on the list is a TABLE frame of the owner with 1 to per_frame - 1 slots taken.
  *   N2 the free slots of such a frame are per_frame less those taken, each once.
  *   N3 used is what the frames on the list and the full ones hold together.
  */
-#include "mmu/pool.h"
+#include "mmu/records.h"
 
 #include <string.h>
 
 #define NONE UINT32_MAX
 
-void pg_mmu_pool_init(struct pg_mmu_pool *p, struct pg_frames *fs, void *owner,
+void pg_records_init(struct pg_records *p, struct pg_frames *fs, void *owner,
 	struct pg_node_count *count, uint32_t slot_bytes)
 {
-	*p = (struct pg_mmu_pool){.fs = fs,
+	*p = (struct pg_records){.fs = fs,
 		.bytes = pg_frames_bytes(fs, (pg_pfn){0}),
 		.owner = owner,
 		.count = count,
@@ -57,13 +57,13 @@ void pg_node_give(struct pg_frames *fs, pg_link node, struct pg_node_count *coun
 	pg_frames_free(fs, f);
 }
 
-static uint64_t *slot_at(const struct pg_mmu_pool *p, pg_pfn f, uint32_t slot)
+static uint64_t *slot_at(const struct pg_records *p, pg_pfn f, uint32_t slot)
 {
 	return (uint64_t *)(void *)(p->bytes + ((uint64_t)f.v << PG_PAGE_SHIFT) +
 				    (uint64_t)slot * p->slot_bytes);
 }
 
-static void list_add(struct pg_mmu_pool *p, pg_pfn f)
+static void list_add(struct pg_records *p, pg_pfn f)
 {
 	struct pg_frame *row = pg_frames_row(p->fs, f);
 
@@ -74,7 +74,7 @@ static void list_add(struct pg_mmu_pool *p, pg_pfn f)
 	p->partial = f.v;
 }
 
-static void list_remove(struct pg_mmu_pool *p, pg_pfn f)
+static void list_remove(struct pg_records *p, pg_pfn f)
 {
 	struct pg_frame *row = pg_frames_row(p->fs, f);
 
@@ -88,7 +88,7 @@ static void list_remove(struct pg_mmu_pool *p, pg_pfn f)
 }
 
 /* A new frame, all slots free, put on the list. */
-static bool frame_add(struct pg_mmu_pool *p)
+static bool frame_add(struct pg_records *p)
 {
 	pg_link node = pg_node_take(p->fs, 0, p->owner, p->count);
 	pg_pfn f = frame_of(node);
@@ -103,7 +103,7 @@ static bool frame_add(struct pg_mmu_pool *p)
 	return true;
 }
 
-pg_link pg_mmu_pool_take(struct pg_mmu_pool *p)
+pg_link pg_records_take(struct pg_records *p)
 {
 	struct pg_frame *row;
 	uint64_t *slot;
@@ -123,7 +123,7 @@ pg_link pg_mmu_pool_take(struct pg_mmu_pool *p)
 	return pg_link_of(p->bytes, slot);
 }
 
-void pg_mmu_pool_give(struct pg_mmu_pool *p, pg_link l)
+void pg_records_give(struct pg_records *p, pg_link l)
 {
 	pg_pfn f = frame_of(l);
 	struct pg_frame *row = pg_frames_row(p->fs, f);
@@ -142,7 +142,7 @@ void pg_mmu_pool_give(struct pg_mmu_pool *p, pg_link l)
 	}
 }
 
-const char *pg_mmu_pool_check(const struct pg_mmu_pool *p)
+const char *pg_records_check(const struct pg_records *p)
 {
 	uint64_t free_slots = 0, partial = 0;
 

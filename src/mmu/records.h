@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/pool.h: small records in frames: what the nodes of hashed and inverted tables are made of.
+ * mmu/records.h: small records in frames: what the nodes of hashed and inverted tables are made of.
  *
  * Called by pageset.c, chains.c and the forms on top of them. Calls frame/. Each frame of a pool is
  * cut into slots of one size; a frame whose last slot is given back goes back too. So records cost
@@ -9,8 +9,8 @@
  * A *link* is how one record names another: its physical address with bit 0 set; 0 is none. Bits 48
  * up are the user's.
  */
-#ifndef PG_MMU_POOL_H
-#define PG_MMU_POOL_H
+#ifndef PG_MMU_RECORDS_H
+#define PG_MMU_RECORDS_H
 
 #include "mmu/table.h"
 
@@ -23,7 +23,7 @@ struct pg_node_count {
 	uint64_t frames, peak;
 };
 
-struct pg_mmu_pool {
+struct pg_records {
 	struct pg_frames *fs;        /* borrowed */
 	uint8_t *bytes;              /* of frame 0 */
 	void *owner;                 /* of the frames, in their rows */
@@ -35,13 +35,13 @@ struct pg_mmu_pool {
 };
 
 /* A pool without frames. */
-void pg_mmu_pool_init(struct pg_mmu_pool *p, struct pg_frames *fs, void *owner,
+void pg_records_init(struct pg_records *p, struct pg_frames *fs, void *owner,
 	struct pg_node_count *count, uint32_t slot_bytes);
 /* A slot, zeroed; 0: no frame is left. */
-pg_link pg_mmu_pool_take(struct pg_mmu_pool *p);
-void pg_mmu_pool_give(struct pg_mmu_pool *p, pg_link slot);
+pg_link pg_records_take(struct pg_records *p);
+void pg_records_give(struct pg_records *p, pg_link slot);
 /* NULL if N1 to N3 hold, or which is broken. */
-const char *pg_mmu_pool_check(const struct pg_mmu_pool *p);
+const char *pg_records_check(const struct pg_records *p);
 
 /* A block of frames counted for a table, zeroed; its link, or 0. */
 pg_link pg_node_take(
