@@ -29,6 +29,7 @@
 
 #include "trace/faultlog.h"
 #include "ui/format.h"
+#include "ui/malloc.h"
 #include "ui/report.h"
 
 struct unsharer {
@@ -52,6 +53,7 @@ struct run {
 	struct unsharer *unsharers;               /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
+	char **env;                               /* the guest's; owned if not environ */
 };
 
 /*
@@ -565,6 +567,14 @@ static bool make_machine(struct run *r)
 			strerror(-error));
 		return false;
 	}
+	char why_not[256];
+	r->env = environ;
+	if (o->malloc_family)
+		r->env = pg_malloc_environment(o->malloc_family, environ, why_not, sizeof why_not);
+	if (!r->env) {
+		say(r, "%s", why_not);
+		return false;
+	}
 	if (!make_reclaim(r))
 		return false;
 	const struct pg_linux_config linux_config = {
@@ -574,7 +584,7 @@ static bool make_machine(struct run *r)
 		.fast = o->fast,
 		.path = o->command[0],
 		.argv = (const char *const *)o->command,
-		.envp = (const char *const *)environ,
+		.envp = (const char *const *)r->env,
 		.stack_limit_bytes = o->stack_limit_bytes,
 		.aslr = o->aslr,
 		.seeded = o->seeded,
@@ -661,6 +671,8 @@ out:
 		pg_vm_destroy(r.vm);
 	pg_fault_trace_destroy(r.faults);
 	pg_symbols_destroy(r.symbols);
+	if (o->malloc_family)
+		pg_malloc_environment_free(r.env);
 	free(r.program);
 	free(r.unsharers);
 	free(r.report.processes);
