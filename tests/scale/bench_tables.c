@@ -19,8 +19,8 @@
 #define MIB ((uint64_t)1 << 20)
 #define LONGEST 64 /* references counted one by one */
 
-static const char *const shapes[] = {"radix", "hashed", "hashed:grow=once", "hashed:clustered=8", "hashed:clustered=16",
-	"inverted", "inverted:anchors=4"};
+static const char *const shapes[] = {"radix", "hashed", "hashed:grow=once", "hashed:clustered=8",
+	"hashed:clustered=16", "inverted", "inverted:anchors=4"};
 
 struct row {
 	double bytes, refs, walk, enter, slowest, remove;
@@ -140,19 +140,21 @@ int main(int argc, char **argv)
 	struct pg_random rnd;
 
 	must(vpn != NULL, "memory");
-	printf("%-20s %9s %-9s %9s %9s %5s %9s %9s %9s %11s\n", "table", "pages", "lying", "bytes/page",
-		"refs/walk", "99 %", "walk ns", "enter ns", "remove ns", "slowest us");
+	printf("%-20s %9s %-9s %9s %9s %5s %9s %9s %9s %11s\n", "table", "pages", "lying",
+		"bytes/page", "refs/walk", "99 %", "walk ns", "enter ns", "remove ns",
+		"slowest us");
 	for (unsigned scattered = 0; scattered < 2; scattered++) {
 		pg_random_seed(&rnd, 1);
 		for (uint32_t i = 0; i < most; i++)
-			vpn[i] = scattered ? pg_random_below(&rnd, (uint64_t)1 << 36) : 0x7f0000000u + i;
+			vpn[i] = scattered ? pg_random_below(&rnd, (uint64_t)1 << 36)
+					   : 0x7f0000000u + i;
 		for (uint32_t n = 1024; n <= most; n *= 8) {
 			for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
 				struct row r = measure(shapes[i], vpn, n);
 
-				printf("%-20s %9u %-9s %10.1f %9.2f %5u %9.1f %9.1f %9.1f %11.1f\n", shapes[i],
-					n, scattered ? "scattered" : "together", r.bytes, r.refs, r.p99,
-					r.walk, r.enter, r.remove, r.slowest / 1000);
+				printf("%-20s %9u %-9s %10.1f %9.2f %5u %9.1f %9.1f %9.1f %11.1f\n",
+					shapes[i], n, scattered ? "scattered" : "together", r.bytes,
+					r.refs, r.p99, r.walk, r.enter, r.remove, r.slowest / 1000);
 				fflush(stdout);
 			}
 		}

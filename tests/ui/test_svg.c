@@ -109,7 +109,8 @@ static void texts_are_escaped(void **state)
 	end(&d);
 	assert_non_null(strstr(d.text, "<title>x &amp; y</title>"));
 	assert_non_null(strstr(d.text, ">&lt;a&amp;b&gt;&quot;</text>"));
-	assert_non_null(strstr(d.text, ">\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd</text>"));
+	assert_non_null(
+		strstr(d.text, ">\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd</text>"));
 	assert_non_null(strstr(d.text, ">a &lt; b</text>"));
 	assert_null(strstr(d.text, "\xef\xbf\xbf"));
 	assert_null(strchr(d.text, '\x01'));
@@ -136,10 +137,12 @@ static void values_are_short(void **state)
 		double v;
 		enum pg_svg_unit unit;
 		const char *text;
-	} cases[] = {{0, PG_SVG_NUMBER, "0"}, {1200, PG_SVG_NUMBER, "1200"}, {12000, PG_SVG_NUMBER, "12 k"},
-		{1234567, PG_SVG_NUMBER, "1.23 M"}, {0.25, PG_SVG_NUMBER, "0.25"}, {36864, PG_SVG_BYTES, "36 KiB"},
-		{100, PG_SVG_BYTES, "100 bytes"}, {1023 * 1024, PG_SVG_BYTES, "1023 KiB"}, {0.0475, PG_SVG_SECONDS, "47.5 ms"},
-		{12.34, PG_SVG_SECONDS, "12.3 s"}, {0, PG_SVG_SECONDS, "0 s"}, {0.125, PG_SVG_PERCENT, "12.5 %"}};
+	} cases[] = {{0, PG_SVG_NUMBER, "0"}, {1200, PG_SVG_NUMBER, "1200"},
+		{12000, PG_SVG_NUMBER, "12 k"}, {1234567, PG_SVG_NUMBER, "1.23 M"},
+		{0.25, PG_SVG_NUMBER, "0.25"}, {36864, PG_SVG_BYTES, "36 KiB"},
+		{100, PG_SVG_BYTES, "100 bytes"}, {1023 * 1024, PG_SVG_BYTES, "1023 KiB"},
+		{0.0475, PG_SVG_SECONDS, "47.5 ms"}, {12.34, PG_SVG_SECONDS, "12.3 s"},
+		{0, PG_SVG_SECONDS, "0 s"}, {0.125, PG_SVG_PERCENT, "12.5 %"}};
 	char text[32];
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
