@@ -206,6 +206,7 @@ uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
 void pg_object_set_shmem(struct pg_object *o); /* counts as shared memory though it has a pager */
 /* Counts its size against the commit limit. -ENOMEM: too much. Once. */
 PG_MUST_CHECK int pg_object_charge(struct pg_object *o);
+uint64_t pg_object_mappings(const struct pg_object *o);    /* regions that map it, in all spaces */
 bool pg_object_mapped_writable(const struct pg_object *o); /* shared, and writable or may be */
 /* A failed write-back since *seen, which starts at pg_object_error_now(); told once. 0: none. */
 int pg_object_error_since(const struct pg_object *o, uint32_t *seen);
@@ -476,6 +477,11 @@ struct pg_space_stats {
 	uint64_t faults_refused;
 	uint64_t copies;
 	uint64_t pages_in;
+	uint64_t swap_in;         /* pages read from a store, read-ahead included */
+	uint64_t swap_out;        /* pages written to a store */
+	uint64_t refaults;        /* pages that came back after eviction */
+	uint64_t direct_reclaims; /* faults that had to free frames first */
+	uint64_t stall_ns;        /* time faults waited for memory */
 	uint64_t minor, major;
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;

@@ -5,7 +5,8 @@
  * Called by run.c, translate.c and pages.c, which knows to which guest pages blocks belong. Owns the code mapping and all records.
  *
  * An exit to a block of another code page leaves the guest's flags where they can be had even if the block's check
- * fails (pg_code_link): in an address space that has other bytes there, other code wants them.
+ * fails (pg_code_link): in an address space that has other bytes there, other code wants them. Fast mode
+ * need not while there has been one address space only: what leads to a page is undone when it is unmapped there.
  */
 #include "cpu/cpu.h"
 
@@ -14,8 +15,7 @@
 #include <sys/mman.h>
 
 #define CODE_BYTES ((size_t)384 << 20)
-#define FIXED_COUNTERS (2 * PG_COUNT_LANES)
-#define HOT_BYTES ((size_t)256 << 20)
+#define LEAST_CODE_BYTES ((size_t)4 << 20)
 #define COUNTERS ((uint32_t)8 << 20)
 
 /* Records are reserved as address space once; memory is taken as they are written. */
@@ -60,7 +60,14 @@ static void vec_free(struct pg_vec *v, size_t size)
 int pg_code_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
-	e->code_bytes = CODE_BYTES + COUNTERS * sizeof(uint64_t);
+	size_t code = e->config.code_bytes ? e->config.code_bytes : CODE_BYTES;
+	if (code < LEAST_CODE_BYTES || code > CODE_BYTES) {
+		*why = "a code cache has 4 to 384 MiB";
+		return -EINVAL;
+	}
+	code = pg_align_up(code, PG_PAGE_SIZE);
+	e->hot_bytes = pg_align_up(code / 3 * 2, PG_PAGE_SIZE);
+	e->code_bytes = code + COUNTERS * sizeof(uint64_t);
 	e->code = reserve(e->code_bytes, PROT_READ | PROT_WRITE | PROT_EXEC);
 	bool ok = e->code && vec_init(&e->blocks, sizeof(struct pg_block), CAP_BLOCKS) &&
 		  vec_init(&e->rows, sizeof(struct pg_insn_row), CAP_ROWS) &&
@@ -79,21 +86,16 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	}
 	memset(e->block_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
-	e->counters = (uint64_t *)(void *)(e->code + CODE_BYTES);
+	e->counters = (uint64_t *)(void *)(e->code + code);
 	e->cap_counters = COUNTERS;
-	/* What a run adds to xmm17: one run, and its one or two fetch lookups. */
-	e->n_counters = FIXED_COUNTERS;
-	e->counters[PG_COUNT_LANES] = e->counters[PG_COUNT_LANES + 2] = 1;
-	e->counters[PG_COUNT_LANES + 1] = 1;
-	e->counters[PG_COUNT_LANES + 3] = 2;
 	e->next_id = 1;
 	e->bindings.n = 1; /* 0 ends lists */
 	e->emit.p = e->code;
-	e->emit.end = e->code + HOT_BYTES;
-	e->cold.p = e->code + HOT_BYTES;
-	e->cold.end = e->code + CODE_BYTES;
+	e->emit.end = e->code + e->hot_bytes;
+	e->cold.p = e->code + e->hot_bytes;
+	e->cold.end = e->code + code;
 	/* Fewer host TLB misses on what is executed; best effort. */
-	madvise(e->code, CODE_BYTES, MADV_HUGEPAGE);
+	madvise(e->code, code, MADV_HUGEPAGE);
 	pg_stubs_make(e);
 	e->cross_slot = e->emit.p = e->code + 4096;
 	e->emit.p += 4096;
@@ -124,7 +126,8 @@ void pg_code_destroy(struct pg_engine *e)
 bool pg_code_is_full(const struct pg_engine *e)
 {
 	const uint32_t room = 4096;
-	return e->emit.end - e->emit.p < 1 << 20 || e->cold.end - e->cold.p < 1 << 20 ||
+	return e->flush_wanted || e->emit.end - e->emit.p < 1 << 20 ||
+	       e->cold.end - e->cold.p < 1 << 20 ||
 	       e->n_counters + PG_COUNT_LANES * room > e->cap_counters ||
 	       e->blocks.n + room > e->blocks.cap || e->rows.n + room > e->rows.cap ||
 	       e->segments.n + room > e->segments.cap || e->sites.n + room > e->sites.cap ||
@@ -162,13 +165,13 @@ void pg_code_fold_all(struct pg_engine *e)
 	if (!c)
 		return;
 	/* Each segment has one counter, in the same order. Most are 0: eight are looked at at once. */
-	for (uint32_t i = FIXED_COUNTERS; i < e->n_counters; i++) {
+	for (uint32_t i = 0; i < e->n_counters; i++) {
 		const uint64_t *at = &e->counters[i];
 		if (i % 8 == 0 && i + 8 <= e->n_counters &&
 			!(at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] | at[7]))
 			i += 7;
 		else if (*at)
-			fold(c, i, pg_segment_at(e, i - FIXED_COUNTERS));
+			fold(c, i, pg_segment_at(e, i));
 	}
 }
 
@@ -181,18 +184,24 @@ void pg_code_count_for(struct pg_cpu *c)
 	e->counting = c;
 }
 
-void pg_code_flush(struct pg_engine *e)
+bool pg_code_flush(struct pg_engine *e)
 {
+	if (e->inside) {
+		e->flush_wanted = true;
+		return false;
+	}
+	e->flush_wanted = false;
 	pg_code_fold_all(e);
 	pg_code_flush_pages(e);
 	memset(e->block_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
-	e->n_counters = FIXED_COUNTERS;
+	e->n_counters = 0;
 	e->emit.p = e->code_start;
-	e->cold.p = e->code + HOT_BYTES;
+	e->cold.p = e->code + e->hot_bytes;
 	e->emit.full = e->cold.full = false;
 	e->flushes++;
 	e->generation++; /* what CPUs keep is emptied when they run next */
+	return true;
 }
 
 void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b)
@@ -280,13 +289,9 @@ void pg_emit_restore_flags(struct pg_emit *m)
 	e_mov_rr(m, H_RAX, SC);
 }
 
-/* The entry of b for indirect jumps: SA must be its address, flags are in memory. */
-uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
+void pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 {
 	struct pg_emit *m = &e->emit;
-	if (b->thunk)
-		return b->thunk;
-	uint8_t *at = m->p;
 	e_mov_imm(m, SB, b->rip);
 	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xf5}, 3); /* cmp r13, r14 */
 	e_jcc(m, CC_NE, e->stub_indirect);
@@ -294,14 +299,24 @@ uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 		e_mov_imm(m, SB, PG_FAST_SHIFT);
 	if (b->entry_live)
 		pg_emit_restore_flags(m);
-	e_jmp(m, b->entry);
-	return b->thunk = at;
+}
+
+uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
+{
+	if (!b->thunk) {
+		uint8_t *at = e->emit.p;
+		pg_code_emit_thunk(e, b);
+		e_jmp(&e->emit, b->entry);
+		b->thunk = at;
+	}
+	return b->thunk;
 }
 
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x)
 {
 	const struct pg_block *from = pg_block_at(e, x->block);
-	bool other = from->page != b->page || from->page2 != PG_NIL || b->page2 != PG_NIL;
+	bool other = !(e->config.fast && e->spaces == PG_SPACES_ONE) &&
+		     (from->page != b->page || from->page2 != PG_NIL || b->page2 != PG_NIL);
 	bool in_memory = x->flags == FLAGS_MEM;
 	bool restore = b->entry_live && in_memory;
 	bool store = (b->entry_mem || (other && !b->entry_live)) && !in_memory;

@@ -27,7 +27,7 @@ static void emit_indirect(struct pg_translator *tr, int32_t rsp_undo)
 	pg_emit_save_flags(tr);
 	uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
 	pg_exit_at(tr->e, x)->rsp_undo = rsp_undo;
-	e_gs_store_imm32(m, ST(site), x);
+	e_mov_imm(m, SC, x); /* LEAVE_INDIRECT finds it there */
 	if (tr->temporary) {
 		e_gs_store_imm32(m, ST(leave), LEAVE_INDIRECT);
 		e_jmp(m, tr->e->stub_leave);

@@ -71,7 +71,7 @@ enum pg_leave {
 	LEAVE_ACCESS,   /* a data access that slow.c could not finish: site, ea in SA */
 	LEAVE_FETCH,    /* the fetch check of a block failed: site = block */
 	LEAVE_CHAIN,    /* a direct exit without its target yet: site = exit */
-	LEAVE_INDIRECT, /* target in SA, not in any table */
+	LEAVE_INDIRECT, /* target in SA, not in any table; exit record in SC */
 	LEAVE_SYSCALL,  /* site = exit record holding the next rip */
 	LEAVE_COMPLEX,  /* an instruction executed in C: site = complex record */
 	LEAVE_STOP,     /* an instruction that always stops: site = exit record, why in it */
@@ -83,12 +83,20 @@ enum pg_leave {
 enum pg_flags_at { FLAGS_EFLAGS, FLAGS_RAX, FLAGS_MEM, FLAGS_DEAD };
 
 /*
- * Counting. On hosts with AVX-512VL what a segment does is added, as four numbers at once, to ymm16, and each run to
- * xmm17: registers that no guest can name (EVEX is masked in its CPUID), kept in `count` and `runs` while outside.
+ * Counting. On hosts with AVX-512VL what a segment does is added, all numbers at once, to zmm16: a register that no
+ * guest can name (EVEX is masked in its CPUID), kept in `count` while outside. Few different things are added: they are
+ * kept once each, so that they stay in the cache.
  * Elsewhere each segment has a counter in memory, which a tight loop waits for.
  */
-enum pg_count { PG_COUNT_SEGMENT, PG_COUNT_RUN };
-#define PG_COUNT_LANES 4 /* instructions, loads, stores, lookups */
+enum {
+	PG_COUNT_INSNS,
+	PG_COUNT_LOADS,
+	PG_COUNT_STORES,
+	PG_COUNT_LOOKUPS,
+	PG_COUNT_RUNS,
+	PG_COUNT_FETCHES, /* fetch lookups of runs */
+	PG_COUNT_LANES = 8,
+};
 
 struct pg_cpu {
 	struct pg_cpu_regs regs;
@@ -100,32 +108,18 @@ struct pg_cpu {
 	uint64_t target;     /* host address to enter at, or to resume at */
 	uint64_t flags_mem;  /* low 16 bits: al = OF, ah = SF ZF AF PF CF as lahf gives */
 	uint64_t tmp_rax, tmp_rcx;
-	uint64_t count[PG_COUNT_LANES]; /* ymm16 while outside */
-	uint64_t runs[2];               /* xmm17: runs, fetch lookups of runs */
-	uint64_t self;                  /* address of this struct */
-	uint64_t x_addr;                /* of regs.x */
-	uint32_t site;                  /* which record the code was left at */
-	uint32_t leave;                 /* enum pg_leave */
+	_Alignas(64) uint64_t count[PG_COUNT_LANES]; /* zmm16 while outside */
+	uint64_t self;                               /* address of this struct */
+	uint64_t x_addr;                             /* of regs.x */
+	uint32_t site;                               /* which record the code was left at */
+	uint32_t leave;                              /* enum pg_leave */
 	uint32_t mxcsr_host;
 	uint64_t exchanged[2]; /* see pg_mmu_set_second() */
-	/* C only. */
-	struct pg_engine *engine; /* borrowed */
-	struct pg_space *space;   /* borrowed */
-	struct pg_mmu *mmu;       /* owned; NULL in fast mode */
-	struct pg_cpu *next;      /* engine's list of CPUs */
-	volatile int interrupt; /* sticky request, see pg_engine_ops.interrupt; read by stubs too */
+	/* C only, while it runs. */
 	uint8_t looked; /* slow.c's lookup for the access that leaves: 0 none, else 1 + result */
 	bool smc;       /* a store dropped translations while a block was inside */
-	/* Folded from the counters of segments, on hosts where these are in memory. */
-	struct {
-		uint64_t insns, loads, stores, lookups, runs, fetches;
-	} folded;
-	uint64_t jump_generation; /* of the code that the jump table was filled for */
-	uint64_t extra_lookups;   /* data lookups beyond those of completed accesses */
-	uint64_t crossings;
-	uint64_t fetch_extra; /* fetch lookups beyond one per run entered inline */
-	/* Adjustments to the counters of segments: what was counted at entry but did not happen. */
-	int64_t adj_insns, adj_loads, adj_stores, adj_lookups;
+	volatile int *
+		asked; /* `interrupt` of the guest thread that runs on this CPU: in fast mode another's */
 	/* A crossing store in flight: fragments to be written by LEAVE_COMMIT. */
 	struct {
 		uint8_t *host[2];
@@ -145,16 +139,36 @@ struct pg_cpu {
 	uint32_t missed; /* or the block that it led to, whose check failed; or PG_NIL */
 	bool link_indirect;
 	uint64_t link_generation;
-	uint64_t port_crossings;
 	uint64_t port_lookups;    /* made by an instruction executed in C */
 	uint32_t tmp_marks[4];    /* ends of record arrays before a temporary block */
 	uint8_t *cold_mark;       /* end of the cold code before it */
 	struct pg_exit_info info; /* being built */
+	/* C only, for good. `engine` is the first of these: see pg_cpu_fault. */
+	struct pg_engine *engine; /* borrowed */
+	struct pg_space *space;   /* borrowed */
+	struct pg_table *table;   /* fast mode: of the space */
+	struct pg_mmu *mmu;       /* owned; NULL in fast mode */
+	struct pg_cpu *next;      /* engine's list of CPUs */
+	volatile int interrupt; /* sticky request, see pg_engine_ops.interrupt; read by stubs too */
+	struct pg_cpu
+		*volatile at; /* where it runs: itself, or in fast mode its space's window, NULL: none yet */
+	uint64_t turn; /* of a window: when it was used last */
+	unsigned pins; /* of a window: threads that wait for a page fault in it */
+	/* Folded from the counters of segments, on hosts where these are in memory. */
+	struct {
+		uint64_t insns, loads, stores, lookups, runs, fetches;
+	} folded;
+	uint64_t extra_lookups; /* data lookups beyond those of completed accesses */
+	uint64_t crossings;
+	uint64_t port_crossings;
+	uint64_t fetch_extra; /* fetch lookups beyond one per run entered inline */
+	/* Adjustments to the counters of segments: what was counted at entry but did not happen. */
+	int64_t adj_insns, adj_loads, adj_stores, adj_lookups;
+	uint64_t jump_generation; /* of the code that the jump table was filled for */
 	uint8_t *area;            /* the mapping this struct lies in */
 	size_t area_bytes;
-	struct pg_shootdown window_shootdown; /* fast mode */
-	uint8_t *window;                      /* fast mode: host address of guest address 0 */
-	struct pg_table *table;               /* fast mode: of the space */
+	struct pg_shootdown window_shootdown; /* of a window */
+	uint8_t *window;                      /* of a window: host address of guest address 0 */
 	_Alignas(64) uint8_t bounce[8192];
 	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
 };
@@ -296,8 +310,14 @@ struct pg_engine {
 	struct pg_cpu *cpus;               /* those in use */
 	struct pg_cpu *idle;               /* destroyed ones, to be used again */
 	unsigned n_idle;
+	struct pg_cpu *windows; /* fast mode, see window.c; owned */
+	unsigned inside;        /* CPUs that wait for a page fault in run() */
+	bool flush_wanted;      /* when none is inside */
+	bool windows_full;      /* the host has no room for another */
+	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
-	struct pg_cpu *counting;  /* whose counts the counters in memory are; NULL: nobody's */
+	enum pg_spaces { PG_SPACES_NONE, PG_SPACES_ONE, PG_SPACES_MANY } spaces; /* that ran */
+	struct pg_cpu *counting; /* whose counts the counters in memory are; NULL: nobody's */
 	ZydisDecoder decoder;
 	/* Geometry of a CPU's area, bytes relative to GS. */
 	int32_t off_fast_d, off_fast_i, off_fetch, off_jump, off_marks;
@@ -307,7 +327,7 @@ struct pg_engine {
 	bool second_d, second_fetch; /* are there any? */
 	/* Code cache: one mapping, stubs first, counters behind the code. */
 	uint8_t *code;
-	size_t code_bytes;
+	size_t code_bytes, hot_bytes; /* hot_bytes: where the cold code begins */
 	struct pg_emit emit;
 	struct pg_emit cold; /* what is rarely executed, apart from the rest */
 	uint64_t *counters;
@@ -434,7 +454,11 @@ int pg_code_create(struct pg_engine *e, const char **why);
 void pg_code_destroy(struct pg_engine *e);
 void *pg_vec_add(struct pg_vec *v, size_t size,
 	uint32_t *index); /* reserved address space; never fails before its cap */
-void pg_code_flush(struct pg_engine *e);
+/*
+ * Empties the code cache. False: not now, since a CPU that waits for a page fault stands in it; the caller's own run() then
+ * ends as if interrupted.
+ */
+bool pg_code_flush(struct pg_engine *e);
 bool pg_code_is_full(const struct pg_engine *e);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
@@ -445,7 +469,9 @@ void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p);
 /* Emit: EFLAGS from flags_mem, and back; destroy SC. */
 void pg_emit_store_flags(struct pg_emit *m);
 void pg_emit_restore_flags(struct pg_emit *m);
-/* The entry of b for indirect jumps: SA must be its address, flags are in memory. */
+/* What stands before the way into b of an indirect jump: SA must be its address, flags are in memory. */
+void pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b);
+/* The entry of b for indirect jumps. */
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
 /* Where the direct exit x may jump to enter b. */
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x);
@@ -468,6 +494,8 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 /* Does any depend on [offset, offset + n)? */
 bool pg_code_store_hits(struct pg_engine *e, pg_pfn f, uint32_t offset, uint32_t n);
 void pg_code_flush_pages(struct pg_engine *e);
+/* Exits that lead to code pages in [start, end) come to run.c once more. */
+void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end);
 const char *pg_code_check_pages(struct pg_engine *e);
 
 /* pool.c */
@@ -486,6 +514,24 @@ void pg_cpu_drain(struct pg_engine *e);
 void pg_fast_protect(struct pg_engine *e, pg_pfn f);
 /* Nothing is mapped in c's window any more, and no mark is set. */
 void pg_fast_empty(struct pg_cpu *c);
+
+/*
+ * pg_space_fault for c, which runs. It may give the machine lock away while it reads a page, and other CPUs run meanwhile: code
+ * pages may be retired then, but records and code stay.
+ */
+enum pg_fault_end pg_cpu_fault(struct pg_cpu *c, uint64_t va, enum pg_access access, uint64_t rip);
+
+/* window.c: fast mode */
+bool pg_window_first(struct pg_engine *e); /* false: the host has no room for any */
+void pg_window_free_all(struct pg_engine *e);
+/*
+ * c is about to run: its registers go to the window of its space, which is returned, and come back. NULL: threads wait for page faults
+ * in all windows.
+ */
+struct pg_cpu *pg_window_begin(struct pg_cpu *c);
+void pg_window_end(struct pg_cpu *w, struct pg_cpu *c);
+/* c leaves its space. */
+void pg_window_leave(struct pg_cpu *c);
 
 /* traps.c */
 int pg_traps_install(void);

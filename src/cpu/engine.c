@@ -41,6 +41,7 @@ static void destroy(struct pg_engine *e)
 {
 	PG_ASSERT(!e->cpus);
 	pg_cpu_drain(e);
+	pg_window_free_all(e);
 	pg_code_destroy(e);
 	free(e->tr);
 	free(e);
@@ -79,6 +80,10 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 	int r = e->tr ? pg_code_create(e, why) : -ENOMEM;
 	if (r == 0)
 		r = pg_traps_install();
+	if (r == 0 && config->fast && !pg_window_first(e)) {
+		*why = "the host has no free stretch of addresses for fast mode";
+		r = -ENOMEM;
+	}
 	if (r != 0) {
 		destroy(e);
 		return r;

@@ -96,8 +96,10 @@ struct pg_cpu_stats {
 struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
-	bool fast;            /* host-mapped frames; no TLB figures */
-	bool precise_flags;   /* from the start: see set_precise_flags */
+	bool fast;          /* host-mapped frames; no TLB figures */
+	bool precise_flags; /* from the start: see set_precise_flags */
+	uint64_t
+		code_bytes; /* of the code cache, at least 4 MiB; 0: the default. When it is full it starts again */
 	bool memory_counters; /* tests: counts as on a host without AVX-512VL */
 };
 
@@ -112,7 +114,7 @@ struct pg_engine_ops {
 	void (*destroy)(struct pg_engine *e);
 	/*
 	 * A CPU for one guest thread, in the state of after exec, its figures 0. Quick: destroyed ones are used again. Many may be
-	 * in one space, and in many. -ENOMEM, or -EAGAIN: no more of them fit into the host's address space (fast mode).
+	 * in one space, and in many. A space must outlive its CPUs' stay in it (cpu_switch, cpu_destroy). -ENOMEM.
 	 */
 	int (*cpu_create)(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out);
 	void (*cpu_destroy)(

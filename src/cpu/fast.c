@@ -8,7 +8,7 @@
  *
  *     window - 2 GiB    nothing
  *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing; index 0 is near the end of the page
- *     window - area     struct pg_cpu and its tables, then a hole of PG_GS_HOLE
+ *     window - area     struct pg_cpu and its tables (window.c), then a hole of PG_GS_HOLE
  *     window            PG_FAST_TOP bytes of guest, then 2 GiB of nothing
  *
  * A wild address. SA >> 34 indexes the probe: below PG_FAST_TOP that is one of the last bytes of its page, for everything else it is
@@ -151,7 +151,7 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 /* Nothing is mapped in any window: the host's limit of mappings (vm.max_map_count) is for all of them. */
 static void reserve_all(struct pg_engine *e)
 {
-	for (struct pg_cpu *c = e->cpus; c; c = c->next)
+	for (struct pg_cpu *c = e->windows; c; c = c->next)
 		PG_ASSERT(reserve_window(c->window));
 }
 
@@ -189,6 +189,8 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 		return;
 	unmap_range(c, start.v << PG_PAGE_SHIFT, end.v << PG_PAGE_SHIFT);
 	clear_marks(c, start.v, end.v);
+	if (c->engine->spaces == PG_SPACES_ONE)
+		pg_code_unlink_range(c->engine, start.v, end.v);
 }
 
 void pg_fast_empty(struct pg_cpu *c)
@@ -206,7 +208,7 @@ void pg_fast_attach(struct pg_cpu *c)
 void pg_fast_protect(struct pg_engine *e, pg_pfn f)
 {
 	for (struct pg_rmap *r = pg_frames_row(e->frames, f)->rmap; r; r = r->next) {
-		for (struct pg_cpu *c = e->cpus; c; c = c->next) {
+		for (struct pg_cpu *c = e->windows; c; c = c->next) {
 			if (r->space == c->space)
 				unmap_range(c, r->vpn.v << PG_PAGE_SHIFT,
 					(r->vpn.v + 1) << PG_PAGE_SHIFT);
@@ -324,7 +326,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 			map_pages(c, pg_vpn_of((pg_va){va}).v, pte | set);
 			return 0;
 		}
-		enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, rip, false);
+		enum pg_fault_end end = pg_cpu_fault(c, va, access, rip);
 		if (end != PG_FAULT_RESUME) {
 			c->info.why = PG_EXIT_FAULT;
 			c->info.fault_va = (pg_va){va};

@@ -5,8 +5,8 @@
 
 #include "cpu/translate.h"
 
-/* The guest's addresses are below this in fast mode: the host's 2^47 hold one window for each CPU, about sixty. */
-#define PG_FAST_TOP ((uint64_t)1 << 41)
+/* The guest's addresses are below this in fast mode: the host's 2^47 have room for some thirty windows. */
+#define PG_FAST_TOP ((uint64_t)1 << 42)
 
 /* How far a probed register may move by one instruction, and the largest displacement used with it. */
 #define PG_FAST_STEP 4096
@@ -24,7 +24,7 @@ void pg_fast_probe(struct pg_translator *tr, unsigned reg);
 /* SB was used for data: gives it its constant again. */
 void pg_fast_restore(struct pg_translator *tr);
 
-/* The mapping for a CPU's area, `below` bytes of it readable and writable below the window. NULL: no address space. */
+/* The mapping for a window, `below` bytes of it readable and writable below the window. NULL: no address space. */
 uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window);
 void pg_fast_attach(struct pg_cpu *c);
 

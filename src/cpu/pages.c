@@ -66,12 +66,12 @@ static void unmark_frame(struct pg_engine *e, pg_pfn f)
 /* No TLB and no mark has the id of p any more: whoever comes to the page looks what it is. */
 static void forget_id(struct pg_engine *e, const struct pg_code_page *p)
 {
-	for (struct pg_cpu *c = e->cpus; c; c = c->next) {
-		if (c->mmu)
-			pg_mmu_forget_code_id(c->mmu, (pg_vpn){p->vpn}, p->id);
-		else if (*pg_cpu_mark(c, p->vpn) == p->id)
-			*pg_cpu_mark(c, p->vpn) = 0;
+	for (struct pg_cpu *w = e->windows; w; w = w->next) {
+		if (*pg_cpu_mark(w, p->vpn) == p->id)
+			*pg_cpu_mark(w, p->vpn) = 0;
 	}
+	for (struct pg_cpu *c = e->cpus; c && c->mmu; c = c->next)
+		pg_mmu_forget_code_id(c->mmu, (pg_vpn){p->vpn}, p->id);
 }
 
 /* Takes binding i off both lists. The frame's mark stays. */
@@ -279,6 +279,33 @@ void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 	}
 	if (any)
 		forget_id(e, p);
+}
+
+static void unlink_page(struct pg_engine *e, const struct pg_code_page *p)
+{
+	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
+		pg_code_unlink_exits(e, pg_block_at(e, i));
+	for (uint32_t i = p->blocks2; i != PG_NIL; i = pg_block_at(e, i)->next_of_page2)
+		pg_code_unlink_exits(e, pg_block_at(e, i));
+}
+
+void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
+{
+	if (end - start > e->pages.n) {
+		for (uint32_t i = 0; i < e->pages.n; i++) {
+			const struct pg_code_page *p = pg_page_at(e, i);
+			if (!p->retired && p->vpn - start < end - start)
+				unlink_page(e, p);
+		}
+		return;
+	}
+	for (uint64_t v = start; v < end; v++) {
+		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != PG_NIL;
+			i = pg_page_at(e, i)->next) {
+			if (pg_page_at(e, i)->vpn == v)
+				unlink_page(e, pg_page_at(e, i));
+		}
+	}
 }
 
 void pg_code_flush_pages(struct pg_engine *e)

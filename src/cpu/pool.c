@@ -2,7 +2,7 @@
 /*
  * cpu/pool.c: CPUs: made, ended and made again, moved between address spaces, and their figures.
  *
- * Called by engine.c and run.c. Calls mmu/ and fast.c for what translates a CPU's addresses.
+ * Called by engine.c and run.c. Calls mmu/, in fast mode window.c, for what translates a CPU's addresses.
  *
  * A CPU is one host mapping, see struct pg_cpu: a fork needs one, and a shell forks thousands of times. So an ended CPU is kept and
  * used again, up to MOST_IDLE of them. Its jump table is not cleared: a slot is a thunk that compares the guest's address, the
@@ -25,7 +25,7 @@
 static void reset(struct pg_engine *e, struct pg_cpu *c)
 {
 	struct pg_mmu *mmu = c->mmu;
-	uint8_t *area = c->area, *window = c->window;
+	uint8_t *area = c->area, *x = c->regs.x->bytes;
 	size_t area_bytes = c->area_bytes;
 	uint64_t jump_generation = c->jump_generation;
 	memset(c, 0, offsetof(struct pg_cpu, bounce));
@@ -33,16 +33,15 @@ static void reset(struct pg_engine *e, struct pg_cpu *c)
 	c->mmu = mmu;
 	c->area = area;
 	c->area_bytes = area_bytes;
-	c->window = window;
 	c->jump_generation = jump_generation;
-	c->regs.x = (struct pg_xsave *)(void *)(pg_cpu_gs(c) - e->area_below);
+	c->regs.x = (struct pg_xsave *)(void *)x;
 	c->self = (uint64_t)(uintptr_t)c;
-	c->x_addr = (uint64_t)(uintptr_t)c->regs.x;
+	c->x_addr = (uint64_t)(uintptr_t)x;
+	c->asked = &c->interrupt;
+	c->at = mmu ? c : NULL;
 	c->mxcsr_host = _mm_getcsr();
 	c->regs.rflags = 0x202;
-	c->link = PG_NIL;
 	/* FCW 0x37f, MXCSR 0x1f80, everything else in its initial state. */
-	uint8_t *x = c->regs.x->bytes;
 	memset(x, 0, PG_XSAVE_BYTES);
 	x[0] = 0x7f;
 	x[1] = 0x03;
@@ -60,41 +59,46 @@ static void free_cpu(struct pg_cpu *c)
 
 static void add_cpu(struct pg_cpu_stats *out, const struct pg_cpu *c);
 
-/* A CPU in a mapping of its own. */
-static int map_cpu(struct pg_engine *e, struct pg_cpu **out)
+/* Fast mode: all but registers is in the window. */
+static int map_fast(struct pg_cpu **out)
+{
+	size_t bytes = sizeof(struct pg_cpu) + sizeof(struct pg_xsave);
+	struct pg_cpu *c =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c == MAP_FAILED)
+		return -ENOMEM;
+	c->area = (uint8_t *)c;
+	c->area_bytes = bytes;
+	c->regs.x = (struct pg_xsave *)(void *)(c + 1);
+	*out = c;
+	return 0;
+}
+
+/* A CPU with its tables and mirrors on both sides of GS. */
+static int map_exact(struct pg_engine *e, struct pg_cpu **out)
 {
 	size_t bytes = e->area_below + e->area_above;
-	uint8_t *area, *gs;
-	if (e->config.fast) {
-		area = pg_fast_reserve(e->area_below, &bytes, &gs);
-		if (!area)
-			return -EAGAIN;
-	} else {
-		area = mmap(
-			NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (area == MAP_FAILED)
-			return -ENOMEM;
-		gs = area + e->area_below;
-	}
+	uint8_t *area =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED)
+		return -ENOMEM;
+	uint8_t *gs = area + e->area_below;
 	struct pg_cpu *c = (struct pg_cpu *)(void *)(gs - PG_GS_HOLE) - 1;
 	c->area = area;
 	c->area_bytes = bytes;
-	c->window = e->config.fast ? gs : NULL;
 	c->jump_generation = UINT64_MAX;
-	if (!e->config.fast) {
-		int r = pg_mmu_create(&e->config.mmu, e->frames,
-			(struct pg_tlb_fast *)(void *)(gs + e->off_fast_d),
-			e->sets_i ? (struct pg_tlb_fast *)(void *)(gs + e->off_fast_i) : NULL,
-			&c->mmu);
-		if (r != 0) {
-			munmap(area, bytes);
-			return r;
-		}
-		uint8_t *second = gs + e->to_second;
-		pg_mmu_set_second(c->mmu, (struct pg_tlb_fast *)(void *)(second + e->off_fast_d),
-			e->sets_i ? (struct pg_tlb_fast *)(void *)(second + e->off_fast_i) : NULL,
-			c->exchanged);
+	c->regs.x = (struct pg_xsave *)(void *)area;
+	int r = pg_mmu_create(&e->config.mmu, e->frames,
+		(struct pg_tlb_fast *)(void *)(gs + e->off_fast_d),
+		e->sets_i ? (struct pg_tlb_fast *)(void *)(gs + e->off_fast_i) : NULL, &c->mmu);
+	if (r != 0) {
+		munmap(area, bytes);
+		return r;
 	}
+	uint8_t *second = gs + e->to_second;
+	pg_mmu_set_second(c->mmu, (struct pg_tlb_fast *)(void *)(second + e->off_fast_d),
+		e->sets_i ? (struct pg_tlb_fast *)(void *)(second + e->off_fast_i) : NULL,
+		c->exchanged);
 	*out = c;
 	return 0;
 }
@@ -109,7 +113,7 @@ int pg_cpu_make(struct pg_engine *e, struct pg_space *s, struct pg_cpu **out)
 		if (c->mmu)
 			pg_mmu_reset(c->mmu);
 	} else {
-		int r = map_cpu(e, &c);
+		int r = e->config.fast ? map_fast(&c) : map_exact(e, &c);
 		if (r != 0)
 			return r;
 	}
@@ -152,16 +156,34 @@ void pg_cpu_drain(struct pg_engine *e)
 	e->n_idle = 0;
 }
 
+/*
+ * While all that ran was in one space, exits need not reckon with other code at the same addresses, see
+ * pg_code_link(); those made in this belief go when another space comes.
+ */
+static void note_space(struct pg_engine *e, const struct pg_cpu *c, const struct pg_space *s)
+{
+	bool first = e->spaces == PG_SPACES_NONE, known = false;
+	for (const struct pg_cpu *k = e->cpus; k; k = k->next)
+		known |= k != c && k->space == s;
+	if (first) {
+		e->spaces = PG_SPACES_ONE;
+	} else if (!known && e->spaces == PG_SPACES_ONE) {
+		e->spaces = PG_SPACES_MANY;
+		if (e->config.fast)
+			pg_code_flush(e);
+	}
+}
+
 void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s)
 {
-	c->space = s;
+	c->space = NULL;
 	if (!s)
 		return;
+	note_space(c->engine, c, s);
+	c->space = s;
 	c->table = pg_space_table(s);
-	if (!c->mmu) {
-		pg_fast_attach(c);
+	if (!c->mmu)
 		return;
-	}
 	pg_mmu_switch(c->mmu, pg_space_table(s), pg_space_asid(s));
 	pg_space_attach(s, pg_mmu_shootdown(c->mmu));
 }
@@ -170,10 +192,30 @@ void pg_cpu_leave_space(struct pg_cpu *c)
 {
 	if (!c->space)
 		return;
-	pg_space_detach(c->space, c->mmu ? pg_mmu_shootdown(c->mmu) : &c->window_shootdown);
+	if (c->mmu)
+		pg_space_detach(c->space, pg_mmu_shootdown(c->mmu));
+	else
+		pg_window_leave(c);
 	c->space = NULL;
-	if (!c->mmu)
-		pg_fast_empty(c);
+}
+
+enum pg_fault_end pg_cpu_fault(struct pg_cpu *c, uint64_t va, enum pg_access access, uint64_t rip)
+{
+	struct pg_engine *e = c->engine;
+	uint8_t own[offsetof(struct pg_cpu, engine)];
+	uint64_t turns = e->turns;
+	if (!c->mmu) /* another thread of the space may run on this very window */
+		memcpy(own, c, sizeof(own));
+	e->inside++;
+	c->pins++;
+	enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, rip, false);
+	c->pins--;
+	e->inside--;
+	if (!c->mmu && e->turns != turns)
+		memcpy(c, own, sizeof(own));
+	e->turns++; /* this one goes on: whoever waits still is to restore, too */
+	pg_code_count_for(c);
+	return end;
 }
 
 void pg_cpu_empty_jumps(struct pg_cpu *c)
@@ -200,13 +242,13 @@ static void add_cpu(struct pg_cpu_stats *out, const struct pg_cpu *c)
 {
 	if (!c->mmu)
 		return;
-	out->instructions += c->folded.insns + c->count[0] + (uint64_t)c->adj_insns;
-	out->loads += c->folded.loads + c->count[1] + (uint64_t)c->adj_loads;
-	out->stores += c->folded.stores + c->count[2] + (uint64_t)c->adj_stores;
-	out->data_lookups += c->folded.lookups + c->count[3] + (uint64_t)c->adj_lookups +
-			     c->extra_lookups + c->crossings;
-	out->fetch_runs += c->folded.runs + c->runs[0];
-	out->fetch_lookups += c->folded.fetches + c->runs[1] + c->fetch_extra;
+	out->instructions += c->folded.insns + c->count[PG_COUNT_INSNS] + (uint64_t)c->adj_insns;
+	out->loads += c->folded.loads + c->count[PG_COUNT_LOADS] + (uint64_t)c->adj_loads;
+	out->stores += c->folded.stores + c->count[PG_COUNT_STORES] + (uint64_t)c->adj_stores;
+	out->data_lookups += c->folded.lookups + c->count[PG_COUNT_LOOKUPS] +
+			     (uint64_t)c->adj_lookups + c->extra_lookups + c->crossings;
+	out->fetch_runs += c->folded.runs + c->count[PG_COUNT_RUNS];
+	out->fetch_lookups += c->folded.fetches + c->count[PG_COUNT_FETCHES] + c->fetch_extra;
 	out->page_crossings += c->crossings + c->port_crossings;
 	add_mmu(&out->mmu, c->mmu);
 }

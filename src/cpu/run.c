@@ -111,7 +111,7 @@ static int look(
 		*code = pg_frames_row(e->frames, *f)->flags & PG_FRAME_CODE;
 		return 0;
 	}
-	enum pg_fault_end end = pg_space_fault(c->space, (pg_va){va}, access, c->regs.rip, false);
+	enum pg_fault_end end = pg_cpu_fault(c, va, access, c->regs.rip);
 	if (end == PG_FAULT_RESUME)
 		return 1;
 	set_fault(c, va, access, end);
@@ -194,6 +194,26 @@ static int fetch_page(struct pg_cpu *c, uint64_t va, uint8_t *first, pg_pfn *f)
 	}
 }
 
+/* What a temporary block that is made now takes back. */
+static void mark(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	c->tmp_marks[0] = e->sites.n;
+	c->tmp_marks[1] = e->exits.n;
+	c->tmp_marks[2] = e->complexes.n;
+	c->tmp_marks[3] = e->n_counters;
+	c->cold_mark = e->cold.p;
+}
+
+/* Room for code by a flush; false: not now, info is set. */
+static bool make_room(struct pg_cpu *c)
+{
+	if (pg_code_flush(c->engine))
+		return true;
+	c->info.why = PG_EXIT_INTERRUPTED;
+	return false;
+}
+
 /*
  * The block at regs.rip, made if need be, its fetch lookups done. NULL: info is set. temporary: for one instruction.
  */
@@ -209,8 +229,8 @@ static struct pg_block *dispatch(struct pg_cpu *c, bool temporary)
 		return NULL;
 	}
 again:
-	if (pg_code_is_full(e))
-		pg_code_flush(e);
+	if (pg_code_is_full(e) && !make_room(c))
+		return NULL;
 	if (fetch_page(c, rip, first, &f) != 0)
 		return NULL;
 	struct pg_code_page *p = pg_code_bind(c, (pg_va){rip}, f);
@@ -224,13 +244,15 @@ again:
 		return b;
 	if (!b) {
 		pg_code_refresh(e, p, f);
+		mark(c);
 		b = pg_translate(c, rip, p, NULL, temporary ? 1 : PG_BLOCK_INSNS, temporary);
 		if (b) {
 			pg_code_settle(e, p, f);
 			return b;
 		}
-		if (e->emit.full) {
-			pg_code_flush(e);
+		if (e->emit.full || e->cold.full) {
+			if (!make_room(c))
+				return NULL;
 			goto again;
 		}
 		b = NULL;
@@ -259,10 +281,12 @@ again:
 	}
 	pg_code_refresh(e, p, f);
 	pg_code_refresh(e, p2, f2);
+	mark(c);
 	b = pg_translate(c, rip, p, p2, 1, temporary);
 	if (!b) {
-		PG_ASSERT(e->emit.full);
-		pg_code_flush(e);
+		PG_ASSERT(e->emit.full || e->cold.full);
+		if (!make_room(c))
+			return NULL;
 		goto again;
 	}
 	pg_code_settle(e, p, f);
@@ -384,8 +408,7 @@ static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_bloc
 		if (!f) { /* no room: the instruction is executed by a new block after a flush */
 			recover_flags(c, (enum pg_flags_at)s->flags);
 			stop_before(c, b, s->row);
-			pg_code_flush(c->engine);
-			return TURN_NEXT;
+			return make_room(c) ? TURN_NEXT : TURN_EXIT;
 		}
 		s->fragment = (uint32_t)(f - (struct pg_block *)c->engine->blocks.p);
 	}
@@ -531,7 +554,7 @@ static enum turn leave_complex(struct pg_cpu *c)
 		else
 			r = pg_complex_run(&c->regs, &port, &x->insn, x->ops);
 		c->adj_lookups += e->config.fast ? 0 : (int64_t)c->port_lookups;
-		if (r != PG_COMPLEX_AGAIN || c->interrupt || (c->regs.rflags & 0x100))
+		if (r != PG_COMPLEX_AGAIN || *c->asked || (c->regs.rflags & 0x100))
 			break;
 	}
 	switch (r) {
@@ -696,7 +719,7 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 		c->regs.rip = c->scratch[0];
 		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
-			x = pg_exit_at(e, c->site);
+			x = pg_exit_at(e, (uint32_t)c->scratch[2]);
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
 			stop_before(c, pg_block_at(e, x->block), x->row);
 			return exit_with(c, PG_EXIT_GP);
@@ -771,7 +794,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	uint32_t blocks = e->blocks.n;
 	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 	uint8_t *code = temporary ? b->entry : NULL;
-	uint8_t *cold = c->cold_mark;
+	uint8_t *cold = c->cold_mark, *code_end = e->emit.p, *cold_end = e->cold.p;
 	if (!temporary)
 		link_to(c, b);
 	c->link = c->missed = PG_NIL;
@@ -782,31 +805,33 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	const void *target = b->body;
 	enum turn t;
 	/* A request that came while the block was looked up, which made its check good again. */
-	if (c->interrupt)
+	if (*c->asked)
 		pg_interrupt_again(c);
 	for (;;) {
 		enum pg_leave why = enter(c, target);
 		t = handle(c, why, pg_block_at(e, index), step);
 		if (t != TURN_GO_ON)
 			break;
-		if (c->interrupt)
+		if (*c->asked)
 			pg_interrupt_again(c);
 		target = (const void *)(uintptr_t)c->target;
 		if (e->config.fast && why == LEAVE_COMPLEX)
 			c->scratch[1] = PG_FAST_SHIFT;
 	}
 	if (temporary) {
-		/* The block was the last made: take its records back, keeping what it counted. */
+		/* Take its records back, keeping what it counted, unless others were made behind it while it waited for a page. */
 		b = pg_block_at(e, index);
-		PG_ASSERT(e->blocks.n == blocks);
 		if (!e->config.fast)
 			pg_code_fold(c, b);
+		if (e->blocks.n != blocks || e->emit.p != code_end || e->cold.p != cold_end)
+			return t;
 		e->rows.n = b->rows;
 		e->segments.n = b->segments;
 		e->sites.n = c->tmp_marks[0];
 		e->exits.n = c->tmp_marks[1];
 		e->complexes.n = c->tmp_marks[2];
-		e->n_counters = c->tmp_marks[3];
+		if (!e->vector_counts)
+			e->n_counters = c->tmp_marks[3];
 		e->blocks.n = index;
 		e->emit.p = code;
 		e->cold.p = cold;
@@ -814,17 +839,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	return t;
 }
 
-static void mark(struct pg_cpu *c)
-{
-	struct pg_engine *e = c->engine;
-	c->tmp_marks[0] = e->sites.n;
-	c->tmp_marks[1] = e->exits.n;
-	c->tmp_marks[2] = e->complexes.n;
-	c->tmp_marks[3] = e->n_counters;
-	c->cold_mark = e->cold.p;
-}
-
-enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
+static void run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
 	enum turn t = TURN_NEXT;
@@ -837,15 +852,12 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 	pg_traps_enter(c);
 	for (;;) {
 		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;
-		if (c->interrupt && !step) {
-			c->interrupt = 0;
+		if (*c->asked && !step) {
+			*c->asked = 0;
 			exit_with(c, PG_EXIT_INTERRUPTED);
 			break;
 		}
 		step = false;
-		if (alone && pg_code_is_full(c->engine))
-			pg_code_flush(c->engine);
-		mark(c);
 		t = run_block(c, alone, &step);
 		if (t == TURN_EXIT)
 			break;
@@ -863,7 +875,20 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 	pg_traps_leave();
 	if (c->info.why == PG_EXIT_ILLEGAL || c->info.why == PG_EXIT_UNSUPPORTED)
 		read_bytes(c);
+}
+
+enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
+{
+	struct pg_cpu *at = c->mmu ? c : pg_window_begin(c);
+	if (!at) {
+		if (info)
+			*info = (struct pg_exit_info){.why = PG_EXIT_INTERRUPTED};
+		return PG_EXIT_INTERRUPTED;
+	}
+	run(at, max_instructions);
+	if (at != c)
+		pg_window_end(at, c);
 	if (info)
-		*info = c->info;
-	return c->info.why;
+		*info = at->info;
+	return at->info.why;
 }

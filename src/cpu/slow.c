@@ -81,14 +81,14 @@ static int fast_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 	if (cold->id2 && !mark_again(c, (cold->rip | PG_PAGE_MASK) + 1, cold->id2))
 		return 1;
 	/* A request that came meanwhile has emptied the marks before these were set. */
-	return c->interrupt != 0;
+	return *c->asked != 0;
 }
 
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold)
 {
 	c->looked = 0;
 	c->site = cold->block;
-	if (c->interrupt)
+	if (*c->asked)
 		return 1;
 	if (!c->mmu)
 		return fast_fetch(c, cold);

@@ -59,16 +59,6 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	tr->b->n_rows++;
 }
 
-/* vpaddq ymm16, ymm16, [rip + d], or xmm17 for runs. EVEX: Intel SDM vol. 2, 2.7. */
-static void emit_count(struct pg_emit *m, enum pg_count which, const uint64_t *lanes)
-{
-	if (which == PG_COUNT_SEGMENT)
-		ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xfd, 0x20, 0xd4, 0x05}, 6);
-	else
-		ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xf5, 0x00, 0xd4, 0x0d}, 6);
-	e32(m, (uint32_t)((const uint8_t *)lanes - (m->p + 4)));
-}
-
 /* A new segment begins: what follows is executed once for each count of its counter. */
 static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 {
@@ -83,12 +73,13 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	if (pg_tr_fast(tr))
 		return;
 	if (e->vector_counts) {
-		/* What the segment does is added in one go, without touching flags or memory that changes. */
-		emit_count(m, PG_COUNT_SEGMENT, &e->counters[e->n_counters]);
-		e->n_counters += PG_COUNT_LANES;
-		if (tr->n_segments == 1 && !tr->temporary)
-			emit_count(m, PG_COUNT_RUN,
-				&e->counters[tr->page2 ? PG_COUNT_LANES + 2 : PG_COUNT_LANES]);
+		/*
+		 * What the segment does is added in one go, without touching flags or memory that changes:
+		 * vpaddq zmm16, zmm16, [rip + d], EVEX: Intel SDM vol. 2, 2.7. fill_counts() sets d.
+		 */
+		ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xfd, 0x40, 0xd4, 0x05}, 6);
+		tr->counted[tr->n_segments - 1] = m->p;
+		e32(m, 0);
 		return;
 	}
 	uint64_t *counter = &e->counters[e->n_counters++];
@@ -105,16 +96,48 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
 }
 
-/* With vector counts: what each segment of the block adds, now that it is known. */
-static void fill_counts(struct pg_engine *e, const struct pg_block *b)
+/* The lanes that hold what segment s of the block adds; runs and fetches: of the block if s is the first, else 0. */
+static const uint64_t *lanes_of(
+	struct pg_translator *tr, const struct pg_segment *s, unsigned runs, unsigned fetches)
 {
-	for (unsigned i = 0; e->vector_counts && i < b->n_segments; i++) {
-		const struct pg_segment *s = pg_segment_at(e, b->segments + i);
-		uint64_t *lane = &e->counters[s->counter];
-		lane[0] = s->insns;
-		lane[1] = s->loads;
-		lane[2] = s->stores;
-		lane[3] = s->lookups;
+	struct pg_engine *e = tr->e;
+	uint64_t what = s->insns | (uint64_t)s->loads << 8 | (uint64_t)s->stores << 16 |
+			(uint64_t)s->lookups << 24 | (uint64_t)runs << 32 |
+			(uint64_t)fetches << 40 | (uint64_t)1 << 63;
+	struct pg_counted *c = &tr->pool[what * 0x9e3779b97f4a7c15u >> 52];
+	_Static_assert(PG_COUNT_POOL == 1 << 12, "the top 12 bits are an index");
+	if (tr->pool_generation != e->generation) {
+		memset(tr->pool, 0, sizeof(tr->pool));
+		tr->pool_generation = e->generation;
+	}
+	if (c->what != what) {
+		uint64_t *lane = &e->counters[e->n_counters];
+		c->what = what;
+		c->lanes = e->n_counters;
+		e->n_counters += PG_COUNT_LANES;
+		memset(lane, 0, PG_COUNT_LANES * sizeof(*lane));
+		lane[PG_COUNT_INSNS] = s->insns;
+		lane[PG_COUNT_LOADS] = s->loads;
+		lane[PG_COUNT_STORES] = s->stores;
+		lane[PG_COUNT_LOOKUPS] = s->lookups;
+		lane[PG_COUNT_RUNS] = runs;
+		lane[PG_COUNT_FETCHES] = fetches;
+	}
+	return &e->counters[c->lanes];
+}
+
+/* With vector counts: what each segment of the block adds, now that it is known. */
+static void fill_counts(struct pg_translator *tr)
+{
+	struct pg_engine *e = tr->e;
+	const struct pg_block *b = tr->b;
+	if (!e->vector_counts || e->emit.full)
+		return;
+	for (unsigned i = 0; i < b->n_segments; i++) {
+		bool run = i == 0 && !tr->temporary;
+		const uint64_t *lanes =
+			lanes_of(tr, pg_segment_at(e, b->segments + i), run, run ? b->fetches : 0);
+		e_patch(tr->counted[i], (const uint8_t *)lanes);
 	}
 }
 
@@ -373,6 +396,11 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->entry_live = tr->insn[0].hard != 0;
 	b->entry_mem = !b->entry_live && tr->insn[0].soft;
 	tr->saved = b->entry_mem;
+	if (c->link_indirect &&
+		!temporary) { /* what leads here is an indirect jump: it falls into the block */
+		b->thunk = e->emit.p;
+		pg_code_emit_thunk(e, b);
+	}
 	emit_entry(tr);
 	begin_segment(tr, &tr->insn[0]);
 	for (unsigned i = 0; i < tr->n; i++) {
@@ -402,7 +430,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->bytes = (uint16_t)(last->rip + last->length - rip);
 	emit_cold(tr);
 	b->end = e->emit.p;
-	fill_counts(e, b);
+	fill_counts(tr);
 	if (e->emit.full || e->cold.full)
 		return NULL;
 	if (!temporary) {

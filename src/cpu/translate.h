@@ -81,6 +81,8 @@ struct pg_insn {
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 };
 
+#define PG_COUNT_POOL 4096
+
 struct pg_translator {
 	struct pg_engine *e;
 	struct pg_code_page *page, *page2; /* page2: of an instruction across pages */
@@ -103,6 +105,16 @@ struct pg_translator {
 		int32_t disp;    /* of the tag that was added */
 	} cold[PG_BLOCK_INSNS * 4 + 8];
 	unsigned n_cold;
+	/*
+	 * With vector counts: where the addition at the begin of each segment names what it adds, and what was added
+	 * before: a direct-mapped cache of lanes, by what they hold. A flush of the code empties it.
+	 */
+	uint8_t *counted[PG_BLOCK_INSNS + 1];
+	struct pg_counted {
+		uint64_t what;
+		uint32_t lanes; /* index of the first */
+	} pool[PG_COUNT_POOL];
+	uint64_t pool_generation;
 	/* Counts of the current segment up to the current instruction. */
 	struct pg_segment *segment;
 	unsigned n_segments;

@@ -184,7 +184,9 @@ void pg_interrupt(struct pg_cpu *c)
 	 * Another host thread may just have made a check good after it read `interrupt`, and that store may come after ours. Behind
 	 * this barrier, on all host threads that run, it has come.
 	 */
-	if (running != c)
+	if (!running || running != c->at)
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-	pg_interrupt_again(c);
+	struct pg_cpu *at = c->at;
+	if (at)
+		pg_interrupt_again(at);
 }

@@ -284,6 +284,7 @@ void pg_linux_destroy(struct pg_linux *l)
 		pg_vm_set_hooks(l->vm, &none);
 		l->ops->destroy(l->engine);
 	}
+	pg_shm_end(l);
 	free(l->timers);
 	if (l->first_fds != NULL) {
 		free(l->first_fds->has);

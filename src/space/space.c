@@ -79,7 +79,7 @@ int pg_space_create(struct pg_vm *vm, const struct pg_space_config *c, struct pg
 	if (err)
 		goto fail;
 	err = table_make(s);
-	while (err == -ENOMEM && pg_cache_drop_one(vm))
+	while (err == -ENOMEM && pg_cache_make_room(vm))
 		err = table_make(s);
 	if (err)
 		goto fail_asid;
@@ -179,6 +179,22 @@ pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte)
 	if (pte)
 		*pte = e;
 	return e ? pg_pte_pfn(e) : PG_PFN_NONE;
+}
+
+uint64_t pg_space_swap_pages(struct pg_space *s)
+{
+	uint64_t n = 0;
+
+	for (struct region *r = pg_region_first(s); r; r = pg_region_next(r)) {
+		const struct pg_anon *a;
+		uint64_t at = 0, index;
+
+		while ((a = pg_sparse_next(&r->anons, at, UINT64_MAX, &index))) {
+			n += pg_pfn_is_none(a->pfn) && !pg_slot_is_none(a->slot);
+			at = index + 1;
+		}
+	}
+	return n;
 }
 
 pg_pfn pg_space_walk(struct pg_space *s, pg_va a, pg_pte *pte)

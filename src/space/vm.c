@@ -72,6 +72,12 @@ void pg_vm_set_hooks(struct pg_vm *vm, const struct pg_vm_hooks *h)
 	vm->hooks = *h;
 }
 
+void pg_vm_set_pageout(struct pg_vm *vm, const struct pg_pageout *p)
+{
+	PG_ASSERT(!vm->space_count && !vm->object_count);
+	vm->pageout = p ? *p : (struct pg_pageout){0};
+}
+
 pg_pfn pg_vm_zero_page(const struct pg_vm *vm)
 {
 	return vm->zero;

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "reclaim/policy.h"
+#include "store/store.h"
 #include "ui/format.h"
 
 #define MEMORY_DEFAULT ((uint64_t)256 << 20)
@@ -123,6 +125,55 @@ static bool take_page_table(struct parse *p, const char *value)
 		return complain(p,
 			"--page-table: there is no form '%s'; --page-table help lists them", value);
 	return complain(p, "--page-table: '%s': %s", value, why);
+}
+
+/* One store more, behind those given before. */
+static bool add_store(struct parse *p, const char *option, const char *kind, const char *value)
+{
+	size_t at = strlen(p->o->swap), left = sizeof p->o->swap - at;
+
+	if (!value[0])
+		return complain(p, "%s: the value is empty", option);
+	if ((size_t)snprintf(p->o->swap + at, left, "%s%s%s", at ? "," : "", kind, value) >= left)
+		return complain(p, "%s: all stores together have too long a name", option);
+	return true;
+}
+
+static bool take_swap(struct parse *p, const char *value)
+{
+	if (strcmp(value, "help") == 0) {
+		for (int i = 0; pg_store_kinds[i].form; i++)
+			fprintf(p->listing, "%-18s %s\n", pg_store_kinds[i].form,
+				pg_store_kinds[i].summary);
+		p->listed = true;
+		return true;
+	}
+	return add_store(p, "--swap", "", value);
+}
+
+static bool take_swap_file(struct parse *p, const char *value)
+{
+	if (strchr(value, ','))
+		return complain(p, "--swap-file: the name '%s' has a comma", value);
+	return add_store(p, "--swap-file", "file:", value);
+}
+
+static bool take_replace(struct parse *p, const char *value)
+{
+	const char *args;
+
+	if (strcmp(value, "help") == 0) {
+		for (int i = 0; pg_policies[i]; i++)
+			fprintf(p->listing, "%-12s %s\n%-12s %s\n", pg_policies[i]->name,
+				pg_policies[i]->summary, "", pg_policies[i]->source);
+		p->listed = true;
+		return true;
+	}
+	if (!pg_policy_find(value, &args))
+		return complain(
+			p, "--replace: there is no policy '%s'; --replace help lists them", value);
+	p->o->replace = value;
+	return true;
 }
 
 static bool take_aslr(struct parse *p, const char *value)
@@ -234,6 +285,14 @@ static const struct row rows[] = {
 		"absent"},
 	{"--page-table", NEEDED, "FORM", take_page_table,
 		"NAME or NAME:SHAPE, as radix:5 or hashed:clustered=8;\nhelp lists the forms"},
+	{"--swap", NEEDED, "SPEC", take_swap,
+		"backing store for what does not fit: 1G (a swap file),\nzstd:256M, lz4:64M "
+		"(compressed memory); may be repeated:\nthe next takes what one cannot; help "
+		"lists the kinds"},
+	{"--swap-file", NEEDED, "PATH:SIZE", take_swap_file,
+		"the same in a file of that name; of an existing file\nthe size may be left out"},
+	{"--replace", NEEDED, "NAME", take_replace,
+		"which page goes when memory is full (default clock);\nhelp lists the policies"},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
 	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random"},

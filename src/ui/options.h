@@ -14,6 +14,7 @@
 #include "mmu/tlb.h"
 
 struct pg_report;
+struct pg_reclaim;
 
 /* One output: wanted or not, and to which file. */
 struct pg_output {
@@ -28,6 +29,8 @@ struct pg_options {
 	bool fast;
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
+	char swap[1024];        /* specification of the store, see store/store.h; "": no swap */
+	const char *replace;    /* policy of replacement, as given; NULL: the default */
 	const char *table_text; /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
@@ -42,6 +45,11 @@ struct pg_options {
 	/* Not an option: is called with the report of the run, unless NULL. */
 	void (*on_report)(void *ctx, const struct pg_report *r);
 	void *on_report_ctx; /* borrowed */
+	/*
+	 * Not an option: is called after each page fault and system call, unless NULL, with on_report_ctx. now: instructions so
+	 * far, or in fast mode nanoseconds.
+	 */
+	void (*on_look)(void *ctx, struct pg_reclaim *r, uint64_t now);
 };
 
 /* What pg_options_parse() found. */

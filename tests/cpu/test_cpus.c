@@ -17,6 +17,7 @@
 extern const uint8_t guest_page0[], guest_page1_flags[], guest_page1_none[];
 
 #define FUNCTION 0x100 /* of page 1 */
+#define FILE_PAGES 150
 
 /* What `rounds` of guest.S give, the word being *word before. */
 static uint64_t model(bool flags, uint64_t *word, uint64_t rounds)
@@ -463,63 +464,69 @@ static void thousands_of_cpus_use_the_same_memory(void **state)
 	world_end(&w);
 }
 
+/* add rax, [rbx]; add rbx, 4096; dec rdi; jnz; syscall */
+static const uint8_t read_pages[] = {0x48, 0x03, 0x03, 0x48, 0x81, 0xc3, 0, 0x10, 0, 0, 0x48, 0xff,
+	0xcf, 0x75, 0xf1, 0x0f, 0x05};
+
 /* --- windows of fast mode ---------------------------------------------------------------------- */
 
-static void windows_run_out_with_eagain_and_come_again(void **state)
+/* More spaces than the host has room for windows: they change hands. window.c invariant 1. */
+static void more_spaces_than_windows_all_run(void **state)
 {
 	struct world w;
-	struct pg_cpu *c[200];
-	unsigned n = 0, first;
-	int err = 0;
+	enum { MANY = 70 };
+	struct side s[MANY];
 	world_begin(&w, MODE_FAST);
-	struct pg_space *s = make_space(&w, RX);
-	while (n < 200 && (err = w.ops->cpu_create(w.engine, s, &c[n])) == 0)
-		n++;
-	assert_in_range(n, 40, 199);
-	assert_int_equal(err, -EAGAIN);
-	first = n;
-	while (n)
-		w.ops->cpu_destroy(c[--n]);
-	while (n < first)
-		c[n++] = make_cpu(&w, s);
-	while (n)
-		w.ops->cpu_destroy(c[--n]);
-	pg_space_destroy(s);
+	for (unsigned i = 0; i < MANY; i++)
+		side_make(&w, &s[i], i % 3 == 0);
+	for (unsigned k = 0; k < 3; k++) {
+		for (unsigned i = 0; i < MANY; i++)
+			side_run(&w, &s[i * 29 % MANY], 1 + k);
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		side_end(&w, &s[i]);
+	/* Those that went are free again. */
+	for (unsigned i = 0; i < MANY; i++) {
+		side_make(&w, &s[0], i % 2);
+		side_run(&w, &s[0], 2);
+		side_end(&w, &s[0]);
+	}
 	world_end(&w);
 }
 
 /* The host's limit of mappings, 65530 by default, is for all windows: they start again, and every read is right. */
 static void windows_share_the_limit_of_mappings(void **state)
 {
-	/* add rax, [rbx]; add rbx, 4096; dec rdi; jnz; syscall */
-	static const uint8_t read_pages[] = {0x48, 0x03, 0x03, 0x48, 0x81, 0xc3, 0, 0x10, 0, 0,
-		0x48, 0xff, 0xcf, 0x75, 0xf1, 0x0f, 0x05};
 	const uint64_t pages = 40000, at = 1ull << 33;
 	struct world w;
+	struct pg_space *s[3];
 	struct pg_cpu *c[3];
 	struct pg_space_stats st;
 	world_begin(&w, MODE_FAST);
-	struct pg_space *s = make_space(&w, RX);
-	put(s, w.code, read_pages, sizeof(read_pages), RX);
-	map_at(s, at, pages * PAGE, RW, 0, NULL);
-	uint64_t one = 1, two = 2;
-	assert_int_equal(pg_space_write(s, (pg_va){at + 5 * PAGE}, &one, 8, 0), 8);
-	assert_int_equal(pg_space_write(s, (pg_va){at + 39999 * PAGE}, &two, 8, 0), 8);
-	for (unsigned i = 0; i < 3; i++)
-		c[i] = make_cpu(&w, s);
 	for (unsigned i = 0; i < 3; i++) {
+		s[i] = make_space(&w, RX);
+		put(s[i], w.code, read_pages, sizeof(read_pages), RX);
+		map_at(s[i], at, pages * PAGE, RW, 0, NULL);
+		uint64_t one = 1, two = 2 + i;
+		assert_int_equal(pg_space_write(s[i], (pg_va){at + 5 * PAGE}, &one, 8, 0), 8);
+		assert_int_equal(pg_space_write(s[i], (pg_va){at + 39999 * PAGE}, &two, 8, 0), 8);
+		c[i] = make_cpu(&w, s[i]);
+	}
+	for (unsigned k = 0; k < 5; k++) {
+		unsigned i = k % 3;
 		struct pg_cpu_regs *r = w.ops->regs(c[i]);
 		r->gpr[PG_RAX] = 0;
 		r->gpr[PG_RBX] = at;
 		r->gpr[PG_RDI] = pages;
-		assert_int_equal(run_from(&w, c[i], w.code), 3);
+		assert_int_equal(run_from(&w, c[i], w.code), 3 + i);
 	}
-	/* Each page faulted once, whatever was mapped how often. */
-	pg_space_stats(s, &st);
-	assert_int_equal(st.minor, pages + 1);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 3; i++) {
+		/* Each page faulted once, whatever was mapped how often. */
+		pg_space_stats(s[i], &st);
+		assert_int_equal(st.minor, pages + 1);
 		w.ops->cpu_destroy(c[i]);
-	pg_space_destroy(s);
+		pg_space_destroy(s[i]);
+	}
 	world_end(&w);
 }
 
@@ -596,6 +603,111 @@ static void host_threads_take_turns_and_are_interrupted(void **state)
 		side_end(&k.w, &m[i].side);
 	}
 	assert_int_equal(all.instructions, sum.instructions);
+	world_end(&k.w);
+}
+
+/* --- waiting for pages, and the code cache full ------------------------------------------------- */
+
+/* The machine lock is given away while a page is read: others run, on the same window in fast mode. */
+struct slow_file {
+	pthread_mutex_t *lock;
+	unsigned reads;
+};
+
+static int slow_read(void *ctx, uint64_t index, void *buf)
+{
+	struct slow_file *f = ctx;
+	const struct timespec t = {0, 1000 + f->reads++ * 7919 % 60000};
+	uint64_t *words = buf;
+	pthread_mutex_unlock(f->lock);
+	nanosleep(&t, NULL);
+	memset(buf, 0, PAGE);
+	words[0] = index * index + 1;
+	pthread_mutex_lock(f->lock);
+	return 0;
+}
+
+static uint64_t slow_size(void *ctx)
+{
+	return FILE_PAGES * PAGE;
+}
+
+static const struct pg_pager slow_pager = {.name = "slow", .read = slow_read, .size = slow_size};
+
+struct reader {
+	struct crowd *crowd;
+	struct pg_cpu *cpu;
+	struct pg_object *object;
+	struct slow_file file;
+	pthread_t thread;
+	uint64_t at, sum;
+	bool steps;
+};
+
+static void *reader_run(void *arg)
+{
+	struct reader *r = arg;
+	struct crowd *k = r->crowd;
+	struct pg_exit_info info;
+	enum pg_exit why;
+	pthread_mutex_lock(&k->lock);
+	struct pg_cpu_regs *regs = k->w.ops->regs(r->cpu);
+	regs->gpr[PG_RAX] = 0;
+	regs->gpr[PG_RBX] = r->at;
+	regs->gpr[PG_RDI] = FILE_PAGES;
+	regs->rip = k->w.code;
+	do {
+		why = k->w.ops->run(r->cpu, r->steps ? 3 : 0, &info);
+		pthread_mutex_unlock(&k->lock);
+		pthread_mutex_lock(&k->lock);
+	} while (why == PG_EXIT_BUDGET || why == PG_EXIT_INTERRUPTED);
+	r->sum = why == PG_EXIT_SYSCALL ? regs->gpr[PG_RAX] : 0;
+	pthread_mutex_unlock(&k->lock);
+	return NULL;
+}
+
+static void others_run_while_one_waits_for_a_page(void **state)
+{
+	enum { READERS = 5 };
+	struct crowd k = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct reader r[READERS];
+	uint64_t should = 0;
+	bool existed;
+	/* Three in one space, two in another. */
+	world_begin(&k.w, (enum mode)(uintptr_t)*state);
+	struct pg_space *s[2] = {make_space(&k.w, RX), make_space(&k.w, RX)};
+	for (unsigned i = 0; i < 2; i++)
+		put(s[i], k.w.code, read_pages, sizeof(read_pages), RX);
+	for (uint64_t i = 0; i < FILE_PAGES; i++)
+		should += i * i + 1;
+	for (unsigned i = 0; i < READERS; i++) {
+		r[i] = (struct reader){.crowd = &k,
+			.cpu = make_cpu(&k.w, s[i / 3]),
+			.file = {&k.lock, i},
+			.at = (1ull << 33) + i * FILE_PAGES * PAGE,
+			.steps = i % 2};
+		assert_int_equal(pg_object_open(k.w.vm, (struct pg_object_key){1, 1 + i}, "slow",
+					 &slow_pager, &r[i].file, 0, &r[i].object, &existed),
+			0);
+		map_at(s[i / 3], r[i].at, FILE_PAGES * PAGE, PG_READ, PG_MAP_SHARED, r[i].object);
+	}
+	for (unsigned i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&r[i].thread, NULL, reader_run, &r[i]), 0);
+	for (unsigned i = 0; i < READERS; i++) {
+		pthread_join(r[i].thread, NULL);
+		assert_int_equal(r[i].sum, should);
+	}
+	world_check(&k.w);
+	struct pg_cpu_stats one = stats_of(&k.w, r[0].cpu);
+	for (unsigned i = 0; i < READERS; i++) {
+		struct pg_cpu_stats st = stats_of(&k.w, r[i].cpu);
+		assert_int_equal(st.instructions, one.instructions);
+		assert_int_equal(st.loads, one.loads);
+		k.w.ops->cpu_destroy(r[i].cpu);
+		pg_object_unref(r[i].object);
+	}
+	pg_space_destroy(s[0]);
+	pg_space_destroy(s[1]);
 	world_end(&k.w);
 }
 
@@ -711,9 +823,10 @@ int main(void)
 		IN_ALL(pool_gives_new_cpus_and_leaks_none),
 		IN_ALL(reused_cpu_finds_its_own_way),
 		IN_ALL(thousands_of_cpus_use_the_same_memory),
-		cmocka_unit_test(windows_run_out_with_eagain_and_come_again),
+		cmocka_unit_test(more_spaces_than_windows_all_run),
 		cmocka_unit_test(windows_share_the_limit_of_mappings),
 		IN_ALL(host_threads_take_turns_and_are_interrupted),
+		IN_ALL(others_run_while_one_waits_for_a_page),
 		IN_ALL(endless_loop_is_interrupted_each_time),
 		IN_ALL(request_during_a_fetch_fault_is_seen),
 	};

@@ -112,6 +112,21 @@ static int space_begin(struct rig *r, int i)
 	return 0;
 }
 
+static void begin_swapping(struct rig *r)
+{
+	struct pg_store_options options = {.no_uring = true};
+	struct pg_reclaim_config c = {.policy = r->policy, .seed = 1};
+	const char *why = "";
+
+	if (pg_store_create(r->swap, &options, &r->store, &why)) {
+		fprintf(stderr, "%s: %s\n", r->swap, why);
+		abort();
+	}
+	c.store = r->store;
+	if (pg_reclaim_create(r->vm, &c, &r->reclaim))
+		abort();
+}
+
 void rig_init(
 	struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions, int top)
 {
@@ -119,11 +134,16 @@ void rig_init(
 		.form = form,
 		.geometry = pg_geometry_x86_64,
 		.hooks = {.ctx = r, .fault = on_fault}};
+	const char *swap = r->swap, *policy = r->policy;
 	bool existed;
 
 	memset(r, 0, sizeof *r);
+	r->swap = swap;
+	r->policy = policy;
 	if (pg_vm_create(&c, &r->vm))
 		abort();
+	if (swap)
+		begin_swapping(r);
 	for (int i = 0; i < FILES; i++) {
 		struct pg_object_key key = {7, (uint64_t)i + 1};
 
@@ -161,6 +181,8 @@ void rig_free(struct rig *r)
 		if (r->file[i].closes != 1)
 			abort();
 	}
+	pg_reclaim_destroy(r->reclaim);
+	pg_store_destroy(r->store);
 	pg_vm_destroy(r->vm);
 }
 

@@ -221,13 +221,13 @@ static const struct {
 		"from Linux 6.18 on, all pages of a large folio of the page cache are mapped when "
 		"one of them is; Pagoda's page cache has single pages"},
 	[LOWER_TOP] = {"regions at lower addresses in fast mode",
-		"its address space ends at 2^41 (docs/QUIRKS.md), and what Linux places from the "
+		"its address space ends at 2^42 (docs/QUIRKS.md), and what Linux places from the "
 		"end of "
 		"the address space on is placed from there"},
 };
 
 #define TOP ((1ul << 47) - LOOK_PAGE) /* of a program's addresses, on Linux and in exact mode */
-#define FAST_TOP ((1ul << 41) - LOOK_PAGE)
+#define FAST_TOP ((1ul << 42) - LOOK_PAGE)
 
 /* By how many bytes a region of Linux lies above its counterpart in fast mode. */
 static uint64_t lower_by(const struct look_region *native)

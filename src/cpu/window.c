@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/window.c: the windows of fast mode: which address space has which, and the CPU that stands in one.
+ *
+ * Called by pool.c and run.c. Calls fast.c for what is in a window.
+ *
+ * A window is a stretch of the host's address space with room for every address of a guest, and below it the struct pg_cpu that
+ * translated code works on, its marks and its jump table (fast.c has the picture). All threads of a space share its
+ * window: a page is mapped once for all of them. One thread runs at a time, so while it does its registers are in the window's
+ * struct pg_cpu, and otherwise in its own, which is what linux/ holds.
+ *
+ * The host has room for some thirty windows. They are a cache: a space gets one when a thread of it runs, and
+ * when there is none left the one that was not used for longest is emptied and taken. No window is unmapped before the engine ends,
+ * so that a request (pg_interrupt) from another host thread always finds memory.
+ *
+ * Invariants:
+ *   1. At most one window is of a space; it is attached to it. A window without space is empty.
+ *   2. A space that a window is of has a CPU in e->cpus.
+ */
+#include "cpu/fast.h"
+
+#include <sys/mman.h>
+#include <xmmintrin.h>
+
+static struct pg_cpu *make(struct pg_engine *e)
+{
+	size_t bytes;
+	uint8_t *gs, *area = pg_fast_reserve(e->area_below, &bytes, &gs);
+	if (!area)
+		return NULL;
+	struct pg_cpu *w = (struct pg_cpu *)(void *)(gs - PG_GS_HOLE) - 1;
+	w->engine = e;
+	w->area = area;
+	w->area_bytes = bytes;
+	w->window = gs;
+	w->self = (uint64_t)(uintptr_t)w;
+	w->mxcsr_host = _mm_getcsr();
+	w->jump_generation = UINT64_MAX;
+	w->next = e->windows;
+	e->windows = w;
+	return w;
+}
+
+bool pg_window_first(struct pg_engine *e)
+{
+	return make(e) != NULL;
+}
+
+static void give_back(struct pg_cpu *w)
+{
+	if (!w->space)
+		return;
+	pg_space_detach(w->space, &w->window_shootdown);
+	w->space = NULL;
+	pg_fast_empty(w);
+}
+
+/* A window for a space that has none, or NULL. */
+static struct pg_cpu *claim(struct pg_engine *e)
+{
+	struct pg_cpu *oldest = NULL, *w;
+	for (w = e->windows; w; w = w->next) {
+		if (!w->space)
+			return w;
+		if (!w->pins && (!oldest || w->turn < oldest->turn))
+			oldest = w;
+	}
+	w = e->windows_full ? NULL : make(e);
+	if (w)
+		return w;
+	e->windows_full = true;
+	if (oldest)
+		give_back(oldest);
+	return oldest;
+}
+
+static struct pg_cpu *window_of(struct pg_engine *e, const struct pg_space *s)
+{
+	struct pg_cpu *w = e->windows;
+	while (w && w->space != s)
+		w = w->next;
+	return w;
+}
+
+struct pg_cpu *pg_window_begin(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_cpu *w = c->at;
+	if (!w || w->space != c->space) {
+		w = window_of(e, c->space);
+		if (!w) {
+			w = claim(e);
+			if (!w)
+				return NULL;
+			w->space = c->space;
+			w->table = pg_space_table(c->space);
+			pg_fast_attach(w);
+		}
+		c->at = w;
+	}
+	w->turn = ++e->turns;
+	w->regs = c->regs;
+	w->x_addr = (uint64_t)(uintptr_t)c->regs.x;
+	w->asked = &c->interrupt;
+	return w;
+}
+
+void pg_window_end(struct pg_cpu *w, struct pg_cpu *c)
+{
+	c->regs = w->regs;
+}
+
+void pg_window_leave(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	c->at = NULL;
+	for (struct pg_cpu *k = e->cpus; k; k = k->next) {
+		if (k != c && k->space == c->space)
+			return;
+	}
+	struct pg_cpu *w = window_of(e, c->space);
+	if (w)
+		give_back(w);
+}
+
+void pg_window_free_all(struct pg_engine *e)
+{
+	while (e->windows) {
+		struct pg_cpu *w = e->windows;
+		e->windows = w->next;
+		munmap(w->area, w->area_bytes);
+	}
+}
