@@ -53,7 +53,7 @@ struct run {
 	struct unsharer *unsharers;               /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
-	char **env;                               /* the guest's; owned if not environ */
+	char **env;    /* the guest's; owned if not environ */
 };
 
 /*
