@@ -205,6 +205,9 @@ def figures_add_up():
 def timeless(f):
     for key in ("wall_seconds", "user_seconds", "system_seconds"):
         del f["execution"][key]
+    for process in f["processes"]:
+        for key in [key for key in process if key.endswith("_seconds")]:
+            del process[key]
     return f
 
 
