@@ -5,6 +5,8 @@
 #   make run       a real program of the distribution on 64 MiB of Pagoda's memory, and what it cost
 #   make check     build and run every test; the last line counts them
 #   make bench     tables of ratios to native, some minutes
+#   make bench-heap  libpagoda-malloc beside other allocators, some minutes
+#   make heap-long real programs with libpagoda-malloc preloaded, with large inputs
 #   make install   PREFIX and DESTDIR are honoured
 #   make deps      Debian packages that are missing; nothing to do when all are there
 #   make format    clang-format over the tree
@@ -22,7 +24,7 @@ FUZZ_SECONDS ?= 600
 INSN_ROUNDS  ?= 1000000
 MAPPING_SECONDS ?= 1200
 
-.PHONY: all deps build-deps configure run check bench install format tidy fuzz insn-long mapping-long clean help
+.PHONY: all deps build-deps configure run check bench bench-heap heap-long install format tidy fuzz insn-long mapping-long clean help
 
 all: build-deps configure
 	@$(NINJA) -C $(BUILD) pagoda
@@ -50,6 +52,15 @@ check:
 bench: deps configure
 	@$(NINJA) -C $(BUILD)
 	@python3 bench/bench.py $(BUILD)
+
+bench-heap: deps configure
+	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so bench/heap/bench_heap bench/heap/bench_replay
+	@python3 bench/heap.py $(BUILD)
+
+heap-long: deps configure
+	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so tests/heap/heap_objects tests/heap/heap_model
+	@python3 tests/heap/programs.py --long $(BUILD)/src/heap/libpagoda-malloc.so $(BUILD)/tests/heap/heap_objects \
+		sharded first-fit next-fit best-fit worst-fit
 
 install: all
 	@$(MESON) configure $(BUILD) --prefix $(PREFIX)

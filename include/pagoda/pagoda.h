@@ -88,6 +88,7 @@ struct pg_frames_stats {
 	uint64_t by_state[PG_FRAME_STATES];    /* sums to total */
 	uint64_t used_peak;                    /* most frames not free at once */
 	uint64_t free_blocks[PG_FRAME_ORDERS]; /* free blocks of 2^k frames */
+	uint64_t table_peak;                   /* most frames of page tables at once */
 };
 
 #endif
@@ -121,16 +122,25 @@ typedef uint64_t pg_pte;
 
 /* The shape of a page table. */
 struct pg_geometry {
-	uint8_t page_shift;          /* 12 */
-	uint8_t levels;              /* 2 .. PG_MAX_LEVELS */
-	uint8_t entry_bytes;         /* 8, or 4 for 32-bit tables (then no NX) */
-	uint8_t bits[PG_MAX_LEVELS]; /* index bits per level, root first */
+	uint8_t page_shift;  /* 12 */
+	uint8_t levels;      /* 2 .. PG_MAX_LEVELS */
+	uint8_t entry_bytes; /* 8, or 4 for 32-bit tables (then no NX) */
+	uint8_t bits
+		[PG_MAX_LEVELS]; /* index bits per level, root first; their sum is of any form */
+	uint8_t cluster;         /* hashed: pages of an element, a power of two to 16; 0: 1 */
+	uint8_t grow_at_once;    /* hashed: 1: all chains move when it grows */
+	uint8_t anchors;         /* inverted: anchors for each frame */
+	uint16_t walk_cache;     /* for struct pg_mmu_config */
 };
 
 struct pg_table_stats {
 	uint64_t node_frames;      /* frames that hold nodes */
 	uint64_t node_frames_peak; /* the most ever */
 	uint64_t entries;          /* present entries */
+	uint64_t shared_frames;    /* frames that all tables of the machine share */
+	uint64_t shared_frames_peak;
+	uint64_t displaced; /* entries that the hardware lost sight of */
+	uint64_t restored;  /* and was given back */
 };
 
 #endif
@@ -139,7 +149,10 @@ extern const struct pg_geometry pg_geometry_x86_64;   /* 48 bits */
 extern const struct pg_geometry pg_geometry_x86_64_5; /* 57 bits */
 extern const struct pg_geometry pg_geometry_x86_32;   /* 32 bits, two levels */
 extern const struct pg_geometry pg_geometry_full64;   /* all 64 bits, six levels */
-extern const struct pg_table_form pg_table_radix;     /* the form for struct pg_vm_config */
+/* The forms, for struct pg_vm_config. */
+extern const struct pg_table_form pg_table_radix;
+extern const struct pg_table_form pg_table_hashed;
+extern const struct pg_table_form pg_table_inverted;
 
 /* ---- objects: files and shared memory */
 
@@ -193,6 +206,7 @@ uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
 void pg_object_set_shmem(struct pg_object *o); /* counts as shared memory though it has a pager */
 /* Counts its size against the commit limit. -ENOMEM: too much. Once. */
 PG_MUST_CHECK int pg_object_charge(struct pg_object *o);
+uint64_t pg_object_mappings(const struct pg_object *o);    /* regions that map it, in all spaces */
 bool pg_object_mapped_writable(const struct pg_object *o); /* shared, and writable or may be */
 /* A failed write-back since *seen, which starts at pg_object_error_now(); told once. 0: none. */
 int pg_object_error_since(const struct pg_object *o, uint32_t *seen);
@@ -299,6 +313,7 @@ struct pg_mmu_config {
 	struct pg_tlb_geometry l1d; /* data, or unified when l1i is absent */
 	struct pg_tlb_geometry l1i;
 	struct pg_tlb_geometry l2;
+	uint32_t walk_cache; /* entries of each page-walk cache; 0: none */
 };
 
 struct pg_tlb_way {
@@ -314,6 +329,8 @@ struct pg_tlb_way {
 
 enum pg_tlb_which { PG_TLB_L1D, PG_TLB_L1I, PG_TLB_L2, PG_TLBS };
 
+#define PG_WALK_LENGTHS 32
+
 struct pg_mmu_stats {
 	uint64_t slow_lookups[2]; /* calls of pg_mmu_lookup: data, fetch */
 	uint64_t misses[PG_TLBS];
@@ -321,6 +338,8 @@ struct pg_mmu_stats {
 	uint64_t l2_lookups;
 	uint64_t walks;
 	uint64_t walk_refs;
+	uint64_t walk_lengths[PG_WALK_LENGTHS]; /* walks by references made */
+	uint64_t walk_refs_saved;               /* by page-walk caches */
 	uint64_t dirty_walks;
 	uint64_t faulting_lookups;
 	uint64_t shootdowns;
@@ -458,6 +477,11 @@ struct pg_space_stats {
 	uint64_t faults_refused;
 	uint64_t copies;
 	uint64_t pages_in;
+	uint64_t swap_in;         /* pages read from a store, read-ahead included */
+	uint64_t swap_out;        /* pages written to a store */
+	uint64_t refaults;        /* pages that came back after eviction */
+	uint64_t direct_reclaims; /* faults that had to free frames first */
+	uint64_t stall_ns;        /* time faults waited for memory */
 	uint64_t minor, major;
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;

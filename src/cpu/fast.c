@@ -313,7 +313,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 		pg_pte pte = 0;
 		pg_pfn f = PG_PFN_NONE;
 		if (va < PG_FAST_TOP)
-			f = pg_space_resident(c->space, (pg_va){va}, &pte);
+			f = pg_space_walk(c->space, (pg_va){va}, &pte);
 		if ((pte & PG_PTE_P) && (pte & PG_PTE_US) && (!write || (pte & PG_PTE_RW))) {
 			if (write && (pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE)) {
 				/* A block made for this instruction alone may go on: nobody enters it again. */

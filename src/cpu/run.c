@@ -86,7 +86,7 @@ static int look(
 		allowed = false;
 	} else if (e->config.fast) {
 		pg_pte pte = 0;
-		*f = pg_space_resident(c->space, (pg_va){va}, &pte);
+		*f = pg_space_walk(c->space, (pg_va){va}, &pte);
 		allowed = (pte & PG_PTE_P) && (pte & PG_PTE_US) &&
 			  (access != PG_WRITE || (pte & PG_PTE_RW)) &&
 			  (access != PG_EXEC || !(pte & PG_PTE_NX));

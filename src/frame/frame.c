@@ -60,7 +60,7 @@ struct pg_frames {
 	uint32_t head[PG_FRAME_ORDERS]; /* pfn or NONE */
 	uint64_t blocks[PG_FRAME_ORDERS];
 	uint64_t by_state[PG_FRAME_STATES];
-	uint64_t used_peak;
+	uint64_t used_peak, table_peak;
 	struct pg_rmap *rmap_free;      /* entries of chunks not in use */
 	struct rmap_chunk *rmap_chunks; /* owned */
 };
@@ -209,6 +209,8 @@ int pg_frames_alloc(
 	fs->rows[f].order = (uint8_t)order;
 	fs->by_state[PG_FRAME_FREE] -= 1u << order;
 	fs->by_state[state] += 1u << order;
+	if (fs->by_state[PG_FRAME_TABLE] > fs->table_peak)
+		fs->table_peak = fs->by_state[PG_FRAME_TABLE];
 	used = fs->total - fs->by_state[PG_FRAME_FREE];
 	if (used > fs->used_peak)
 		fs->used_peak = used;
@@ -293,6 +295,7 @@ void pg_frames_stats(const struct pg_frames *fs, struct pg_frames_stats *out)
 {
 	out->total = fs->total;
 	out->used_peak = fs->used_peak;
+	out->table_peak = fs->table_peak;
 	for (unsigned i = 0; i < PG_FRAME_STATES; i++)
 		out->by_state[i] = fs->by_state[i];
 	for (unsigned k = 0; k < PG_FRAME_ORDERS; k++)

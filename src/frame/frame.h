@@ -59,6 +59,7 @@ struct pg_frames_stats {
 	uint64_t by_state[PG_FRAME_STATES];    /* frames; sums to total */
 	uint64_t used_peak;                    /* most frames not free at once */
 	uint64_t free_blocks[PG_FRAME_ORDERS]; /* blocks on each free list */
+	uint64_t table_peak;                   /* most frames in state TABLE at once */
 };
 
 /*

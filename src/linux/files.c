@@ -16,10 +16,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #define OWN_FDS 512 /* how many numbers are kept for Pagoda at the top */
@@ -455,6 +458,10 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 	if (from >= size)
 		return 0;
 	want = size - from < PG_PAGE_SIZE ? size - from : PG_PAGE_SIZE;
+	if (f->window != NULL && from < f->window_bytes) {
+		memcpy(f->window + from, buf, want); /* within its size: no guest runs meanwhile */
+		return 0;
+	}
 	pg_block_begin(me);
 	while (done < want) {
 		ssize_t n = pwrite(fd, (const char *)buf + done, want - done, (off_t)(from + done));
@@ -471,6 +478,25 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 	return err;
 }
 
+static int file_punch(void *ctx, uint64_t start, uint64_t end)
+{
+	struct pg_file *f = ctx;
+	struct pg_thread *me = f->machine->current;
+	int err = 0, fd = pager_fd(f);
+
+	if (fd < 0)
+		return fd;
+	pg_block_begin(me);
+	while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+		       (off_t)(end - start)) != 0) {
+		err = errno == EINTR ? 0 : -errno;
+		if (err != 0)
+			break;
+	}
+	pg_block_end(me);
+	return err;
+}
+
 static void file_close(void *ctx)
 {
 	struct pg_file *f = ctx;
@@ -480,6 +506,8 @@ static void file_close(void *ctx)
 		at = &(*at)->next;
 	if (*at == f)
 		*at = f->next;
+	if (f->window != NULL)
+		munmap(f->window, f->window_bytes);
 	pager_close(f->machine, f->fd);
 	free(f);
 }
@@ -490,6 +518,7 @@ static const struct pg_pager file_pager = {
 	.write = file_write,
 	.size = file_size,
 	.close = file_close,
+	.punch = file_punch,
 };
 
 static struct pg_file *find_file(struct pg_thread *me, struct pg_object_key key)
@@ -513,12 +542,33 @@ struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st)
 	return pg_object_find(me->machine->vm, key_of(st));
 }
 
+int pg_files_keep_writable(struct pg_thread *me, const struct stat *st)
+{
+	struct pg_file *f = find_file(me, key_of(st));
+	/* room to grow: pages beyond the end are only written when the file has them */
+	uint64_t bytes = pg_align_up((uint64_t)st->st_size, PG_PAGE_SIZE) + ((uint64_t)64 << 20);
+	int fd = f != NULL ? pager_fd(f) : -1;
+	void *p;
+
+	if (f == NULL || f->window != NULL)
+		return 0;
+	if (fd < 0)
+		return fd;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	f->window = p;
+	f->window_bytes = bytes;
+	return 0;
+}
+
 int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool writable,
 	const char *name, struct pg_object **out)
 {
 	struct pg_object_key key = key_of(st);
 	struct pg_file *f = find_file(me, key);
 	bool existed = false;
+	struct statfs fs;
 	int err, own;
 
 	if (!S_ISREG(st->st_mode))
@@ -552,6 +602,8 @@ int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool wr
 		return err;
 	}
 	PG_ASSERT(!existed);
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+		pg_object_set_shmem(*out);
 	me->machine->files = f;
 	return 0;
 }

@@ -123,7 +123,6 @@ struct pg_mm {
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
-	bool lock_future; /* mlockall(MCL_FUTURE) */
 };
 
 /* A guest thread, which is a host thread. */
@@ -149,6 +148,7 @@ struct pg_thread {
 		poke; /* something came: stop what may block. Written by others with the lock held */
 	bool in_host;          /* inside a host call that may block, without the lock */
 	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
+	bool asleep;           /* in pg_thread_sleep() */
 	bool woken;            /* what it slept for has come */
 	bool must_end;         /* by exec or exit of another thread */
 
@@ -185,6 +185,7 @@ struct pg_process {
 	struct pg_thread *thread; /* list, the first one first */
 	unsigned threads;
 	struct pg_mm *mm; /* counted; NULL: zombie */
+	char comm[16];    /* of the last thread, when it has ended */
 	struct pg_signals sig;
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
@@ -220,8 +221,10 @@ struct pg_file {
 	struct pg_file *next; /* in pg_linux.files */
 	struct pg_linux *machine;
 	struct pg_object_key key;
-	int fd;        /* the number under which the tables that have it hold it */
-	bool writable; /* fd may be written */
+	int fd;          /* the number under which the tables that have it hold it */
+	bool writable;   /* fd may be written */
+	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
+	uint64_t window_bytes;
 };
 
 /* The calling convention of the argument formatter, see table.c. */
@@ -229,6 +232,14 @@ struct pg_syscall {
 	const char *name;
 	int64_t (*run)(struct pg_thread *me, const uint64_t *a); /* NULL: not here */
 	const char *args; /* a letter for each argument, see text.c */
+};
+
+/* A file of /proc that a guest has open for writing. */
+enum pg_proc_writing { PG_PROC_READ_ONLY, PG_PROC_COMM, PG_PROC_OOM_ADJ, PG_PROC_CLEAR_REFS };
+struct pg_proc_write {
+	uint64_t ino; /* of the memory file that stands for it */
+	int pid, tid; /* pid 0: none */
+	enum pg_proc_writing what;
 };
 
 /* The machine lock: see lock.c. */
@@ -280,6 +291,9 @@ struct pg_linux {
 	uint64_t frames_dev, frames_ino; /* the machine's memory: no guest call reaches it */
 	uint64_t pagoda_dev, pagoda_ino; /* our own executable */
 	int host_pid;
+	uint64_t proc_write_dev;
+	struct pg_proc_write proc_writes[64]; /* the last ones */
+	unsigned proc_write_count;
 	uint64_t vdso_bytes; /* what Linux maps for vvar and vdso natively */
 	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
 	int doorbell;        /* an eventfd: the machine is over */
@@ -297,7 +311,8 @@ struct pg_linux {
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
 	struct pg_space_stats space_before;
 
-	uint64_t waits; /* futex waits begun */
+	uint64_t waits;     /* futex waits begun */
+	struct pg_shm *shm; /* System V segments; owned; NULL: none yet */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -422,6 +437,10 @@ PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct sta
 	bool writable, const char *name, struct pg_object **out);
 /* The object of the file, if it is mapped: borrowed, or NULL. */
 struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
+/*
+ * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
+ */
+PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
 /* A table of descriptors; from: a copy of that one's record. NULL: no memory. */
 struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from);
 /* One user less; the last one forgets it. The host's table goes with its last thread. */
@@ -443,16 +462,35 @@ bool pg_fd_path(int fd, char *out, size_t cap);
 PG_MUST_CHECK int pg_path_get(struct pg_thread *me, uint64_t va, char out[PATH_MAX]);
 /* The same for a string at hand. */
 PG_MUST_CHECK int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX]);
-/* Whether the path names our exe link without following it. */
-bool pg_path_is_exe_link(struct pg_thread *me, const char *path);
+/* A name below /proc that speaks of a guest. */
+struct pg_proc_name {
+	struct pg_process *proc;  /* NULL: of nobody */
+	struct pg_thread *thread; /* where one is named; else NULL */
+	bool task_list;           /* the directory /proc/N/task itself */
+	const char *rest;         /* behind the directory, in the path; "": the directory */
+};
+/* Whether `in` names /proc/N, /proc/self or anything in it. */
+bool pg_path_proc(struct pg_thread *me, const char *in, struct pg_proc_name *out);
+/* The program that an exe link names: "" for a zombie, NULL if the path is no such link. It is not followed. */
+const char *pg_path_exe_link(struct pg_thread *me, const char *path);
 
 /* --- proc.c ----------------------------------------------------------------------------------------- */
 
+#define PG_PROC_HOSTS (-4096) /* the host's file is right */
 /*
- * The guest opened what the host calls `path`, under the host's /proc: the descriptor to give it instead, -errno
- * to refuse, or 1 if the host's file is right.
+ * A guest opens a path: the descriptor to give it, a negative errno, or PG_PROC_HOSTS. By the name it gave, and, after the host opened
+ * it, by the name under which the host knows what was opened.
  */
+int pg_proc_open_name(struct pg_thread *me, const char *path, int flags);
 int pg_proc_open(struct pg_thread *me, const char *path, int flags);
+/* A write to fd gave `result`: if fd is one of our files that take writes, it is carried out. The write's result. */
+int64_t pg_proc_written(struct pg_thread *me, int fd, int64_t result);
+/* Whether the host's directory of this name is listed by us, and for whose threads. */
+enum pg_proc_list { PG_PROC_NO_LIST, PG_PROC_PROCESSES, PG_PROC_THREADS };
+enum pg_proc_list pg_proc_lists(struct pg_thread *me, const char *path, struct pg_process **of);
+/* The next entries, as getdents64 (wide) or getdents gives them: bytes. fd's position says where we are. */
+int64_t pg_proc_list(struct pg_thread *me, int fd, const struct pg_process *of, char *buf,
+	uint64_t cap, bool wide);
 
 /* --- signal.c, sigframe.c, service.c ------------------------------------------------------------------ */
 
@@ -509,6 +547,8 @@ PG_MUST_CHECK int pg_thread_start(struct pg_thread *t);
 /* The thread with this id in the machine, or NULL. */
 struct pg_thread *pg_thread_find(struct pg_linux *l, int tid);
 struct pg_thread *pg_thread_of(struct pg_process *p, int tid);
+/* The guest thread of host thread tid, or NULL. */
+struct pg_thread *pg_thread_of_host(struct pg_linux *l, int tid);
 /* The running thread is over: the last words of its registers, then gone. Called by its host thread at the end. */
 void pg_thread_end(struct pg_thread *me);
 /* Words that others watch: the robust futexes it holds, and clear_tid. At its end and at exec. */
@@ -562,6 +602,8 @@ void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, st
 /* Sums for one process, with what ended threads and programs left. */
 void pg_process_stats(
 	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+/* How good a victim for want of memory: pages, moved by oom_score_adj; INT64_MIN: none. */
+int64_t pg_process_badness(const struct pg_process *p);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
 void pg_process_oom(struct pg_thread *me);
 
@@ -591,6 +633,7 @@ int64_t pg_io_signal(struct pg_thread *me, int64_t r);
 void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_thread *me, int fd);
+void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 
 /* --- sys_time.c ---------------------------------------------------------------------------------------- */
 
@@ -599,7 +642,17 @@ void pg_timers_delete(struct pg_process *p, bool intervals);
 /* The host's timer in `slot` went off. */
 void pg_timer_fired(struct pg_linux *l, unsigned slot, int overrun);
 
-/* --- mem.c ----------------------------------------------------------------------------------------------- */
+/* --- sys_shm.c, sys_memfd.c ------------------------------------------------------------------------------ */
+
+/* The machine is over: segments are forgotten. */
+void pg_shm_end(struct pg_linux *l);
+/* fcntl(F_ADD_SEALS). */
+int64_t pg_memfd_seal(struct pg_thread *me, int fd, unsigned seals);
+
+/* --- sys_mem.c ------------------------------------------------------------------------------------------- */
+
+/* Tells the space what the process may have, now: before each call that may make it larger. */
+void pg_mem_limits(struct pg_thread *me);
 
 /* Bytes of the space that count against RLIMIT_AS. */
 uint64_t pg_mem_vsz(struct pg_thread *me);

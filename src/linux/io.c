@@ -110,6 +110,18 @@ void pg_io_truncated(struct pg_thread *me, int fd)
 		pg_object_truncated(o, (uint64_t)st.st_size);
 }
 
+void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
+{
+	struct stat st;
+	struct pg_object *o;
+
+	if (me->machine->files == NULL || fstat(fd, &st) != 0)
+		return;
+	o = pg_files_find(me, &st);
+	if (o != NULL)
+		pg_object_punched(o, start, end);
+}
+
 /* One host call on pinned frames. Chooses the plain form where the guest used it: some files know no other. */
 static int64_t host_io(struct pg_thread *me, bool in, int fd, const struct iovec *v, unsigned n,
 	int64_t offset, int flags)
@@ -232,5 +244,5 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			me->oom = true;
 	}
 	me->machine->bytes_written += done;
-	return done != 0 ? (int64_t)done : pg_io_signal(me, r);
+	return done != 0 ? pg_proc_written(me, fd, (int64_t)done) : pg_io_signal(me, r);
 }

@@ -284,6 +284,7 @@ void pg_linux_destroy(struct pg_linux *l)
 		pg_vm_set_hooks(l->vm, &none);
 		l->ops->destroy(l->engine);
 	}
+	pg_shm_end(l);
 	free(l->timers);
 	if (l->first_fds != NULL) {
 		free(l->first_fds->has);
@@ -613,6 +614,12 @@ void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats 
 		larger(sum->table.node_frames_peak, more->table.node_frames_peak);
 	sum->table.node_frames = more->table.node_frames;
 	sum->table.entries = more->table.entries;
+	/* One table for the machine, if any: the same in all spaces. */
+	sum->table.shared_frames = more->table.shared_frames;
+	sum->table.shared_frames_peak =
+		larger(sum->table.shared_frames_peak, more->table.shared_frames_peak);
+	sum->table.displaced += more->table.displaced;
+	sum->table.restored += more->table.restored;
 	for (unsigned i = 0; i < PG_FAULT_KINDS; i++)
 		sum->faults[i] += more->faults[i];
 	sum->faults_by_kernel += more->faults_by_kernel;
@@ -650,6 +657,9 @@ void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more)
 	m->l2_lookups += n->l2_lookups;
 	m->walks += n->walks;
 	m->walk_refs += n->walk_refs;
+	m->walk_refs_saved += n->walk_refs_saved;
+	for (unsigned i = 0; i < PG_WALK_LENGTHS; i++)
+		m->walk_lengths[i] += n->walk_lengths[i];
 	m->dirty_walks += n->dirty_walks;
 	m->faulting_lookups += n->faulting_lookups;
 	m->shootdowns += n->shootdowns;

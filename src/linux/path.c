@@ -2,11 +2,14 @@
 /*
  * linux/path.c: the names a guest gives, and the few that do not mean the same on the host.
  *
- * Called by every system call that takes a path, and by exec.c. The guest's own entries of /proc are the host
- * process's with other contents (proc.c), under the guest's process id. So:
+ * Called by every system call that takes a path, by exec.c and by proc.c. A guest's processes are not the host's (proc.c), so
  *
- *   /proc/1000/X, /proc/self/task/1000/X, /proc/thread-self/X    are /proc/self/X
- *   /proc/self/exe                                                is the guest's program, not Pagoda
+ *   /proc/N/X, /proc/self/X          is /proc/self/task/H/X, H the host thread of N's first thread
+ *   /proc/N/task/T/X                 the same for thread T
+ *   /proc/N/task                     is .../attr, whose list proc.c exchanges
+ *   /proc/N for a host process N     is not there
+ *   /proc/N/exe                      is the guest's program, not Pagoda
+ *   /dev/fd/X, /dev/stdin ...        is /proc/thread-self/fd/X: the host's links lead to Pagoda's first thread
  *
  * Paths that reach /proc in other ways (a link, a directory descriptor) are seen after the open, by what was opened.
  */
@@ -40,52 +43,71 @@ static const char *component(const char *p, const char *name)
 	return skip_slashes(p + n);
 }
 
-/* What follows the guest's own directory under /proc in `in`, or NULL if it is not such a path. */
-static const char *own_proc(const struct pg_thread *me, const char *in, bool *thread)
+/* If p begins with a component that is a number, what follows, and the number. */
+static const char *number(const char *p, int *out)
 {
-	char self[16], *const pid = self;
-	const char *p, *q;
+	char *end;
+	long v;
 
-	*thread = false;
-	if (in[0] != '/')
+	if (*p < '0' || *p > '9')
 		return NULL;
-	p = component(skip_slashes(in), "proc");
-	if (p == NULL)
+	v = strtol(p, &end, 10);
+	if ((*end != '/' && *end != '\0') || v > INT32_MAX)
 		return NULL;
-	snprintf(pid, sizeof(self), "%d", me->proc->pid);
-	q = component(p, "thread-self");
-	if (q != NULL) {
-		*thread = true;
-		return q;
-	}
-	q = component(p, "self");
-	if (q == NULL)
-		q = component(p, pid);
-	if (q == NULL)
-		return NULL;
-	p = component(q, "task");
-	if (p == NULL)
-		return q;
-	p = component(p, pid);
-	if (p == NULL)
-		return q;
-	*thread = true;
-	return p;
+	*out = (int)v;
+	return skip_slashes(end);
 }
 
-bool pg_path_is_exe_link(struct pg_thread *me, const char *path)
+bool pg_path_proc(struct pg_thread *me, const char *in, struct pg_proc_name *out)
 {
-	bool thread;
-	const char *rest = own_proc(me, path, &thread);
+	const char *p, *q;
+	int id;
 
-	return rest != NULL && strcmp(rest, "exe") == 0;
+	memset(out, 0, sizeof(*out));
+	if (in[0] != '/')
+		return false;
+	p = component(skip_slashes(in), "proc");
+	if (p == NULL)
+		return false;
+	if ((q = component(p, "thread-self")) != NULL) {
+		out->proc = me->proc;
+		out->thread = me;
+		out->rest = q;
+		return true;
+	}
+	if ((q = component(p, "self")) != NULL) {
+		out->proc = me->proc;
+	} else if ((q = number(p, &id)) != NULL) {
+		struct pg_thread *t;
+
+		out->proc = pg_process_find(me->machine, id);
+		if (out->proc == NULL && (t = pg_thread_find(me->machine, id)) != NULL)
+			out->proc = t->proc; /* hidden, but there: as on Linux */
+		if (out->proc == NULL)
+			return true;
+	} else {
+		return false;
+	}
+	out->rest = q;
+	p = component(q, "task");
+	if (p == NULL)
+		return true;
+	out->task_list = *p == '\0';
+	q = number(p, &id);
+	if (q == NULL)
+		return true;
+	out->thread = pg_thread_of(out->proc, id);
+	if (out->thread == NULL)
+		out->proc = NULL;
+	out->rest = q;
+	return true;
 }
 
 /* Entries that the host has for processes and not for threads; all others show the table of the thread that asks. */
 static bool only_of_process(const char *rest)
 {
-	static const char *const names[] = {"task", "coredump_filter", "map_files", "mountstats",
-		"autogroup", "timers", "timerslack_ns", "net"};
+	static const char *const names[] = {"coredump_filter", "map_files", "mountstats",
+		"autogroup", "timers", "timerslack_ns"};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (component(rest, names[i]) != NULL)
@@ -108,25 +130,53 @@ static const char *descriptor_path(const char *in)
 	return NULL;
 }
 
+const char *pg_path_exe_link(struct pg_thread *me, const char *path)
+{
+	struct pg_proc_name n;
+
+	if (!pg_path_proc(me, path, &n) || n.proc == NULL || strcmp(n.rest, "exe") != 0)
+		return NULL;
+	return n.proc->mm != NULL && n.proc->state != PG_ZOMBIE ? n.proc->mm->exe : "";
+}
+
+/* The host's directory for the process or thread. */
+static int host_directory(struct pg_thread *me, const struct pg_proc_name *n, char *out, size_t cap)
+{
+	const struct pg_thread *t = n->thread != NULL ? n->thread : n->proc->thread;
+
+	if (t == me && me->host_tid == 0) /* it is being loaded: there is no host thread yet */
+		return snprintf(out, cap, "/proc/self");
+	if (t != NULL && t->host_tid != 0)
+		return snprintf(out, cap, "/proc/self/task/%d", t->host_tid);
+	return snprintf(out, cap, "/proc/thread-self"); /* a zombie: there is a directory */
+}
+
 int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX])
 {
-	bool thread;
-	const char *rest = own_proc(me, in, &thread), *fd = descriptor_path(in);
-	int n;
+	const char *fd = descriptor_path(in);
+	struct pg_proc_name n;
+	char dir[64];
+	int len;
 
-	if (fd != NULL)
-		n = snprintf(out, PATH_MAX, "/proc/thread-self/fd/%s", fd);
-	else if (rest == NULL)
-		n = snprintf(out, PATH_MAX, "%s", in);
-	else if (rest[0] == '\0' && strstr(in, "self") != NULL)
-		n = snprintf(out, PATH_MAX, "%s", in); /* the link itself may be meant */
-	else if (component(rest, "exe") != NULL && me->mm != NULL && me->mm->exe[0] != '\0')
-		n = snprintf(out, PATH_MAX, "%s", me->mm->exe);
-	else if (!thread && only_of_process(rest))
-		n = snprintf(out, PATH_MAX, "/proc/self/%s", rest);
-	else
-		n = snprintf(out, PATH_MAX, "/proc/thread-self/%s", rest);
-	return n >= PATH_MAX ? -ENAMETOOLONG : 0;
+	if (fd != NULL) {
+		len = snprintf(out, PATH_MAX, "/proc/thread-self/fd/%s", fd);
+	} else if (!pg_path_proc(me, in, &n)) {
+		len = snprintf(out, PATH_MAX, "%s", in);
+	} else if (n.proc == NULL) {
+		return -ENOENT;
+	} else if (n.rest[0] == '\0' && strstr(in, "self") != NULL && in[strlen(in) - 1] != '/') {
+		len = snprintf(out, PATH_MAX, "%s", in); /* the link itself may be meant */
+	} else if (component(n.rest, "exe") != NULL && n.proc->mm != NULL &&
+		   n.proc->mm->exe[0] != '\0') {
+		len = snprintf(out, PATH_MAX, "%s", n.proc->mm->exe);
+	} else {
+		if (only_of_process(n.rest))
+			snprintf(dir, sizeof(dir), "/proc/self");
+		else
+			host_directory(me, &n, dir, sizeof(dir));
+		len = snprintf(out, PATH_MAX, "%s/%s", dir, n.task_list ? "attr" : n.rest);
+	}
+	return len >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 int pg_path_get(struct pg_thread *me, uint64_t va, char out[PATH_MAX])

@@ -73,7 +73,6 @@ static int mm_fork(struct pg_thread *me, struct pg_mm **out)
 	*mm = *from;
 	mm->space = s;
 	mm->users = 1;
-	mm->lock_future = false;
 	*out = mm;
 	return 0;
 }
@@ -523,6 +522,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 		p->mm = NULL; /* the first one's stays, for whoever looks at the machine afterwards */
 	}
 	orphan_children(p);
+	memcpy(p->comm, last->comm, sizeof(p->comm));
 	p->state = PG_ZOMBIE;
 	l->alive--;
 	if (l->hooks.ended != NULL)
@@ -611,7 +611,7 @@ void pg_process_stats(
 /* --- out of memory ---------------------------------------------------------------------------------------------------- */
 
 /* Linux's badness: resident pages and page tables, moved by oom_score_adj in thousandths of all memory. */
-static int64_t badness(const struct pg_process *p)
+int64_t pg_process_badness(const struct pg_process *p)
 {
 	struct pg_space_stats s;
 	int64_t all = (int64_t)pg_frames_total(pg_vm_frames(p->machine->vm));
@@ -633,7 +633,7 @@ void pg_process_oom(struct pg_thread *me)
 	if (me->proc->exiting)
 		return;
 	for (struct pg_process *p = l->processes; p != NULL; p = p->next) {
-		int64_t b = badness(p);
+		int64_t b = pg_process_badness(p);
 
 		if (b > worst) {
 			worst = b;

@@ -143,9 +143,10 @@ int64_t pg_sys_fcntl(struct pg_thread *me, const uint64_t *a)
 	case F_NOTIFY:
 	case F_GETPIPE_SZ:
 	case F_SETPIPE_SZ:
-	case F_ADD_SEALS:
 	case F_GET_SEALS:
 		return PG_QUICK(SYS_fcntl, fd, op, a[2], 0, 0, 0);
+	case F_ADD_SEALS:
+		return pg_memfd_seal(me, fd, (unsigned)a[2]);
 	case F_GETOWN:
 		r = PG_QUICK(SYS_fcntl, fd, op, 0, 0, 0, 0);
 		return r > 0 ? pg_guest_pid(me->machine, r) : r;
@@ -308,25 +309,49 @@ static int64_t drop_own(char *buf, int64_t n, size_t name_at)
 	return to;
 }
 
-static bool lists_descriptors(const struct pg_thread *me, int fd)
+/* The name of a directory below /proc; false: it is not one. */
+static bool proc_directory(const struct pg_thread *me, int fd, char *path, size_t cap)
 {
-	char path[PATH_MAX];
 	struct stat st;
-	size_t n;
 
-	if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != me->machine->proc_dev ||
-		!pg_fd_path(fd, path, sizeof(path)))
-		return false;
-	n = strlen(path);
+	return fstat(fd, &st) == 0 && (uint64_t)st.st_dev == me->machine->proc_dev &&
+	       pg_fd_path(fd, path, cap);
+}
+
+static bool lists_descriptors(const char *path)
+{
+	size_t n = strlen(path);
+
 	return (n > 3 && strcmp(path + n - 3, "/fd") == 0) ||
 	       (n > 7 && strcmp(path + n - 7, "/fdinfo") == 0);
+}
+
+/* Of /proc: drops the host's processes. */
+static int64_t drop_processes(char *buf, int64_t n, size_t name_at)
+{
+	int64_t to = 0;
+
+	for (int64_t from = 0; from < n;) {
+		uint16_t bytes;
+		char c = buf[from + (int64_t)name_at];
+
+		memcpy(&bytes, buf + from + 16, sizeof(bytes));
+		if (c < '0' || c > '9') {
+			memmove(buf + to, buf + from, bytes);
+			to += bytes;
+		}
+		from += bytes;
+	}
+	return to;
 }
 
 static int64_t list(struct pg_thread *me, const uint64_t *a, long number, size_t name_at)
 {
 	uint64_t cap = (unsigned)a[2] < GETDENTS_MOST ? (unsigned)a[2] : GETDENTS_MOST;
-	bool own;
-	char *buf;
+	enum pg_proc_list ours = PG_PROC_NO_LIST;
+	struct pg_process *of = NULL;
+	char *buf, path[PATH_MAX];
+	bool own = false;
 	int64_t r;
 
 	if (!pg_fd_ok((int)a[0]))
@@ -334,12 +359,23 @@ static int64_t list(struct pg_thread *me, const uint64_t *a, long number, size_t
 	buf = malloc(cap + 1);
 	if (buf == NULL)
 		return -ENOMEM;
-	own = lists_descriptors(me, (int)a[0]);
+	if (proc_directory(me, (int)a[0], path, sizeof(path))) {
+		own = lists_descriptors(path);
+		ours = pg_proc_lists(me, path, &of);
+	}
 	do {
-		r = PG_HOST(me, number, (int)a[0], (uintptr_t)buf, cap, 0, 0, 0);
-		if (r <= 0 || !own)
+		if (ours == PG_PROC_THREADS) {
+			r = pg_proc_list(me, (int)a[0], of, buf, cap, name_at == 19);
 			break;
-		r = drop_own(buf, r, name_at);
+		}
+		r = PG_HOST(me, number, (int)a[0], (uintptr_t)buf, cap, 0, 0, 0);
+		if (r == 0 && ours == PG_PROC_PROCESSES) {
+			r = pg_proc_list(me, (int)a[0], NULL, buf, cap, name_at == 19);
+			break;
+		}
+		if (r <= 0 || (!own && ours == PG_PROC_NO_LIST))
+			break;
+		r = own ? drop_own(buf, r, name_at) : drop_processes(buf, r, name_at);
 	} while (r == 0);
 	if (r > 0 && pg_guest_write(me, a[1], buf, (uint64_t)r) != 0)
 		r = -EFAULT;

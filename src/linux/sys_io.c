@@ -261,6 +261,12 @@ int64_t pg_sys_fallocate(struct pg_thread *me, const uint64_t *a)
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
+	if ((int)a[1] == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
+		r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
+		if (r == 0)
+			pg_io_punched(me, fd, a[2], a[2] + a[3]);
+		return r;
+	}
 	if (fstat(fd, &st) == 0)
 		pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
 	r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);

@@ -50,7 +50,7 @@ static int64_t vet(struct pg_thread *me, int fd, int flags)
 	if ((uint64_t)st.st_dev == me->machine->proc_dev && S_ISREG(st.st_mode) &&
 		pg_fd_path(fd, path, sizeof(path))) {
 		got = pg_proc_open(me, path, flags);
-		if (got == 1)
+		if (got == PG_PROC_HOSTS)
 			return fd;
 		if (got < 0) {
 			close(fd);
@@ -74,10 +74,22 @@ static int64_t vet(struct pg_thread *me, int fd, int flags)
 
 static int64_t open_at(struct pg_thread *me, int dir, uint64_t name, int flags, unsigned mode)
 {
-	char path[PATH_MAX];
-	int64_t fd;
-	int err = pg_path_get(me, name, path);
+	char in[PATH_MAX], path[PATH_MAX];
+	int64_t fd = pg_guest_string(me, in, sizeof(in), name);
+	int err;
 
+	if (fd < 0)
+		return fd;
+	if (strncmp(in, "/proc", 5) == 0) {
+		err = pg_proc_open_name(me, in, flags);
+		if (err >= 0 && !pg_fd_ok(err)) {
+			close(err);
+			return -EMFILE;
+		}
+		if (err != PG_PROC_HOSTS)
+			return err;
+	}
+	err = pg_path_map(me, in, path);
 	if (err != 0)
 		return err;
 	if (!dir_ok(dir) && path[0] != '/')
@@ -249,6 +261,7 @@ int64_t pg_sys_fstatfs(struct pg_thread *me, const uint64_t *a)
 static int64_t readlink_at(struct pg_thread *me, int dir, uint64_t name, uint64_t to, int64_t cap)
 {
 	char in[PATH_MAX], path[PATH_MAX], out[PATH_MAX];
+	const char *exe;
 	int64_t n;
 
 	if (cap <= 0)
@@ -258,12 +271,13 @@ static int64_t readlink_at(struct pg_thread *me, int dir, uint64_t name, uint64_
 		return n;
 	if (!dir_ok(dir) && in[0] != '/')
 		return -EBADF;
-	if (pg_path_is_exe_link(me, in)) {
-		n = snprintf(out, sizeof(out), "%s", me->mm->exe);
+	exe = pg_path_exe_link(me, in);
+	if (exe != NULL) {
+		n = exe[0] != '\0' ? snprintf(out, sizeof(out), "%s", exe) : -ENOENT;
 	} else if (strcmp(in, "/proc/self") == 0) {
-		n = snprintf(out, sizeof(out), "%d", PG_LINUX_PID);
+		n = snprintf(out, sizeof(out), "%d", me->proc->pid);
 	} else if (strcmp(in, "/proc/thread-self") == 0) {
-		n = snprintf(out, sizeof(out), "%d/task/%d", PG_LINUX_PID, PG_LINUX_PID);
+		n = snprintf(out, sizeof(out), "%d/task/%d", me->proc->pid, me->tid);
 	} else {
 		int err = pg_path_map(me, in, path);
 

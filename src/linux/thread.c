@@ -51,6 +51,15 @@ struct pg_thread *pg_thread_of(struct pg_process *p, int tid)
 	return t;
 }
 
+struct pg_thread *pg_thread_of_host(struct pg_linux *l, int tid)
+{
+	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
+		for (struct pg_thread *t = p->thread; t != NULL; t = t->next)
+			if (t->host_tid == tid)
+				return t;
+	return NULL;
+}
+
 /* The next number that is no thread's and no process's. */
 static int new_id(struct pg_linux *l)
 {
@@ -211,6 +220,7 @@ void pg_thread_sleep(struct pg_thread *me, uint64_t until)
 	const struct timespec t = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
 
 	me->wake = 0;
+	me->asleep = true;
 	pg_lock_give(me->machine);
 	while (me->wake == 0 &&
 		syscall(SYS_futex, &me->wake, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
@@ -218,6 +228,7 @@ void pg_thread_sleep(struct pg_thread *me, uint64_t until)
 		if (errno != EINTR)
 			break; /* EAGAIN: awake; ETIMEDOUT */
 	pg_lock_take(me->machine, me);
+	me->asleep = false;
 }
 
 static void rouse(struct pg_thread *t)

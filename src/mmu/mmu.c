@@ -51,8 +51,12 @@ static enum pg_mmu_result walk(struct pg_mmu *m, uint64_t vpn, enum pg_access ac
 
 	if (!m->table)
 		return PG_MMU_NOT_PRESENT;
-	e = m->table->form->walk(m->table, (pg_vpn){vpn}, &refs);
+	if (UNLIKELY(m->walk_cache != NULL))
+		e = m->table->form->walk_cached(m->table, (pg_vpn){vpn}, m->walk_cache, &refs);
+	else
+		e = m->table->form->walk(m->table, (pg_vpn){vpn}, &refs);
 	m->stats.walk_refs += refs;
+	m->stats.walk_lengths[refs < PG_WALK_LENGTHS - 1 ? refs : PG_WALK_LENGTHS - 1]++;
 	if (!e)
 		return PG_MMU_NOT_PRESENT;
 	out->prot = prot_of(e);

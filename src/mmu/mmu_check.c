@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/mmu_check.c: checks the invariants M1 to M7 of tlb.c. Called by tests and debug builds.
+ * mmu/mmu_check.c: checks the invariants M1 to M8 of tlb.c. Called by tests and debug builds.
  */
 #include "mmu/mmu_private.h"
 
@@ -131,9 +131,39 @@ static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
 	return NULL;
 }
 
+/* M8: a walk that begins at the entry finds what one from the root does, and that passes by it. */
+static const char *check_walk_cache(const struct pg_mmu *m)
+{
+	struct pg_walk_cache copy;
+
+	for (unsigned l = 1; m->walk_cache && l < PG_MAX_LEVELS; l++) {
+		for (unsigned i = 0; m->walk_cache->shift[l] && i < m->walk_cache->entries; i++) {
+			const struct pg_walk_cache_entry *e = &m->walk_cache->e[l][i];
+			pg_vpn vpn = {e->prefix << m->walk_cache->shift[l]};
+			const struct pg_table_form *form = m->table->form;
+			unsigned refs, from_here;
+			pg_pte p;
+
+			if (e->prefix == UINT64_MAX)
+				continue;
+			p = form->walk(m->table, vpn, &refs);
+			copy.entries = m->walk_cache->entries;
+			pg_walk_cache_clear(&copy);
+			pg_walk_cache_fill(&copy, l, e->prefix, m->walk_cache->shift[l], e->node);
+			if (refs <= l || form->walk_cached(m->table, vpn, &copy, &from_here) != p ||
+				refs != from_here + l)
+				return "M8: an entry of a page-walk cache";
+		}
+	}
+	return NULL;
+}
+
 const char *pg_mmu_check(const struct pg_mmu *m)
 {
-	const char *bad = check_l1(m, &m->l1[0]);
+	const char *bad = check_walk_cache(m);
+
+	if (!bad)
+		bad = check_l1(m, &m->l1[0]);
 
 	if (!bad && !m->unified)
 		bad = check_l1(m, &m->l1[1]);

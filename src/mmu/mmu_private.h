@@ -13,6 +13,7 @@
 
 #include "mmu/sets.h"
 #include "mmu/tlb.h"
+#include "mmu/walk_cache.h"
 
 /* An entry of a first-level TLB: one host cache line. */
 struct pg_l1_entry {
@@ -49,8 +50,10 @@ struct pg_mmu {
 	uint16_t salt;          /* pg_mark_salt(asid) */
 	volatile uint8_t poked; /* since the last fetch lookup: data lookups leave code_id 0 */
 	bool unified;
-	struct pg_table *table; /* borrowed; NULL: nothing is mapped */
-	uint8_t *bytes;         /* of frame 0 */
+	struct pg_table *table;           /* borrowed; NULL: nothing is mapped */
+	struct pg_walk_cache *walk_cache; /* in use with this table; NULL: none */
+	struct pg_walk_cache *own_cache;  /* owned; NULL: configured without */
+	uint8_t *bytes;                   /* of frame 0 */
 	const struct pg_frame *rows;
 	/* First-level misses: [0] data, [1] fetch. What follows from them is filled in by
 	 * pg_mmu_stats. */

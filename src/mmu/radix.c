@@ -17,10 +17,11 @@
  *   X4 stats.entries is the number of leaf entries, stats.node_frames that of the nodes'
  *      frames.
  *
- * walk and update run while the guest's vector registers are live: this file is compiled with
- * general registers only, and the two call nothing.
+ * walk, walk_cached and update run while the guest's vector registers are live: this file is compiled
+ * with general registers only, and they call nothing.
  */
 #include "mmu/table.h"
+#include "mmu/walk_cache.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -154,8 +155,33 @@ static int take_geometry(struct radix *r, const struct pg_geometry *g)
 	return 0;
 }
 
-static int radix_create(struct pg_frames *fs, const struct pg_geometry *g, struct pg_table **out)
+/* [LEVELS][,cache=N]: 4 or 5 levels of 9 bits. */
+static const char *radix_parse(const char *text, struct pg_geometry *g)
 {
+	unsigned n = 0;
+
+	*g = pg_geometry_x86_64;
+	if (text && (*text == '4' || *text == '5') && (!text[1] || text[1] == ',')) {
+		if (*text == '5')
+			*g = pg_geometry_x86_64_5;
+		text = text[1] ? text + 2 : NULL;
+	}
+	if (!text)
+		return NULL;
+	if (strncmp(text, "cache=", 6))
+		return "use 4 or 5 levels (others cannot hold this machine's addresses) or "
+		       "cache=N, with a comma between";
+	for (text += 6; *text >= '0' && *text <= '9' && n <= PG_MAX_WALK_CACHE; text++)
+		n = n * 10 + (unsigned)(*text - '0');
+	if (*text || n < 1 || n > PG_MAX_WALK_CACHE)
+		return "cache=N is a page-walk cache of N entries a level, 1 to 64";
+	g->walk_cache = (uint16_t)n;
+	return NULL;
+}
+
+static int radix_create(const struct pg_table_config *c, struct pg_table **out)
+{
+	struct pg_frames *fs = c->frames;
 	struct radix *r = calloc(1, sizeof(*r));
 	int err;
 
@@ -164,7 +190,7 @@ static int radix_create(struct pg_frames *fs, const struct pg_geometry *g, struc
 	r->t.form = &pg_table_radix;
 	r->fs = fs;
 	r->bytes = pg_frames_bytes(fs, (pg_pfn){0});
-	err = take_geometry(r, g);
+	err = take_geometry(r, c->geometry);
 	if (!err) {
 		r->root = node_make(r, 0);
 		err = r->root ? 0 : -ENOMEM;
@@ -305,6 +331,38 @@ static pg_pte radix_walk(const struct pg_table *t, pg_vpn vpn, unsigned *refs)
 	return node ? entry_get(r, node, index_at(r, r->levels - 1, vpn.v)) : 0;
 }
 
+static pg_pte radix_walk_cached(
+	const struct pg_table *t, pg_vpn vpn, struct pg_walk_cache *cache, unsigned *refs)
+{
+	const struct radix *r = radix_of_const(t);
+	unsigned leaf = r->levels - 1, level = leaf, start;
+	void *node = NULL;
+
+	*refs = 0;
+	if (__builtin_expect(outside(r, vpn.v), 0))
+		return 0;
+	for (; level > 0; level--) {
+		node = pg_walk_cache_find(cache, level, vpn.v >> r->shift[level - 1]);
+		if (node)
+			break;
+	}
+	if (!node)
+		node = r->root;
+	start = level;
+	for (; level < leaf; level++) {
+		pg_pte e = entry_get(r, node, index_at(r, level, vpn.v));
+
+		if (!e)
+			break;
+		node = node_of(r, e);
+		pg_walk_cache_fill(
+			cache, level + 1, vpn.v >> r->shift[level], r->shift[level], node);
+	}
+	cache->saved += start;
+	*refs = level - start + 1;
+	return level == leaf ? entry_get(r, node, index_at(r, leaf, vpn.v)) : 0;
+}
+
 static pg_pte radix_update(struct pg_table *t, pg_vpn vpn, pg_pte set, pg_pte clear)
 {
 	struct radix *r = radix_of(t);
@@ -433,11 +491,17 @@ static const char *radix_check(const struct pg_table *t)
 const struct pg_table_form pg_table_radix = {
 	.name = "radix",
 	.summary = "hierarchical: a tree of nodes, one level for each part of the page number",
+	.shapes = "4               four levels of 9 bits, as x86-64 has: 48 bits of address "
+		  "(default)\n"
+		  "5               five levels: 57 bits\n"
+		  "cache=N         a page-walk cache of N entries (1 to 64) for each inner level",
+	.parse = radix_parse,
 	.create = radix_create,
 	.destroy = radix_destroy,
 	.enter = radix_enter,
 	.remove = radix_remove,
 	.walk = radix_walk,
+	.walk_cached = radix_walk_cached,
 	.update = radix_update,
 	.next = radix_next,
 	.stats = radix_stats,

@@ -19,6 +19,7 @@
  *   M6 an entry of a frame with PG_FRAME_CODE has `code` set.
  *   M7 where there are second mirrors, the ways that the mirrors of a set name are the two
  *      youngest, in this order; the ages may still have them the other way round.
+ *   M8 an entry of a page-walk cache names the node that a walk comes to.
  *
  * Compiled with general registers only, as mmu.c, which calls some of it.
  */
@@ -195,7 +196,7 @@ int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg
 	int err;
 
 	if (!geometry_ok(&c->l1d) || (split && (!geometry_ok(&c->l1i) || !fast_i)) || !fast_d ||
-		(c->l2.entries && !geometry_ok(&c->l2)))
+		(c->l2.entries && !geometry_ok(&c->l2)) || c->walk_cache > PG_MAX_WALK_CACHE)
 		return -EINVAL;
 	if (posix_memalign(&p, _Alignof(struct pg_mmu), sizeof(*m)))
 		return -ENOMEM;
@@ -214,6 +215,14 @@ int pg_mmu_create(const struct pg_mmu_config *c, struct pg_frames *fs, struct pg
 		err = sets_make(&m->l1[1].sets, &c->l1i, sizeof(struct pg_l1_entry));
 	} else {
 		m->l1[1] = m->l1[0];
+	}
+	if (!err && c->walk_cache) {
+		m->own_cache = calloc(1, sizeof(*m->own_cache));
+		err = m->own_cache ? 0 : -ENOMEM;
+	}
+	if (!err && c->walk_cache) {
+		m->own_cache->entries = c->walk_cache;
+		pg_walk_cache_clear(m->own_cache);
 	}
 	if (!err && c->l2.entries)
 		err = sets_make(&m->l2, &c->l2, sizeof(struct pg_l2_entry));
@@ -258,6 +267,7 @@ void pg_mmu_destroy(struct pg_mmu *m)
 	if (!m->unified)
 		free(m->l1[1].sets.blocks);
 	free(m->l2.blocks);
+	free(m->own_cache);
 	free(m);
 }
 
@@ -266,6 +276,9 @@ void pg_mmu_switch(struct pg_mmu *m, struct pg_table *table, uint16_t asid)
 	m->table = table;
 	m->asid = asid;
 	m->salt = pg_mark_salt(asid);
+	m->walk_cache = table && table->form->walk_cached ? m->own_cache : NULL;
+	if (m->own_cache)
+		pg_walk_cache_clear(m->own_cache);
 	mirror_all(m);
 }
 
@@ -404,6 +417,8 @@ void pg_mmu_invalidate(struct pg_mmu *m, uint16_t asid, pg_vpn start, pg_vpn end
 	uint64_t pages = end.v > start.v ? end.v - start.v : 0;
 
 	m->stats.shootdowns++;
+	if (m->own_cache && asid == m->asid)
+		pg_walk_cache_drop(m->own_cache, start.v, end.v);
 	for (unsigned n = 0; n < l1_count(m); n++) {
 		const struct pg_level1 *l = &m->l1[n];
 
@@ -432,6 +447,8 @@ void pg_mmu_flush(struct pg_mmu *m)
 	}
 	if (m->l2.ways)
 		sets_clear(&m->l2);
+	if (m->own_cache)
+		pg_walk_cache_clear(m->own_cache);
 	mirror_all(m);
 }
 
@@ -442,6 +459,9 @@ void pg_mmu_reset(struct pg_mmu *m)
 	m->poked = 0;
 	m->l1_misses[0] = m->l1_misses[1] = 0;
 	m->stats = (struct pg_mmu_stats){0};
+	m->walk_cache = NULL;
+	if (m->own_cache)
+		m->own_cache->saved = 0;
 	pg_mmu_flush(m);
 }
 
@@ -468,4 +488,20 @@ void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out)
 	out->misses[PG_TLB_L1I] = m->unified ? 0 : l1[1];
 	out->fetch_misses = l1[1];
 	out->l2_lookups = m->l2.ways ? l1[0] + l1[1] : 0;
+	out->walk_refs_saved = m->own_cache ? m->own_cache->saved : 0;
+}
+
+unsigned pg_mmu_walk_percentile(const struct pg_mmu_stats *s, unsigned percent)
+{
+	uint64_t all = 0, n = 0, want;
+
+	for (unsigned i = 0; i < PG_WALK_LENGTHS; i++)
+		all += s->walk_lengths[i];
+	want = (all * percent + 99) / 100;
+	for (unsigned i = 0; i < PG_WALK_LENGTHS; i++) {
+		n += s->walk_lengths[i];
+		if (n >= want && n)
+			return i;
+	}
+	return 0;
 }

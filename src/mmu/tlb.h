@@ -48,6 +48,8 @@ struct pg_mmu_config {
 	struct pg_tlb_geometry l1d; /* data, or unified when l1i is absent */
 	struct pg_tlb_geometry l1i; /* instruction; absent: unified */
 	struct pg_tlb_geometry l2;  /* second level, unified; absent: one level */
+	/* Entries of the page-walk cache of each inner level, for forms that use one; 0: none. */
+	uint32_t walk_cache;
 };
 
 /*
@@ -79,13 +81,18 @@ struct pg_tlb_way {
 /* Which TLB a figure is about. */
 enum pg_tlb_which { PG_TLB_L1D, PG_TLB_L1I, PG_TLB_L2, PG_TLBS };
 
+#define PG_WALK_LENGTHS 32
+
 struct pg_mmu_stats {
 	uint64_t slow_lookups[2]; /* calls of pg_mmu_lookup: [0] data, [1] fetch */
 	uint64_t misses[PG_TLBS]; /* unified: data and fetch misses are both in L1D */
 	uint64_t fetch_misses;    /* of misses[L1D] or misses[L1I]: those by fetch */
 	uint64_t l2_lookups;      /* = first-level misses when there is a second level */
 	uint64_t walks;
-	uint64_t walk_refs;        /* memory references made by walks */
+	uint64_t walk_refs; /* memory references made by walks */
+	/* Walks by the references they made: [n] n, the last that many or more. Both kinds. */
+	uint64_t walk_lengths[PG_WALK_LENGTHS];
+	uint64_t walk_refs_saved;  /* references that page-walk caches made unnecessary */
 	uint64_t dirty_walks;      /* extra walks to set a D bit; refs are in walk_refs too */
 	uint64_t faulting_lookups; /* lookups that ended in a fault (to be repeated) */
 	uint64_t shootdowns;       /* pages or ranges invalidated on request */
@@ -183,6 +190,11 @@ void pg_mmu_reset(struct pg_mmu *m);
 void pg_mmu_poke(struct pg_mmu *m);
 
 void pg_mmu_stats(const struct pg_mmu *m, struct pg_mmu_stats *out);
+/*
+ * The references that `percent` per cent of the walks needed at most (1 .. 100); 0: there was no walk. PG_WALK_LENGTHS
+ * - 1 means that many or more.
+ */
+unsigned pg_mmu_walk_percentile(const struct pg_mmu_stats *s, unsigned percent);
 /* NULL if its numbered invariants hold (mirrors true, entries agree with the table), or which is broken. */
 const char *pg_mmu_check(const struct pg_mmu *m);
 

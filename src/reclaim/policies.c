@@ -9,6 +9,16 @@
 const struct pg_policy_ops *const pg_policies[] = {
 	&pg_policy_clock,
 	&pg_policy_fifo,
+	&pg_policy_random,
+	&pg_policy_nru,
+	&pg_policy_aging,
+	&pg_policy_twolist,
+	&pg_policy_mglru,
+	&pg_policy_twoq,
+	&pg_policy_car,
+	&pg_policy_clockpro,
+	&pg_policy_s3fifo,
+	&pg_policy_sieve,
 	&pg_policy_example,
 	NULL,
 };

@@ -15,7 +15,6 @@ static uint8_t *reach(
 	struct pg_space *s, pg_va a, enum pg_access access, uint64_t pc, enum pg_fault_end *end)
 {
 	const pg_pte bits = access == PG_WRITE ? PG_PTE_A | PG_PTE_D : PG_PTE_A;
-	unsigned refs;
 	pg_pte e;
 
 	*end = PG_FAULT_RESUME;
@@ -25,7 +24,7 @@ static uint8_t *reach(
 		return NULL;
 	}
 	for (;;) {
-		e = s->form->walk(s->table, pg_vpn_of(a), &refs);
+		e = pg_table_find(s->table, pg_vpn_of(a));
 		if (pg_pte_serves(e, access))
 			break;
 		*end = pg_space_fault(s, a, access, pc, true);

@@ -72,8 +72,14 @@ static void free_page(struct pg_space *s, struct region *r, uint64_t index)
 	bool alone = false;
 	struct pg_anon *a = pg_sparse_get(&r->anons, index, &alone);
 
-	if (!a || !alone || a->refs != 1 || pg_pfn_is_none(a->pfn) || !pg_slot_is_none(a->slot) ||
-		pg_frames_row(s->vm->frames, a->pfn)->pins)
+	if (!a || !alone || a->refs != 1)
+		return;
+	if (!pg_pfn_is_none(a->pfn) && pg_frames_row(s->vm->frames, a->pfn)->pins)
+		return;
+	if (!pg_slot_is_none(a->slot)) /* what is there would be older than what is given up */
+		s->vm->pageout.slot_free(s->vm->pageout.ctx, a->slot);
+	a->slot = PG_SLOT_NONE;
+	if (pg_pfn_is_none(a->pfn))
 		return;
 	s->form->update(s->table, (pg_vpn){vpn}, 0, PG_PTE_A | PG_PTE_D);
 	pg_cache_set_lazy(s->vm, a->pfn);
@@ -156,7 +162,7 @@ static void cool(struct pg_space *s, const struct piece *p)
 	pg_pages_invalidate(s, p->start >> PG_PAGE_SHIFT, end);
 }
 
-/* Sends the pages of the piece out that nobody else maps: those that need no store. */
+/* Sends the pages of the piece out that nobody else maps: without reclaim/ only those that need no store. */
 static void send_out(struct pg_space *s, const struct piece *p)
 {
 	uint64_t at = p->start >> PG_PAGE_SHIFT, end = p->end >> PG_PAGE_SHIFT;
@@ -167,7 +173,9 @@ static void send_out(struct pg_space *s, const struct piece *p)
 		const struct pg_frame *row = pg_frames_row(s->vm->frames, pg_pte_pfn(pte));
 
 		at = vpn.v + 1;
-		if (row->state == PG_FRAME_CACHE && row->map_count == 1)
+		if (row->map_count == 1 && s->vm->pageout.ctx)
+			(void)s->vm->pageout.evict(s->vm->pageout.ctx, pg_pte_pfn(pte));
+		else if (row->state == PG_FRAME_CACHE && row->map_count == 1)
 			(void)pg_cache_drop(s->vm, pg_pte_pfn(pte));
 	}
 }

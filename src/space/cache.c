@@ -16,7 +16,8 @@
  *
  * Whoever changes map_count to or from 0 or the DIRTY flag calls pg_cache_sort(). So finding what
  * to drop is O(1) but for pinned and locked pages, which are skipped. The oldest of UNMAPPED goes
- * first, then the oldest of MAPPED. Nothing is written back here: that is reclaim/.
+ * first, then the oldest of MAPPED. Nothing is written back here: that is reclaim/, which, if it is
+ * there, chooses itself what goes but for the LAZY ones (space/pageout.h).
  */
 #include "space/impl.h"
 
@@ -98,8 +99,7 @@ void pg_cache_clear_lazy(struct pg_vm *vm, pg_pfn f)
 	pg_cache_unlink(vm, f);
 }
 
-/* Drops the oldest private page that nobody has written since it was given up; false: none. */
-static bool drop_lazy(struct pg_vm *vm)
+bool pg_cache_drop_lazy(struct pg_vm *vm)
 {
 	uint32_t next;
 
@@ -154,14 +154,20 @@ static bool drop_from(struct pg_vm *vm, enum pg_cache_list list)
 
 bool pg_cache_drop_one(struct pg_vm *vm)
 {
-	return drop_lazy(vm) || drop_from(vm, PG_CACHE_UNMAPPED) || drop_from(vm, PG_CACHE_MAPPED);
+	return pg_cache_drop_lazy(vm) || drop_from(vm, PG_CACHE_UNMAPPED) ||
+	       drop_from(vm, PG_CACHE_MAPPED);
+}
+
+bool pg_cache_make_room(struct pg_vm *vm)
+{
+	return vm->pageout.ctx ? vm->pageout.make_room(vm->pageout.ctx) : pg_cache_drop_one(vm);
 }
 
 int pg_cache_frame(struct pg_vm *vm, enum pg_frame_state state, void *owner, pg_pfn *out)
 {
 	int err = pg_frames_alloc(vm->frames, 0, state, owner, out);
 
-	while (err == -ENOMEM && pg_cache_drop_one(vm))
+	while (err == -ENOMEM && pg_cache_make_room(vm))
 		err = pg_frames_alloc(vm->frames, 0, state, owner, out);
 	return err;
 }

@@ -99,10 +99,8 @@ static const char *check_anon(void *ctx, uint64_t index, void *value, bool share
 
 	if (index < w->r->index || index - w->r->index >= pages)
 		return "G4: an anon outside its region";
-	if (pg_anon_is_empty(a))
-		return NULL;
 	if (pg_pfn_is_none(a->pfn))
-		return "A2: an anon without a frame";
+		return NULL; /* in a slot, or empty */
 	row = pg_frames_row(w->s->vm->frames, a->pfn);
 	if (row->state != PG_FRAME_ANON || row->owner != a)
 		return "A2: an anon's frame does not name it";
@@ -446,6 +444,8 @@ static const char *check_machine(struct census *c)
 		bad = check_objects(c->vm);
 	if (!bad)
 		bad = check_lists(c->vm);
+	if (!bad && c->vm->pageout.ctx)
+		bad = c->vm->pageout.check(c->vm->pageout.ctx);
 	return bad ? bad : pg_frames_check(c->vm->frames);
 }
 

@@ -7,7 +7,8 @@
  * Calls region.c, sparse.h (anon layer), object.c (page cache), pages.c (tables). Owns nothing.
  *
  * What can be at hand, by layer (the drawing is that of NetBSD's uvm_fault.c, the cases are ours).
- * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one.
+ * Before all: [0] the table has an entry that allows the access; whoever faulted had an older one,
+ * or did not see it: an inverted table shows the hardware one mapping of a frame.
  *
  *   CASE 1: private, with an anon        CASE 2: an object              CASE 3: neither
  *
@@ -32,7 +33,8 @@
  *
  * Shared anonymous memory is an object without a pager: its first touch is case 2A, kind zero fill.
  *
- * 1C waits for a store: no anon is in a slot in this version.
+ * 1C reads the anon to a frame and goes back to the first step too; the fault ends as 1A or 1B but is called 1C. Where
+ * frames come from when there are none, and what is read beside the page, is for reclaim/ to say (space/pageout.h).
  */
 /* clang-format on */
 #include "space/impl.h"
@@ -42,6 +44,9 @@
 
 /* Goes back to step 1; not an end that anyone else sees. */
 #define AGAIN ((enum pg_fault_end)100)
+
+/* What one fault needs may not fit even when all else is evicted: it would evict its own pages for ever. */
+#define MAX_RESCUES 16
 
 struct fault {
 	/* The reference; set by the caller, read-only. */
@@ -60,6 +65,8 @@ struct fault {
 	pg_pfn source;  /* the page to map or to copy; PG_PFN_NONE: to be made */
 	bool want_fill; /* the object's page must be brought in first */
 	bool want_anon; /* a new anon with a frame is wanted: 1B, 2B, 3B */
+	bool want_swap; /* the anon must be read from its slot first: 1C */
+	bool swapped;   /* it was, in an earlier round */
 	/* Step 4. */
 	struct pg_sparse_place place;
 	struct pg_anon *fresh;
@@ -108,8 +115,9 @@ static enum pg_fault_end step_trap(struct fault *f)
 
 	if (!allowed(f->r->pub.prot, f->access))
 		return PG_FAULT_ACCERR;
-	f->old = f->s->form->walk(f->s->table, f->vpn, &refs);
+	f->s->form->walk(f->s->table, f->vpn, &refs);
 	f->e.walk_refs = refs;
+	f->old = pg_table_find(f->s->table, f->vpn);
 	return PG_FAULT_RESUME;
 }
 
@@ -140,7 +148,7 @@ static enum pg_fault_end step_find(struct fault *f)
 	bool alone = false;
 
 	f->anon = NULL;
-	f->ours = f->want_fill = f->want_anon = f->e.after_fork = false;
+	f->ours = f->want_fill = f->want_anon = f->want_swap = f->e.after_fork = false;
 	f->source = PG_PFN_NONE;
 	f->index = pg_region_index(f->r, f->vpn.v);
 	if (f->r->pub.object)
@@ -156,7 +164,11 @@ static enum pg_fault_end step_find(struct fault *f)
 	if (f->anon && f->r->overhang && beyond_end(f->r->pub.object, f->index))
 		return PG_FAULT_BUS;
 	if (f->anon) {
-		PG_ASSERT(!pg_pfn_is_none(f->anon->pfn)); /* 1C: see above */
+		if (pg_pfn_is_none(f->anon->pfn)) {
+			f->want_swap = true;
+			f->e.fcase = PG_CASE_1C;
+			return PG_FAULT_RESUME;
+		}
 		f->source = f->anon->pfn;
 		f->ours = alone && f->anon->refs == 1;
 		f->want_anon = f->access == PG_WRITE && !f->ours;
@@ -220,6 +232,21 @@ static enum pg_fault_end fill_object(struct fault *f)
 	return AGAIN;
 }
 
+/* The anon is read from its slot. Wrong or unreadable bytes are a SIGBUS for whoever wants them. */
+static enum pg_fault_end swap_in(struct fault *f)
+{
+	const struct pg_pageout *p = &f->s->vm->pageout;
+	uint32_t brought = 0;
+	int err = p->anon_in(p->ctx, f->r, f->index, f->anon, f->access, &brought);
+
+	if (err)
+		return err == -ENOMEM ? PG_FAULT_OOM : PG_FAULT_BUS;
+	f->swapped = true;
+	f->e.frame_new = true;
+	f->e.pages_in += brought;
+	return AGAIN;
+}
+
 /* Step 5, fill it: zeroed, copied, or read by the pager. */
 static enum pg_fault_end step_fill(struct fault *f)
 {
@@ -227,6 +254,8 @@ static enum pg_fault_end step_fill(struct fault *f)
 
 	if (f->want_fill)
 		return fill_object(f);
+	if (f->want_swap)
+		return swap_in(f);
 	if (!f->want_anon)
 		return PG_FAULT_RESUME;
 	if (f->e.fcase == PG_CASE_3B) {
@@ -242,6 +271,7 @@ static enum pg_fault_end step_fill(struct fault *f)
 static enum pg_fault_end step_tables(struct fault *f)
 {
 	struct pg_space *s = f->s;
+	const struct pg_pageout *p = &s->vm->pageout;
 	struct pg_table_stats before = {0}, after = {0};
 	pg_pfn to = f->fresh ? f->fresh->pfn : f->source;
 	bool write = f->fresh || f->ours || !pg_region_private(f->r);
@@ -249,6 +279,8 @@ static enum pg_fault_end step_tables(struct fault *f)
 	f->e.frame = to;
 	if (f->e.fcase == PG_CASE_0) {
 		f->e.frame = pg_pte_pfn(f->old);
+		if (s->form->restore)
+			s->form->restore(s->table, f->vpn);
 		pg_pages_invalidate(s, f->vpn.v, f->vpn.v + 1);
 		return PG_FAULT_RESUME;
 	}
@@ -260,6 +292,9 @@ static enum pg_fault_end step_tables(struct fault *f)
 			pg_anon_unref(s->vm, f->fresh);
 		return PG_FAULT_OOM;
 	}
+	if (p->ctx && !f->swapped && !f->e.pages_in && !pg_pfn_is_none(f->source) &&
+		f->source.v != s->vm->zero.v)
+		p->page_used(p->ctx, f->source);
 	if (f->fresh) {
 		pg_region_want_anon_id(s, f->r);
 		pg_sparse_put(&s->vm->anon_kind, &f->place, f->fresh);
@@ -283,7 +318,7 @@ static enum pg_fault_kind kind_of(const struct fault *f)
 	case PG_CASE_2A:
 	case PG_CASE_2B:
 		if (f->e.pages_in)
-			return PG_FAULT_FILE_DISK;
+			return f->r->pub.object->pager ? PG_FAULT_FILE_DISK : PG_FAULT_SWAP_IN;
 		if (f->e.fcase == PG_CASE_2B)
 			return PG_FAULT_COPY;
 		return f->e.frame_new ? PG_FAULT_ZERO_FILL : PG_FAULT_FILE_CACHE;
@@ -301,6 +336,8 @@ static enum pg_fault_end step_resume(struct fault *f, enum pg_fault_end end)
 {
 	struct pg_space_stats *st = &f->s->st;
 
+	if (f->swapped)
+		f->e.fcase = PG_CASE_1C;
 	f->e.end = end;
 	f->e.region = f->r ? &f->r->pub : NULL;
 	st->pages_in += f->e.pages_in;
@@ -341,6 +378,8 @@ enum pg_fault_end pg_space_fault(
 	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
 {
 	struct fault f = {.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access};
+	const struct pg_pageout *p = &s->vm->pageout;
+	unsigned rescues = 0;
 	enum pg_fault_end end;
 
 	f.e = (struct pg_fault_event){.space = s,
@@ -350,9 +389,12 @@ enum pg_fault_end pg_space_fault(
 		.by_kernel = by_kernel,
 		.frame = PG_PFN_NONE,
 		.copied_from = PG_PFN_NONE};
+	if (p->ctx)
+		p->before_fault(p->ctx, s);
 	do {
 		end = attempt(&f);
-	} while (end == AGAIN);
+	} while (end == AGAIN || (end == PG_FAULT_OOM && rescues++ < MAX_RESCUES && p->ctx &&
+					 p->rescue(p->ctx, s)));
 	return step_resume(&f, end);
 }
 

@@ -13,17 +13,19 @@
 
 #include "base/tree.h"
 #include "space/mem.h"
+#include "space/pageout.h"
 #include "space/space.h"
 #include "space/sparse.h"
 
 /*
- * One private page. In a frame, or in a slot of a store (no store writes slots in this version), or in
- * neither: its bytes are zero (it was dropped after MADV_FREE).
+ * One private page. In a frame, in a slot of a store, or both: then the slot has the same bytes unless the frame is DIRTY
+ * or an entry of it has a D bit. In neither: its bytes are zero (it was dropped after MADV_FREE).
  */
 struct pg_anon {
-	uint32_t refs; /* leaves of anon layers that hold it */
-	pg_pfn pfn;    /* PG_PFN_NONE: in no frame */
-	pg_slot slot;  /* PG_SLOT_NONE: in no slot */
+	uint32_t refs;   /* leaves of anon layers that hold it */
+	pg_pfn pfn;      /* PG_PFN_NONE: in no frame */
+	pg_slot slot;    /* PG_SLOT_NONE: in no slot */
+	uint64_t number; /* never given twice: struct pg_page_key */
 };
 
 /* A region's name, shared by all regions of the machine with the same. */
@@ -74,7 +76,12 @@ struct pg_object {
 	void *ctx;                    /* the pager's; owned */
 	uint64_t size_bytes;          /* pager NULL: fixed */
 	struct pg_sparse pages;       /* value: pfn + 1 */
-	uint64_t resident;            /* pages in frames */
+	struct pg_sparse
+		slots;   /* value: slot + 1; no pager only. A page with a frame has no slot */
+	uint64_t number; /* never given twice: struct pg_page_key */
+	uint64_t ra_start, ra_size, ra_async; /* read-ahead window, in pages; reclaim/pagein.c */
+	uint64_t ra_prev;                     /* page read last */
+	uint64_t resident;                    /* pages in frames */
 	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
 	uint64_t charged_pages;
 	uint32_t refs;
@@ -102,13 +109,16 @@ struct pg_vm {
 	struct pg_frames *frames;
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
+	void *tables; /* what the form's tables share; owned through form->close */
 	struct pg_vm_hooks hooks;
+	struct pg_pageout pageout; /* ctx NULL: there is none */
 	pg_pfn zero;
 	struct pg_mem mem;
 	struct pg_sparse_kind anon_kind, page_kind;
 	struct pg_space *spaces; /* all */
 	uint64_t space_count, object_count;
 	uint64_t last_anon_id;
+	uint64_t last_anon_number, last_object_number;
 	uint64_t committed_pages; /* of charged regions and objects */
 	uint64_t locked_bytes;    /* of all spaces */
 	uint64_t swap_pages;
@@ -139,6 +149,8 @@ struct pg_space {
 };
 
 /* ---- vm.c */
+/* What reclaim/ hands down; before there is any space. NULL: takes it back, when there is none any more. */
+void pg_vm_set_pageout(struct pg_vm *vm, const struct pg_pageout *p);
 struct pg_name *pg_name_get(
 	struct pg_vm *vm, const char *text, int *err); /* counted; NULL for "" */
 void pg_name_put(struct pg_vm *vm, struct pg_name *n);
@@ -239,6 +251,10 @@ uint64_t pg_pages_resident(struct region *r); /* makes pub.resident_pages known 
 /* ---- cache.c: frames, and what is dropped when there are none */
 PG_MUST_CHECK int pg_cache_frame(
 	struct pg_vm *vm, enum pg_frame_state state, void *owner, pg_pfn *out);
+/* Makes at least one frame free, by reclaim/ if there is one, without releasing the machine lock. False: none. */
+bool pg_cache_make_room(struct pg_vm *vm);
+/* Drops the oldest private page that nobody has written since it was given up. False: none. */
+bool pg_cache_drop_lazy(struct pg_vm *vm);
 /* Drops one clean page of an object, oldest first, unmapped ones before mapped. False: none. */
 bool pg_cache_drop_one(struct pg_vm *vm);
 void pg_cache_link(struct pg_vm *vm, pg_pfn f);
@@ -271,6 +287,10 @@ pg_pfn pg_object_page(const struct pg_object *o, uint64_t index);
 PG_MUST_CHECK int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought);
 /* Takes a page that is mapped nowhere out of the cache. */
 void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f);
+/* Gives the slots of pages [first, last] of an object without pager back. */
+void pg_object_drop_slots(struct pg_object *o, uint64_t first, uint64_t last);
+/* Writes one page back if it is dirty; the pager may release the lock. A page that could not be written stays dirty. */
+int pg_object_write_page(struct pg_object *o, uint64_t index, pg_pfn f);
 /* Writes back the dirty pages of [first, last]; unmapped_only: those no table names. First error.
  */
 int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, bool unmapped_only);
@@ -337,5 +357,9 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 /* ---- grow.c */
 /* Extends the growing region r down to hold a, if limit and gap allow. */
 bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overflow);
+
+/* ---- space.c */
+/* Pages of s that are in a slot and in no frame, a shared one for each space that has it. Walks all anons. */
+uint64_t pg_space_swap_pages(struct pg_space *s);
 
 #endif

@@ -53,6 +53,15 @@ static int bring_in(struct pg_space *s, uint64_t start, uint64_t end)
 	return 0;
 }
 
+/* The end of what is mapped from start on without a hole. */
+static uint64_t mapped_to(struct pg_space *s, uint64_t start)
+{
+	for (struct region *r = pg_region_at(s, start); r && r->pub.start.v <= start;
+		r = pg_region_next(r))
+		start = r->pub.end.v;
+	return start;
+}
+
 int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags)
 {
 	const struct pg_map_change c = {.set = flags, .clear = LOCKS & ~flags};
@@ -72,8 +81,11 @@ int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags)
 	if (flags && pg_limit_may_lock(s, len) &&
 		pg_limit_may_lock(s, len - locked_in(s, start, end)))
 		return -ENOMEM;
-	if (!pg_map_whole(s, start, end))
+	if (!pg_map_whole(s, start, end)) {
+		end = mapped_to(s, start);
+		err = end > start ? pg_map_change_range(s, start, end, &c) : 0;
 		return -ENOMEM;
+	}
 	err = pg_map_change_range(s, start, end, &c);
 	return err || !flags || (flags & PG_MAP_LOCKONFAULT) ? err : bring_in(s, start, end);
 }

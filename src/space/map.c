@@ -155,11 +155,10 @@ enum pg_fault_end pg_map_populate(
 	struct pg_space *s, uint64_t start, uint64_t end, enum pg_access access)
 {
 	const pg_pte bits = access == PG_WRITE ? PG_PTE_A | PG_PTE_D : PG_PTE_A;
-	unsigned refs;
 
 	for (uint64_t a = start; a < end; a += PG_PAGE_SIZE) {
 		pg_vpn vpn = pg_vpn_of((pg_va){a});
-		pg_pte e = s->form->walk(s->table, vpn, &refs);
+		pg_pte e = pg_table_find(s->table, vpn);
 		enum pg_fault_end how = PG_FAULT_RESUME;
 
 		if (!pg_pte_serves(e, access))

@@ -124,13 +124,12 @@ uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn)
 	struct region *r = pg_region_at(s, pg_va_of(vpn).v);
 	const struct pg_frame *row;
 	struct pg_anon *a;
-	unsigned refs;
 	uint64_t bits;
 	pg_pte pte;
 
 	if (!r)
 		return 0;
-	pte = s->form->walk(s->table, vpn, &refs);
+	pte = pg_table_find(s->table, vpn);
 	if (!pte) {
 		a = pg_sparse_get(&r->anons, pg_region_index(r, vpn.v), NULL);
 		if (!a || !pg_pfn_is_none(a->pfn) || pg_slot_is_none(a->slot))
@@ -151,11 +150,10 @@ bool pg_space_in_core(struct pg_space *s, pg_va a)
 	struct region *r = pg_region_at(s, a.v);
 	struct pg_anon *anon;
 	uint64_t index;
-	unsigned refs;
 
 	if (!r)
 		return false;
-	if (s->form->walk(s->table, pg_vpn_of(a), &refs))
+	if (pg_table_find(s->table, pg_vpn_of(a)))
 		return true;
 	index = pg_region_index(r, pg_vpn_of(a).v);
 	anon = pg_sparse_get(&r->anons, index, NULL);

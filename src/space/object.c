@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 static unsigned bucket_of(struct pg_object_key key)
 {
@@ -72,6 +73,7 @@ int pg_object_open(struct pg_vm *vm, struct pg_object_key key, const char *name,
 	o->size_bytes = size_bytes;
 	o->shmem = pager == NULL;
 	o->refs = 1;
+	o->number = ++vm->last_object_number;
 	if (keyed(key)) {
 		o->next = vm->objects[bucket_of(key)];
 		vm->objects[bucket_of(key)] = o;
@@ -113,6 +115,7 @@ void pg_object_unref(struct pg_object *o)
 		at = index + 1;
 	}
 	pg_sparse_drop(&vm->page_kind, &o->pages);
+	pg_object_drop_slots(o, 0, UINT64_MAX);
 	if (o->pager && o->pager->close)
 		o->pager->close(o->ctx);
 	vm->object_count--;
@@ -156,16 +159,57 @@ void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f)
 	pg_frame_release(o->vm, f);
 }
 
-int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
+void pg_object_drop_slots(struct pg_object *o, uint64_t first, uint64_t last)
 {
 	struct pg_vm *vm = o->vm;
+	uint64_t at = first, index;
+	void *v;
+
+	while (at <= last && (v = pg_sparse_next(&o->slots, at, last, &index))) {
+		pg_sparse_erase(&vm->page_kind, &o->slots, index, index);
+		vm->pageout.slot_free(vm->pageout.ctx, (pg_slot){(uint32_t)((uintptr_t)v - 1)});
+		if (index == UINT64_MAX)
+			break;
+		at = index + 1;
+	}
+}
+
+/* Fills the frame of an object without pager, from its slot or with zeros. *from_slot: which. */
+static int fill_own(struct pg_object *o, uint64_t index, void *bytes, bool *from_slot)
+{
+	const struct pg_pageout *p = &o->vm->pageout;
+	int got = o->slots.root ? p->object_in(p->ctx, o, index, bytes) : 0;
+
+	*from_slot = got == 1;
+	if (!got)
+		memset(bytes, 0, PG_PAGE_SIZE);
+	return got < 0 ? got : 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Brings in one page, see pg_object_fill(). Ahead of need only if a frame is free. */
+static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, uint32_t *brought)
+{
+	struct pg_vm *vm = o->vm;
+	uint64_t began = vm->pageout.ctx ? now_ns() : 0;
 	struct pg_sparse_place place;
+	bool from_slot = false;
 	uint64_t changes;
 	pg_pfn f;
 	int err;
 
 	*brought = 0;
-	err = pg_cache_frame(vm, PG_FRAME_CACHE, o, &f);
+	if (how == PG_IN_DEMAND)
+		err = pg_cache_frame(vm, PG_FRAME_CACHE, o, &f);
+	else
+		err = pg_frames_alloc(vm->frames, 0, PG_FRAME_CACHE, o, &f);
 	if (err)
 		return err;
 	pg_frames_row(vm->frames, f)->flags |= PG_FRAME_BUSY;
@@ -175,7 +219,7 @@ int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
 		if (o->pager)
 			err = o->pager->read(o->ctx, index, pg_frames_bytes(vm->frames, f));
 		else
-			memset(pg_frames_bytes(vm->frames, f), 0, PG_PAGE_SIZE);
+			err = fill_own(o, index, pg_frames_bytes(vm->frames, f), &from_slot);
 	} while (!err && changes != o->changes);
 	pg_frames_row(vm->frames, f)->flags &= (uint16_t)~PG_FRAME_BUSY;
 	if (!err && pg_pfn_is_none(pg_object_page(o, index)))
@@ -189,14 +233,41 @@ int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
 		pg_frames_row(vm->frames, f)->index = index;
 		pg_cache_link(vm, f);
 		o->resident++;
-		*brought = o->pager != NULL;
+		*brought = o->pager || from_slot;
+		pg_object_drop_slots(o, index, index);
+		if (vm->pageout.ctx)
+			vm->pageout.page_in(
+				vm->pageout.ctx, f, how, o->pager ? now_ns() - began : 0);
 	}
 	pg_object_unref(o);
 	return err < 0 ? err : 0;
 }
 
-/* Writes one page back if it is dirty. The data of a page that could not be written stays dirty. */
-static int write_page(struct pg_object *o, uint64_t index, pg_pfn f)
+int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
+{
+	struct pg_vm *vm = o->vm;
+	uint64_t first = index, pages;
+	uint32_t n = 1, more;
+	int err;
+
+	if (!o->pager || !vm->pageout.ctx)
+		return fill_one(o, index, PG_IN_DEMAND, brought);
+	n = vm->pageout.file_window(vm->pageout.ctx, o, index, &first);
+	pg_object_ref(o);
+	err = fill_one(o, index, PG_IN_DEMAND, brought);
+	pages = pg_align_up(pg_object_bytes(o), PG_PAGE_SIZE) >> PG_PAGE_SHIFT;
+	for (uint64_t at = first; !err && at < first + n && at < pages; at++) {
+		if (!pg_pfn_is_none(pg_object_page(o, at)))
+			continue;
+		if (fill_one(o, at, PG_IN_READAHEAD, &more))
+			break; /* no frame, or unreadable: whoever wants it will be told */
+		*brought += more;
+	}
+	pg_object_unref(o);
+	return err;
+}
+
+int pg_object_write_page(struct pg_object *o, uint64_t index, pg_pfn f)
 {
 	struct pg_vm *vm = o->vm;
 	struct pg_frame *row = pg_frames_row(vm->frames, f);
@@ -236,7 +307,7 @@ int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, boo
 		int e = 0;
 
 		if (!unmapped_only || !pg_frames_row(o->vm->frames, f)->map_count)
-			e = write_page(o, index, f);
+			e = pg_object_write_page(o, index, f);
 		err = err ? err : e;
 		if (index == UINT64_MAX)
 			break;
@@ -346,6 +417,15 @@ int pg_object_charge(struct pg_object *o)
 	return 0;
 }
 
+uint64_t pg_object_mappings(const struct pg_object *o)
+{
+	uint64_t n = 0;
+
+	for (const struct region *r = o->regions; r; r = r->obj_next)
+		n++;
+	return n;
+}
+
 bool pg_object_mapped_writable(const struct pg_object *o)
 {
 	for (const struct region *r = o->regions; r; r = r->obj_next) {
@@ -373,8 +453,14 @@ static void zero_part(struct pg_object *o, uint64_t index, uint64_t from, uint64
 {
 	pg_pfn f = pg_object_page(o, index);
 
-	if (pg_pfn_is_none(f) || from >= to)
+	if (from >= to)
 		return;
+	if (pg_pfn_is_none(f)) {
+		if (o->slots.root)
+			o->vm->pageout.object_cut(
+				o->vm->pageout.ctx, o, index, (unsigned)from, (unsigned)to);
+		return;
+	}
 	memset((uint8_t *)pg_frames_bytes(o->vm->frames, f) + from, 0, to - from);
 	if ((pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_CODE) && o->vm->hooks.code_written)
 		o->vm->hooks.code_written(o->vm->hooks.ctx, f);
@@ -393,6 +479,7 @@ static void drop_pages(struct pg_object *o, uint64_t first, uint64_t last)
 		pg_object_forget(o, index, f);
 		at = index + 1;
 	}
+	pg_object_drop_slots(o, first, last);
 }
 
 void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end)

@@ -79,6 +79,7 @@ uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
 void pg_object_set_shmem(struct pg_object *o);
 /* Counts its size against the commit limit as long as it lives. -ENOMEM: too much. Once. */
 PG_MUST_CHECK int pg_object_charge(struct pg_object *o);
+uint64_t pg_object_mappings(const struct pg_object *o); /* regions that map it, in all spaces */
 /* True if a shared mapping of it that may become writable exists: F_ADD_SEALS. */
 bool pg_object_mapped_writable(const struct pg_object *o);
 /*

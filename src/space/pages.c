@@ -69,6 +69,8 @@ static int hang_on(struct pg_space *s, pg_pfn f, uint64_t vpn)
 		return -ENOMEM;
 	if (pg_frames_row(s->vm->frames, f)->map_count++ == 0)
 		pg_cache_sort(s->vm, f);
+	if (s->vm->pageout.ctx && f.v != s->vm->zero.v)
+		s->vm->pageout.page_in(s->vm->pageout.ctx, f, PG_IN_DEMAND, 0);
 	return 0;
 }
 
@@ -115,8 +117,7 @@ int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits)
 {
 	struct pg_space *s = r->space;
 	struct pg_frame *row = pg_frames_row(s->vm->frames, f);
-	unsigned refs;
-	pg_pte old = s->form->walk(s->table, vpn, &refs);
+	pg_pte old = pg_table_find(s->table, vpn);
 	bool same = old && pg_pte_pfn(old).v == f.v;
 	int err;
 
@@ -126,8 +127,8 @@ int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits)
 		bits |= old & (PG_PTE_A | PG_PTE_D);
 	row->pins++; /* not to be dropped while a node is looked for */
 	err = s->form->enter(s->table, vpn, pg_pte_make(f, bits));
-	while (err == -ENOMEM && pg_cache_drop_one(s->vm)) {
-		old = s->form->walk(s->table, vpn, &refs); /* it may have been what was dropped */
+	while (err == -ENOMEM && pg_cache_make_room(s->vm)) {
+		old = pg_table_find(s->table, vpn); /* it may have been what was dropped */
 		err = s->form->enter(s->table, vpn, pg_pte_make(f, bits));
 	}
 	row->pins--;

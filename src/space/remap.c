@@ -199,12 +199,14 @@ static void populate_growth(struct pg_space *s, uint64_t at, const struct move *
 			s, at + m->olen, at + m->nlen, pg_map_access(r->pub.prot, r->pub.flags));
 }
 
-/* Linux's check_prep_vma() for a move or growth from m->old, in r. */
+/* Linux's check_prep_vma() for a move or growth from m->old, in r: what stays must be all of one region. */
 static int check_region(const struct region *r, const struct move *m)
 {
+	uint64_t keep = m->olen < m->nlen ? m->olen : m->nlen;
+
 	if (!m->olen && pg_region_private(r))
 		return -EINVAL;
-	return m->olen > r->pub.end.v - m->old ? -EFAULT : 0;
+	return keep > r->pub.end.v - m->old ? -EFAULT : 0;
 }
 
 /* Moves one range of one region to m->to, or near it, and tells where. */
@@ -247,6 +249,8 @@ static int move_all(struct pg_space *s, uint64_t old, uint64_t len, unsigned fla
 		uint64_t r_end = r->pub.end.v;
 		int err;
 
+		if (m.old < from)
+			m.old = from;
 		m.olen = m.nlen = (r_end < end ? r_end : end) - m.old;
 		m.to = target + (first ? 0 : m.old - last_end);
 		from = last_end = r_end;
@@ -319,7 +323,7 @@ int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len, uint64_t new
 	err = check_params(s, old.v, &m, flags);
 	if (err)
 		return err;
-	if (elsewhere && m.olen == m.nlen)
+	if ((flags & PG_REMAP_FIXED) && m.olen == m.nlen)
 		return move_all(s, old.v, m.olen, flags, at);
 	r = pg_region_at(s, old.v);
 	if (!r)

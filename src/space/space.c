@@ -32,23 +32,31 @@ static void asid_give(struct pg_vm *vm, uint16_t a)
 	vm->asids[a / 64] &= ~((uint64_t)1 << (a % 64));
 }
 
-/* Address bits that the geometry translates. */
-static unsigned address_bits(const struct pg_geometry *g)
-{
-	unsigned bits = g->page_shift;
-
-	for (unsigned i = 0; i < g->levels; i++)
-		bits += g->bits[i];
-	return bits;
-}
-
 static bool config_ok(const struct pg_vm *vm, const struct pg_space_config *c)
 {
-	unsigned bits = address_bits(&vm->geometry);
+	unsigned bits = vm->geometry.page_shift + pg_geometry_vpn_bits(&vm->geometry);
 
 	return c->lo.v < c->hi.v && c->mmap_top.v <= c->hi.v && c->mmap_top.v > c->lo.v &&
 	       !((c->lo.v | c->hi.v | c->mmap_top.v | c->stack_gap_bytes) & PG_PAGE_MASK) &&
 	       (bits >= 64 || c->hi.v <= (uint64_t)1 << bits);
+}
+
+/* The hardware lost sight of a page because its frame's entry went to another. */
+static void displaced(void *ctx, pg_vpn vpn)
+{
+	pg_pages_invalidate(ctx, vpn.v, vpn.v + 1);
+}
+
+static int table_make(struct pg_space *s)
+{
+	const struct pg_table_config c = {.frames = s->vm->frames,
+		.geometry = &s->vm->geometry,
+		.machine = s->vm->tables,
+		.owner = s->asid,
+		.displaced = displaced,
+		.ctx = s};
+
+	return s->form->create(&c, &s->table);
 }
 
 int pg_space_create(struct pg_vm *vm, const struct pg_space_config *c, struct pg_space **out)
@@ -70,9 +78,9 @@ int pg_space_create(struct pg_vm *vm, const struct pg_space_config *c, struct pg
 	err = asid_take(vm, &s->asid);
 	if (err)
 		goto fail;
-	err = s->form->create(vm->frames, &vm->geometry, &s->table);
-	while (err == -ENOMEM && pg_cache_drop_one(vm))
-		err = s->form->create(vm->frames, &vm->geometry, &s->table);
+	err = table_make(s);
+	while (err == -ENOMEM && pg_cache_make_room(vm))
+		err = table_make(s);
 	if (err)
 		goto fail_asid;
 	s->next = vm->spaces;
@@ -166,12 +174,35 @@ void pg_space_each_region(
 
 pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte)
 {
-	unsigned refs;
-	pg_pte e = pg_region_at(s, a.v) ? s->form->walk(s->table, pg_vpn_of(a), &refs) : 0;
+	pg_pte e = pg_region_at(s, a.v) ? pg_table_find(s->table, pg_vpn_of(a)) : 0;
 
 	if (pte)
 		*pte = e;
 	return e ? pg_pte_pfn(e) : PG_PFN_NONE;
+}
+
+uint64_t pg_space_swap_pages(struct pg_space *s)
+{
+	uint64_t n = 0;
+
+	for (struct region *r = pg_region_first(s); r; r = pg_region_next(r)) {
+		const struct pg_anon *a;
+		uint64_t at = 0, index;
+
+		while ((a = pg_sparse_next(&r->anons, at, UINT64_MAX, &index))) {
+			n += pg_pfn_is_none(a->pfn) && !pg_slot_is_none(a->slot);
+			at = index + 1;
+		}
+	}
+	return n;
+}
+
+pg_pfn pg_space_walk(struct pg_space *s, pg_va a, pg_pte *pte)
+{
+	unsigned refs;
+
+	*pte = pg_region_at(s, a.v) ? s->form->walk(s->table, pg_vpn_of(a), &refs) : 0;
+	return *pte ? pg_pte_pfn(*pte) : PG_PFN_NONE;
 }
 
 void pg_space_stats(const struct pg_space *s, struct pg_space_stats *out)

@@ -117,6 +117,11 @@ struct pg_space_stats {
 	uint64_t faults_refused;   /* ended in a signal */
 	uint64_t copies;           /* pages copied by copy-on-write (1B and 2B) */
 	uint64_t pages_in;         /* pages read by pagers or from a store */
+	uint64_t swap_in;          /* pages read from a store for it, read-ahead included */
+	uint64_t swap_out;         /* pages written to a store that it had mapped */
+	uint64_t refaults;         /* pages that came back after they had been evicted */
+	uint64_t direct_reclaims;  /* its faults that had to free frames first */
+	uint64_t stall_ns;         /* time its faults waited for memory (PSI's "some") */
 	uint64_t minor, major;     /* as getrusage counts */
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;
@@ -183,7 +188,7 @@ enum pg_remap_flags {
 };
 /*
  * mremap(2), Linux 6.17: shrinks, grows or moves. old_len 0: a second mapping of a shared one.
- * FIXED or DONTUNMAP with old_len == new_len moves all regions in the range, gaps kept. *at: in,
+ * FIXED with old_len == new_len moves all regions in the range, gaps kept. *at: in,
  * see the flags; out, the new address. -EINVAL, -EFAULT (old range), -ENOMEM, -EAGAIN (locks),
  * -EPERM. Nothing has changed but, when several regions are moved, those before the failure.
  */
@@ -219,9 +224,9 @@ PG_MUST_CHECK int pg_space_mark(
 	struct pg_space *s, pg_va addr, uint64_t len, uint32_t set, uint32_t clear);
 /*
  * Locks [addr, addr + len), whole pages around it, and faults it in unless PG_MAP_LOCKONFAULT;
- * flags: PG_MAP_LOCKED, with or without LOCKONFAULT, or 0 to unlock. -ENOMEM: a hole, no right to
- * a page, or over the limit; -EPERM: the limit is 0; -EAGAIN: pages could not be had; the range is
- * locked then.
+ * flags: PG_MAP_LOCKED, with or without LOCKONFAULT, or 0 to unlock. -EPERM: the limit is 0; -ENOMEM:
+ * over the limit; a hole: what comes before it is locked, but not faulted in; no right to a page, or
+ * none there: all is locked; -EAGAIN: no frames: all is locked.
  */
 PG_MUST_CHECK int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags);
 /* The same for all regions that there are (now) and, in their turn, will be (later); 0, 0: none. */
@@ -246,6 +251,8 @@ void pg_space_each_region(
 	struct pg_space *s, bool (*f)(void *ctx, const struct pg_region *r), void *ctx);
 /* The frame of a page, without fault or side effect; PG_PFN_NONE if none. *pte may be NULL. */
 pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte);
+/* The same as the hardware sees it, who may not see all (struct pg_table_form): for a CPU without an MMU. */
+pg_pfn pg_space_walk(struct pg_space *s, pg_va a, pg_pte *pte);
 
 /* What one region has in memory now, as /proc/PID/smaps shows it; all but pss in bytes. */
 struct pg_region_figures {

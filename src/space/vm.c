@@ -39,6 +39,9 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	if (err)
 		goto fail_frames;
 	memset(pg_frames_bytes(vm->frames, vm->zero), 0, PG_PAGE_SIZE);
+	err = vm->form->open ? vm->form->open(vm->frames, &vm->geometry, &vm->tables) : 0;
+	if (err)
+		goto fail_frames;
 	*out = vm;
 	return 0;
 fail_frames:
@@ -52,6 +55,8 @@ void pg_vm_destroy(struct pg_vm *vm)
 {
 	PG_ASSERT(!vm->space_count && !vm->object_count);
 	PG_ASSERT(!vm->mem.live);
+	if (vm->form->close)
+		vm->form->close(vm->tables);
 	pg_frames_free(vm->frames, vm->zero);
 	pg_frames_destroy(vm->frames);
 	free(vm);
@@ -65,6 +70,12 @@ struct pg_frames *pg_vm_frames(struct pg_vm *vm)
 void pg_vm_set_hooks(struct pg_vm *vm, const struct pg_vm_hooks *h)
 {
 	vm->hooks = *h;
+}
+
+void pg_vm_set_pageout(struct pg_vm *vm, const struct pg_pageout *p)
+{
+	PG_ASSERT(!vm->space_count && !vm->object_count);
+	vm->pageout = p ? *p : (struct pg_pageout){0};
 }
 
 pg_pfn pg_vm_zero_page(const struct pg_vm *vm)

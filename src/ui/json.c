@@ -13,127 +13,8 @@
 
 #include "trace/faultlog.h"
 #include "ui/format.h"
+#include "ui/json_write.h"
 #include "ui/report.h"
-
-/* A writer of nested objects and arrays; commas and indentation are its business. */
-struct json {
-	FILE *out;
-	unsigned depth;
-	bool first; /* nothing was written yet on this level */
-};
-
-/* The length of the UTF-8 character at s, or 0 if there is none. Unicode 15, table 3-7. */
-static unsigned utf8_length(const unsigned char *s)
-{
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	unsigned n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	for (unsigned i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-		(s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-static void write_text(struct json *j, const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-
-	fputc('"', j->out);
-	while (*s) {
-		unsigned n = utf8_length(s);
-		if (n == 0) {
-			fputs("\\ufffd", j->out);
-			s++;
-		} else if (*s == '"' || *s == '\\') {
-			fprintf(j->out, "\\%c", *s++);
-		} else if (*s < 0x20 || *s == 0x7f) {
-			fprintf(j->out, "\\u%04x", *s++);
-		} else {
-			fwrite(s, 1, n, j->out);
-			s += n;
-		}
-	}
-	fputc('"', j->out);
-}
-
-/* Begins an element: comma, line, and the key if there is one. */
-static void begin(struct json *j, const char *key)
-{
-	if (j->depth)
-		fprintf(j->out, "%s\n%*s", j->first ? "" : ",", (int)j->depth * 2, "");
-	j->first = false;
-	if (key) {
-		write_text(j, key);
-		fputs(": ", j->out);
-	}
-}
-
-static void open_(struct json *j, const char *key, char bracket)
-{
-	begin(j, key);
-	fputc(bracket, j->out);
-	j->depth++;
-	j->first = true;
-}
-
-static void close_(struct json *j, char bracket)
-{
-	j->depth--;
-	if (!j->first)
-		fprintf(j->out, "\n%*s", (int)j->depth * 2, "");
-	fputc(bracket, j->out);
-	j->first = false;
-}
-
-static void number(struct json *j, const char *key, uint64_t n)
-{
-	begin(j, key);
-	fprintf(j->out, "%" PRIu64, n);
-}
-
-/* An absent figure is null, never 0. */
-static void number_if(struct json *j, const char *key, uint64_t n, bool known)
-{
-	begin(j, key);
-	if (known)
-		fprintf(j->out, "%" PRIu64, n);
-	else
-		fputs("null", j->out);
-}
-
-static void fraction(struct json *j, const char *key, double v)
-{
-	begin(j, key);
-	fprintf(j->out, "%.6f", v);
-}
-
-static void boolean(struct json *j, const char *key, bool v)
-{
-	begin(j, key);
-	fputs(v ? "true" : "false", j->out);
-}
-
-static void string(struct json *j, const char *key, const char *text)
-{
-	begin(j, key);
-	if (text)
-		write_text(j, text);
-	else
-		fputs("null", j->out);
-}
-
-/* Addresses are strings: most readers of JSON keep 53 bits of a number only. */
-static void address(struct json *j, const char *key, uint64_t a)
-{
-	char text[24];
-	snprintf(text, sizeof text, "0x%" PRIx64, a);
-	string(j, key, text);
-}
 
 static const char *const kind_keys[PG_FAULT_KINDS] = {
 	[PG_FAULT_SOFT] = "soft",
@@ -158,7 +39,8 @@ static void write_machine(struct json *j, const struct pg_report *r)
 	number(j, "page_bytes", PG_PAGE_SIZE);
 	string(j, "mode", o->fast ? "fast" : "exact");
 	string(j, "page_table", o->form->name);
-	number(j, "page_table_levels", o->geometry.levels);
+	string(j, "page_table_shape", o->table_text);
+	number_if(j, "page_table_levels", o->geometry.levels, o->form == &pg_table_radix);
 	open_(j, "tlb", '{');
 	for (int i = 0; i < 3; i++) {
 		bool there = !o->fast && tlbs[i].g->entries > 0;
@@ -218,6 +100,10 @@ static void write_memory(struct json *j, const struct pg_report *r)
 	number(j, "page_table_frames", m->table.node_frames);
 	number(j, "page_table_frames_peak", m->table.node_frames_peak);
 	number(j, "page_table_entries", m->table.entries);
+	number(j, "page_table_shared_frames", m->table.shared_frames);
+	number(j, "page_table_shared_frames_peak", m->table.shared_frames_peak);
+	number(j, "page_table_displaced", m->table.displaced);
+	number(j, "page_table_restored", m->table.restored);
 	number(j, "regions", m->regions);
 	number(j, "regions_peak", m->regions_peak);
 	close_(j, '}');
@@ -266,6 +152,12 @@ static void write_translation(struct json *j, const struct pg_report *r)
 	number(j, "walks", m->walks);
 	number(j, "dirty_walks", m->dirty_walks);
 	number(j, "walk_references", m->walk_refs);
+	number(j, "walk_references_saved", m->walk_refs_saved);
+	number(j, "walk_references_p99", pg_mmu_walk_percentile(m, 99));
+	open_(j, "walk_lengths", '[');
+	for (int i = 0; i < PG_WALK_LENGTHS; i++)
+		number(j, NULL, m->walk_lengths[i]);
+	close_(j, ']');
 	number(j, "faulting_lookups", m->faulting_lookups);
 	number(j, "invalidations", m->shootdowns);
 	number(j, "page_crossings", c->page_crossings);

@@ -2,15 +2,19 @@
 /*
  * ui/main.c: the pagoda program: its commands.
  *
- * Calls ui/options.c and ui/run.c. To add a command, add a row and a function.
+ * Calls ui/options.c, ui/run.c, ui/compare.c and ui/size.c. To add a command, add a row and a function.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "ui/compare.h"
 #include "ui/options.h"
 #include "ui/run.h"
+#include "ui/size.h"
 
 static int command_run(int argc, char **argv);
+static int command_compare(int argc, char **argv);
+static int command_size(int argc, char **argv);
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
@@ -20,6 +24,9 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{"run", command_run, "run a program on Pagoda's memory; run --help lists the options"},
+	{"compare", command_compare,
+		"run a program under several forms of page table; compare --help says more"},
+	{"size", command_size, "find out how much memory a program needs; size --help says more"},
 	{"help", command_help, "this text, or the help of a command"},
 	{"version", command_version, "the version"},
 };
@@ -58,8 +65,26 @@ static int command_run(int argc, char **argv)
 	return 2;
 }
 
+static int command_compare(int argc, char **argv)
+{
+	return pg_compare_command(argc, argv);
+}
+
+static int command_size(int argc, char **argv)
+{
+	return pg_size_command(argc, argv);
+}
+
 static int command_help(int argc, char **argv)
 {
+	if (argc > 0 && strcmp(argv[0], "size") == 0) {
+		pg_size_help(stdout);
+		return 0;
+	}
+	if (argc > 0 && strcmp(argv[0], "compare") == 0) {
+		pg_compare_help(stdout);
+		return 0;
+	}
 	if (argc > 0 && strcmp(argv[0], "run") == 0) {
 		pg_options_help(stdout);
 		return 0;

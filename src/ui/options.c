@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "reclaim/policy.h"
+#include "store/store.h"
 #include "ui/format.h"
 
 #define MEMORY_DEFAULT ((uint64_t)256 << 20)
@@ -90,44 +92,87 @@ static bool take_fast(struct parse *p, const char *value)
 	return true;
 }
 
+static void list_form(FILE *out, const struct pg_table_form *form)
+{
+	fprintf(out, "%-10s %s\n", form->name, form->summary);
+	for (const char *line = form->shapes; *line; line += strcspn(line, "\n")) {
+		line += *line == '\n';
+		fprintf(out, "  :%.*s\n", (int)strcspn(line, "\n"), line);
+	}
+}
+
 static void list_forms(FILE *out)
 {
 	for (int i = 0; pg_table_forms[i]; i++)
-		fprintf(out, "%-10s %s\n", pg_table_forms[i]->name, pg_table_forms[i]->summary);
-	fprintf(out,
-		"\nradix:4 is the table of x86-64, 48 bits (the default); radix:5 has five levels, "
-		"57 bits.\n");
+		list_form(out, pg_table_forms[i]);
+	fputs("\nNAME:SHAPE chooses, as in radix:5,cache=16; the default is radix:4.\n", out);
 }
 
-/* FORM or FORM:LEVELS. */
 static bool take_page_table(struct parse *p, const char *value)
 {
-	size_t length = strcspn(value, ":");
-	const char *levels = value[length] ? value + length + 1 : NULL;
-	const struct pg_table_form *form = NULL;
+	const char *why;
 
 	if (strcmp(value, "help") == 0) {
 		list_forms(p->listing);
 		p->listed = true;
 		return true;
 	}
-	for (int i = 0; pg_table_forms[i]; i++)
-		if (strlen(pg_table_forms[i]->name) == length &&
-			strncmp(pg_table_forms[i]->name, value, length) == 0)
-			form = pg_table_forms[i];
-	if (!form)
+	if (pg_table_parse(value, &p->o->form, &p->o->geometry, &why) == 0) {
+		p->o->table_text = value;
+		return true;
+	}
+	if (!p->o->form)
 		return complain(p,
 			"--page-table: there is no form '%s'; --page-table help lists them", value);
-	if (!levels || strcmp(levels, "4") == 0)
-		p->o->geometry = pg_geometry_x86_64;
-	else if (strcmp(levels, "5") == 0)
-		p->o->geometry = pg_geometry_x86_64_5;
-	else
-		return complain(p,
-			"--page-table: '%s' levels cannot hold this machine's addresses; use 4 or "
-			"5",
-			levels);
-	p->o->form = form;
+	return complain(p, "--page-table: '%s': %s", value, why);
+}
+
+/* One store more, behind those given before. */
+static bool add_store(struct parse *p, const char *option, const char *kind, const char *value)
+{
+	size_t at = strlen(p->o->swap), left = sizeof p->o->swap - at;
+
+	if (!value[0])
+		return complain(p, "%s: the value is empty", option);
+	if ((size_t)snprintf(p->o->swap + at, left, "%s%s%s", at ? "," : "", kind, value) >= left)
+		return complain(p, "%s: all stores together have too long a name", option);
+	return true;
+}
+
+static bool take_swap(struct parse *p, const char *value)
+{
+	if (strcmp(value, "help") == 0) {
+		for (int i = 0; pg_store_kinds[i].form; i++)
+			fprintf(p->listing, "%-18s %s\n", pg_store_kinds[i].form,
+				pg_store_kinds[i].summary);
+		p->listed = true;
+		return true;
+	}
+	return add_store(p, "--swap", "", value);
+}
+
+static bool take_swap_file(struct parse *p, const char *value)
+{
+	if (strchr(value, ','))
+		return complain(p, "--swap-file: the name '%s' has a comma", value);
+	return add_store(p, "--swap-file", "file:", value);
+}
+
+static bool take_replace(struct parse *p, const char *value)
+{
+	const char *args;
+
+	if (strcmp(value, "help") == 0) {
+		for (int i = 0; pg_policies[i]; i++)
+			fprintf(p->listing, "%-12s %s\n%-12s %s\n", pg_policies[i]->name,
+				pg_policies[i]->summary, "", pg_policies[i]->source);
+		p->listed = true;
+		return true;
+	}
+	if (!pg_policy_find(value, &args))
+		return complain(
+			p, "--replace: there is no policy '%s'; --replace help lists them", value);
+	p->o->replace = value;
 	return true;
 }
 
@@ -239,7 +284,15 @@ static const struct row rows[] = {
 		"map frames into the host: faults and residency stay\nexact, TLB figures are "
 		"absent"},
 	{"--page-table", NEEDED, "FORM", take_page_table,
-		"radix, radix:4 or radix:5; help lists the forms"},
+		"NAME or NAME:SHAPE, as radix:5 or hashed:clustered=8;\nhelp lists the forms"},
+	{"--swap", NEEDED, "SPEC", take_swap,
+		"backing store for what does not fit: 1G (a swap file),\nzstd:256M, lz4:64M "
+		"(compressed memory); may be repeated:\nthe next takes what one cannot; help "
+		"lists the kinds"},
+	{"--swap-file", NEEDED, "PATH:SIZE", take_swap_file,
+		"the same in a file of that name; of an existing file\nthe size may be left out"},
+	{"--replace", NEEDED, "NAME", take_replace,
+		"which page goes when memory is full (default clock);\nhelp lists the policies"},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
 	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random"},
@@ -346,6 +399,7 @@ enum pg_options_result pg_options_parse(
 		.mmu = pg_mmu_config_default,
 		.form = &pg_table_radix,
 		.geometry = pg_geometry_x86_64,
+		.table_text = "radix:4",
 		.seed = 1,
 		.stack_limit_bytes = STACK_DEFAULT,
 		.top = 10,
@@ -372,11 +426,22 @@ enum pg_options_result pg_options_parse(
 		complain(&p, "--fast has no TLB to shape: leave out --tlb or --fast");
 		return PG_OPTIONS_BAD;
 	}
+	out->mmu.walk_cache = out->geometry.walk_cache;
 	/* without --aslr all runs are alike; with it only those of one seed */
 	if (!out->aslr)
 		out->seeded = true;
 	out->command = argv + at;
 	return PG_OPTIONS_RUN;
+}
+
+int pg_options_words(const char *word)
+{
+	size_t length = strcspn(word, "=");
+
+	for (size_t i = 0; i < ROWS; i++)
+		if (strlen(rows[i].name) == length && strncmp(rows[i].name, word, length) == 0)
+			return rows[i].argument == NEEDED && !word[length] ? 2 : 1;
+	return 0;
 }
 
 void pg_options_help(FILE *out)

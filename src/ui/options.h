@@ -13,6 +13,9 @@
 #include "mmu/table.h"
 #include "mmu/tlb.h"
 
+struct pg_report;
+struct pg_reclaim;
+
 /* One output: wanted or not, and to which file. */
 struct pg_output {
 	bool wanted;
@@ -26,6 +29,9 @@ struct pg_options {
 	bool fast;
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
+	char swap[1024];        /* specification of the store, see store/store.h; "": no swap */
+	const char *replace;    /* policy of replacement, as given; NULL: the default */
+	const char *table_text; /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
@@ -36,6 +42,14 @@ struct pg_options {
 	struct pg_output faults, explain, calls; /* --trace-faults, --explain, --trace-calls */
 	unsigned top;                            /* rows of each table of the summary; 0: all */
 	char **command;                          /* the program and its arguments, NULL-ended */
+	/* Not an option: is called with the report of the run, unless NULL. */
+	void (*on_report)(void *ctx, const struct pg_report *r);
+	void *on_report_ctx; /* borrowed */
+	/*
+	 * Not an option: is called after each page fault and system call, unless NULL, with on_report_ctx. now: instructions so
+	 * far, or in fast mode nanoseconds.
+	 */
+	void (*on_look)(void *ctx, struct pg_reclaim *r, uint64_t now);
 };
 
 /* What pg_options_parse() found. */
@@ -49,6 +63,9 @@ enum pg_options_result {
 /* argv[0] is the first word behind "run". Lists asked for go to `listing`. */
 enum pg_options_result pg_options_parse(
 	int argc, char **argv, struct pg_options *out, FILE *listing, char *why, size_t cap);
+
+/* How many words the option that begins with `word` takes: 1, or 2; 0 if `pagoda run` has no such. */
+int pg_options_words(const char *word);
 
 /* `pagoda run --help`. */
 void pg_options_help(FILE *out);

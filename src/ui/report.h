@@ -12,6 +12,8 @@
 
 #include "frame/frame.h"
 #include "linux/linux.h"
+#include "reclaim/reclaim.h"
+#include "store/store.h"
 #include "trace/faults.h"
 #include "ui/options.h"
 
@@ -36,6 +38,9 @@ struct pg_report {
 
 	struct pg_linux_stats stats;
 	struct pg_frames_stats frames;
+	struct pg_reclaim_stats reclaim;
+	struct pg_store_stats store; /* meaningful if there is one */
+	const char *policy;          /* its name; borrowed */
 
 	double wall_s, user_s, system_s; /* from the guest's first instruction to its end */
 

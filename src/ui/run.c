@@ -34,6 +34,8 @@
 struct run {
 	const struct pg_options *o;
 	struct pg_vm *vm;
+	struct pg_store *store; /* NULL: no swap */
+	struct pg_reclaim *reclaim;
 	struct pg_linux *linux;
 	struct pg_symbols *symbols;
 	struct pg_fault_trace *faults;
@@ -155,11 +157,26 @@ static bool close_output(struct run *r, FILE *f)
 
 /* --- hooks: called while the guest runs; they look and never change anything ------------------ */
 
+static void look(struct run *r)
+{
+	struct pg_linux_stats st;
+	struct timespec t;
+
+	if (!r->o->on_look || !r->linux)
+		return;
+	pg_linux_stats(r->linux, &st);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	r->o->on_look(r->o->on_report_ctx, r->reclaim,
+		r->o->fast ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec
+			   : st.cpu.instructions);
+}
+
 static void on_fault(void *ctx, const struct pg_fault_event *e)
 {
 	struct run *r = ctx;
 
 	pg_fault_trace_add(r->faults, e);
+	look(r);
 	if (!r->lines.out && !r->steps.out)
 		return;
 	sigset_t before;
@@ -184,6 +201,9 @@ static void on_call(void *ctx, const struct pg_linux_call *c)
 	struct run *r = ctx;
 	sigset_t before;
 
+	look(r);
+	if (!r->call_file)
+		return;
 	pipe_errors_begin(&before);
 	fprintf(r->call_file, "%s\n", c->text);
 	pipe_errors_end(&before);
@@ -320,6 +340,10 @@ static bool make_report(struct run *r)
 	p->status = pg_linux_status(&p->end);
 	pg_linux_stats(r->linux, &p->stats);
 	pg_frames_stats(pg_vm_frames(r->vm), &p->frames);
+	pg_reclaim_stats(r->reclaim, &p->reclaim);
+	p->policy = pg_reclaim_policy(r->reclaim)->name;
+	if (r->store)
+		pg_store_stats(r->store, &p->store);
 	pg_fault_trace_total(r->faults, &p->total);
 	p->lost = pg_fault_trace_lost(r->faults);
 	if (!p->end.exited) {
@@ -369,6 +393,31 @@ static bool write_report(struct run *r)
 	return fine;
 }
 
+/* The store and what uses it; without --swap only pages of files are evicted. */
+static bool make_reclaim(struct run *r)
+{
+	const struct pg_options *o = r->o;
+	const struct pg_store_options store_options = {.fd_min = pg_linux_fd_limit()};
+	struct pg_reclaim_config config = {.policy = o->replace, .seed = o->seed};
+	const char *why = NULL;
+	int error;
+
+	if (o->swap[0]) {
+		error = pg_store_create(o->swap, &store_options, &r->store, &why);
+		if (error) {
+			say(r, "--swap %s: %s", o->swap, why ? why : strerror(-error));
+			return false;
+		}
+	}
+	config.store = r->store;
+	error = pg_reclaim_create(r->vm, &config, &r->reclaim);
+	if (error == -EINVAL)
+		say(r, "--replace %s: not an argument of this policy", o->replace);
+	else if (error)
+		say(r, "cannot make the machine: %s", strerror(-error));
+	return !error;
+}
+
 static bool make_machine(struct run *r)
 {
 	const struct pg_options *o = r->o;
@@ -385,6 +434,8 @@ static bool make_machine(struct run *r)
 			strerror(-error));
 		return false;
 	}
+	if (!make_reclaim(r))
+		return false;
 	const struct pg_linux_config linux_config = {
 		.vm = r->vm,
 		.engine = &pg_engine_translator,
@@ -400,7 +451,7 @@ static bool make_machine(struct run *r)
 		.hooks = {.ctx = r,
 			.fault = on_fault,
 			.unknown = on_unknown,
-			.call = r->call_file ? on_call : NULL,
+			.call = r->call_file || o->on_look ? on_call : NULL,
 			.exec = on_exec,
 			.leave = on_leave},
 	};
@@ -442,8 +493,11 @@ int pg_run_command(const struct pg_options *o)
 		goto out;
 	/* the guest is gone: from here on SIGPIPE would only hide its exit status */
 	signal(SIGPIPE, SIG_IGN);
-	if (make_report(&r))
+	if (make_report(&r)) {
+		if (o->on_report)
+			o->on_report(o->on_report_ctx, &r.report);
 		status = write_report(&r) ? r.report.status : 2;
+	}
 
 out:
 	if (r.fault_file && r.fault_file != r.err && !close_output(&r, r.fault_file)) {
@@ -469,6 +523,8 @@ out:
 	free(r.report.what);
 	if (r.linux)
 		pg_linux_destroy(r.linux);
+	pg_reclaim_destroy(r.reclaim);
+	pg_store_destroy(r.store);
 	if (r.vm)
 		pg_vm_destroy(r.vm);
 	pg_fault_trace_destroy(r.faults);

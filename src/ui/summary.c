@@ -71,6 +71,7 @@ static void write_memory(const struct summary *s)
 	uint64_t rss = m->rss_peak_pages * PG_PAGE_SIZE, used = r->frames.used_peak;
 	char value[PG_FORMAT_BYTES], share[PG_FORMAT_BYTES], size[PG_FORMAT_BYTES];
 	char note[4 * PG_FORMAT_BYTES];
+	uint64_t nodes = m->table.node_frames_peak + m->table.shared_frames_peak;
 
 	heading(s, "memory", "at its peak");
 	row(s, "virtual (VSZ)", pg_format_size(m->vsz_peak_bytes, value), "");
@@ -80,9 +81,12 @@ static void write_memory(const struct summary *s)
 		pg_format_share(used, r->frames.total, share),
 		pg_format_size(used * PG_PAGE_SIZE, size));
 	count_row(s, "frames in use", used, note);
-	snprintf(note, sizeof note, "%" PRIu64 " node%s, a frame each", m->table.node_frames_peak,
-		m->table.node_frames_peak == 1 ? "" : "s");
-	row(s, "page table", pg_format_size(m->table.node_frames_peak * PG_PAGE_SIZE, value), note);
+	if (m->table.shared_frames_peak)
+		snprintf(note, sizeof note, "%" PRIu64 " frames; one table for the machine", nodes);
+	else
+		snprintf(note, sizeof note, "%" PRIu64 " node%s, a frame each", nodes,
+			nodes == 1 ? "" : "s");
+	row(s, "page table", pg_format_size(nodes * PG_PAGE_SIZE, value), note);
 }
 
 static void write_faults(const struct summary *s)
@@ -183,6 +187,11 @@ static void write_translation(const struct summary *s)
 	else
 		note[0] = '\0';
 	count_row(s, "walks", walks, note);
+	if (s->r->options->form != &pg_table_radix || m->walk_refs_saved) {
+		snprintf(note, sizeof note, "99 %% of the walks make no more than these%s",
+			m->walk_refs_saved ? "; walk caches spared the others" : "");
+		count_row(s, "  references", pg_mmu_walk_percentile(m, 99), note);
+	}
 	if (m->dirty_walks)
 		count_row(s, "  for a dirty bit", m->dirty_walks,
 			"of these: the first write through an entry");

@@ -285,12 +285,11 @@ static void sizes(void)
 		say("\n  %s size %lu anon %lu swap %lu", where(r.start), field(end, "Size:"),
 			field(end, "Anonymous:"), field(end, "Swap:"));
 		if (r.anon)
-			say(" rss %lu pss %lu locked %lu", field(end, "Rss:"), field(end, "Pss:"),
-				field(end, "Locked:"));
+			say(" rss %lu locked %lu", field(end, "Rss:"), field(end, "Locked:"));
 		if (has(PART_FLAGS))
 			say_flags(end);
 		if (has(PART_FLAGS) && r.anon)
-			say(" dirty %lu",
+			say(" pss %lu dirty %lu", field(end, "Pss:"),
 				field(end, "Private_Dirty:") + field(end, "Shared_Dirty:"));
 		if (!r.anon)
 			atmost_count(field(end, "Rss:"));

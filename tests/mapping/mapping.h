@@ -63,7 +63,7 @@ enum part {
 	PART_HOLES =
 		1 << 13, /* calls on ranges with holes where Linux does the part before the hole */
 	PART_SMAPS = 1 << 14, /* Rss, Anonymous, Locked in smaps */
-	PART_FLAGS = 1 << 15, /* VmFlags and dirty pages in smaps */
+	PART_FLAGS = 1 << 15, /* VmFlags, Pss and dirty pages in smaps */
 	PART_FORK = 1 << 16,
 	PART_SHM = 1 << 17,   /* System V shared memory */
 	PART_VM = 1 << 18,    /* process_vm_readv, process_vm_writev */

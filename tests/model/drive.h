@@ -23,6 +23,8 @@ struct run {
 	struct op op; /* chosen last */
 	bool verbose;
 	bool broken; /* a difference was found */
+	bool lossy; /* its store fails: a page in it may not come back, but never with other bytes */
+	bool swaps; /* private pages may have left their frames, dirty ones of files been written */
 };
 
 void run_begin(struct run *t, uint64_t seed, uint64_t memory, const struct pg_table_form *form);
@@ -38,6 +40,8 @@ void run_compare(struct run *t);
  * that failed has protected pages and written files back. Counts of faults are taken over.
  */
 void run_forgive(struct run *t);
+/* Dirty pages of files that the machine wrote before the model applies the operation. */
+void run_forgive_disk(struct run *t);
 /* Rights and contents of every page, by reading them, and pg_space_check(); not counts and bounds.
  */
 void run_compare_contents(struct run *t);

@@ -207,7 +207,7 @@ static struct outcome move(
 		return (struct outcome){-EFAULT, 0};
 	if (!olen && m_is_private(r))
 		return (struct outcome){-EINVAL, 0};
-	if (old + olen > r->end)
+	if (old + keep > r->end)
 		return (struct outcome){-EFAULT, 0};
 	if (s->max_regions && s->regions + 3 >= s->max_regions)
 		return (struct outcome){-ENOMEM, 0};
@@ -308,7 +308,7 @@ static struct outcome do_remap(struct model *m, struct m_space *s, const struct 
 			return (struct outcome){-ENOMEM, 0};
 		if ((op->flags & PG_REMAP_FIXED) && op->to < LO)
 			return (struct outcome){-EPERM, 0};
-		if (olen == nlen)
+		if (olen == nlen && (op->flags & PG_REMAP_FIXED))
 			return move_all(m, s, op, old, olen, to);
 	}
 	r = old >= 0 ? model_region(s, old) : NULL;
@@ -418,8 +418,15 @@ static struct outcome do_lock(struct model *m, struct m_space *s, const struct o
 	whole.len = op->len + op->addr % 4096;
 	if (!whole.len)
 		return (struct outcome){0, 0};
-	if (!range(&whole, whole.len, &start, &end) || !m_whole(s, start, end))
+	if (!range(&whole, whole.len, &start, &end))
 		return (struct outcome){-ENOMEM, 0};
+	if (!m_whole(s, start, end)) {
+		for (end = start; model_region(s, end);)
+			end++;
+		if (end > start)
+			(void)change_flags(s, start, end, op->flags, LOCKS & ~op->flags);
+		return (struct outcome){-ENOMEM, 0};
+	}
 	err = change_flags(s, start, end, op->flags, LOCKS & ~op->flags);
 	if (!err && op->flags == PG_MAP_LOCKED)
 		err = lock_in(m, s, start, end);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tests/model/random.c: random operations on the real machine and on the model, compared after
- * each.
+ * each, under every form of page table.
  *
  *   random [SEQUENCES [FIRST_SEED]]
  *   random -v 1 SEED                   prints each operation of one sequence
@@ -33,13 +33,13 @@ static void step(struct run *t)
 	run_compare(t);
 }
 
-static bool sequence(uint64_t seed, bool verbose)
+static bool sequence(uint64_t seed, bool verbose, const struct pg_table_form *form)
 {
 	static struct model m;
 	static struct rig r;
 	struct run t = {.m = &m, .r = &r, .verbose = verbose};
 
-	run_begin(&t, seed, 4 << 20, &pg_table_radix);
+	run_begin(&t, seed, 4 << 20, form);
 	for (t.step = 0; t.step < STEPS && !t.broken; t.step++)
 		step(&t);
 	run_end(&t);
@@ -55,9 +55,16 @@ int main(int argc, char **argv)
 	argc -= verbose;
 	n = argc > 1 ? strtoull(argv[1], NULL, 0) : SEQUENCES;
 	first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-	for (uint64_t seed = first; seed < first + n; seed++) {
-		if (!sequence(seed, verbose))
-			return 1;
+	for (int i = 0; pg_table_forms[i]; i++) {
+		/* The default form for all seeds, each other one for a third of them. */
+		for (uint64_t seed = first; seed < first + n; seed++) {
+			if (i && n >= 3 && seed % 3 != (uint64_t)i % 3)
+				continue;
+			if (!sequence(seed, verbose, pg_table_forms[i])) {
+				fprintf(stderr, "page table: %s\n", pg_table_forms[i]->name);
+				return 1;
+			}
+		}
 	}
 	printf("%llu sequences of %d operations, seeds %llu to %llu: no difference\n",
 		(unsigned long long)n, STEPS, (unsigned long long)first,

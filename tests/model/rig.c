@@ -112,6 +112,21 @@ static int space_begin(struct rig *r, int i)
 	return 0;
 }
 
+static void begin_swapping(struct rig *r)
+{
+	struct pg_store_options options = {.no_uring = true};
+	struct pg_reclaim_config c = {.policy = r->policy, .seed = 1};
+	const char *why = "";
+
+	if (pg_store_create(r->swap, &options, &r->store, &why)) {
+		fprintf(stderr, "%s: %s\n", r->swap, why);
+		abort();
+	}
+	c.store = r->store;
+	if (pg_reclaim_create(r->vm, &c, &r->reclaim))
+		abort();
+}
+
 void rig_init(
 	struct rig *r, uint64_t memory, const struct pg_table_form *form, int max_regions, int top)
 {
@@ -119,11 +134,16 @@ void rig_init(
 		.form = form,
 		.geometry = pg_geometry_x86_64,
 		.hooks = {.ctx = r, .fault = on_fault}};
+	const char *swap = r->swap, *policy = r->policy;
 	bool existed;
 
 	memset(r, 0, sizeof *r);
+	r->swap = swap;
+	r->policy = policy;
 	if (pg_vm_create(&c, &r->vm))
 		abort();
+	if (swap)
+		begin_swapping(r);
 	for (int i = 0; i < FILES; i++) {
 		struct pg_object_key key = {7, (uint64_t)i + 1};
 
@@ -161,6 +181,8 @@ void rig_free(struct rig *r)
 		if (r->file[i].closes != 1)
 			abort();
 	}
+	pg_reclaim_destroy(r->reclaim);
+	pg_store_destroy(r->store);
 	pg_vm_destroy(r->vm);
 }
 
@@ -173,7 +195,7 @@ static bool cpu_access(struct rig *r, const struct op *op, uint64_t a, uint64_t 
 
 	if (pg_space_fault(s, (pg_va){a}, op->access, 0x1234, false) != PG_FAULT_RESUME)
 		return false;
-	pg_space_resident(s, (pg_va){a}, &e);
+	pg_space_walk(s, (pg_va){a}, &e);
 	if (!pg_pte_serves(e, op->access)) {
 		fprintf(stderr, "a resolved fault left no entry that serves\n");
 		abort();
@@ -332,7 +354,8 @@ static void look(struct rig *r)
 	for (int i = 0; i < SPACES; i++) {
 		for (int p = 0; r->space[i] && p < PAGES; p++) {
 			pg_va a = {LO + (uint64_t)p * 4096};
-			pg_pfn f = pg_space_resident(r->space[i], a, NULL);
+			pg_pte e;
+			pg_pfn f = pg_space_walk(r->space[i], a, &e);
 
 			if (r->stale[i][p] && r->stale[i][p] != f.v + 1) {
 				fprintf(stderr, "page %d changed and nobody was told\n", p);

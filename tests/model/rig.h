@@ -7,6 +7,7 @@
 #define PG_TESTS_RIG_H
 
 #include "model.h"
+#include "reclaim/reclaim.h"
 #include "space/impl.h"
 
 struct fake_file {
@@ -35,6 +36,10 @@ struct rig {
 	/* What a TLB that is never told would still believe: frame + 1 by page. */
 	uint32_t stale[SPACES][PAGES];
 	int max_regions, top;
+	/* Set before rig_init(): the machine swaps to this store by this policy. NULL: it does not. */
+	const char *swap, *policy;
+	struct pg_store *store;
+	struct pg_reclaim *reclaim;
 	void (*arm)(void); /* called right before the call under test; NULL: nothing */
 	struct m_event event[EVENTS];
 	int events;

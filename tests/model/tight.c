@@ -77,7 +77,7 @@ static unsigned hog(struct rig *r, uint64_t n, pg_pfn *taken)
 	return k;
 }
 
-static bool sequence(uint64_t seed, struct figures *fig)
+static bool sequence(uint64_t seed, const struct pg_table_form *form, struct figures *fig)
 {
 	static struct model m;
 	static struct rig r;
@@ -85,7 +85,7 @@ static bool sequence(uint64_t seed, struct figures *fig)
 	pg_pfn taken[MAX_FRAMES];
 	unsigned n;
 
-	run_begin(&t, seed, MAX_FRAMES * 4096, &pg_table_radix);
+	run_begin(&t, seed, MAX_FRAMES * 4096, form);
 	n = hog(&r, 8 + run_below(&t, 60), taken);
 	for (t.step = 0; t.step < STEPS && step(&t, fig); t.step++)
 		;
@@ -106,9 +106,16 @@ int main(int argc, char **argv)
 	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
 	struct figures fig = {0, 0};
 
-	for (uint64_t seed = first; seed < first + n; seed++) {
-		if (!sequence(seed, &fig))
-			return 1;
+	for (int i = 0; pg_table_forms[i]; i++) {
+		/* The default form for all seeds, each other one for a third of them. */
+		for (uint64_t seed = first; seed < first + n; seed++) {
+			if (i && n >= 3 && seed % 3 != (uint64_t)i % 3)
+				continue;
+			if (!sequence(seed, pg_table_forms[i], &fig)) {
+				fprintf(stderr, "page table: %s\n", pg_table_forms[i]->name);
+				return 1;
+			}
+		}
 	}
 	printf("%llu sequences, %llu faults without a frame, %llu pages fetched again: no "
 	       "difference\n",

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 PAGODA, SCRATCH, EXAMPLES = (os.path.abspath(word) for word in sys.argv[1:4])
 
@@ -58,7 +59,8 @@ def help_goes_to_standard_output():
     wrong = []
     for words, part in ((["--help"], b"run"), (["help"], b"run"), (["run", "--help"], b"--memory"),
                         (["help", "run"], b"--memory"), (["version"], b"pagoda "),
-                        (["run", "--page-table", "help"], b"radix")):
+                        (["run", "--page-table", "help"], b"inverted"),
+                        (["compare", "--help"], b"--runs"), (["help", "compare"], b"--svg")):
         done = pagoda(*words)
         if done.returncode != 0 or part not in done.stdout or done.stderr:
             wrong.append("%r: %r" % (words, done))
@@ -311,6 +313,124 @@ def calls_unknown_are_named_when_verbose():
     return wrong
 
 
+def compared(*words, status=0, stdin=b""):
+    """Of pagoda compare: the process, its JSON, its SVG as an element."""
+    paths = scratch("compare.json"), scratch("compare.svg")
+    for path in paths:
+        if os.path.exists(path):
+            os.unlink(path)
+    done = subprocess.run([PAGODA, "compare", "--json", paths[0], "--svg", paths[1], *words], input=stdin,
+                          capture_output=True, timeout=120)
+    assert done.returncode == status, (words, done)
+    with open(paths[0], encoding="utf-8", errors="strict") as f:
+        return done, json.load(f), ElementTree.parse(paths[1]).getroot()
+
+
+def compare_shows_the_figures_of_run():
+    """R7 to R9: what compare says of a form is what `run` says under it."""
+    forms = ["radix", "radix:5,cache=4", "hashed:clustered=8,grow=once", "inverted"]
+    done, all_, _ = compared("--memory", "16M", "--tlb", "16x4", "--page-table", ",".join(forms), "--", "sort", "/etc/passwd")
+    wrong = []
+    if [t["page_table"] for t in all_["page_tables"]] != forms:
+        wrong.append("forms %r" % [t["page_table"] for t in all_["page_tables"]])
+    for t in all_["page_tables"]:
+        one = figures("--memory", "16M", "--tlb", "16x4", "--page-table", t["page_table"], "--", "sort", "/etc/passwd")
+        m, w = one["memory"], one["translation"]
+        walks = w["walks"] + w["dirty_walks"]
+        for key, want in (("walks", walks), ("walk_references", w["walk_references"]),
+                          ("walk_references_p99", w["walk_references_p99"]), ("walk_lengths", w["walk_lengths"]),
+                          ("walk_references_saved", w["walk_references_saved"]), ("soft_faults", one["faults"]["soft"]),
+                          ("faults", one["faults"]["all"]), ("rss_peak_bytes", m["rss_peak_bytes"]),
+                          ("table_bytes_peak", 4096 * (m["page_table_frames_peak"] + m["page_table_shared_frames_peak"])),
+                          ("status", 0), ("same_output", True)):
+            if t[key] != want:
+                wrong.append("%s: %s %r, run says %r" % (t["page_table"], key, t[key], want))
+        if abs(t["walk_references_mean"] - w["walk_references"] / walks) > 1e-5:
+            wrong.append("%s: mean %r" % (t["page_table"], t["walk_references_mean"]))
+        if ("  " + t["page_table"]) not in done.stderr.decode() or len(t["walk_lengths"]) != 32:
+            wrong.append("%s is missing in the table: %r" % (t["page_table"], done.stderr))
+    radix, cached, clustered, inverted = all_["page_tables"]
+    if not (radix["walk_references_p99"] == 4 and cached["walk_references_mean"] < 2 and
+            clustered["table_bytes_peak"] < radix["table_bytes_peak"] < inverted["table_bytes_peak"]):
+        wrong.append("the forms are not what they are: %r" % all_)
+    return wrong
+
+
+def compare_gives_all_runs_the_same_input_and_shows_output_once():
+    done, all_, _ = compared("--", "cat", stdin=b"one\ntwo\n")
+    wrong = []
+    if done.stdout != b"one\ntwo\n" or len(all_["page_tables"]) != 3:
+        wrong.append("%r %r" % (done, all_))
+    with open(scratch("text"), "w", encoding="ascii") as f:
+        f.write("three\nfour\n")
+    with open(scratch("text"), "rb") as f:
+        os.lseek(f.fileno(), len("three\n"), os.SEEK_SET)
+        done = subprocess.run([PAGODA, "compare", "--", "cat"], stdin=f, capture_output=True, timeout=120)
+    if done.stdout != b"four\n" or done.returncode:
+        wrong.append("%r" % done)
+    done, all_, _ = compared("--fast", "--runs", "2", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    if done.stdout != b"out\n" or not done.stderr.startswith(b"err\n") or all_["runs"] != 2:
+        wrong.append("%r" % done)
+    for t in all_["page_tables"]:
+        if t["status"] != 3 or t["walks"] is not None or not t["same_output"]:
+            wrong.append("%r" % t)
+    return wrong
+
+
+def compare_says_when_a_program_does_otherwise():
+    """A program cannot see its page table; how often it ran before it can."""
+    counter = "echo >>" + scratch("counter") + "; wc -l <" + scratch("counter")
+    if os.path.exists(scratch("counter")):
+        os.unlink(scratch("counter"))
+    done, all_, _ = compared("--page-table", "radix,hashed", "--", "sh", "-c", counter, status=1)
+    wrong = [] if done.stdout == b"1\n" and b"output differs" in done.stderr else ["%r" % done]
+    if [t["same_output"] for t in all_["page_tables"]] != [True, False]:
+        wrong.append("%r" % all_)
+    return wrong
+
+
+def compare_mistakes_are_one_line_and_status_2():
+    return (one_line(pagoda("compare", "--page-table", "cubic", "true"), "no form 'cubic'") +
+            one_line(pagoda("compare", "--page-table", "radix,hashed:clustered=3", "true"), "clustered=N") +
+            one_line(pagoda("compare", "--page-table", "", "true"), "no form") +
+            one_line(pagoda("compare", "--page-table"), "no form") +
+            one_line(pagoda("compare", "--runs", "0", "true"), "--runs") +
+            one_line(pagoda("compare", "--memroy", "1M", "true"), "no option '--memroy'") +
+            one_line(pagoda("compare", "--explain", "true"), "pagoda run") +
+            one_line(pagoda("compare", "--memory"), "--memory") +
+            one_line(pagoda("compare"), "no program given") +
+            one_line(pagoda("compare", "--svg=", "true"), "--svg") +
+            one_line(pagoda("compare", "--", "/no/such/program"), "/no/such/program"))
+
+
+def svg_bars_are_as_high_as_the_figures():
+    """V2: of each chart the heights of the bars are to each other as the figures that their tooltips and the JSON say."""
+    _, all_, svg = compared("--page-table", "radix,hashed,inverted", "--", "true")
+    space = "{http://www.w3.org/2000/svg}"
+    bars, wrong = {}, []
+    for rect in svg.iter(space + "rect"):
+        tip = rect.find(space + "title")
+        if tip is not None:
+            form, value = tip.text.rsplit(": ", 1)
+            bars.setdefault(form, []).append((float(value), float(rect.get("height")), float(rect.get("y"))))
+    tables = {t["page_table"]: t for t in all_["page_tables"]}
+    if [len(bars.get(f, [])) for f in tables] != [5, 5, 5]:
+        return ["bars: %r" % {f: len(b) for f, b in bars.items()}]
+    for i, key in enumerate(("table_bytes_peak", "walks", "soft_faults", "faults", "wall_seconds")):
+        unit = max((height / value for value, height, _ in (bars[f][i] for f in tables) if value), default=0)
+        for f in tables:
+            value, height, _ = bars[f][i]
+            if abs(value - tables[f][key]) > 1e-6 * max(1, value):
+                wrong.append("%s, %s: %r drawn, %r in the JSON" % (key, f, value, tables[f][key]))
+            if abs(height - unit * value) > 0.02 + 0.01 * height:
+                wrong.append("%s, %s: %r is %r high" % (key, f, value, height))
+    for f in tables:
+        mean, p99 = bars[f + ", mean"][0], bars[f + ", 99 %"][0]
+        if abs(mean[0] - tables[f]["walk_references_mean"]) > 1e-5 or p99[0] != tables[f]["walk_references_p99"]:
+            wrong.append("references of %s: %r %r" % (f, mean, p99))
+    return wrong
+
+
 CASES = [
     help_goes_to_standard_output,
     mistakes_are_one_line_and_status_2,
@@ -332,6 +452,11 @@ CASES = [
     traces_do_not_alter_what_they_watch,
     pipe_that_nobody_reads_does_not_kill,
     calls_unknown_are_named_when_verbose,
+    compare_shows_the_figures_of_run,
+    compare_gives_all_runs_the_same_input_and_shows_output_once,
+    compare_says_when_a_program_does_otherwise,
+    compare_mistakes_are_one_line_and_status_2,
+    svg_bars_are_as_high_as_the_figures,
 ]
 
 

@@ -30,6 +30,13 @@ static void need(int ok, const char *what)
 	exit(1);
 }
 
+/* A radix table without anything around it. */
+static int radix_on(struct pg_frames *fs, const struct pg_geometry *g, struct pg_table **out)
+{
+	return pg_table_radix.create(
+		&(struct pg_table_config){.frames = fs, .geometry = g, .owner = 1}, out);
+}
+
 /* A table of `levels` levels of 9 bits with pages [0, pages) mapped. */
 static struct pg_table *table_of(struct pg_frames *fs, unsigned levels, unsigned pages)
 {
@@ -38,7 +45,7 @@ static struct pg_table *table_of(struct pg_frames *fs, unsigned levels, unsigned
 
 	for (unsigned i = 0; i < levels; i++)
 		g.bits[i] = levels == 6 && i == 0 ? 7 : 9;
-	need(pg_table_radix.create(fs, &g, &t) == 0, "create");
+	need(radix_on(fs, &g, &t) == 0, "create");
 	for (unsigned i = 0; i < pages; i++)
 		need(t->form->enter(t, (pg_vpn){i},
 			     pg_pte_make((pg_pfn){i}, PG_PTE_P | PG_PTE_RW | PG_PTE_US)) == 0,

@@ -145,11 +145,18 @@ static void expect_same(const struct pg_table *t, const struct model *m)
 	}
 }
 
+/* A radix table without anything around it. */
+static int radix_on(struct pg_frames *fs, const struct pg_geometry *g, struct pg_table **out)
+{
+	return pg_table_radix.create(
+		&(struct pg_table_config){.frames = fs, .geometry = g, .owner = 1}, out);
+}
+
 static struct pg_table *make(struct pg_frames *fs, const struct pg_geometry *g)
 {
 	struct pg_table *t = NULL;
 
-	assert_int_equal(pg_table_radix.create(fs, g, &t), 0);
+	assert_int_equal(radix_on(fs, g, &t), 0);
 	assert_ptr_equal(t->form, &pg_table_radix);
 	assert_null(t->form->check(t));
 	return t;
@@ -382,29 +389,29 @@ static void create_bad_geometry_or_no_frame_is_refused(void **state)
 
 	assert_int_equal(pg_frames_create(MIB, &fs), 0);
 	g.levels = 1;
-	assert_int_equal(pg_table_radix.create(fs, &g, &t), -EINVAL);
+	assert_int_equal(radix_on(fs, &g, &t), -EINVAL);
 	g.levels = 7;
-	assert_int_equal(pg_table_radix.create(fs, &g, &t), -EINVAL);
+	assert_int_equal(radix_on(fs, &g, &t), -EINVAL);
 	g = pg_geometry_x86_64;
 	g.entry_bytes = 6;
-	assert_int_equal(pg_table_radix.create(fs, &g, &t), -EINVAL);
+	assert_int_equal(radix_on(fs, &g, &t), -EINVAL);
 	g = pg_geometry_x86_64;
 	g.bits[2] = 0;
-	assert_int_equal(pg_table_radix.create(fs, &g, &t), -EINVAL);
+	assert_int_equal(radix_on(fs, &g, &t), -EINVAL);
 	g = pg_geometry_full64;
 	g.bits[0] = 8; /* 65 bits */
-	assert_int_equal(pg_table_radix.create(fs, &g, &t), -EINVAL);
+	assert_int_equal(radix_on(fs, &g, &t), -EINVAL);
 	g = pg_geometry_x86_64;
 	g.page_shift = 11;
-	assert_int_equal(pg_table_radix.create(fs, &g, &t), -EINVAL);
+	assert_int_equal(radix_on(fs, &g, &t), -EINVAL);
 	assert_int_equal(pg_frames_free_count(fs), pg_frames_total(fs));
 	while (pg_frames_free_count(fs))
 		assert_int_equal(pg_frames_alloc(fs, 0, PG_FRAME_ANON, NULL, &f), 0);
-	assert_int_equal(pg_table_radix.create(fs, &pg_geometry_x86_64, &t), -ENOMEM);
+	assert_int_equal(radix_on(fs, &pg_geometry_x86_64, &t), -ENOMEM);
 	pg_frames_destroy(fs);
 	/* More frames than a 4-byte entry can name. */
 	assert_int_equal(pg_frames_create(8192 * MIB, &fs), 0);
-	assert_int_equal(pg_table_radix.create(fs, &pg_geometry_x86_32, &t), -EINVAL);
+	assert_int_equal(radix_on(fs, &pg_geometry_x86_32, &t), -EINVAL);
 	pg_frames_destroy(fs);
 }
 

@@ -152,6 +152,7 @@ static enum pg_mmu_result model_walk(
 	struct page *p = &w->m.page[w->space][page];
 
 	w->m.st.walk_refs += w->m.levels;
+	w->m.st.walk_lengths[w->m.levels]++;
 	if (!p->present)
 		return PG_MMU_NOT_PRESENT;
 	if (!(prot_of(p) & access))
@@ -270,7 +271,10 @@ static void world_make(struct world *w, const char *config, const struct pg_geom
 		for (unsigned i = 0; i < CLUSTER_PAGES; i++)
 			w->vpn[PAGES - 1 - i] = w->vpn[i] | (uint64_t)0x9 << 48;
 	for (unsigned s = 0; s < SPACES; s++) {
-		assert_int_equal(pg_table_radix.create(w->fs, g, &w->table[s]), 0);
+		assert_int_equal(pg_table_radix.create(
+					 &(struct pg_table_config){.frames = w->fs, .geometry = g},
+					 &w->table[s]),
+			0);
 		for (unsigned p = 0; p < PAGES; p++) /* the anchors */
 			assert_int_equal(w->table[s]->form->enter(w->table[s],
 						 (pg_vpn){w->vpn[p] | 0x1ff}, PG_PTE_P),

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux/proc.h: what the files of /proc share: proc.c (which is opened), proc_memory.c and proc_text.c (what is in it).
+ */
+#ifndef PG_LINUX_PROC_H
+#define PG_LINUX_PROC_H
+
+#include "linux/internal.h"
+
+#include <stdio.h>
+
+#define PG_KB(bytes) ((unsigned long long)(bytes) / 1024)
+
+/* A file that is being written: about whom, and the host stream on memory that takes its text. */
+struct pg_proc_text {
+	struct pg_linux *machine;
+	struct pg_process *proc;  /* NULL: about the machine */
+	struct pg_thread *thread; /* NULL: a zombie */
+	struct pg_mm *mm;         /* NULL: a zombie: files about memory are empty */
+	FILE *out;
+};
+
+/* proc_memory.c */
+void pg_proc_maps(struct pg_proc_text *t);
+void pg_proc_smaps(struct pg_proc_text *t);
+void pg_proc_smaps_rollup(struct pg_proc_text *t);
+/* Fills fd, a file of the host's memory, so that entry n of 8 bytes is about page n; holes where nothing is. */
+int pg_proc_pagemap(struct pg_mm *mm, int fd);
+
+/* proc_text.c */
+void pg_proc_status(struct pg_proc_text *t);
+void pg_proc_stat(struct pg_proc_text *t);
+void pg_proc_statm(struct pg_proc_text *t);
+void pg_proc_cmdline(struct pg_proc_text *t);
+void pg_proc_environ(struct pg_proc_text *t);
+void pg_proc_auxv(struct pg_proc_text *t);
+void pg_proc_comm(struct pg_proc_text *t);
+void pg_proc_limits(struct pg_proc_text *t);
+void pg_proc_wchan(struct pg_proc_text *t);
+void pg_proc_oom_score(struct pg_proc_text *t);
+void pg_proc_oom_score_adj(struct pg_proc_text *t);
+void pg_proc_personality(struct pg_proc_text *t);
+void pg_proc_meminfo(struct pg_proc_text *t);
+
+#endif

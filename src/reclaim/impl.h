@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reclaim/impl.h: the records of reclaim/, for its own files and for tests that look inside. Guarded by the machine lock.
+ *
+ * Invariants (pg_reclaim_check):
+ *   R1 a frame is known (not PG_AT_NONE) only if it is ANON or CACHE with an owner; the policy knows exactly the pages AT_POLICY and
+ *      AT_PICKED and AT_ASIDE; each held page is on the queue of its place.
+ *   R2 a slot in use belongs to one anon or one page of one object without pager, which names it; its store has reserved it; there
+ *      are slots_used of them.
+ *   R3 min < low < high.
+ */
+#ifndef PG_RECLAIM_IMPL_H
+#define PG_RECLAIM_IMPL_H
+
+#include "reclaim/lists.h"
+#include "reclaim/reclaim.h"
+#include "space/impl.h"
+
+#define PG_BATCH 32u /* pages written to a store at once, SWAP_CLUSTER_MAX */
+#define PG_RECENT                                                                                  \
+	16u /* pages asked for last stay: an instruction and its operands must be able to be in memory at once */
+
+/* Where a page stands. */
+enum pg_at {
+	PG_AT_NONE = 0, /* unknown */
+	PG_AT_POLICY,
+	PG_AT_PICKED, /* the policy knows it and waits for the outcome */
+	PG_AT_ASIDE, /* picked and stays: the policy is told when this round is over, so that it picks another one */
+	PG_AT_TAKEN,   /* taken from the policy to be evicted at somebody's wish */
+	PG_AT_LOCKED,  /* held: mlock */
+	PG_AT_NO_ROOM, /* held: no slot for it */
+};
+
+struct pg_page_state {
+	uint8_t at;     /* enum pg_at */
+	uint8_t ahead;  /* read ahead and not asked for yet */
+	uint8_t leaves; /* being evicted: page_gone has nothing to tell the policy */
+	uint8_t spare;
+	uint32_t asked; /* the value of `demands` when it was asked for last */
+};
+
+/* A slot's owner: an anon, or page `index` of an object without pager. */
+struct pg_slot_row {
+	void *owner; /* NULL: not in use */
+	uint64_t index;
+	bool object;
+};
+
+struct pg_reclaim {
+	struct pg_vm *vm;         /* borrowed */
+	struct pg_frames *frames; /* borrowed */
+	struct pg_store *store;   /* borrowed; NULL: none */
+	struct pg_reclaim_hooks hooks;
+	struct pg_policy *policy; /* owned */
+	struct pg_policy_env env;
+	uint32_t total; /* frames */
+	uint64_t min, low, high;
+	struct pg_page_state *pages; /* [total]; owned */
+	struct pg_lists held;        /* queues: 0 locked, 1 no room, 2 aside */
+	struct pg_ghosts ghosts;     /* evicted pages; value: the clock at their eviction */
+	uint64_t clock;              /* evictions so far */
+	uint32_t demands;
+	uint64_t filled;                 /* pages added, for ticks */
+	const struct pg_space *faulting; /* compared only, see pg_reclaim_faulting() */
+	/* Slots. */
+	struct pg_slot_row *slots; /* [slot_count]; owned, mapped */
+	uint64_t slot_count, slots_used;
+	bool swap_full; /* no slot was free, and none was given back since */
+	/* Read-ahead from a store: Linux mm/swap_state.c. */
+	unsigned swap_window, swap_hits, swap_last_window;
+	uint32_t swap_last_slot;
+	unsigned file_window;
+	/* Thrashing: pages in and near refaults of this window of `total` / 4 pages in. */
+	uint64_t window_in, window_refaults;
+	unsigned windows_bad;
+	bool is_thrashing, want_relief;
+	struct pg_reclaim_stats st;
+};
+
+/* ---- reclaim.c */
+struct pg_page_key pg_reclaim_key(const struct pg_frame *row);
+void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns);
+/* A page that was picked or taken: it went, it stays, or it is held back. */
+void pg_reclaim_went(struct pg_reclaim *r, pg_pfn f, struct pg_page_key key);
+void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f);
+/* The round is over: the policy is told of the pages that stayed. */
+void pg_reclaim_end_round(struct pg_reclaim *r);
+void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at);
+/* Gives held pages back to the policy where the reason is gone; how many. */
+uint64_t pg_reclaim_unhold(struct pg_reclaim *r);
+bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f);
+uint64_t pg_reclaim_now_ns(void);
+/* The space whose fault was begun last, if it is still there. */
+struct pg_space *pg_reclaim_faulting(const struct pg_reclaim *r);
+/* Somebody waited for memory from `began` until now. */
+void pg_reclaim_stalled(struct pg_reclaim *r, struct pg_space *s, uint64_t began);
+
+/* ---- pageout.c */
+/* Evicts pages that the policy picks until n frames are free; how many. may_release: the machine lock. */
+uint64_t pg_reclaim_shrink(struct pg_reclaim *r, uint64_t n, bool may_release);
+bool pg_reclaim_evict(void *ctx, pg_pfn f);
+/* True if a region that maps it is locked. */
+bool pg_reclaim_locked(const struct pg_reclaim *r, pg_pfn f);
+
+/* ---- pagein.c */
+int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct pg_anon *a,
+	enum pg_access access, uint32_t *brought);
+int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *bytes);
+void pg_reclaim_object_cut(
+	void *ctx, struct pg_object *o, uint64_t index, unsigned from, unsigned to);
+uint32_t pg_reclaim_file_window(void *ctx, struct pg_object *o, uint64_t index, uint64_t *first);
+
+/* ---- slots.c */
+PG_MUST_CHECK int pg_reclaim_slots_init(struct pg_reclaim *r);
+void pg_reclaim_slots_fini(struct pg_reclaim *r);
+/* Up to n slots, neighbours; how many, 0: none. They have no owner yet. */
+unsigned pg_reclaim_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first);
+void pg_reclaim_slots_own(
+	struct pg_reclaim *r, pg_slot s, void *owner, uint64_t index, bool object);
+void pg_reclaim_slots_free(void *ctx, pg_slot s);
+/* The anon that has slot s and no frame, or NULL. */
+struct pg_anon *pg_reclaim_slots_anon(const struct pg_reclaim *r, uint64_t s);
+const char *pg_reclaim_slots_check(const struct pg_reclaim *r);
+
+/* ---- thrash.c */
+void pg_reclaim_note_in(struct pg_reclaim *r, bool near);
+/* At a place where pages may go: does what thrashing asks for. */
+void pg_reclaim_relieve(struct pg_reclaim *r);
+
+#endif

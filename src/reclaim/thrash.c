@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reclaim/thrash.c: is the machine busy with nothing but paging, and what is done about it; and who ends when
+ * nothing helps.
+ *
+ * Called by reclaim.c for each page that comes in, and by the upper floors when memory is out. Calls pageout.c.
+ *
+ * A refault is near if not more pages were evicted since its own eviction than the machine has frames: with twice the memory
+ * it would not have happened (the distance of Linux's mm/workingset.c). Pages in are counted in windows of a quarter of the frames.
+ * Two windows in a row with more than half near refaults: the machine thrashes; one with less than a quarter: it does not any more.
+ * The cure is that of Denning ("Thrashing: its causes and prevention", 1968): one process less in memory. The largest that did not
+ * fault just now is swapped out whole; alone there is nobody, and the user is told only.
+ *
+ * Out of memory: mm/oom_kill.c, oom_badness().
+ */
+#include "reclaim/impl.h"
+
+static struct pg_space *largest_other(const struct pg_reclaim *r)
+{
+	struct pg_space *best = NULL;
+
+	for (struct pg_space *s = r->vm->spaces; s; s = s->next) {
+		if (s != r->faulting && s->st.rss_pages &&
+			(!best || s->st.rss_pages > best->st.rss_pages))
+			best = s;
+	}
+	return best;
+}
+
+static void begin(struct pg_reclaim *r)
+{
+	struct pg_space *out = largest_other(r);
+	uint64_t n = out ? pg_reclaim_swap_out_space(r, out) : 0;
+
+	r->st.thrashing += !r->is_thrashing;
+	r->st.swapped_out_whole += out != NULL;
+	if ((out || !r->is_thrashing) && r->hooks.thrashing)
+		r->hooks.thrashing(r->hooks.ctx, true, out, n);
+	r->is_thrashing = true;
+}
+
+void pg_reclaim_note_in(struct pg_reclaim *r, bool near)
+{
+	uint64_t window = r->total / 4 > 64 ? r->total / 4 : 64;
+
+	r->window_in++;
+	r->window_refaults += near;
+	if (r->window_in < window)
+		return;
+	r->windows_bad = r->window_refaults > window / 2 ? r->windows_bad + 1 : 0;
+	if (r->windows_bad >= 2) {
+		r->windows_bad = 0;
+		r->want_relief = true; /* not here: somebody is in the middle of a fault */
+	} else if (r->is_thrashing && r->window_refaults < window / 4) {
+		r->is_thrashing = false;
+		if (r->hooks.thrashing)
+			r->hooks.thrashing(r->hooks.ctx, false, NULL, 0);
+	}
+	r->window_in = r->window_refaults = 0;
+}
+
+void pg_reclaim_relieve(struct pg_reclaim *r)
+{
+	if (!r->want_relief)
+		return;
+	r->want_relief = false;
+	begin(r);
+}
+
+static int64_t badness(const struct pg_reclaim *r, struct pg_space *s, int adj)
+{
+	struct pg_space_stats st;
+	uint64_t all = r->total + r->slot_count;
+
+	pg_space_stats(s, &st);
+	return (int64_t)(st.rss_pages + pg_space_swap_pages(s) + st.table.node_frames) +
+	       (int64_t)adj * (int64_t)(all / 1000);
+}
+
+struct pg_space *pg_reclaim_oom_victim(
+	struct pg_reclaim *r, int (*adj)(void *ctx, struct pg_space *s), void *ctx, int64_t *points)
+{
+	struct pg_space *worst = NULL;
+
+	for (struct pg_space *s = r->vm->spaces; s; s = s->next) {
+		int a = adj ? adj(ctx, s) : 0;
+		int64_t p;
+
+		if (a <= -1000)
+			continue;
+		p = badness(r, s, a);
+		if (!worst || p > *points) {
+			worst = s;
+			*points = p;
+		}
+	}
+	return worst;
+}

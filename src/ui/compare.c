@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/compare.c: `pagoda compare`: one program under several forms of page table, and what each cost.
+ *
+ *   words -> the options of a run for each form, all checked -> a host process for each run -> figures
+ *   through memory shared with it -> table, JSON, SVG
+ *
+ * Called by ui/main.c. Calls ui/options.c and ui/run.c, and of each run takes the figures before
+ * its process ends. All runs get the same standard input. What the program writes is kept, shown
+ * once, and compared: a program that does otherwise under another form is a fault of ours, and said.
+ *
+ * Owns the outputs kept and the figures; no state outside struct compare.
+ */
+#include "ui/compare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ui/format.h"
+#include "ui/json_write.h"
+#include "ui/report.h"
+#include "ui/svg.h"
+#include "ui/table.h"
+
+#include "ui/run.h"
+
+#define MOST_FORMS 16
+#define MOST_RUNS 100
+#define WIDE 112
+
+/* What a run says of itself, in memory shared with its process. */
+struct figures {
+	bool told; /* all else is filled in */
+	bool tlb;  /* exact mode: there were walks to count */
+	uint64_t table_bytes;
+	uint64_t walks, references, saved;
+	unsigned p99;
+	uint64_t lengths[PG_WALK_LENGTHS];
+	uint64_t faults, soft;
+	uint64_t rss_bytes; /* at its peak */
+	uint64_t instructions;
+	double seconds;
+};
+
+/* One form and its first run; of further runs only the time is kept, the shortest. */
+struct form {
+	char *text;   /* owned */
+	char **words; /* owned array, its strings borrowed */
+	struct pg_options options;
+	struct figures f;
+	int status;
+	int out, err; /* memfds: what the program wrote; -1: not made yet */
+	bool same;    /* output and status as those of the first form */
+};
+
+struct compare {
+	struct form form[MOST_FORMS];
+	size_t n;
+	unsigned runs;
+	const char *json, *svg; /* NULL: not wanted */
+	char **words;           /* owned array: options of run, and the program behind them */
+	int word_count;
+	char quiet[sizeof "--quiet"], page_table[sizeof "--page-table"]; /* words of ours */
+	struct figures *shared; /* mapped, shared with the processes of runs */
+	int input;              /* a memfd with all of standard input; -1: not needed */
+};
+
+static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int complain(const char *format, ...)
+{
+	va_list args;
+
+	fputs("pagoda: compare: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return 2;
+}
+
+void pg_compare_help(FILE *out)
+{
+	fputs("usage: pagoda compare [OPTIONS] [OPTIONS OF RUN] [--] PROGRAM [ARGUMENTS...]\n"
+	      "\n"
+	      "Runs a program under several forms of page table and prints what each cost: "
+	      "memory,\n"
+	      "references to memory in each walk, soft faults, time. What the program writes is "
+	      "shown "
+	      "once.\n"
+	      "The exit status is 0 if it did the same under every form, 1 if not.\n"
+	      "\n"
+	      "  --page-table LIST      forms with commas between, as\n"
+	      "                         radix,hashed:clustered=8,inverted (default: all)\n"
+	      "  --runs N               run each N times; the time is the shortest (default 1)\n"
+	      "  --json FILE            the figures, as JSON, to FILE\n"
+	      "  --svg FILE             the figures, as bar charts, to FILE\n"
+	      "  --help                 this text\n"
+	      "\n"
+	      "Options of run that shape the machine, such as --memory, --tlb or --fast, hold for "
+	      "all\n"
+	      "runs; pagoda run --page-table help lists the forms.\n",
+		out);
+}
+
+/* ---- words */
+
+static bool is_form(const char *text, size_t length)
+{
+	size_t name = strcspn(text, ":,");
+
+	if (name > length)
+		name = length;
+	for (int i = 0; pg_table_forms[i]; i++)
+		if (strlen(pg_table_forms[i]->name) == name &&
+			!strncmp(pg_table_forms[i]->name, text, name))
+			return true;
+	return false;
+}
+
+/* Adds a form. 0, or the exit status. */
+static int add_form(struct compare *c, const char *text, size_t length)
+{
+	struct form *f = &c->form[c->n];
+
+	if (c->n == MOST_FORMS)
+		return complain("--page-table: at most %d forms", MOST_FORMS);
+	*f = (struct form){.text = strndup(text, length), .out = -1, .err = -1};
+	if (!f->text)
+		return complain("%s", strerror(ENOMEM));
+	c->n++;
+	return 0;
+}
+
+/* "radix:5,cache=4,hashed": a part that begins with no form's name belongs to the one before. */
+static int take_forms(struct compare *c, const char *list)
+{
+	int status = 0;
+
+	if (c->n)
+		return complain("--page-table is given twice");
+	while (!status) {
+		size_t length = strcspn(list, ",");
+
+		while (list[length] && !is_form(list + length + 1, strlen(list + length + 1)))
+			length += 1 + strcspn(list + length + 1, ",");
+		status = add_form(c, list, length);
+		if (!list[length])
+			break;
+		list += length + 1;
+	}
+	return status;
+}
+
+static int take_runs(struct compare *c, const char *text)
+{
+	uint64_t n;
+
+	if (pg_parse_number(text, &n) != 0 || n < 1 || n > MOST_RUNS)
+		return complain("--runs: '%s' is not a number from 1 to %d", text, MOST_RUNS);
+	c->runs = (unsigned)n;
+	return 0;
+}
+
+/* The value of the option `name` if argv[*at] is it, *at moved behind; NULL: another word. */
+static const char *value_of(const char *name, int argc, char **argv, int *at)
+{
+	size_t length = strlen(name);
+	const char *word = argv[*at];
+
+	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
+		return NULL;
+	++*at;
+	if (word[length])
+		return word + length + 1;
+	return *at < argc ? argv[(*at)++] : "";
+}
+
+/* Of the options of run, those that say where each run's own output goes. */
+static bool is_output(const char *word)
+{
+	static const char *const names[] = {
+		"--output", "--trace-faults", "--explain", "--trace-calls", "--map", "--top"};
+	size_t length = strcspn(word, "=");
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strlen(names[i]) == length && !strncmp(names[i], word, length))
+			return true;
+	return false;
+}
+
+/* 0, -1: help was asked for, or the exit status. */
+static int take_words(struct compare *c, int argc, char **argv)
+{
+	int at = 0, status = 0;
+
+	while (!status && at < argc && argv[at][0] == '-' && argv[at][1]) {
+		const char *value;
+		int words;
+
+		if (!strcmp(argv[at], "--"))
+			break;
+		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
+			return -1;
+		if (is_output(argv[at]))
+			return complain("%s belongs to one run: use pagoda run", argv[at]);
+		if ((value = value_of("--page-table", argc, argv, &at))) {
+			status = take_forms(c, value);
+		} else if ((value = value_of("--runs", argc, argv, &at))) {
+			status = take_runs(c, value);
+		} else if ((value = value_of("--json", argc, argv, &at))) {
+			c->json = value;
+		} else if ((value = value_of("--svg", argc, argv, &at))) {
+			c->svg = value;
+		} else {
+			words = pg_options_words(argv[at]);
+			if (!words)
+				return complain("no option '%s'; pagoda compare --help lists them",
+					argv[at]);
+			while (words-- && at < argc)
+				c->words[c->word_count++] = argv[at++];
+		}
+	}
+	if (status)
+		return status;
+	if ((c->json && !c->json[0]) || (c->svg && !c->svg[0]))
+		return complain("--json and --svg want the name of a file");
+	while (at < argc)
+		c->words[c->word_count++] = argv[at++];
+	return 0;
+}
+
+static int all_forms(struct compare *c)
+{
+	int status = 0;
+
+	for (int i = 0; !status && pg_table_forms[i]; i++)
+		status = add_form(c, pg_table_forms[i]->name, strlen(pg_table_forms[i]->name));
+	return status;
+}
+
+/* The options of the run of each form. 0 or the exit status. */
+static int check_options(struct compare *c)
+{
+	char why[512];
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct form *f = &c->form[i];
+		int n = 0;
+
+		f->words = calloc((size_t)c->word_count + 4, sizeof *f->words);
+		if (!f->words)
+			return complain("%s", strerror(ENOMEM));
+		f->words[n++] = c->quiet;
+		f->words[n++] = c->page_table;
+		f->words[n++] = f->text;
+		for (int k = 0; k < c->word_count; k++)
+			f->words[n++] = c->words[k];
+		if (pg_options_parse(n, f->words, &f->options, stdout, why, sizeof why) !=
+			PG_OPTIONS_RUN) {
+			fprintf(stderr, "pagoda: %s\n", why);
+			return 2;
+		}
+	}
+	return 0;
+}
+
+/* ---- runs */
+
+/* In the process of a run, when the guest is gone. */
+static void on_report(void *ctx, const struct pg_report *r)
+{
+	struct figures *f = ctx;
+	const struct pg_mmu_stats *m = &r->stats.cpu.mmu;
+
+	*f = (struct figures){.told = true,
+		.tlb = r->stats.cpu.has_tlb,
+		.table_bytes = r->frames.table_peak * PG_PAGE_SIZE,
+		.walks = m->walks + m->dirty_walks,
+		.references = m->walk_refs,
+		.saved = m->walk_refs_saved,
+		.p99 = pg_mmu_walk_percentile(m, 99),
+		.soft = r->stats.space.faults[PG_FAULT_SOFT],
+		.rss_bytes = r->stats.space.rss_peak_pages * PG_PAGE_SIZE,
+		.instructions = r->stats.cpu.instructions,
+		.seconds = r->wall_s};
+	for (int i = 0; i < PG_WALK_LENGTHS; i++)
+		f->lengths[i] = m->walk_lengths[i];
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		f->faults += r->stats.space.faults[k];
+}
+
+/* What a pipe or socket on standard input holds is read once, into a file for all runs. */
+static int keep_input(struct compare *c)
+{
+	struct stat st;
+	char bytes[65536];
+	ssize_t n = 0;
+
+	c->input = -1;
+	if (fstat(STDIN_FILENO, &st) || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		return 0;
+	c->input = memfd_create("pagoda-input", MFD_CLOEXEC);
+	while (c->input >= 0 && (n = read(STDIN_FILENO, bytes, sizeof bytes)) > 0)
+		for (ssize_t done = 0; done < n;) {
+			ssize_t k = write(c->input, bytes + done, (size_t)(n - done));
+
+			if (k < 0)
+				return complain("standard input: %s", strerror(errno));
+			done += k;
+		}
+	return c->input < 0 || n < 0 ? complain("standard input: %s", strerror(errno)) : 0;
+}
+
+/* In the process of a run: streams in place, the run, the end. */
+static void run_child(const struct compare *c, struct form *f, int out, int err, off_t start)
+{
+	int status;
+
+	if (c->input >= 0)
+		dup2(c->input, STDIN_FILENO);
+	lseek(STDIN_FILENO, c->input >= 0 ? 0 : start, SEEK_SET); /* of no use to a terminal */
+	if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+		_exit(2);
+	f->options.on_report = on_report;
+	f->options.on_report_ctx = c->shared;
+	status = pg_run_command(&f->options);
+	fflush(NULL);
+	_exit(status);
+}
+
+/* One run: figures into c->shared, the rest by pointer. 0 or the exit status. */
+static int run_once(struct compare *c, struct form *f, off_t start, int *out, int *err, int *status)
+{
+	pid_t child;
+	int end = 0;
+
+	*out = memfd_create("pagoda-output", MFD_CLOEXEC);
+	*err = memfd_create("pagoda-errors", MFD_CLOEXEC);
+	if (*out < 0 || *err < 0)
+		return complain("%s", strerror(errno));
+	fcntl(*out, F_SETFL, O_APPEND);
+	fcntl(*err, F_SETFL, O_APPEND);
+	*c->shared = (struct figures){0};
+	fflush(NULL);
+	child = fork();
+	if (child < 0)
+		return complain("%s", strerror(errno));
+	if (child == 0)
+		run_child(c, f, *out, *err, start);
+	while (waitpid(child, &end, 0) < 0 && errno == EINTR)
+		;
+	*status = WIFEXITED(end) ? WEXITSTATUS(end) : 128 + WTERMSIG(end);
+	return 0;
+}
+
+static void show(int from, int to)
+{
+	char bytes[65536];
+	ssize_t n;
+	off_t at = 0;
+
+	while ((n = pread(from, bytes, sizeof bytes, at)) > 0) {
+		at += n;
+		for (ssize_t done = 0, k; done < n; done += k) {
+			k = write(to, bytes + done, (size_t)(n - done));
+			if (k < 0)
+				return;
+		}
+	}
+}
+
+static bool same_bytes(int a, int b)
+{
+	char x[16384], y[16384];
+	ssize_t n, m;
+
+	for (off_t at = 0;; at += n) {
+		n = pread(a, x, sizeof x, at);
+		m = pread(b, y, sizeof y, at);
+		if (n != m || n < 0 || memcmp(x, y, (size_t)n))
+			return false;
+		if (n == 0)
+			return true;
+	}
+}
+
+/* All runs of a form. 0 or the exit status. */
+static int run_form(struct compare *c, struct form *f, off_t start)
+{
+	for (unsigned i = 0; i < c->runs; i++) {
+		int out = -1, err = -1, status = 0;
+		int bad = run_once(c, f, start, &out, &err, &status);
+
+		if (!bad && !c->shared->told) { /* Pagoda could not run it, and said why */
+			show(err, STDERR_FILENO);
+			bad = status > 128 ? complain("the run under %s ended by signal %d",
+						     f->text, status - 128)
+					   : 2;
+		}
+		if (bad || i > 0) {
+			if (!bad && c->shared->seconds < f->f.seconds)
+				f->f.seconds = c->shared->seconds;
+			close(out);
+			close(err);
+			if (bad)
+				return bad;
+			continue;
+		}
+		f->f = *c->shared;
+		f->status = status;
+		f->out = out;
+		f->err = err;
+	}
+	return 0;
+}
+
+static int run_all(struct compare *c)
+{
+	off_t start = lseek(STDIN_FILENO, 0, SEEK_CUR);
+	int bad = keep_input(c);
+
+	for (size_t i = 0; i < c->n && !bad; i++) {
+		struct form *f = &c->form[i], *first = &c->form[0];
+
+		bad = run_form(c, f, start);
+		if (bad)
+			break;
+		if (i == 0) {
+			show(f->out, STDOUT_FILENO);
+			show(f->err, STDERR_FILENO);
+		}
+		f->same = f->status == first->status && same_bytes(f->out, first->out) &&
+			  same_bytes(f->err, first->err);
+	}
+	return bad;
+}
+
+/* ---- texts */
+
+static double mean(const struct figures *f)
+{
+	return f->walks ? (double)f->references / (double)f->walks : 0;
+}
+
+static void write_table(const struct compare *c, FILE *out)
+{
+	static const char *const head[] = {"table", "walks", "refs/walk", "99 %", "soft faults",
+		"all faults", "resident", "time", "page table"};
+	struct pg_text_table t;
+	char text[8][PG_FORMAT_BYTES];
+
+	pg_table_init(&t, 9, WIDE);
+	pg_table_add(&t, head);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct figures *f = &c->form[i].f;
+		const char *cells[9] = {pg_format_size(f->table_bytes, text[0]), "-", "-", "-",
+			pg_format_count(f->soft, text[4]), pg_format_count(f->faults, text[5]),
+			pg_format_size(f->rss_bytes, text[6]), text[7], c->form[i].text};
+
+		snprintf(text[7], sizeof text[7], "%.3f s", f->seconds);
+		if (f->tlb) {
+			snprintf(text[2], sizeof text[2], "%.2f", mean(f));
+			cells[1] = pg_format_count(f->walks, text[1]);
+			cells[2] = text[2];
+			cells[3] = pg_format_count(f->p99, text[3]);
+		}
+		pg_table_add(&t, cells);
+	}
+	fputc('\n', out);
+	pg_table_write(&t, out);
+}
+
+static void write_form(struct json *j, const struct form *form)
+{
+	const struct figures *f = &form->f;
+
+	open_(j, NULL, '{');
+	string(j, "page_table", form->text);
+	number(j, "status", (uint64_t)form->status);
+	boolean(j, "same_output", form->same);
+	number(j, "table_bytes_peak", f->table_bytes);
+	number_if(j, "walks", f->walks, f->tlb);
+	number_if(j, "walk_references", f->references, f->tlb);
+	if (f->tlb && f->walks)
+		fraction(j, "walk_references_mean", mean(f));
+	else
+		string(j, "walk_references_mean", NULL);
+	number_if(j, "walk_references_p99", f->p99, f->tlb);
+	number_if(j, "walk_references_saved", f->saved, f->tlb);
+	open_(j, "walk_lengths", '[');
+	for (int i = 0; f->tlb && i < PG_WALK_LENGTHS; i++)
+		number(j, NULL, f->lengths[i]);
+	close_(j, ']');
+	number(j, "soft_faults", f->soft);
+	number(j, "faults", f->faults);
+	number(j, "rss_peak_bytes", f->rss_bytes);
+	number_if(j, "instructions", f->instructions, f->instructions > 0);
+	fraction(j, "wall_seconds", f->seconds);
+	close_(j, '}');
+}
+
+static void write_json(const struct compare *c, FILE *out)
+{
+	struct json j = {.out = out, .first = true};
+	char **word = c->form[0].options.command;
+
+	open_(&j, NULL, '{');
+	number(&j, "format", 1);
+	string(&j, "pagoda", PG_VERSION);
+	open_(&j, "command", '[');
+	for (; *word; word++)
+		string(&j, NULL, *word);
+	close_(&j, ']');
+	number(&j, "runs", c->runs);
+	open_(&j, "page_tables", '[');
+	for (size_t i = 0; i < c->n; i++)
+		write_form(&j, &c->form[i]);
+	close_(&j, ']');
+	close_(&j, '}');
+	fputc('\n', out);
+}
+
+/* Six charts of a bar for each form: two columns, three rows. */
+static void write_svg(const struct compare *c, FILE *out)
+{
+	double y[7][MOST_FORMS];
+	const char *labels[MOST_FORMS];
+	char title[256];
+	struct pg_svg s;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct figures *f = &c->form[i].f;
+
+		labels[i] = c->form[i].text;
+		y[0][i] = (double)f->table_bytes;
+		y[1][i] = (double)f->walks;
+		y[2][i] = mean(f);
+		y[3][i] = f->p99;
+		y[4][i] = (double)f->soft;
+		y[5][i] = (double)f->faults;
+		y[6][i] = f->seconds;
+	}
+	const struct pg_svg_series one[] = {{.y = y[0], .n = c->n}, {.y = y[1], .n = c->n},
+		{.y = y[4], .n = c->n}, {.y = y[5], .n = c->n}, {.y = y[6], .n = c->n}};
+	const struct pg_svg_series walk[] = {
+		{.name = "mean", .y = y[2], .n = c->n}, {.name = "99 %", .y = y[3], .n = c->n}};
+	const struct pg_svg_axis count = {.unit = PG_SVG_NUMBER};
+	const struct {
+		const char *title;
+		const struct pg_svg_series *series;
+		size_t n;
+		struct pg_svg_axis axis;
+	} charts[] = {{"memory of page tables, at its peak", &one[0], 1, {.unit = PG_SVG_BYTES}},
+		{"walks", &one[1], 1, count}, {"memory references of a walk", walk, 2, count},
+		{"soft faults", &one[2], 1, count}, {"all page faults", &one[3], 1, count},
+		{"time", &one[4], 1, {.unit = PG_SVG_SECONDS}}};
+
+	snprintf(title, sizeof title, "page tables under %.200s", c->form[0].options.command[0]);
+	pg_svg_begin(&s, out, 960, 900, title);
+	for (size_t i = 0; i < 6; i++) {
+		struct pg_svg_box box = {
+			(double)(i % 2) * 480, 40 + (double)(i / 2) * 285, 480, 275};
+
+		if (!c->form[0].f.tlb && (i == 1 || i == 2))
+			continue; /* fast mode makes no walks */
+		pg_svg_bars(&s, box, charts[i].title, labels, c->n, charts[i].series, charts[i].n,
+			&charts[i].axis);
+	}
+	pg_svg_end(&s);
+}
+
+/* Writes a file by f. 0 or the exit status. */
+static int write_file(
+	const struct compare *c, const char *path, void (*f)(const struct compare *c, FILE *out))
+{
+	FILE *out = fopen(path, "we");
+	bool fine;
+
+	if (!out)
+		return complain("cannot write %s: %s", path, strerror(errno));
+	f(c, out);
+	fine = !ferror(out);
+	if (fclose(out) || !fine)
+		return complain("cannot write all of %s", path);
+	return 0;
+}
+
+static int write_all(const struct compare *c)
+{
+	int status = 0;
+
+	write_table(c, stderr);
+	if (c->json)
+		status = write_file(c, c->json, write_json);
+	if (c->svg && !status)
+		status = write_file(c, c->svg, write_svg);
+	for (size_t i = 0; i < c->n && !status; i++) {
+		if (c->form[i].same)
+			continue;
+		complain("under %s the program did otherwise than under %s: %s", c->form[i].text,
+			c->form[0].text,
+			c->form[i].status == c->form[0].status ? "its output differs"
+							       : "its exit status differs");
+		status = 1;
+	}
+	return status;
+}
+
+int pg_compare_command(int argc, char **argv)
+{
+	struct compare c = {
+		.runs = 1, .input = -1, .quiet = "--quiet", .page_table = "--page-table"};
+	int status;
+
+	c.words = calloc((size_t)argc + 1, sizeof *c.words);
+	c.shared = mmap(
+		NULL, sizeof *c.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!c.words || c.shared == MAP_FAILED) {
+		status = complain("%s", strerror(ENOMEM));
+		goto out;
+	}
+	status = take_words(&c, argc, argv);
+	if (status == -1) {
+		pg_compare_help(stdout);
+		status = 0;
+		goto out;
+	}
+	if (!status && !c.n)
+		status = all_forms(&c);
+	if (!status)
+		status = check_options(&c);
+	if (!status)
+		status = run_all(&c);
+	if (!status)
+		status = write_all(&c);
+out:
+	for (size_t i = 0; i < c.n; i++) {
+		free(c.form[i].text);
+		free(c.form[i].words);
+		if (c.form[i].out >= 0)
+			close(c.form[i].out);
+		if (c.form[i].err >= 0)
+			close(c.form[i].err);
+	}
+	if (c.input >= 0)
+		close(c.input);
+	if (c.shared != MAP_FAILED)
+		munmap(c.shared, sizeof *c.shared);
+	free(c.words);
+	return status;
+}

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/size.c: `pagoda size`: how much memory does a program need?
+ *
+ *   words -> options of a run -> a run with plenty: what it can use at most
+ *         -> a run with just that, and one that samples its working set
+ *         -> runs with less and less, until it no longer works or takes too long
+ *         -> runs in between, where it matters -> advice (size_curve.c) -> text, JSON, SVG (size_show.c)
+ *
+ * Called by ui/main.c. Calls ui/options.c and ui/trial.c; each run is a host process of its own and leaves its figures in
+ * memory shared with this one. What the program writes is shown once, from the first run, and compared.
+ */
+#include "ui/size.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "ui/format.h"
+#include "ui/report.h"
+#include "ui/trial.h"
+
+#define MIB ((uint64_t)1 << 20)
+#define STEP ((uint64_t)65536) /* memory comes in such steps */
+#define LEAST MIB              /* the smallest machine */
+#define PLENTY (1024 * MIB)    /* of the first run */
+#define WINDOWS 128u           /* of the working set */
+#define REFINE 8u              /* runs in between, at most */
+
+/* What a run says of itself, in memory shared with its process. */
+struct figures {
+	bool told; /* point is filled in */
+	struct pg_size_point point;
+	/* Sampling: wanted if interval is not 0. */
+	uint64_t interval, began, last;
+	bool begun;
+	uint64_t now; /* at the last look */
+	size_t n;
+	struct pg_size_sample samples[PG_SIZE_SAMPLES];
+};
+
+struct size {
+	struct pg_options options;
+	char **words; /* owned array: "--quiet", options of run, the program */
+	int word_count;
+	char quiet[sizeof "--quiet"];
+	uint64_t from, to; /* bytes; 0: not given */
+	unsigned most;     /* runs with less memory, at most */
+	double limit_s;    /* of a run; 0: by the first */
+	bool no_swap;
+	const char *json, *svg; /* NULL: not wanted */
+	struct pg_trials trials;
+	struct pg_trial first;    /* its output is what others are compared with */
+	struct figures *shared;   /* mapped */
+	struct pg_size_result *r; /* owned */
+};
+
+static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int complain(const char *format, ...)
+{
+	va_list args;
+
+	fputs("pagoda: size: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return 2;
+}
+
+void pg_size_help(FILE *out)
+{
+	fputs("usage: pagoda size [OPTIONS] [OPTIONS OF RUN] [--] PROGRAM [ARGUMENTS...]\n"
+	      "\n"
+	      "How much memory does a program need? Runs it with all that it can use, then with\n"
+	      "less and less, and prints page faults, time and resident memory of each run, the\n"
+	      "working set over time, where the curve bends, and a recommendation. What the "
+	      "program\n"
+	      "writes is shown once. The exit status is 0; 1 if it wrote something else with less\n"
+	      "memory; 2 if Pagoda could not do it.\n"
+	      "\n"
+	      "  --from SIZE            no less than that (default: until it no longer works)\n"
+	      "  --to SIZE              no more than that (default: all that it can use)\n"
+	      "  --points N             runs with less memory, 1 to 40 (default 12)\n"
+	      "  --limit SECONDS        a run that takes longer is stopped (default: 20 times the\n"
+	      "                         run with all memory, and 10)\n"
+	      "  --no-swap              private pages stay in memory (default: a swap file of\n"
+	      "                         twice what it can use, with --to of 1G, unless\n"
+	      "                         --swap says otherwise)\n"
+	      "  --json FILE            all figures, as JSON, to FILE\n"
+	      "  --svg FILE             the curves, drawn, to FILE\n"
+	      "  --help                 this text\n"
+	      "\n"
+	      "Options of run that shape the machine, such as --swap, --replace or --fast, hold "
+	      "for\n"
+	      "all runs.\n",
+		out);
+}
+
+/* ---- words */
+
+/* The value of the option `name` if argv[*at] is it, *at moved behind; NULL: another word. */
+static const char *value_of(const char *name, int argc, char **argv, int *at)
+{
+	size_t length = strlen(name);
+	const char *word = argv[*at];
+
+	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
+		return NULL;
+	++*at;
+	if (word[length])
+		return word + length + 1;
+	return *at < argc ? argv[(*at)++] : "";
+}
+
+static int take_size(const char *name, const char *text, uint64_t *out)
+{
+	if (pg_parse_size(text, out) != 0 || *out < LEAST || *out % STEP)
+		return complain("%s: '%s' is not a size of 1M or more in steps of 64K", name, text);
+	return 0;
+}
+
+/* True for options of run that belong to one run, or that are set here. */
+static bool is_other(const char *word)
+{
+	static const char *const names[] = {"--output", "--trace-faults", "--explain",
+		"--trace-calls", "--map", "--top", "--memory"};
+	size_t length = strcspn(word, "=");
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strlen(names[i]) == length && !strncmp(names[i], word, length))
+			return true;
+	return false;
+}
+
+/* 0, -1: help was asked for, or the exit status. */
+static int take_words(struct size *z, int argc, char **argv)
+{
+	int at = 0, status = 0;
+	const char *value;
+	uint64_t n;
+
+	z->words[z->word_count++] = z->quiet;
+	while (!status && at < argc && argv[at][0] == '-' && argv[at][1] &&
+		strcmp(argv[at], "--")) {
+		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
+			return -1;
+		if (is_other(argv[at]))
+			return complain("%s: %s", argv[at],
+				!strncmp(argv[at], "--memory", 8)
+					? "use --from and --to"
+					: "it belongs to one run: use pagoda run");
+		if (!strcmp(argv[at], "--no-swap")) {
+			z->no_swap = true;
+			at++;
+		} else if ((value = value_of("--from", argc, argv, &at))) {
+			status = take_size("--from", value, &z->from);
+		} else if ((value = value_of("--to", argc, argv, &at))) {
+			status = take_size("--to", value, &z->to);
+		} else if ((value = value_of("--points", argc, argv, &at))) {
+			if (pg_parse_number(value, &n) != 0 || n < 1 || n > 40)
+				return complain(
+					"--points: '%s' is not a number from 1 to 40", value);
+			z->most = (unsigned)n;
+		} else if ((value = value_of("--limit", argc, argv, &at))) {
+			if (pg_parse_number(value, &n) != 0 || n < 1 || n > 1000000)
+				return complain("--limit: '%s' is not a number of seconds", value);
+			z->limit_s = (double)n;
+		} else if ((value = value_of("--json", argc, argv, &at))) {
+			z->json = value;
+		} else if ((value = value_of("--svg", argc, argv, &at))) {
+			z->svg = value;
+		} else {
+			int words = pg_options_words(argv[at]);
+
+			if (!words)
+				return complain(
+					"no option '%s'; pagoda size --help lists them", argv[at]);
+			while (words-- && at < argc)
+				z->words[z->word_count++] = argv[at++];
+		}
+	}
+	if (status)
+		return status;
+	if ((z->json && !z->json[0]) || (z->svg && !z->svg[0]))
+		return complain("--json and --svg want the name of a file");
+	if (z->from && z->to && z->from > z->to)
+		return complain("--from is more than --to");
+	while (at < argc)
+		z->words[z->word_count++] = argv[at++];
+	return 0;
+}
+
+static int take_options(struct size *z)
+{
+	char why[512];
+
+	switch (pg_options_parse(z->word_count, z->words, &z->options, stdout, why, sizeof why)) {
+	case PG_OPTIONS_RUN:
+		break;
+	case PG_OPTIONS_HELP:
+	case PG_OPTIONS_LIST:
+		return -2; /* the answer was printed */
+	case PG_OPTIONS_BAD:
+		fprintf(stderr, "pagoda: %s\n", why);
+		return 2;
+	}
+	if (z->no_swap && z->options.swap[0])
+		return complain("--no-swap and --swap exclude each other");
+	return 0;
+}
+
+/* ---- in the process of a run */
+
+static void on_look(void *ctx, struct pg_reclaim *r, uint64_t now)
+{
+	struct figures *f = ctx;
+
+	if (!f->begun) {
+		f->begun = true;
+		f->began = f->last = now;
+		(void)pg_reclaim_working_set(r);
+	}
+	f->now = now;
+	if (!f->interval || now - f->last < f->interval || f->n == PG_SIZE_SAMPLES)
+		return;
+	f->samples[f->n++] = (struct pg_size_sample){
+		f->last - f->began, now - f->began, pg_reclaim_working_set(r)};
+	f->last = now;
+}
+
+static void on_report(void *ctx, const struct pg_report *r)
+{
+	struct figures *f = ctx;
+	const struct pg_space_stats *s = &r->stats.space;
+	struct pg_size_point *p = &f->point;
+
+	*p = (struct pg_size_point){
+		.memory_bytes = r->options->memory_bytes,
+		.oom = r->end.oom,
+		.status = r->status,
+		.major = s->major,
+		.pages_in = s->pages_in,
+		.swap_in = r->reclaim.swap_in,
+		.swap_out = r->reclaim.swap_out,
+		.refaults = r->reclaim.refaults,
+		.rss_peak_bytes = s->rss_peak_pages * PG_PAGE_SIZE,
+		.frames_peak = r->frames.used_peak,
+		.reclaimed = r->reclaim.reclaimed,
+		.scanned = r->reclaim.scanned,
+		.seconds = r->wall_s,
+		.stall_seconds = (double)r->reclaim.some_ns / 1e9,
+	};
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		p->faults += s->faults[k];
+	if (f->interval == 0)
+		f->now = r->stats.cpu.instructions;
+	f->told = true;
+}
+
+/* ---- runs */
+
+/* One run with so much memory; its figures are in z->shared. first: keep its output as the reference. */
+static int run(struct size *z, uint64_t memory, uint64_t interval, bool first)
+{
+	struct figures *f = z->shared;
+	struct pg_trial t;
+	int rc;
+
+	*f = (struct figures){.interval = interval};
+	z->options.memory_bytes = memory;
+	z->options.on_report = on_report;
+	z->options.on_report_ctx = f;
+	z->options.on_look = interval ? on_look : NULL;
+	rc = pg_trial_run(&z->trials, &z->options, first ? 0 : z->limit_s, &t);
+	if (rc < 0)
+		return complain("%s", strerror(-rc));
+	if (!f->told && (first || (!t.stopped && t.status > 128))) {
+		char text[PG_FORMAT_BYTES];
+
+		pg_trial_show(t.err, STDERR_FILENO);
+		rc = t.status > 128 ? complain("the run with %s ended by signal %d",
+					      pg_format_size(memory, text), t.status - 128)
+				    : 2;
+		pg_trial_end(&t);
+		return rc;
+	}
+	f->point.memory_bytes = memory;
+	f->point.status = t.status;
+	f->point.stopped = t.stopped;
+	if (first) {
+		f->point.works = f->point.same = true;
+		z->first = t;
+		return 0;
+	}
+	f->point.works = f->told && !t.stopped && !f->point.oom && t.status == z->first.status;
+	f->point.same = pg_trial_same(&t, &z->first);
+	if (t.stopped)
+		f->point.seconds = z->limit_s;
+	pg_trial_end(&t);
+	return 0;
+}
+
+/* Keeps the point of the last run, in order of memory. */
+static void keep(struct size *z)
+{
+	struct pg_size_result *r = z->r;
+	size_t at = r->n;
+
+	if (r->n == PG_SIZE_POINTS)
+		return;
+	for (; at > 0 && r->points[at - 1].memory_bytes < z->shared->point.memory_bytes; at--)
+		r->points[at] = r->points[at - 1];
+	r->points[at] = z->shared->point;
+	r->n++;
+}
+
+static uint64_t half_of_host(void)
+{
+	struct sysinfo s;
+
+	return sysinfo(&s) == 0 ? (uint64_t)s.totalram * s.mem_unit / 2 : PLENTY;
+}
+
+/* A swap file of that size, unless the user chose a store, or none. */
+static void choose_swap(struct size *z, uint64_t bytes)
+{
+	if (!z->options.swap[0] && !z->no_swap)
+		snprintf(z->options.swap, sizeof z->options.swap, "%luK",
+			(unsigned long)(bytes / 1024));
+	z->r->swap = z->options.swap;
+}
+
+/* Finds out what the program can use at most; that is the first point. */
+static int find_full(struct size *z)
+{
+	uint64_t memory = z->to ? z->to : PLENTY, most = half_of_host(), full;
+	int status;
+
+	if (z->to)
+		choose_swap(z, PLENTY); /* it may need more than there may be */
+	status = run(z, memory, 0, true);
+	if (status)
+		return status;
+	pg_trial_show(z->first.out, STDOUT_FILENO);
+	pg_trial_show(z->first.err, STDERR_FILENO);
+	while (!z->to && (z->shared->point.reclaimed || z->shared->point.oom) && memory < most) {
+		memory *= 2;
+		pg_trial_end(&z->first);
+		status = run(z, memory, 0, true);
+		if (status)
+			return status;
+	}
+	if (z->shared->point.oom)
+		return complain(
+			"it was killed for want of memory; it needs --swap, or more than --to");
+	if (!z->limit_s)
+		z->limit_s = 20 * z->shared->point.seconds + 10;
+	if (z->shared->point.reclaimed) { /* this is as much as there may be */
+		z->r->bounded = true;
+		keep(z);
+		return 0;
+	}
+	/* Reclaim ahead of need begins when 1/64 of all frames is left, 8 at least: reclaim/reclaim.h. */
+	full = z->shared->point.frames_peak * PG_PAGE_SIZE;
+	full = pg_align_up(full + full / 60 + 16 * PG_PAGE_SIZE, STEP);
+	for (int tries = 0;; tries++) {
+		if (full < LEAST)
+			full = LEAST;
+		if (full > memory)
+			full = memory;
+		status = run(z, full, 0, false);
+		if (status)
+			return status;
+		if (full == memory || tries == 8 ||
+			(z->shared->point.works && !z->shared->point.reclaimed))
+			break;
+		full = pg_align_up(full + full / 32, STEP);
+	}
+	if (!z->shared->point.works)
+		return complain("it did not end the same in a second run");
+	keep(z);
+	return 0;
+}
+
+/* The same run again, with samples of the working set. */
+static int sample(struct size *z)
+{
+	struct pg_size_point *p = &z->r->points[0];
+	uint64_t all = z->options.fast ? (uint64_t)(p->seconds * 1e9) : z->shared->now;
+	int status = run(z, p->memory_bytes, all / WINDOWS ? all / WINDOWS : 1, false);
+
+	if (status)
+		return status;
+	z->r->nanoseconds = z->options.fast;
+	z->r->sample_count = z->shared->n;
+	memcpy(z->r->samples, z->shared->samples, z->shared->n * sizeof z->r->samples[0]);
+	return 0;
+}
+
+static int run_smaller(struct size *z)
+{
+	static const unsigned shares[] = {
+		90, 80, 70, 60, 50, 40, 33, 25, 20, 15, 10, 7, 5, 4, 3, 2, 1};
+	uint64_t full = z->r->points[0].memory_bytes, least = z->from ? z->from : LEAST,
+		 last = full;
+	unsigned count = sizeof shares / sizeof shares[0];
+	int status = 0;
+
+	for (unsigned i = 0, runs = 0; i < count && runs < z->most; i++) {
+		uint64_t memory = pg_align_up(full * shares[i] / 100, STEP);
+
+		if (memory < least)
+			memory = least;
+		if (memory >= last)
+			continue;
+		last = memory;
+		runs++;
+		status = run(z, memory, 0, false);
+		if (status)
+			return status;
+		keep(z);
+		if (!z->shared->point.works || memory == least)
+			break;
+	}
+	for (unsigned i = 0; i < REFINE; i++) {
+		uint64_t memory = pg_size_refine(z->r->points, z->r->n, least);
+
+		if (!memory)
+			break;
+		status = run(z, memory, 0, false);
+		if (status)
+			return status;
+		keep(z);
+	}
+	return 0;
+}
+
+/* ---- the end */
+
+/* Writes a file by f. 0 or the exit status. */
+static int write_file(const struct size *z, const char *path,
+	void (*f)(const struct pg_size_result *r, FILE *out))
+{
+	FILE *out = fopen(path, "we");
+	bool fine;
+
+	if (!out)
+		return complain("cannot write %s: %s", path, strerror(errno));
+	f(z->r, out);
+	fine = !ferror(out);
+	if (fclose(out) || !fine)
+		return complain("cannot write all of %s", path);
+	return 0;
+}
+
+static int show(struct size *z)
+{
+	struct pg_size_result *r = z->r;
+	char text[PG_FORMAT_BYTES];
+	int status = 0;
+
+	pg_size_advise(r->points, r->n, &r->advice);
+	pg_size_text(r, stderr);
+	if (z->json)
+		status = write_file(z, z->json, pg_size_json);
+	if (z->svg && !status)
+		status = write_file(z, z->svg, pg_size_svg);
+	for (size_t i = 0; i < r->n && !status; i++)
+		if (r->points[i].works && !r->points[i].same) {
+			complain("with %s it wrote something else than before",
+				pg_format_size(r->points[i].memory_bytes, text));
+			status = 1;
+		}
+	return status;
+}
+
+int pg_size_command(int argc, char **argv)
+{
+	struct size z = {.most = 12,
+		.quiet = "--quiet",
+		.trials = {.input = -1},
+		.first = {.out = -1, .err = -1}};
+	const char *args;
+	int status;
+
+	z.words = calloc((size_t)argc + 2, sizeof *z.words);
+	z.r = calloc(1, sizeof *z.r);
+	z.shared = mmap(
+		NULL, sizeof *z.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!z.words || !z.r || z.shared == MAP_FAILED) {
+		status = complain("%s", strerror(ENOMEM));
+		goto out;
+	}
+	status = take_words(&z, argc, argv);
+	if (!status)
+		status = take_options(&z);
+	if (status == -1)
+		pg_size_help(stdout);
+	if (status < 0) {
+		status = 0;
+		goto out;
+	}
+	if (!status) {
+		int rc = pg_trials_begin(&z.trials);
+
+		if (rc < 0)
+			status = complain("standard input: %s", strerror(-rc));
+	}
+	if (!status) {
+		z.r->command = z.options.command;
+		z.r->policy = z.options.replace ? pg_policy_find(z.options.replace, &args)->name
+						: pg_policies[0]->name;
+		status = find_full(&z);
+	}
+	if (!status)
+		status = sample(&z);
+	if (!status) {
+		choose_swap(&z, 2 * z.r->points[0].memory_bytes);
+		status = run_smaller(&z);
+	}
+	if (!status)
+		status = show(&z);
+out:
+	pg_trial_end(&z.first);
+	pg_trials_end(&z.trials);
+	if (z.shared != MAP_FAILED)
+		munmap(z.shared, sizeof *z.shared);
+	free(z.words);
+	free(z.r);
+	return status;
+}

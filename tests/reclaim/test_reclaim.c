@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/reclaim/test_reclaim.c: reclaim case by case: what is evicted, where it goes, what comes back, what is counted.
+ *
+ * A machine of 1 MiB, a store, one or more spaces, and a processor that obeys the page table. Expectations are those of the
+ * kernel's documents named in each case, or what was written to the page. Rows R6, R11, R12; invariants R1 to R3, A2.
+ */
+#include "reclaim/impl.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define BASE 0x100000u
+#define PAGES 1000u
+
+struct world {
+	struct pg_vm *vm;
+	struct pg_store *store;
+	struct pg_reclaim *r;
+	struct pg_space *s[3];
+	unsigned spaces;
+	/* What the thrashing hook was told. */
+	unsigned told;
+	struct pg_space *out;
+	uint64_t out_pages;
+};
+
+static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
+{
+	struct world *w = ctx;
+
+	w->told += on;
+	if (out) {
+		w->out = out;
+		w->out_pages = pages;
+	}
+}
+
+static struct pg_space *space(struct world *w)
+{
+	const struct pg_space_config c = {.lo = {0x10000},
+		.hi = {(uint64_t)1 << 40},
+		.mmap_top = {(uint64_t)1 << 39},
+		.stack_limit_bytes = 1 << 20};
+	struct pg_space *s;
+
+	assert_int_equal(pg_space_create(w->vm, &c, &s), 0);
+	w->s[w->spaces++] = s;
+	return s;
+}
+
+/* Memory for PAGES pages at BASE. */
+static void map(struct pg_space *s, unsigned flags)
+{
+	pg_va a = {BASE};
+
+	assert_int_equal(pg_space_map(s, &a, PAGES * PG_PAGE_SIZE, PG_READ | PG_WRITE, 7,
+				 flags | PG_MAP_FIXED, NULL, 0, NULL),
+		0);
+}
+
+static void begin(struct world *w, const char *spec, const char *policy)
+{
+	const struct pg_vm_config vc = {
+		.memory_bytes = 1 << 20, .form = &pg_table_radix, .geometry = pg_geometry_x86_64};
+	struct pg_reclaim_config rc = {
+		.policy = policy, .hooks = {.ctx = w, .thrashing = on_thrashing}};
+
+	memset(w, 0, sizeof *w);
+	assert_int_equal(pg_vm_create(&vc, &w->vm), 0);
+	if (spec)
+		assert_int_equal(pg_store_create(spec, &(struct pg_store_options){.no_uring = true},
+					 &w->store, NULL),
+			0);
+	rc.store = w->store;
+	assert_int_equal(pg_reclaim_create(w->vm, &rc, &w->r), 0);
+	map(space(w), 0);
+}
+
+static void check(struct world *w)
+{
+	for (unsigned i = 0; i < w->spaces; i++) {
+		const char *bad = w->s[i] ? pg_space_check(w->s[i]) : NULL;
+
+		if (bad)
+			fail_msg("%s", bad);
+	}
+}
+
+static void end(struct world *w)
+{
+	check(w);
+	for (unsigned i = 0; i < w->spaces; i++) {
+		if (w->s[i])
+			pg_space_destroy(w->s[i]);
+	}
+	assert_int_equal(w->r->slots_used, 0);
+	pg_reclaim_destroy(w->r);
+	pg_store_destroy(w->store);
+	pg_vm_destroy(w->vm);
+}
+
+static pg_va at(unsigned page)
+{
+	return (pg_va){BASE + page * PG_PAGE_SIZE};
+}
+
+/* Writes one word; true if the write was made. */
+static bool put(struct pg_space *s, unsigned page, uint64_t v)
+{
+	return pg_space_write(s, (pg_va){at(page).v + 8}, &v, sizeof v, 0) == sizeof v;
+}
+
+static uint64_t get(struct pg_space *s, unsigned page)
+{
+	uint64_t v = UINT64_MAX;
+
+	return pg_space_read(s, &v, (pg_va){at(page).v + 8}, sizeof v, 0) == sizeof v ? v
+										      : UINT64_MAX;
+}
+
+static bool resident(struct pg_space *s, unsigned page)
+{
+	return !pg_pfn_is_none(pg_space_resident(s, at(page), NULL));
+}
+
+static bool evict(struct world *w, struct pg_space *s, unsigned page)
+{
+	return pg_reclaim_evict(w->r, pg_space_resident(s, at(page), NULL));
+}
+
+static struct pg_reclaim_stats stats(const struct world *w)
+{
+	struct pg_reclaim_stats st;
+
+	pg_reclaim_stats(w->r, &st);
+	return st;
+}
+
+/* R11: more is written than there are frames; all of it is there afterwards. */
+static void memory_smaller_than_data_keeps_every_byte(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_true(put(w.s[0], i, i * 1000003u + 1));
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(get(w.s[0], i), i * 1000003u + 1);
+	assert_true(stats(&w).swap_out >= PAGES - 256);
+	assert_true(stats(&w).swap_in >= PAGES - 256);
+	end(&w);
+}
+
+/* A2: a page that was read back and not written since goes without another write. */
+static void clean_copy_is_dropped_without_writing(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	put(w.s[0], 5, 55);
+	assert_true(evict(&w, w.s[0], 5));
+	assert_false(resident(w.s[0], 5));
+	assert_int_equal(get(w.s[0], 5), 55);
+	assert_true(evict(&w, w.s[0], 5));
+	assert_int_equal(stats(&w).swap_out, 1);
+	assert_int_equal(stats(&w).swap_dropped, 1);
+	assert_int_equal(get(w.s[0], 5), 55);
+	end(&w);
+}
+
+/* A2: the slot's copy of a page that was written after it was read back is not used any more. */
+static void page_written_after_swap_in_comes_back_new(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	put(w.s[0], 5, 55);
+	assert_true(evict(&w, w.s[0], 5));
+	assert_int_equal(get(w.s[0], 5), 55); /* a read: the slot stays */
+	assert_int_equal(stats(&w).slots_used, 1);
+	put(w.s[0], 5, 56);
+	assert_true(evict(&w, w.s[0], 5));
+	assert_int_equal(stats(&w).swap_out, 2);
+	assert_int_equal(get(w.s[0], 5), 56);
+	end(&w);
+}
+
+/* do_swap_page(): a page that is wanted for writing gives its slot back. */
+static void slot_is_released_when_page_is_rewritten(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	put(w.s[0], 5, 55);
+	assert_true(evict(&w, w.s[0], 5));
+	put(w.s[0], 5, 56);
+	assert_int_equal(stats(&w).slots_used, 0);
+	assert_int_equal(get(w.s[0], 5), 56);
+	end(&w);
+}
+
+/* A1: parent and child share the slot; each reads its bytes, a write is the writer's alone, the last one frees it. */
+static void slot_shared_by_fork_is_freed_by_the_last(void **state)
+{
+	struct world w;
+	struct pg_space *child;
+
+	begin(&w, "8M", NULL);
+	put(w.s[0], 5, 55);
+	child = space(&w);
+	assert_int_equal(pg_space_fork(w.s[0], child), 0);
+	assert_true(evict(&w, w.s[0], 5)); /* out of both */
+	assert_false(resident(w.s[0], 5) || resident(child, 5));
+	check(&w);
+	assert_int_equal(get(child, 5), 55);
+	put(child, 5, 77);
+	check(&w);
+	assert_int_equal(get(w.s[0], 5), 55);
+	assert_int_equal(get(child, 5), 77);
+	assert_true(evict(&w, w.s[0], 5));
+	pg_space_destroy(w.s[0]);
+	w.s[0] = NULL;
+	assert_int_equal(stats(&w).slots_used, 0);
+	assert_int_equal(get(child, 5), 77);
+	end(&w);
+}
+
+/* Shared memory has no pager: its pages go to the store too, out of every space that maps them. */
+static void shared_memory_goes_out_and_comes_back(void **state)
+{
+	struct world w;
+	struct pg_space *child;
+
+	begin(&w, "8M", NULL);
+	map(w.s[0], PG_MAP_SHARED);
+	child = space(&w);
+	put(w.s[0], 5, 55);
+	assert_int_equal(pg_space_fork(w.s[0], child), 0);
+	assert_int_equal(get(child, 5), 55);
+	assert_true(evict(&w, w.s[0], 5));
+	assert_false(resident(w.s[0], 5) || resident(child, 5));
+	put(child, 5, 56);
+	assert_int_equal(get(w.s[0], 5), 56);
+	assert_true(evict(&w, w.s[0], 5));
+	end(&w);
+}
+
+/* mlock(2): locked pages stay; unlocked they go. */
+static void locked_pages_stay(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	for (unsigned i = 0; i < 20; i++)
+		put(w.s[0], i, i);
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 20 * PG_PAGE_SIZE, PG_MAP_LOCKED), 0);
+	for (unsigned i = 20; i < PAGES; i++)
+		put(w.s[0], i, i);
+	for (unsigned i = 0; i < 20; i++)
+		assert_true(resident(w.s[0], i));
+	assert_true(stats(&w).locked > 0);
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 20 * PG_PAGE_SIZE, 0), 0);
+	for (unsigned i = 20; i < PAGES; i++)
+		put(w.s[0], i, i);
+	assert_false(resident(w.s[0], 0));
+	assert_int_equal(get(w.s[0], 0), 0);
+	end(&w);
+}
+
+/* A page in use by a host call stays. */
+static void pinned_page_stays(void **state)
+{
+	struct iovec iov[1];
+	unsigned n = 0;
+	enum pg_fault_end how;
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	put(w.s[0], 5, 55);
+	assert_int_equal(pg_space_pin(w.s[0], at(5), 100, PG_WRITE, 0, iov, &n, 1, &how), 100);
+	assert_false(evict(&w, w.s[0], 5));
+	for (unsigned i = 10; i < PAGES; i++)
+		put(w.s[0], i, i);
+	assert_true(resident(w.s[0], 5));
+	memset(iov[0].iov_base, 0xee, 16);
+	pg_space_unpin(w.s[0], PG_WRITE, iov, n);
+	assert_true(evict(&w, w.s[0], 5));
+	assert_int_equal(get(w.s[0], 5), 0xeeeeeeeeeeeeeeeeu);
+	end(&w);
+}
+
+/* A wrong checksum is an error for whoever owns the page, counted, and nothing else is lost. */
+static void corrupted_page_is_refused_to_its_owner_only(void **state)
+{
+	struct world w;
+
+	begin(&w, "fault:corrupt-out@2:8M", NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		put(w.s[0], i, 50 + i);
+		assert_true(evict(&w, w.s[0], i));
+	}
+	assert_int_equal(get(w.s[0], 1), UINT64_MAX);
+	assert_int_equal(get(w.s[0], 0), 50);
+	assert_int_equal(get(w.s[0], 2), 52);
+	assert_int_equal(get(w.s[0], 1), UINT64_MAX);
+	assert_true(stats(&w).checksum_errors >= 1);
+	check(&w);
+	assert_int_equal(pg_space_discard(w.s[0], at(1), PG_PAGE_SIZE), 0);
+	assert_int_equal(get(w.s[0], 1), 0);
+	end(&w);
+}
+
+/* A page that cannot be written stays; others go in its place. */
+static void failed_write_keeps_the_page(void **state)
+{
+	struct world w;
+
+	begin(&w, "fault:eio-out@1:8M", NULL);
+	put(w.s[0], 0, 50);
+	put(w.s[0], 1, 51);
+	assert_false(evict(&w, w.s[0], 0));
+	assert_int_equal(stats(&w).write_errors, 1);
+	assert_true(evict(&w, w.s[0], 1));
+	assert_int_equal(get(w.s[0], 0), 50);
+	assert_int_equal(get(w.s[0], 1), 51);
+	end(&w);
+}
+
+/* Swap full: memory and slots hold so many pages, then a fault finds no frame; what there is stays right. */
+static void full_store_ends_in_out_of_memory(void **state)
+{
+	struct world w;
+	unsigned n = 0;
+
+	begin(&w, "128K", NULL);
+	while (n < PAGES && put(w.s[0], n, n + 7))
+		n++;
+	assert_in_range(n, 240, 256 + 32);
+	assert_true(stats(&w).swap_full > 0);
+	n -= 8; /* room to move pages about */
+	assert_int_equal(pg_space_discard(w.s[0], at(n), 8 * PG_PAGE_SIZE), 0);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(get(w.s[0], i), i + 7);
+	/* Freed slots are used again. */
+	assert_int_equal(pg_space_discard(w.s[0], at(0), 100 * PG_PAGE_SIZE), 0);
+	for (unsigned i = 0; i < 80; i++)
+		assert_true(put(w.s[0], i, i + 9));
+	for (unsigned i = 100; i < n; i++)
+		assert_int_equal(get(w.s[0], i), i + 7);
+	end(&w);
+}
+
+/* mm/swap_state.c: pages written together are read together; those asked for later count as used. */
+static void swap_read_ahead_brings_neighbours(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	for (unsigned i = 0; i < 64; i++)
+		put(w.s[0], i, i + 1);
+	assert_int_equal(pg_reclaim_swap_out_space(w.r, w.s[0]), 64);
+	assert_int_equal(stats(&w).swap_out_clusters, 2);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(get(w.s[0], i), i + 1);
+	assert_true(stats(&w).swap_in_clusters <= 64 / 4);
+	assert_int_equal(stats(&w).swap_ahead_used, stats(&w).swap_ahead);
+	assert_int_equal(stats(&w).refaults, 64);
+	end(&w);
+}
+
+/* mm/oom_kill.c, oom_badness(): resident and swapped pages and tables, and oom_score_adj. */
+static int adj_of(void *ctx, struct pg_space *s)
+{
+	const struct world *w = ctx;
+
+	return s == w->s[0] ? -1000 : s == w->s[1] ? 0 : 900;
+}
+
+static void oom_victim_is_the_largest_but_for_its_adjustment(void **state)
+{
+	struct world w;
+	int64_t points;
+
+	begin(&w, "8M", NULL);
+	map(space(&w), 0);
+	map(space(&w), 0);
+	for (unsigned i = 0; i < 60; i++)
+		put(w.s[1], i, i);
+	for (unsigned i = 0; i < 90; i++)
+		put(w.s[0], i, i);
+	put(w.s[2], 0, 1);
+	pg_reclaim_swap_out_space(w.r, w.s[0]);
+	assert_ptr_equal(pg_reclaim_oom_victim(w.r, NULL, NULL, &points), w.s[0]);
+	assert_in_range(points, 90, 100);
+	/* (256 + 2048) / 1000 * 900 points more than its one page */
+	assert_ptr_equal(pg_reclaim_oom_victim(w.r, adj_of, &w, &points), w.s[2]);
+	end(&w);
+}
+
+/* Two processes in turn touch more than fits: one is swapped out whole and the user is told. */
+static void thrashing_swaps_a_process_out(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", "fifo");
+	map(space(&w), 0);
+	for (unsigned round = 0; round < 40 && !w.told; round++) {
+		for (unsigned k = 0; k < 2; k++) {
+			for (unsigned i = 0; i < 160; i++)
+				put(w.s[k], i, i);
+		}
+	}
+	assert_true(w.told > 0);
+	assert_non_null(w.out);
+	assert_true(w.out_pages > 0);
+	assert_int_equal(stats(&w).thrashing, 1);
+	for (unsigned i = 0; i < 160; i++)
+		assert_int_equal(get(w.s[0], i), i);
+	end(&w);
+}
+
+/* Without a store private pages stay and memory ends. */
+static void no_store_keeps_private_pages(void **state)
+{
+	struct world w;
+	unsigned n = 0;
+
+	begin(&w, NULL, NULL);
+	while (n < PAGES && put(w.s[0], n, n))
+		n++;
+	assert_in_range(n, 200, 256);
+	assert_false(evict(&w, w.s[0], 0));
+	end(&w);
+}
+
+/* Free frames are made ahead of need: no fault waits while the store takes pages. */
+static void reclaim_ahead_keeps_frames_free(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	for (unsigned i = 0; i < PAGES; i++) {
+		put(w.s[0], i, i);
+		assert_true(pg_frames_free_count(pg_vm_frames(w.vm)) >= stats(&w).min_frames - 1);
+	}
+	assert_true(stats(&w).runs_ahead > 0);
+	assert_int_equal(stats(&w).runs_direct, 0);
+	end(&w);
+}
+
+/* madvise(MADV_FREE): such a page goes first, without a write, and reads as zero. */
+static void lazily_freed_page_goes_without_write(void **state)
+{
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	put(w.s[0], 0, 5);
+	put(w.s[0], 1, 6);
+	assert_true(evict(&w, w.s[0], 1));
+	assert_int_equal(get(w.s[0], 1), 6); /* in a frame and in a slot */
+	assert_int_equal(pg_space_advise(w.s[0], at(0), 2 * PG_PAGE_SIZE, PG_ADVISE_FREE), 0);
+	assert_int_equal(pg_reclaim_free_frames(w.r, 2), 2);
+	assert_int_equal(stats(&w).lazy_dropped, 2);
+	assert_int_equal(stats(&w).swap_out, 1);
+	assert_int_equal(get(w.s[0], 0), 0);
+	assert_int_equal(get(w.s[0], 1), 0);
+	end(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_smaller_than_data_keeps_every_byte),
+		cmocka_unit_test(clean_copy_is_dropped_without_writing),
+		cmocka_unit_test(page_written_after_swap_in_comes_back_new),
+		cmocka_unit_test(slot_is_released_when_page_is_rewritten),
+		cmocka_unit_test(slot_shared_by_fork_is_freed_by_the_last),
+		cmocka_unit_test(shared_memory_goes_out_and_comes_back),
+		cmocka_unit_test(locked_pages_stay),
+		cmocka_unit_test(pinned_page_stays),
+		cmocka_unit_test(corrupted_page_is_refused_to_its_owner_only),
+		cmocka_unit_test(failed_write_keeps_the_page),
+		cmocka_unit_test(full_store_ends_in_out_of_memory),
+		cmocka_unit_test(swap_read_ahead_brings_neighbours),
+		cmocka_unit_test(oom_victim_is_the_largest_but_for_its_adjustment),
+		cmocka_unit_test(thrashing_swaps_a_process_out),
+		cmocka_unit_test(no_store_keeps_private_pages),
+		cmocka_unit_test(reclaim_ahead_keeps_frames_free),
+		cmocka_unit_test(lazily_freed_page_goes_without_write),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
