@@ -281,6 +281,8 @@ static int check_params(
 		return -EINVAL;
 	if (old + m->olen > m->to && m->to + m->nlen > old)
 		return -EINVAL;
+	if ((flags & PG_REMAP_FIXED) && m->to <= old && m->to + m->nlen > old)
+		return -EFAULT; /* of length 0: what is to be duplicated would be replaced */
 	if (s->c.max_regions && s->st.regions + 5 >= s->c.max_regions)
 		return -ENOMEM;
 	return (flags & PG_REMAP_FIXED) && m->to < s->c.lo.v ? -EPERM : 0;

@@ -304,6 +304,8 @@ static struct outcome do_remap(struct model *m, struct m_space *s, const struct 
 			return (struct outcome){-EINVAL, 0};
 		if (old + olen > to && to + nlen > old)
 			return (struct outcome){-EINVAL, 0};
+		if ((op->flags & PG_REMAP_FIXED) && to <= old && to + nlen > old)
+			return (struct outcome){-EFAULT, 0};
 		if (s->max_regions && s->regions + 5 >= s->max_regions)
 			return (struct outcome){-ENOMEM, 0};
 		if ((op->flags & PG_REMAP_FIXED) && op->to < LO)
