@@ -234,6 +234,19 @@ def fast_mode_has_the_same_faults_and_no_tlb():
     return wrong
 
 
+def malloc_families_run_the_same_program():
+    wrong = []
+    words = ["--", "bash", "-c", "a=(); for i in {1..300}; do a+=(x$i$i); done; echo ${#a[*]} ${a[77]} $PAGODA_MALLOC"]
+    for family in ("sharded", "first-fit", "next-fit", "best-fit", "worst-fit"):
+        done = pagoda("run", "--quiet", "--malloc", family, *words)
+        if (done.returncode, done.stdout, done.stderr) != (0, b"300 x7878 %s\n" % family.encode(), b""):
+            wrong.append("%s: %r %r" % (family, done.stdout, done.stderr))
+    done = pagoda("run", "--quiet", "--malloc", "best-fit", "--", "bash", "-c", "grep -c libpagoda-malloc /proc/self/maps")
+    if done.returncode != 0 or int(done.stdout) < 2:
+        wrong.append("the library is not mapped: %r" % done.stdout)
+    return wrong + one_line(pagoda("run", "--malloc", "quick-fit", "--", "true"), "--malloc", "quick-fit", "best-fit")
+
+
 def tlb_smaller_misses_more():
     words = ["--", compiled("stride"), "300", "20"]
     small, large = figures("--tlb", "16x4", *words), figures("--tlb", "512x8", *words)
@@ -449,6 +462,7 @@ CASES = [
     figures_add_up,
     figures_of_two_runs_are_the_same,
     fast_mode_has_the_same_faults_and_no_tlb,
+    malloc_families_run_the_same_program,
     tlb_smaller_misses_more,
     page_table_of_five_levels_walks_five,
     traces_have_each_fault_once,
