@@ -249,23 +249,46 @@ static int move_to(int fd, int to)
 	return n;
 }
 
+/* Every order is answered, with what became of it: nobody may use a number before the keeper has done with it. */
 static void *keep(void *arg)
 {
 	struct pg_linux *l = arg;
 	struct order o;
-	int fd;
+	int fd, err;
 
 	while (receive_order(l->keeper_end, &o, &fd) == 0) {
 		if (o.what == LEAVE)
 			break;
+		err = 0;
 		if (o.what == KEEP)
-			(void)move_to(fd, o.fd);
+			err = fd < 0 ? -EBADF : move_to(fd, o.fd);
 		else if (o.what == DROP)
 			close(o.fd);
 		else
-			(void)send_order(l->keeper_end, o, o.fd);
+			err = send_order(l->keeper_end, o, o.fd);
+		if (o.what != GIVE || err < 0) {
+			o.fd = err < 0 ? err : 0;
+			(void)send_order(l->keeper_end, o, -1);
+		}
 	}
 	return NULL;
+}
+
+/* Makes the keeper do it. *got: the descriptor that it gave, for GIVE. 0 or a negative errno. */
+static int order(struct pg_linux *l, struct order o, int fd, int *got)
+{
+	int given = -1, err;
+
+	pthread_mutex_lock(&l->keeper_lock);
+	err = send_order(l->keeper_ask, o, fd);
+	if (err == 0)
+		err = receive_order(l->keeper_ask, &o, &given);
+	pthread_mutex_unlock(&l->keeper_lock);
+	if (err == 0 && given < 0 && (o.what == GIVE || o.fd < 0))
+		err = o.fd < 0 ? o.fd : -EBADF;
+	if (got != NULL)
+		*got = given;
+	return err;
 }
 
 int pg_keeper_begin(struct pg_linux *l)
@@ -311,7 +334,6 @@ static int pager_fd(struct pg_file *f)
 	struct pg_linux *l = f->machine;
 	struct pg_fds *t = present_table(l);
 	unsigned n = pager_index(f->fd);
-	struct order o;
 	int fd = -1, err;
 
 	if (t == NULL || t == l->first_fds || has(t, n))
@@ -319,13 +341,9 @@ static int pager_fd(struct pg_file *f)
 	err = note(t, n);
 	if (err != 0)
 		return err;
-	pthread_mutex_lock(&l->keeper_lock);
-	err = send_order(l->keeper_ask, (struct order){GIVE, f->fd}, -1);
+	err = order(l, (struct order){GIVE, f->fd}, -1, &fd);
 	if (err == 0)
-		err = receive_order(l->keeper_ask, &o, &fd);
-	pthread_mutex_unlock(&l->keeper_lock);
-	if (err == 0)
-		err = fd < 0 ? -EBADF : move_to(fd, f->fd);
+		err = move_to(fd, f->fd);
 	if (err < 0)
 		t->has[n / 64] &= ~((uint64_t)1 << (n % 64));
 	return err < 0 ? err : f->fd;
@@ -363,7 +381,7 @@ static int pager_open(struct pg_linux *l, int fd, int to)
 	if (err == 0)
 		err = copy < 0 ? -errno : move_to(copy, to);
 	if (err >= 0 && t != l->first_fds) {
-		err = send_order(l->keeper_ask, (struct order){KEEP, to}, to);
+		err = order(l, (struct order){KEEP, to}, to, NULL);
 		/* others may hold the file's older descriptor, which could not be written */
 		for (struct pg_fds *k = l->fds; k != NULL && !new; k = k->next)
 			if (k != t && has(k, pager_index(to)))
@@ -401,7 +419,7 @@ static void pager_close(struct pg_linux *l, int fd)
 	else if (t == l->first_fds || l->keeper_ask < 0)
 		close(fd);
 	else
-		(void)send_order(l->keeper_ask, (struct order){DROP, fd}, -1);
+		(void)order(l, (struct order){DROP, fd}, -1, NULL);
 	if (!kept)
 		l->own_numbers[n / 64] &= ~((uint64_t)1 << (n % 64));
 }

@@ -28,6 +28,7 @@
 
 struct pg_linux; /* one machine's Linux */
 struct pg_linux_end;
+struct pg_linux_process;
 
 /* One finished system call, for --verbose. Borrowed during the call of the hook. */
 struct pg_linux_call {
@@ -64,8 +65,8 @@ struct pg_linux_hooks {
 	void (*leave)(void *ctx);
 	/* A process was made by another one; it has not run yet. */
 	void (*fork)(void *ctx, int parent, int child);
-	/* A process is over: its memory and descriptors are gone. */
-	void (*ended)(void *ctx, int pid, const struct pg_linux_end *end);
+	/* A process is over: its memory and descriptors are gone. Borrowed during the call. */
+	void (*ended)(void *ctx, const struct pg_linux_process *p);
 	/* A signal is delivered to the guest. handler 0: its default action. */
 	void (*signal)(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler);
 };
@@ -110,6 +111,18 @@ struct pg_linux_end {
 	uint8_t length;    /* how many of them are known */
 };
 
+/* A process that is over. */
+struct pg_linux_process {
+	int pid, parent;
+	const char *name; /* as /proc/PID/comm */
+	const struct pg_linux_end *end;
+	struct pg_cpu_stats cpu;     /* of its threads */
+	struct pg_space_stats space; /* of its programs; what it shared by vfork is its parent's */
+	uint64_t system_calls, execs;
+	uint64_t cpu_ns;  /* on the host */
+	uint64_t wall_ns; /* from its making to its end */
+};
+
 /* The exit status a shell would show: code, or 128 + signal. */
 int pg_linux_status(const struct pg_linux_end *e);
 
@@ -148,6 +161,15 @@ struct pg_linux_stats {
 	uint64_t bytes_written;
 };
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
+
+/*
+ * For hooks of the floors below that want to wait for the host: the machine lock is given away by the thread that runs, so
+ * that others go on, and taken again. What begin returns goes to end.
+ */
+void *pg_linux_wait_begin(struct pg_linux *l);
+void pg_linux_wait_end(struct pg_linux *l, void *waiting);
+/* True if another thread of the guest waits for the lock only: it could run now. */
+bool pg_linux_others_run(const struct pg_linux *l);
 
 /* --- for the tracer: the present state, to be read only --------------------------------------- */
 

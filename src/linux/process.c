@@ -503,6 +503,23 @@ static void close_files(struct pg_process *p, struct pg_thread *last)
 	}
 }
 
+static void tell_ended(struct pg_process *p)
+{
+	const struct pg_linux_process told = {.pid = p->pid,
+		.parent = pg_process_ppid(p),
+		.name = p->comm,
+		.end = &p->end,
+		.cpu = p->cpu_before,
+		.space = p->space_before,
+		.system_calls = p->calls,
+		.execs = p->execs,
+		.cpu_ns = p->cpu_ns,
+		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns};
+
+	if (p->machine->hooks.ended != NULL)
+		p->machine->hooks.ended(p->machine->hooks.ctx, &told);
+}
+
 void pg_process_end(struct pg_process *p, struct pg_thread *last)
 {
 	struct pg_linux *l = p->machine;
@@ -525,8 +542,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	memcpy(p->comm, last->comm, sizeof(p->comm));
 	p->state = PG_ZOMBIE;
 	l->alive--;
-	if (l->hooks.ended != NULL)
-		l->hooks.ended(l->hooks.ctx, p->pid, &p->end);
+	tell_ended(p);
 	pg_signal_free(&p->sig);
 	if (p == l->init)
 		return;
@@ -610,7 +626,7 @@ void pg_process_stats(
 
 /* --- out of memory ---------------------------------------------------------------------------------------------------- */
 
-/* Linux's badness: resident pages and page tables, moved by oom_score_adj in thousandths of all memory. */
+/* Linux's badness: resident and swapped pages and page tables, moved by oom_score_adj in thousandths of all memory. */
 int64_t pg_process_badness(const struct pg_process *p)
 {
 	struct pg_space_stats s;
@@ -619,7 +635,8 @@ int64_t pg_process_badness(const struct pg_process *p)
 	if (p->mm == NULL || p->exiting || p->oom_score_adj == -1000)
 		return INT64_MIN;
 	pg_space_stats(p->mm->space, &s);
-	return (int64_t)(s.rss_pages + s.table.node_frames) + p->oom_score_adj * all / 1000;
+	return (int64_t)(s.rss_pages + pg_space_swap_pages(p->mm->space) + s.table.node_frames) +
+	       p->oom_score_adj * all / 1000;
 }
 
 void pg_process_oom(struct pg_thread *me)

@@ -192,6 +192,7 @@ static void tally_event(struct pg_tally *t, const struct pg_fault_event *e)
 {
 	t->pages_in += e->pages_in;
 	t->frames += e->frame_new;
+	t->stall_ns += e->stall_ns;
 	if (e->end != PG_FAULT_RESUME) {
 		t->refused++;
 		return;
@@ -199,6 +200,7 @@ static void tally_event(struct pg_tally *t, const struct pg_fault_event *e)
 	t->faults++;
 	t->by_kind[e->kind]++;
 	t->by_kernel += e->by_kernel;
+	t->unshared += e->after_fork;
 }
 
 static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
@@ -209,7 +211,9 @@ static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
 	to->refused += from->refused;
 	to->pages_in += from->pages_in;
 	to->frames += from->frames;
+	to->stall_ns += from->stall_ns;
 	to->by_kernel += from->by_kernel;
+	to->unshared += from->unshared;
 }
 
 void pg_fault_trace_add(struct pg_fault_trace *t, const struct pg_fault_event *e)

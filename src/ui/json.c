@@ -188,6 +188,58 @@ static void write_execution(struct json *j, const struct pg_report *r)
 	close_(j, '}');
 }
 
+/* What left memory and came back, and what that cost. `swap` is null without a store. */
+static void write_reclaim(struct json *j, const struct pg_report *r)
+{
+	const struct pg_reclaim_stats *s = &r->reclaim;
+	const struct pg_store_stats *t = &r->store;
+	const struct {
+		const char *key;
+		uint64_t n;
+	} rows[] = {{"scanned", s->scanned}, {"picked", s->picked}, {"reclaimed", s->reclaimed},
+		{"kept", s->kept}, {"file_dropped", s->file_dropped},
+		{"file_written", s->file_written}, {"lazy_dropped", s->lazy_dropped},
+		{"file_read_ahead", s->file_ahead}, {"file_read_ahead_used", s->file_ahead_used},
+		{"file_read_ahead_wasted", s->file_ahead_wasted}, {"refaults", s->refaults},
+		{"refaults_near", s->refaults_near}, {"runs_ahead", s->runs_ahead},
+		{"runs_direct", s->runs_direct}, {"write_errors", s->write_errors},
+		{"thrashing", s->thrashing}, {"swapped_out_whole", s->swapped_out_whole},
+		{"low_frames", s->low_frames}, {"high_frames", s->high_frames}};
+
+	open_(j, "reclaim", '{');
+	string(j, "policy", r->policy);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		number(j, rows[i].key, rows[i].n);
+	fraction(j, "stalled_some_seconds", (double)s->some_ns / 1e9);
+	fraction(j, "stalled_full_seconds", (double)s->full_ns / 1e9);
+	close_(j, '}');
+	if (!s->slots) {
+		string(j, "swap", NULL);
+		return;
+	}
+	open_(j, "swap", '{');
+	string(j, "stores", r->options->swap);
+	number(j, "out", s->swap_out);
+	number(j, "out_calls", s->swap_out_clusters);
+	number(j, "dropped", s->swap_dropped);
+	number(j, "in", s->swap_in);
+	number(j, "in_calls", s->swap_in_clusters);
+	number(j, "read_ahead", s->swap_ahead);
+	number(j, "read_ahead_used", s->swap_ahead_used);
+	number(j, "read_ahead_wasted", s->swap_ahead_wasted);
+	number(j, "slots", s->slots);
+	number(j, "slots_peak", s->slots_peak);
+	number(j, "full", s->swap_full);
+	number(j, "read_errors", s->read_errors);
+	number(j, "checksum_errors", s->checksum_errors);
+	number(j, "bytes_out", t->bytes_out);
+	number(j, "bytes_in", t->bytes_in);
+	number(j, "same_filled", t->same_filled);
+	number(j, "incompressible", t->incompressible);
+	number(j, "memory_peak_bytes", t->memory_peak);
+	close_(j, '}');
+}
+
 static void write_tally(struct json *j, const struct pg_tally *t)
 {
 	number(j, "faults", t->faults);
@@ -195,8 +247,10 @@ static void write_tally(struct json *j, const struct pg_tally *t)
 		number(j, kind_keys[k], t->by_kind[k]);
 	number(j, "refused", t->refused);
 	number(j, "by_kernel", t->by_kernel);
+	number(j, "unshared", t->unshared);
 	number(j, "pages_in", t->pages_in);
 	number(j, "frames", t->frames);
+	fraction(j, "stalled_seconds", (double)t->stall_ns / 1e9);
 }
 
 static void write_functions(struct json *j, const struct pg_report *r)
@@ -225,6 +279,34 @@ static void write_places(struct json *j, const struct pg_report *r)
 		string(j, "name", p->name);
 		boolean(j, "file", p->file);
 		write_tally(j, &p->tally);
+		close_(j, '}');
+	}
+	close_(j, ']');
+}
+
+static void write_processes(struct json *j, const struct pg_report *r)
+{
+	number(j, "processes_ended", r->processes_ended);
+	open_(j, "processes", '[');
+	for (size_t i = 0; i < r->process_count; i++) {
+		const struct pg_process_row *p = &r->processes[i];
+		open_(j, NULL, '{');
+		number(j, "pid", (uint64_t)p->pid);
+		number(j, "parent", (uint64_t)p->parent);
+		string(j, "name", p->name);
+		number_if(j, "code", (uint64_t)p->status, p->exited);
+		number_if(j, "signal", (uint64_t)p->status, !p->exited);
+		number_if(j, "instructions", p->instructions, !r->options->fast);
+		number(j, "faults", p->faults);
+		number(j, "minor", p->minor);
+		number(j, "major", p->major);
+		number(j, "pages_copied", p->copies);
+		number(j, "pages_unshared", p->unshared);
+		number(j, "rss_peak_bytes", p->rss_peak_pages * PG_PAGE_SIZE);
+		number(j, "system_calls", p->system_calls);
+		number(j, "programs", p->execs);
+		fraction(j, "processor_seconds", p->cpu_s);
+		fraction(j, "wall_seconds", p->wall_s);
 		close_(j, '}');
 	}
 	close_(j, ']');
@@ -266,8 +348,10 @@ void pg_json_write(const struct pg_report *r, FILE *out)
 	write_faults(&j, r);
 	write_translation(&j, r);
 	write_execution(&j, r);
+	write_reclaim(&j, r);
 	write_functions(&j, r);
 	write_places(&j, r);
+	write_processes(&j, r);
 	write_regions(&j, r);
 	close_(&j, '}');
 	fputc('\n', out);

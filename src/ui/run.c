@@ -29,7 +29,13 @@
 
 #include "trace/faultlog.h"
 #include "ui/format.h"
+#include "ui/malloc.h"
 #include "ui/report.h"
+
+struct unsharer {
+	int pid;
+	uint64_t pages;
+};
 
 struct run {
 	const struct pg_options *o;
@@ -44,7 +50,10 @@ struct run {
 	FILE *err;                       /* our own standard error */
 	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
 	FILE *json_file, *summary_file;           /* NULL, or err */
-	char *program;                            /* owned; the path of the last program loaded */
+	struct unsharer *unsharers;               /* owned; of processes that live */
+	size_t unsharer_count;
+	char *program; /* owned; the path of the last program loaded */
+	char **env;    /* the guest's; owned if not environ */
 };
 
 /*
@@ -171,11 +180,81 @@ static void look(struct run *r)
 			   : st.cpu.instructions);
 }
 
+/* Pages that a living process has un-shared, until its row is made. */
+static void count_unshared(struct run *r)
+{
+	int pid = pg_linux_pid(r->linux);
+	size_t i = 0;
+
+	while (i < r->unsharer_count && r->unsharers[i].pid != pid)
+		i++;
+	if (i == r->unsharer_count) {
+		void *more = realloc(r->unsharers, (i + 1) * sizeof *r->unsharers);
+		if (!more)
+			return;
+		r->unsharers = more;
+		r->unsharers[r->unsharer_count++] = (struct unsharer){.pid = pid};
+	}
+	r->unsharers[i].pages++;
+}
+
+static uint64_t take_unshared(struct run *r, int pid)
+{
+	for (size_t i = 0; i < r->unsharer_count; i++) {
+		uint64_t pages = r->unsharers[i].pages;
+		if (r->unsharers[i].pid != pid)
+			continue;
+		r->unsharers[i] = r->unsharers[--r->unsharer_count];
+		return pages;
+	}
+	return 0;
+}
+
+static void on_ended(void *ctx, const struct pg_linux_process *e)
+{
+	struct run *r = ctx;
+	struct pg_report *p = &r->report;
+	uint64_t unshared = take_unshared(r, e->pid), faults = 0;
+
+	p->processes_ended++;
+	if (p->process_count == PG_PROCESS_ROWS)
+		return;
+	if ((p->process_count & (p->process_count - 1)) ==
+		0) { /* room doubles at each power of two */
+		void *more = realloc(p->processes,
+			(p->process_count ? 2 * p->process_count : 1) * sizeof *p->processes);
+		if (!more)
+			return;
+		p->processes = more;
+	}
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		faults += e->space.faults[k];
+	struct pg_process_row *row = &p->processes[p->process_count++];
+	*row = (struct pg_process_row){.pid = e->pid,
+		.parent = e->parent,
+		.exited = e->end->exited,
+		.status = e->end->exited ? e->end->code : e->end->signal,
+		.instructions = e->cpu.instructions,
+		.faults = faults,
+		.rss_peak_pages = e->space.rss_peak_pages,
+		.copies = e->space.copies,
+		.unshared = unshared,
+		.minor = e->space.minor,
+		.major = e->space.major,
+		.system_calls = e->system_calls,
+		.execs = e->execs,
+		.cpu_s = (double)e->cpu_ns / 1e9,
+		.wall_s = (double)e->wall_ns / 1e9};
+	snprintf(row->name, sizeof row->name, "%s", e->name);
+}
+
 static void on_fault(void *ctx, const struct pg_fault_event *e)
 {
 	struct run *r = ctx;
 
 	pg_fault_trace_add(r->faults, e);
+	if (e->after_fork)
+		count_unshared(r);
 	look(r);
 	if (!r->lines.out && !r->steps.out)
 		return;
@@ -213,6 +292,8 @@ static void on_exec(void *ctx, const char *path)
 {
 	struct run *r = ctx;
 
+	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
+		return; /* the report is headed by the program that was asked for, or what it execs */
 	free(r->program);
 	r->program = strdup(path);
 }
@@ -257,6 +338,8 @@ static void on_leave(void *ctx)
 {
 	struct run *r = ctx;
 
+	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
+		return; /* the map is the first process's */
 	forget_regions(&r->report);
 	pg_space_each_region(pg_linux_space(r->linux), keep_region, &r->report);
 }
@@ -393,12 +476,55 @@ static bool write_report(struct run *r)
 	return fine;
 }
 
+static void *on_wait(void *ctx)
+{
+	struct run *r = ctx;
+
+	return r->linux ? pg_linux_wait_begin(r->linux) : NULL;
+}
+
+static void on_waited(void *ctx, void *waiting)
+{
+	struct run *r = ctx;
+
+	if (r->linux)
+		pg_linux_wait_end(r->linux, waiting);
+}
+
+static bool on_others_run(void *ctx)
+{
+	struct run *r = ctx;
+
+	return r->linux && pg_linux_others_run(r->linux);
+}
+
+static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
+{
+	struct run *r = ctx;
+
+	if (r->o->quiet)
+		return;
+	if (out)
+		say(r, "thrashing: a process is swapped out whole, %" PRIu64 " pages", pages);
+	else if (on)
+		say(r, "thrashing: most pages that come in had just been evicted; give it more "
+		       "--memory");
+	else
+		say(r, "thrashing is over");
+}
+
 /* The store and what uses it; without --swap only pages of files are evicted. */
 static bool make_reclaim(struct run *r)
 {
 	const struct pg_options *o = r->o;
 	const struct pg_store_options store_options = {.fd_min = pg_linux_fd_limit()};
-	struct pg_reclaim_config config = {.policy = o->replace, .seed = o->seed};
+	struct pg_reclaim_config config = {.policy = o->replace,
+		.seed = o->seed,
+		.hooks = {.ctx = r,
+			.unlock = on_wait,
+			.lock = on_waited,
+			.others_run = on_others_run,
+			.thrashing = on_thrashing}};
 	const char *why = NULL;
 	int error;
 
@@ -441,6 +567,14 @@ static bool make_machine(struct run *r)
 			strerror(-error));
 		return false;
 	}
+	char why_not[256];
+	r->env = environ;
+	if (o->malloc_family)
+		r->env = pg_malloc_environment(o->malloc_family, environ, why_not, sizeof why_not);
+	if (!r->env) {
+		say(r, "%s", why_not);
+		return false;
+	}
 	if (!make_reclaim(r))
 		return false;
 	const struct pg_linux_config linux_config = {
@@ -450,7 +584,7 @@ static bool make_machine(struct run *r)
 		.fast = o->fast,
 		.path = o->command[0],
 		.argv = (const char *const *)o->command,
-		.envp = (const char *const *)environ,
+		.envp = (const char *const *)r->env,
 		.stack_limit_bytes = o->stack_limit_bytes,
 		.aslr = o->aslr,
 		.seeded = o->seeded,
@@ -460,7 +594,8 @@ static bool make_machine(struct run *r)
 			.unknown = on_unknown,
 			.call = r->call_file || o->on_look ? on_call : NULL,
 			.exec = on_exec,
-			.leave = on_leave},
+			.leave = on_leave,
+			.ended = on_ended},
 	};
 	const char *why = NULL;
 	error = pg_linux_create(&linux_config, &r->linux, &why);
@@ -536,7 +671,11 @@ out:
 		pg_vm_destroy(r.vm);
 	pg_fault_trace_destroy(r.faults);
 	pg_symbols_destroy(r.symbols);
+	if (o->malloc_family)
+		pg_malloc_environment_free(r.env);
 	free(r.program);
+	free(r.unsharers);
+	free(r.report.processes);
 	fclose(r.err);
 	return status;
 }

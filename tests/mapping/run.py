@@ -84,7 +84,7 @@ class Tester:
     def __init__(self, o):
         self.o = o
         self.dir = tempfile.mkdtemp(prefix='pagoda-mapping-')
-        self.passed = self.failed = self.reports = 0
+        self.passed = self.failed = self.reports = self.ended = 0
 
     def command(self, ours, args):
         program = [self.o.program, '--dir', self.dir, '--length', str(self.o.length)] + args
@@ -151,12 +151,16 @@ class Tester:
                 return int(m.group(1))
         return 0
 
-    def report(self, mix, seed):
+    def report(self, mix, seed, theirs, ours):
+        """theirs, ours: what both said in the batch, or None if it ended there."""
+        self.reports += 1
         d = self.one(mix, seed)
         if d is None:
-            print('  seed %d differs only behind the seeds before it' % seed)
+            print('  seed %d of %s differed in the batch, but not alone' % (seed, mix))
+            a, b = (x.split()[1:] if x else ['nothing'] for x in (theirs, ours))
+            pairs = [(x, y) for x, y in zip(a, b) if x != y]
+            print('    Linux, Pagoda: %s' % ' '.join('%s,%s' % p for p in pairs[:20]))
             return
-        self.reports += 1
         steps = []
         if self.o.shrink_seconds:
             steps, d = self.shrink(mix, seed, d)
@@ -179,6 +183,9 @@ class Tester:
         while count > 0:
             args = ['--parts', '%x' % bits(mix), '--seed', str(seed), '--count', str(count), '--brief']
             native, bad = self.execute(False, args)
+            if bad:  # a disk that is full for a moment
+                time.sleep(1)
+                native, bad = self.execute(False, args)
             if bad:
                 raise SystemExit('mapping: natively, %s from seed %d: %s' % (mix, seed, bad))
             ours, why = self.execute(True, args)
@@ -193,12 +200,16 @@ class Tester:
             self.passed += done - len(bad_seeds)
             for s in bad_seeds:
                 if self.reports < self.o.reports:
-                    self.report(mix, s)
+                    i = s - seed
+                    self.report(mix, s, native[i] if i < len(native) else None, ours[i] if i < len(ours) else None)
                 elif self.o.verbose:
                     print('  seed %d differs too' % s)
+            if why:
+                print('  seed %d: %s' % (bad_seeds[-1], why))
+                self.ended += 1
             seed += done
             count -= done
-            if self.failed > 50:
+            if self.failed > 50 or self.ended > 3:
                 return
 
     def run(self):
@@ -213,7 +224,7 @@ class Tester:
                 print('%s %s: %d sequences as Linux, %d not, seeds from %d' % (
                     'FAIL' if failed else 'ok  ', mix, passed, failed, seed), flush=True)
             seed += max(1, self.o.count // len(mixes))
-            if time.monotonic() >= until or self.failed > 50:
+            if time.monotonic() >= until or self.failed > 50 or self.ended > 3:
                 break
         shutil.rmtree(self.dir)
         if off:
@@ -250,7 +261,7 @@ def main():
     p.add_argument('--flag', action='append', default=[], help='another option for pagoda run')
     p.add_argument('--show', metavar='STEPS', help='run one seed with these steps only and show all')
     p.add_argument('--self', action='store_true', help='natively twice: tests the sequences')
-    p.add_argument('--timeout', type=int, default=120)
+    p.add_argument('--timeout', type=int, default=90)
     p.add_argument('--verbose', action='store_true')
     o = p.parse_args()
     if o.part and 'help' in o.part:
