@@ -18,11 +18,20 @@ static void file_of(
 	const struct pg_region *r, unsigned *major_no, unsigned *minor_no, unsigned long *inode)
 {
 	struct pg_object_key key = {0, 0};
+	struct stat st;
 
 	*major_no = *minor_no = 0;
 	*inode = 0;
-	if (r->object == NULL)
+	if (r->object ==
+		NULL) { /* a private mapping of /dev/zero is anonymous memory with that file's name */
+		if (r->name != NULL && strcmp(r->name, "/dev/zero") == 0 &&
+			stat(r->name, &st) == 0) {
+			*major_no = major(st.st_dev);
+			*minor_no = minor(st.st_dev);
+			*inode = st.st_ino;
+		}
 		return;
+	}
 	key = pg_object_get_key(r->object);
 	if (key.device == 0)
 		return;
