@@ -9,10 +9,9 @@ import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# job: sessions, terminals; proc: other processes in /proc; shm: System V shared memory and semaphores; advise: MADV_DONTFORK and
-# the like; event: signalfd; peer: process ids behind sockets and locks; seals: of mapped memory files; vm: process_vm_*;
+# job: sessions, terminals; proc: other processes in /proc; sem: System V semaphores; event: signalfd; peer: process ids behind sockets and locks;
 # splice: vmsplice. (fork and the others are there.)
-NOT_YET = {'job', 'proc', 'shm', 'advise', 'event', 'peer', 'seals', 'vm', 'splice'}
+NOT_YET = {'job', 'proc', 'sem', 'event', 'peer', 'splice'}
 
 
 def cases(Case):
@@ -48,7 +47,8 @@ def cases(Case):
     guest('inherit', 'flock', 'fork')
     guest('inherit', 'locks', 'fork peer')
     guest('inherit', 'session hangup', 'fork job')
-    guest('shared', 'sysv semaphore', 'fork shm')
+    guest('shared', 'sysv', 'fork shm')
+    guest('shared', 'semaphore', 'fork sem')
     guest('shared', 'posix file', 'fork')
     guest('shared', 'seals', 'seals')
     guest('shared', 'vm', 'fork vm')
