@@ -28,6 +28,7 @@
 
 struct pg_linux; /* one machine's Linux */
 struct pg_linux_end;
+struct pg_linux_process;
 
 /* One finished system call, for --verbose. Borrowed during the call of the hook. */
 struct pg_linux_call {
@@ -64,8 +65,8 @@ struct pg_linux_hooks {
 	void (*leave)(void *ctx);
 	/* A process was made by another one; it has not run yet. */
 	void (*fork)(void *ctx, int parent, int child);
-	/* A process is over: its memory and descriptors are gone. */
-	void (*ended)(void *ctx, int pid, const struct pg_linux_end *end);
+	/* A process is over: its memory and descriptors are gone. Borrowed during the call. */
+	void (*ended)(void *ctx, const struct pg_linux_process *p);
 	/* A signal is delivered to the guest. handler 0: its default action. */
 	void (*signal)(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler);
 };
@@ -108,6 +109,18 @@ struct pg_linux_end {
 	uint64_t sp;
 	uint8_t bytes[15]; /* of the instruction at pc, for SIGILL */
 	uint8_t length;    /* how many of them are known */
+};
+
+/* A process that is over. */
+struct pg_linux_process {
+	int pid, parent;
+	const char *name; /* as /proc/PID/comm */
+	const struct pg_linux_end *end;
+	struct pg_cpu_stats cpu;     /* of its threads */
+	struct pg_space_stats space; /* of its programs; what it shared by vfork is its parent's */
+	uint64_t system_calls, execs;
+	uint64_t cpu_ns;  /* on the host */
+	uint64_t wall_ns; /* from its making to its end */
 };
 
 /* The exit status a shell would show: code, or 128 + signal. */

@@ -503,6 +503,23 @@ static void close_files(struct pg_process *p, struct pg_thread *last)
 	}
 }
 
+static void tell_ended(struct pg_process *p)
+{
+	const struct pg_linux_process told = {.pid = p->pid,
+		.parent = pg_process_ppid(p),
+		.name = p->comm,
+		.end = &p->end,
+		.cpu = p->cpu_before,
+		.space = p->space_before,
+		.system_calls = p->calls,
+		.execs = p->execs,
+		.cpu_ns = p->cpu_ns,
+		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns};
+
+	if (p->machine->hooks.ended != NULL)
+		p->machine->hooks.ended(p->machine->hooks.ctx, &told);
+}
+
 void pg_process_end(struct pg_process *p, struct pg_thread *last)
 {
 	struct pg_linux *l = p->machine;
@@ -525,8 +542,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	memcpy(p->comm, last->comm, sizeof(p->comm));
 	p->state = PG_ZOMBIE;
 	l->alive--;
-	if (l->hooks.ended != NULL)
-		l->hooks.ended(l->hooks.ctx, p->pid, &p->end);
+	tell_ended(p);
 	pg_signal_free(&p->sig);
 	if (p == l->init)
 		return;

@@ -199,6 +199,7 @@ static void tally_event(struct pg_tally *t, const struct pg_fault_event *e)
 	t->faults++;
 	t->by_kind[e->kind]++;
 	t->by_kernel += e->by_kernel;
+	t->unshared += e->after_fork;
 }
 
 static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
@@ -210,6 +211,7 @@ static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
 	to->pages_in += from->pages_in;
 	to->frames += from->frames;
 	to->by_kernel += from->by_kernel;
+	to->unshared += from->unshared;
 }
 
 void pg_fault_trace_add(struct pg_fault_trace *t, const struct pg_fault_event *e)

@@ -10,7 +10,8 @@
  *
  * Owns: a list of files, one Dwfl each, kept until destroy; a file that cannot be read is
  * remembered as such. Its descriptors are moved out of the guest's way (pg_linux_own_fd), because
- * lines may be wanted while the guest runs.
+ * lines may be wanted while the guest runs. Guest processes have tables of descriptors of their own: so all that opens files
+ * is done by a thread of ours, which stays in Pagoda's.
  *
  * Not here: what is counted (faults.c), how it is shown (ui/).
  */
@@ -21,6 +22,8 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +45,16 @@ struct file {
 };
 
 struct pg_symbols {
-	struct file *files; /* owned; most recently used first */
+	struct file *files; /* owned; most recently used first. The worker's */
+	/* One question at a time: the machine lock is held by whoever asks. */
+	pthread_t worker;
+	pthread_mutex_t lock;
+	pthread_cond_t change;
+	enum { IDLE, ASKED, ANSWERED, LEAVING } state;
+	const char *path; /* of the question; borrowed */
+	uint64_t file_offset;
+	struct pg_symbol answer;
+	bool found;
 };
 
 static char *debuginfo_path = NULL; /* elfutils' default search path */
@@ -64,27 +76,6 @@ static const Dwfl_Callbacks callbacks = {
 	.section_address = dwfl_offline_section_address,
 	.debuginfo_path = &debuginfo_path,
 };
-
-int pg_symbols_create(struct pg_symbols **out)
-{
-	*out = calloc(1, sizeof **out);
-	return *out ? 0 : -ENOMEM;
-}
-
-void pg_symbols_destroy(struct pg_symbols *s)
-{
-	if (!s)
-		return;
-	while (s->files) {
-		struct file *f = s->files;
-		s->files = f->next;
-		if (f->dwfl)
-			dwfl_end(f->dwfl);
-		free(f->path);
-		free(f);
-	}
-	free(s);
-}
 
 static uint32_t load32(const uint8_t *p)
 {
@@ -206,7 +197,7 @@ static uint64_t start_of(const struct file *f, uint64_t address)
 	       (uint64_t)(int64_t)(int32_t)load32(f->starts + 8 * (size_t)(low - 1));
 }
 
-bool pg_symbols_find(
+static bool find(
 	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
 {
 	uint64_t address;
@@ -239,6 +230,88 @@ bool pg_symbols_find(
 	if (!out->source)
 		out->line = 0;
 	return true;
+}
+
+/* --- the thread that has the descriptors ---------------------------------------------------------- */
+
+static void *work(void *arg)
+{
+	struct pg_symbols *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (s->state != ASKED && s->state != LEAVING)
+			pthread_cond_wait(&s->change, &s->lock);
+		if (s->state == LEAVING)
+			break;
+		s->found = find(s, s->path, s->file_offset, &s->answer);
+		s->state = ANSWERED;
+		pthread_cond_broadcast(&s->change);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+int pg_symbols_create(struct pg_symbols **out)
+{
+	struct pg_symbols *s = calloc(1, sizeof *s);
+	sigset_t all, before;
+
+	*out = NULL;
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->change, NULL);
+	/* no signal is this thread's */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(&s->worker, NULL, work, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error) {
+		free(s);
+		return -error;
+	}
+	*out = s;
+	return 0;
+}
+
+void pg_symbols_destroy(struct pg_symbols *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->state = LEAVING;
+	pthread_cond_broadcast(&s->change);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->worker, NULL);
+	while (s->files) {
+		struct file *f = s->files;
+		s->files = f->next;
+		if (f->dwfl)
+			dwfl_end(f->dwfl);
+		free(f->path);
+		free(f);
+	}
+	pthread_cond_destroy(&s->change);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+bool pg_symbols_find(
+	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
+{
+	pthread_mutex_lock(&s->lock);
+	s->path = path;
+	s->file_offset = file_offset;
+	s->state = ASKED;
+	pthread_cond_broadcast(&s->change);
+	while (s->state != ANSWERED)
+		pthread_cond_wait(&s->change, &s->lock);
+	bool found = s->found;
+	*out = s->answer;
+	s->state = IDLE;
+	pthread_mutex_unlock(&s->lock);
+	return found;
 }
 
 const char *pg_symbols_base_name(const char *path)

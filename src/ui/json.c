@@ -195,6 +195,7 @@ static void write_tally(struct json *j, const struct pg_tally *t)
 		number(j, kind_keys[k], t->by_kind[k]);
 	number(j, "refused", t->refused);
 	number(j, "by_kernel", t->by_kernel);
+	number(j, "unshared", t->unshared);
 	number(j, "pages_in", t->pages_in);
 	number(j, "frames", t->frames);
 }
@@ -225,6 +226,34 @@ static void write_places(struct json *j, const struct pg_report *r)
 		string(j, "name", p->name);
 		boolean(j, "file", p->file);
 		write_tally(j, &p->tally);
+		close_(j, '}');
+	}
+	close_(j, ']');
+}
+
+static void write_processes(struct json *j, const struct pg_report *r)
+{
+	number(j, "processes_ended", r->processes_ended);
+	open_(j, "processes", '[');
+	for (size_t i = 0; i < r->process_count; i++) {
+		const struct pg_process_row *p = &r->processes[i];
+		open_(j, NULL, '{');
+		number(j, "pid", (uint64_t)p->pid);
+		number(j, "parent", (uint64_t)p->parent);
+		string(j, "name", p->name);
+		number_if(j, "code", (uint64_t)p->status, p->exited);
+		number_if(j, "signal", (uint64_t)p->status, !p->exited);
+		number_if(j, "instructions", p->instructions, !r->options->fast);
+		number(j, "faults", p->faults);
+		number(j, "minor", p->minor);
+		number(j, "major", p->major);
+		number(j, "pages_copied", p->copies);
+		number(j, "pages_unshared", p->unshared);
+		number(j, "rss_peak_bytes", p->rss_peak_pages * PG_PAGE_SIZE);
+		number(j, "system_calls", p->system_calls);
+		number(j, "programs", p->execs);
+		fraction(j, "processor_seconds", p->cpu_s);
+		fraction(j, "wall_seconds", p->wall_s);
 		close_(j, '}');
 	}
 	close_(j, ']');
@@ -268,6 +297,7 @@ void pg_json_write(const struct pg_report *r, FILE *out)
 	write_execution(&j, r);
 	write_functions(&j, r);
 	write_places(&j, r);
+	write_processes(&j, r);
 	write_regions(&j, r);
 	close_(&j, '}');
 	fputc('\n', out);

@@ -28,6 +28,20 @@ struct pg_region_row {
 	char *name;              /* owned */
 };
 
+/* A process, as the report shows it. */
+struct pg_process_row {
+	int pid, parent;
+	char name[16];
+	bool exited;
+	int status;            /* code, or the signal that killed it */
+	uint64_t instructions; /* 0 in fast mode, where they are absent */
+	uint64_t faults, rss_peak_pages, copies;
+	uint64_t unshared; /* pages whose sharing by fork its writes ended */
+	uint64_t minor, major, system_calls, execs;
+	double cpu_s, wall_s;
+};
+#define PG_PROCESS_ROWS 4096 /* so many are kept; the others are only counted */
+
 struct pg_report {
 	const struct pg_options *options; /* borrowed */
 	const char *program;              /* its absolute path; borrowed */
@@ -50,6 +64,10 @@ struct pg_report {
 	size_t place_count;
 	struct pg_tally total; /* all faults of the run */
 	uint64_t lost;         /* faults that could not be attributed */
+
+	struct pg_process_row *processes; /* owned; in the order in which they ended */
+	size_t process_count;
+	uint64_t processes_ended; /* all, those that are no rows too */
 
 	struct pg_region_row *regions; /* owned; low to high */
 	size_t region_count;

@@ -31,6 +31,11 @@
 #include "ui/format.h"
 #include "ui/report.h"
 
+struct unsharer {
+	int pid;
+	uint64_t pages;
+};
+
 struct run {
 	const struct pg_options *o;
 	struct pg_vm *vm;
@@ -44,7 +49,9 @@ struct run {
 	FILE *err;                       /* our own standard error */
 	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
 	FILE *json_file, *summary_file;           /* NULL, or err */
-	char *program;                            /* owned; the path of the last program loaded */
+	struct unsharer *unsharers;               /* owned; of processes that live */
+	size_t unsharer_count;
+	char *program; /* owned; the path of the last program loaded */
 };
 
 /*
@@ -171,11 +178,81 @@ static void look(struct run *r)
 			   : st.cpu.instructions);
 }
 
+/* Pages that a living process has un-shared, until its row is made. */
+static void count_unshared(struct run *r)
+{
+	int pid = pg_linux_pid(r->linux);
+	size_t i = 0;
+
+	while (i < r->unsharer_count && r->unsharers[i].pid != pid)
+		i++;
+	if (i == r->unsharer_count) {
+		void *more = realloc(r->unsharers, (i + 1) * sizeof *r->unsharers);
+		if (!more)
+			return;
+		r->unsharers = more;
+		r->unsharers[r->unsharer_count++] = (struct unsharer){.pid = pid};
+	}
+	r->unsharers[i].pages++;
+}
+
+static uint64_t take_unshared(struct run *r, int pid)
+{
+	for (size_t i = 0; i < r->unsharer_count; i++) {
+		uint64_t pages = r->unsharers[i].pages;
+		if (r->unsharers[i].pid != pid)
+			continue;
+		r->unsharers[i] = r->unsharers[--r->unsharer_count];
+		return pages;
+	}
+	return 0;
+}
+
+static void on_ended(void *ctx, const struct pg_linux_process *e)
+{
+	struct run *r = ctx;
+	struct pg_report *p = &r->report;
+	uint64_t unshared = take_unshared(r, e->pid), faults = 0;
+
+	p->processes_ended++;
+	if (p->process_count == PG_PROCESS_ROWS)
+		return;
+	if ((p->process_count & (p->process_count - 1)) ==
+		0) { /* room doubles at each power of two */
+		void *more = realloc(p->processes,
+			(p->process_count ? 2 * p->process_count : 1) * sizeof *p->processes);
+		if (!more)
+			return;
+		p->processes = more;
+	}
+	for (int k = 0; k < PG_FAULT_KINDS; k++)
+		faults += e->space.faults[k];
+	struct pg_process_row *row = &p->processes[p->process_count++];
+	*row = (struct pg_process_row){.pid = e->pid,
+		.parent = e->parent,
+		.exited = e->end->exited,
+		.status = e->end->exited ? e->end->code : e->end->signal,
+		.instructions = e->cpu.instructions,
+		.faults = faults,
+		.rss_peak_pages = e->space.rss_peak_pages,
+		.copies = e->space.copies,
+		.unshared = unshared,
+		.minor = e->space.minor,
+		.major = e->space.major,
+		.system_calls = e->system_calls,
+		.execs = e->execs,
+		.cpu_s = (double)e->cpu_ns / 1e9,
+		.wall_s = (double)e->wall_ns / 1e9};
+	snprintf(row->name, sizeof row->name, "%s", e->name);
+}
+
 static void on_fault(void *ctx, const struct pg_fault_event *e)
 {
 	struct run *r = ctx;
 
 	pg_fault_trace_add(r->faults, e);
+	if (e->after_fork)
+		count_unshared(r);
 	look(r);
 	if (!r->lines.out && !r->steps.out)
 		return;
@@ -213,6 +290,8 @@ static void on_exec(void *ctx, const char *path)
 {
 	struct run *r = ctx;
 
+	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
+		return; /* the report is headed by the program that was asked for, or what it execs */
 	free(r->program);
 	r->program = strdup(path);
 }
@@ -257,6 +336,8 @@ static void on_leave(void *ctx)
 {
 	struct run *r = ctx;
 
+	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
+		return; /* the map is the first process's */
 	forget_regions(&r->report);
 	pg_space_each_region(pg_linux_space(r->linux), keep_region, &r->report);
 }
@@ -453,7 +534,8 @@ static bool make_machine(struct run *r)
 			.unknown = on_unknown,
 			.call = r->call_file || o->on_look ? on_call : NULL,
 			.exec = on_exec,
-			.leave = on_leave},
+			.leave = on_leave,
+			.ended = on_ended},
 	};
 	const char *why = NULL;
 	error = pg_linux_create(&linux_config, &r->linux, &why);
@@ -530,6 +612,8 @@ out:
 	pg_fault_trace_destroy(r.faults);
 	pg_symbols_destroy(r.symbols);
 	free(r.program);
+	free(r.unsharers);
+	free(r.report.processes);
 	fclose(r.err);
 	return status;
 }

@@ -6,7 +6,7 @@
  * What a mode does not count is said in words.
  *
  *   head, memory, page faults, address translation, execution, who caused the faults, what was
- *   touched, and the map if it was asked for
+ *   touched, who un-shared memory after fork, processes, and the map if it was asked for
  */
 #include <inttypes.h>
 #include <string.h>
@@ -294,6 +294,94 @@ static void write_functions(const struct summary *s)
 	pg_table_write(&t, s->out);
 }
 
+static bool more_unshared(const struct pg_tally *a, const struct pg_tally *b)
+{
+	return a->unshared > b->unshared;
+}
+
+/* The rows with the most pages un-shared, by selection: few are shown. */
+static void write_unsharers(const struct summary *s)
+{
+	static const char *const head[] = {"pages", "share", "", "function or mapping"};
+	const struct pg_report *r = s->r;
+	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], note[3 * PG_FORMAT_BYTES], label[512];
+	struct pg_text_table t;
+
+	snprintf(note, sizeof note, "%s pages that fork had shared were written to",
+		pg_format_count(r->total.unshared, a));
+	heading(s, "who un-shared memory after fork", note);
+	pg_table_init(&t, 4, WIDE);
+	pg_table_add(&t, head);
+	for (int places = 0; places < 2; places++) {
+		size_t count = places ? r->place_count : r->function_count;
+		const struct pg_tally *last = NULL;
+		size_t last_at = 0;
+
+		for (size_t n = 0; n < row_limit(s, count); n++) {
+			const struct pg_tally *best = NULL;
+			size_t best_at = 0;
+			for (size_t i = 0; i < count; i++) {
+				const struct pg_tally *k =
+					places ? &r->places[i].tally : &r->functions[i].tally;
+				bool after = !last || more_unshared(last, k) ||
+					     (k->unshared == last->unshared && i > last_at);
+				if (k->unshared && after && (!best || more_unshared(k, best))) {
+					best = k;
+					best_at = i;
+				}
+			}
+			if (!best)
+				break;
+			last = best;
+			last_at = best_at;
+			if (places)
+				snprintf(label, sizeof label, "%s", r->places[best_at].name);
+			else
+				function_label(&r->functions[best_at], label, sizeof label);
+			const char *cells[] = {pg_format_count(best->unshared, a),
+				pg_format_share(best->unshared, r->total.unshared, b),
+				places ? "in" : "by", label};
+			pg_table_add(&t, cells);
+		}
+	}
+	pg_table_write(&t, s->out);
+}
+
+static void write_processes(const struct summary *s)
+{
+	static const char *const head[] = {"pid", "parent", "status", "RSS peak", "faults",
+		"un-shared", "instructions", "time", "process"};
+	const struct pg_report *r = s->r;
+	size_t limit = row_limit(s, r->process_count);
+	char text[10][2 * PG_FORMAT_BYTES], note[PG_FORMAT_BYTES];
+	struct pg_text_table t;
+
+	if (limit < r->processes_ended)
+		snprintf(note, sizeof note, "the last %zu of %" PRIu64, limit, r->processes_ended);
+	else
+		snprintf(note, sizeof note, "in the order in which they ended");
+	heading(s, "processes", note);
+	pg_table_init(&t, 9, WIDE);
+	pg_table_add(&t, head);
+	for (size_t i = r->process_count - limit; i < r->process_count; i++) {
+		const struct pg_process_row *p = &r->processes[i];
+		snprintf(text[0], sizeof text[0], "%d", p->pid);
+		snprintf(text[1], sizeof text[1], "%d", p->parent);
+		if (p->exited)
+			snprintf(text[2], sizeof text[2], "%d", p->status);
+		else
+			snprintf(text[2], sizeof text[2], "%s", pg_signal_name(p->status, text[9]));
+		snprintf(text[7], sizeof text[7], "%.3f s", p->wall_s);
+		const char *cells[] = {text[0], text[1], text[2],
+			pg_format_size(p->rss_peak_pages * PG_PAGE_SIZE, text[3]),
+			pg_format_count(p->faults, text[4]), pg_format_count(p->unshared, text[5]),
+			r->options->fast ? "-" : pg_format_count(p->instructions, text[6]), text[7],
+			p->name};
+		pg_table_add(&t, cells);
+	}
+	pg_table_write(&t, s->out);
+}
+
 static void write_places(const struct summary *s)
 {
 	static const char *const head[] = {"faults", "zero", "fill", "cache", "disk", "copy",
@@ -366,6 +454,10 @@ void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
 		write_functions(&s);
 	if (r->place_count)
 		write_places(&s);
+	if (r->total.unshared)
+		write_unsharers(&s);
+	if (r->processes_ended > 1)
+		write_processes(&s);
 	if (r->options->map)
 		write_map(&s);
 }
