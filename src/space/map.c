@@ -481,10 +481,19 @@ int pg_map_change_range(
 	return 0;
 }
 
+/* A private region that is locked and was not writable: mprotect_fixup() faults it in when it becomes so. */
+static bool fills_when_writable(const struct region *r)
+{
+	return (r->pub.flags & (PG_MAP_SHARED | PG_MAP_LOCKED | PG_MAP_LOCKONFAULT)) ==
+		       PG_MAP_LOCKED &&
+	       !(r->pub.prot & PG_WRITE);
+}
+
 int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
 {
 	const struct pg_map_change c = {.new_prot = true, .prot = prot};
-	uint64_t end;
+	uint64_t end, fill_from = UINT64_MAX, fill_to = 0;
+	int err;
 
 	if (addr.v & PG_PAGE_MASK)
 		return -EINVAL;
@@ -499,8 +508,25 @@ int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
 		r = pg_region_next(r)) {
 		if (prot & ~r->pub.max_prot)
 			return -EACCES;
+		if ((prot & PG_WRITE) && fills_when_writable(r)) {
+			if (fill_to == 0)
+				fill_from = r->pub.start.v > addr.v ? r->pub.start.v : addr.v;
+			fill_to = r->pub.end.v < end ? r->pub.end.v : end;
+		}
 	}
-	return pg_map_change_range(s, addr.v, end, &c);
+	err = pg_map_change_range(s, addr.v, end, &c);
+	while (err == 0 && fill_from < fill_to) {
+		struct region *r = pg_region_at(s, fill_from); /* a fault may give the lock away */
+		uint64_t to = r && r->pub.end.v < fill_to ? r->pub.end.v : fill_to;
+
+		if (!r)
+			break;
+		if ((r->pub.flags & (PG_MAP_SHARED | PG_MAP_LOCKED | PG_MAP_LOCKONFAULT)) ==
+			PG_MAP_LOCKED)
+			(void)pg_map_populate(s, fill_from, to, PG_WRITE);
+		fill_from = to;
+	}
+	return err;
 }
 
 /* An error of an earlier write-back that the mapping of o at `a`, if it is still there, was not told. */
