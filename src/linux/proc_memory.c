@@ -114,7 +114,7 @@ static void put_flags(FILE *out, const struct pg_region *r)
 	for (unsigned i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
 		if (r->flags & marks[i].flag)
 			fprintf(out, "%s ", marks[i].name);
-	if (!shared && (r->prot & PG_WRITE) && !(r->flags & PG_MAP_NORESERVE))
+	if (r->charged)
 		fputs("ac ", out);
 	for (unsigned i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (r->flags & later[i].flag)

@@ -348,10 +348,19 @@ int64_t pg_sys_mremap(struct pg_thread *me, const uint64_t *a)
 	int flags = (int)a[3];
 	unsigned f = 0;
 	pg_va at = {a[4]};
+	struct pg_region r;
 	int err;
 
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
 		return -EINVAL;
+	/* A duplicate over its own source: Linux unmaps what is there, and then finds nothing. */
+	if (flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && pg_align_up(a[1], PG_PAGE_SIZE) == 0 &&
+		!((a[0] | a[4]) & PG_PAGE_MASK) && a[4] <= a[0] && a[0] - a[4] < a[2] &&
+		pg_space_find(me->mm->space, (pg_va){a[0]}, false, &r) &&
+		(r.flags & PG_MAP_SHARED)) {
+		err = pg_space_unmap(me->mm->space, at, a[2]);
+		return err != 0 ? err : -EFAULT;
+	}
 	f |= flags & MREMAP_MAYMOVE ? PG_REMAP_MAYMOVE : 0;
 	f |= flags & MREMAP_FIXED ? PG_REMAP_FIXED : 0;
 	f |= flags & MREMAP_DONTUNMAP ? PG_REMAP_DONTUNMAP : 0;

@@ -250,8 +250,8 @@ int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
 	uint32_t n = 1, more;
 	int err;
 
-	/* a file in memory is not read ahead, as on Linux: what is not there is a hole */
-	if (!o->pager || o->shmem || !vm->pageout.ctx)
+	if (!o->pager || o->shmem ||
+		!vm->pageout.ctx) /* nothing is gained by reading memory ahead */
 		return fill_one(o, index, PG_IN_DEMAND, brought);
 	n = vm->pageout.file_window(vm->pageout.ctx, o, index, &first);
 	pg_object_ref(o);

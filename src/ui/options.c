@@ -190,6 +190,33 @@ static bool take_seed(struct parse *p, const char *value)
 	return true;
 }
 
+/* 0, 1, 2 as in Linux's vm.overcommit_memory, or their names; 2:PERCENT. */
+static bool take_overcommit(struct parse *p, const char *value)
+{
+	static const char *const names[] = {"guess", "always", "never"};
+	size_t n = strcspn(value, ":");
+	uint64_t percent;
+	int how = -1;
+
+	for (int i = 0; i < 3; i++) {
+		if ((n == 1 && value[0] == '0' + i) ||
+			(n == strlen(names[i]) && strncmp(value, names[i], n) == 0))
+			how = i;
+	}
+	if (how < 0 || (value[n] && how != 2))
+		return complain(p,
+			"--overcommit: '%s' is none of 0 or guess, 1 or always, 2 or never; "
+			"never:80 lets 80 %% of memory be promised",
+			value);
+	p->o->overcommit = (enum pg_overcommit)how;
+	if (!value[n])
+		return true;
+	if (pg_parse_number(value + n + 1, &percent) != 0 || percent > 10000)
+		return complain(p, "--overcommit: '%s' is not a percentage", value + n + 1);
+	p->o->overcommit_percent = (unsigned)percent;
+	return true;
+}
+
 static bool take_stack_limit(struct parse *p, const char *value)
 {
 	uint64_t bytes;
@@ -293,6 +320,10 @@ static const struct row rows[] = {
 		"the same in a file of that name; of an existing file\nthe size may be left out"},
 	{"--replace", NEEDED, "NAME", take_replace,
 		"which page goes when memory is full (default clock);\nhelp lists the policies"},
+	{"--overcommit", NEEDED, "HOW", take_overcommit,
+		"guess: no single call may ask for more than memory and\nswap (the default); "
+		"always: anything; never[:PERCENT]:\nthe sum stays below swap and PERCENT (50) of "
+		"memory"},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
 	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random"},
@@ -402,6 +433,8 @@ enum pg_options_result pg_options_parse(
 		.table_text = "radix:4",
 		.seed = 1,
 		.stack_limit_bytes = STACK_DEFAULT,
+		.overcommit = PG_OVERCOMMIT_GUESS,
+		.overcommit_percent = 50,
 		.top = 10,
 	};
 	while (at < argc && argv[at][0] == '-' && argv[at][1]) {

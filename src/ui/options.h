@@ -12,6 +12,7 @@
 #include "base/types.h"
 #include "mmu/table.h"
 #include "mmu/tlb.h"
+#include "space/space.h"
 
 struct pg_report;
 struct pg_reclaim;
@@ -29,9 +30,11 @@ struct pg_options {
 	bool fast;
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
-	char swap[1024];        /* specification of the store, see store/store.h; "": no swap */
-	const char *replace;    /* policy of replacement, as given; NULL: the default */
-	const char *table_text; /* as given, or what the default is */
+	char swap[1024];     /* specification of the store, see store/store.h; "": no swap */
+	const char *replace; /* policy of replacement, as given; NULL: the default */
+	enum pg_overcommit overcommit;
+	unsigned overcommit_percent; /* of memory, for PG_OVERCOMMIT_NEVER */
+	const char *table_text;      /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */

@@ -147,6 +147,23 @@ static void words_bad_are_refused_with_a_sentence(void **state)
 	assert_non_null(strstr(why, "leave out"));
 }
 
+/* Linux's three modes, by number and by name. */
+static void overcommit_accepts_numbers_and_names(void **state)
+{
+	struct pg_options o;
+
+	assert_int_equal(parse(WORDS("true"), &o), PG_OPTIONS_RUN);
+	assert_int_equal(o.overcommit, PG_OVERCOMMIT_GUESS);
+	assert_int_equal(parse(WORDS("--overcommit", "1", "true"), &o), PG_OPTIONS_RUN);
+	assert_int_equal(o.overcommit, PG_OVERCOMMIT_ALWAYS);
+	assert_int_equal(parse(WORDS("--overcommit=never:80", "true"), &o), PG_OPTIONS_RUN);
+	assert_int_equal(o.overcommit, PG_OVERCOMMIT_NEVER);
+	assert_int_equal(o.overcommit_percent, 80);
+	assert_int_equal(parse(WORDS("--overcommit", "3", "true"), &o), PG_OPTIONS_BAD);
+	assert_int_equal(parse(WORDS("--overcommit", "always:5", "true"), &o), PG_OPTIONS_BAD);
+	assert_int_equal(parse(WORDS("--overcommit", "never:x", "true"), &o), PG_OPTIONS_BAD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +173,7 @@ int main(void)
 		cmocka_unit_test(aslr_without_seed_is_not_seeded),
 		cmocka_unit_test(help_and_list_are_told_apart),
 		cmocka_unit_test(words_bad_are_refused_with_a_sentence),
+		cmocka_unit_test(overcommit_accepts_numbers_and_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
