@@ -243,6 +243,18 @@ def threads(o, bench, library):
     return text
 
 
+def put(path, text):
+    """Into a file, or between the marks of one that has them."""
+    begin, end = "<!-- figures: begin -->\n", "<!-- figures: end -->"
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            old = f.read()
+        if begin in old:
+            text = old[:old.index(begin) + len(begin)] + "\n" + text + "\n" + old[old.index(end):]
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
 def head(cells):
     return [row(cells), "|" + "---|" * len(cells)]
 
@@ -270,8 +282,7 @@ def main():
                  "threads": lambda: threads(o, bench, library)}[part]() + [""]
     print("\n".join(text))
     if o.write:
-        with open(o.write, "w", encoding="utf-8") as f:
-            f.write("\n".join(text))
+        put(o.write, "\n".join(text))
 
 
 if __name__ == "__main__":

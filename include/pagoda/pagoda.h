@@ -271,6 +271,7 @@ struct pg_fault_event {
 	uint32_t pages_in;   /* pages that the pager read */
 	uint32_t nodes_made; /* page-table nodes made */
 	uint64_t index;      /* page index within the object, if any */
+	uint64_t stall_ns;   /* time that it waited for memory */
 	uint64_t walk_refs;  /* memory references of the walk that missed */
 };
 

@@ -199,6 +199,19 @@ static bool wants_alignment(const struct pg_insn *in)
 	}
 }
 
+/* Does a pending x87 exception come before the access? Intel SDM vol. 3, 23.3: with x87 and MMX instructions. */
+static bool waits_for_x87(const struct pg_insn *in)
+{
+	for (unsigned i = 0; i < in->zi.operand_count_visible; i++) {
+		const ZydisDecodedOperand *op = &in->ops[i];
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_MMX)
+			return true;
+	}
+	return in->zi.meta.category == ZYDIS_CATEGORY_X87_ALU &&
+	       in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTCW && in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTSW;
+}
+
 struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth,
 	unsigned size, enum pg_access access, const uint64_t *constant)
 {
@@ -221,9 +234,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	bool operand = in->kind == K_MEM || in->kind == K_MOFFS || in->kind == K_JMP_IND ||
 		       (access == PG_READ ? in->kind == K_CALL_IND || in->kind == K_PUSH
 					  : in->kind == K_POP);
-	s->x87 = in->zi.meta.category == ZYDIS_CATEGORY_X87_ALU &&
-		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTCW &&
-		 in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTSW;
+	s->x87 = waits_for_x87(in);
 	s->aligned = in->kind == K_MEM && wants_alignment(in);
 	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
 	if (in->group == GROUP_FIRST && !tr->ungrouped) {

@@ -11,8 +11,10 @@
  * second translation in which each access has its own check (pg_translate_fragment).
  *
  * Invariants:
- *   1. A group lies within one segment and has at least two members; only members access memory in it.
+ *   1. A group has at least two members; only members access memory in it.
  *   2. Between its first and last member no instruction uses SA or SB.
+ *   3. Conditional branches may lie in it: a member that is not reached was checked for nothing. But none makes stores
+ *      of a group that would have loads only: the page may never be written.
  */
 #include "cpu/translate.h"
 
@@ -95,11 +97,14 @@ static bool simple_access(const struct pg_insn *in, unsigned *base, int64_t *off
 }
 
 /* May it stand between members? It must not use SA or SB, nor change the base but by a known amount. */
-static bool may_stand_between(const struct pg_insn *in, struct subject *s)
+static bool may_stand_between(
+	const struct pg_translator *tr, const struct pg_insn *in, struct subject *s)
 {
 	uint16_t used = in->stolen_in | in->stolen_out;
 	if (in->kind == K_NOTHING)
 		return true;
+	if (in->kind == K_JCC) /* counters in memory use SA */
+		return tr->e->vector_counts || pg_tr_fast(tr);
 	if (in->kind == K_LEA) {
 		const ZydisDecodedOperandMem *m = &in->ops[1].mem;
 		unsigned b = pg_gpr_of(m->base), x = pg_gpr_of(m->index);
@@ -128,7 +133,7 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 	struct subject s = {0, 0};
 	unsigned size, members = 1, last = i;
 	int64_t off, change, low, high;
-	bool store, any_store;
+	bool store, any_store, branch = false;
 	if (!simple_access(first, &s.base, &off, &size, &store, &change))
 		return i + 1;
 	/* Fast mode probes a register once for all its uses anyway, if it is in its host register. */
@@ -144,10 +149,13 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 		struct pg_insn *in = &tr->insn[k];
 		unsigned base;
 		if (!simple_access(in, &base, &off, &size, &store, &change)) {
-			if (!may_stand_between(in, &s))
+			if (!may_stand_between(tr, in, &s))
 				break;
+			branch |= in->kind == K_JCC;
 			continue;
 		}
+		if (branch && store && !any_store)
+			break;
 		off += s.delta;
 		if (base != s.base || off < -MAX_SPAN || off > MAX_SPAN)
 			break;

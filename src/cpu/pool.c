@@ -170,7 +170,7 @@ static void note_space(struct pg_engine *e, const struct pg_cpu *c, const struct
 	} else if (!known && e->spaces == PG_SPACES_ONE) {
 		e->spaces = PG_SPACES_MANY;
 		if (e->config.fast)
-			pg_code_flush(e);
+			pg_code_flush(e); /* if that must wait, it comes before c runs */
 	}
 }
 
@@ -181,7 +181,6 @@ void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s)
 		return;
 	note_space(c->engine, c, s);
 	c->space = s;
-	c->table = pg_space_table(s);
 	if (!c->mmu)
 		return;
 	pg_mmu_switch(c->mmu, pg_space_table(s), pg_space_asid(s));

@@ -383,11 +383,16 @@ static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_bloc
 {
 	uint64_t ea = c->scratch[0], first = ea + s->first_off;
 	struct fragments fr;
-	if (!c->engine->config.fast && pg_is_canonical(ea) && pg_is_canonical(ea + s->size - 1) &&
+	/* Alignment comes before the page: each access for itself. */
+	bool misaligned = s->aligned && (first & (s->first_size - 1u));
+	if (!c->engine->config.fast && !misaligned && pg_is_canonical(ea) &&
+		pg_is_canonical(ea + s->size - 1) &&
 		(ea & PG_PAGE_MASK) + s->size <= PG_PAGE_SIZE && ea < USER_TOP) {
 		if (resolve(c, first, s->first_size, (enum pg_access)s->first_access, &fr) != 0) {
 			recover_flags(c, (enum pg_flags_at)s->flags);
 			stop_before(c, b, s->row);
+			if (s->x87 && (c->regs.x->bytes[2] & 0x80))
+				return exit_with(c, PG_EXIT_FP);
 			return TURN_EXIT;
 		}
 		/* The page is the most recently used of its set now: asking again changes nothing. */
@@ -403,6 +408,7 @@ static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_bloc
 		}
 	}
 	uint32_t site = c->site;
+	c->looked = 0;
 	if (s->fragment == PG_NIL) {
 		struct pg_block *f = pg_translate_fragment(c, site);
 		if (!f) { /* no room: the instruction is executed by a new block after a flush */

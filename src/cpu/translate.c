@@ -59,6 +59,17 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	tr->b->n_rows++;
 }
 
+/*
+ * What a segment does is added in one go, without touching flags or memory that changes: vpaddq zmm16, zmm16, [rip + d],
+ * EVEX: Intel SDM vol. 2, 2.7. Returns where d is, to be set.
+ */
+static uint8_t *emit_count(struct pg_emit *m)
+{
+	ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xfd, 0x40, 0xd4, 0x05}, 6);
+	e32(m, 0);
+	return m->p - 4;
+}
+
 /* A new segment begins: what follows is executed once for each count of its counter. */
 static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 {
@@ -73,13 +84,7 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	if (pg_tr_fast(tr))
 		return;
 	if (e->vector_counts) {
-		/*
-		 * What the segment does is added in one go, without touching flags or memory that changes:
-		 * vpaddq zmm16, zmm16, [rip + d], EVEX: Intel SDM vol. 2, 2.7. fill_counts() sets d.
-		 */
-		ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xfd, 0x40, 0xd4, 0x05}, 6);
-		tr->counted[tr->n_segments - 1] = m->p;
-		e32(m, 0);
+		tr->counted[tr->n_segments - 1] = emit_count(m); /* fill_counts() says what */
 		return;
 	}
 	uint64_t *counter = &e->counters[e->n_counters++];
@@ -442,6 +447,18 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	return b;
 }
 
+/* In a fragment: a later segment of the whole block begins. (With counters in memory no group goes on so far.) */
+static void recount(struct pg_translator *tr, unsigned segment)
+{
+	struct pg_engine *e = tr->e;
+	if (!e->vector_counts || e->emit.full)
+		return;
+	uint8_t *at = emit_count(&e->emit);
+	const struct pg_segment *s = pg_segment_at(e, tr->b->segments + segment);
+	if (!e->emit.full)
+		e_patch(at, (const uint8_t *)lanes_of(tr, s, 0, 0));
+}
+
 struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 {
 	struct pg_engine *e = c->engine;
@@ -462,11 +479,13 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	b->thunk = b->moved = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
-	b->n_segments = 0; /* they are counted by the whole block */
+	b->n_segments = 0; /* they are the whole block's, which has counted the first here */
 	b->entry = b->fetched = b->body = e->emit.p;
 	for (unsigned i = first; i <= last; i++) {
 		struct pg_insn *in = &tr->insn[i];
 		uint32_t index;
+		if (i > first && tr->insn[i - 1].kind == K_JCC)
+			recount(tr, pg_row_at(e, whole->rows + i)->segment);
 		struct pg_insn_row *r = pg_vec_add(&e->rows, sizeof(*r), &index);
 		*r = *pg_row_at(e, whole->rows + i);
 		r->host = (uint16_t)(e->emit.p - b->body);

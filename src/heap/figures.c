@@ -121,18 +121,9 @@ EXPORT struct mallinfo mallinfo(void)
 
 static const char *family_name(void)
 {
-	switch (pg_heap_root.family) {
-	case PG_HEAP_FIRST_FIT:
-		return "first-fit";
-	case PG_HEAP_NEXT_FIT:
-		return "next-fit";
-	case PG_HEAP_BEST_FIT:
-		return "best-fit";
-	case PG_HEAP_WORST_FIT:
-		return "worst-fit";
-	default:
-		return "sharded";
-	}
+	static const char *const names[PG_HEAP_FAMILIES] = PG_HEAP_FAMILY_NAMES;
+
+	return names[pg_heap_root.family];
 }
 
 EXPORT void malloc_stats(void)

@@ -66,11 +66,7 @@ static void fork_child(void)
 
 static enum pg_heap_family family_named(const char *name)
 {
-	static const char *const names[PG_HEAP_FAMILIES] = {[PG_HEAP_SHARDED] = "sharded",
-		[PG_HEAP_FIRST_FIT] = "first-fit",
-		[PG_HEAP_NEXT_FIT] = "next-fit",
-		[PG_HEAP_BEST_FIT] = "best-fit",
-		[PG_HEAP_WORST_FIT] = "worst-fit"};
+	static const char *const names[PG_HEAP_FAMILIES] = PG_HEAP_FAMILY_NAMES;
 
 	for (int i = PG_HEAP_SHARDED; i < PG_HEAP_FAMILIES; i++) {
 		if (strcmp(name, names[i]) == 0)

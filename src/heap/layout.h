@@ -40,6 +40,12 @@ enum pg_heap_family {
 	PG_HEAP_FAMILIES
 };
 
+/* Their names in PAGODA_MALLOC, by enum pg_heap_family. */
+#define PG_HEAP_FAMILY_NAMES                                                                       \
+	{                                                                                          \
+		"", "sharded", "first-fit", "next-fit", "best-fit", "worst-fit"                    \
+	}
+
 /* --- the document's families ------------------------------------------------------------------ */
 
 #define PG_HEAP_UNIT 16      /* sizes and addresses of blocks are multiples */

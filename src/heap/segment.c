@@ -6,8 +6,8 @@
  *                                  else a segment of the pool, else a new one of the system's
  *
  * A segment belongs to one heap, and only its thread changes free, dirty and the page records. Free slices that were
- * used are *dirty*: they still hold memory; they are given out first, and purged when a heap has too many of them. A
- * segment that is all free goes to the pool, purged, except the heap's last.
+ * used are *dirty*: they still hold memory; they are given out first, and purged when a heap has too many of them. Then,
+ * too, a segment that is all free goes to the pool, except the heap's last.
  *
  * Invariants:
  *   G1 free and dirty have no bit of a header slice; dirty is a part of free.
@@ -281,8 +281,6 @@ void pg_span_give(struct pg_heap *h, struct pg_heap_page *page)
 	page->state = PG_HEAP_PAGE_FREE;
 	set_dirty(h, s, s->dirty | mask);
 	set_free(h, s, s->free | mask);
-	if (s->free == ALL_SLICES && h->segment_count > 1 && h->free_slices >= 2 * USABLE_SLICES)
-		segment_give(h, s);
 	uint32_t used = h->segment_count * USABLE_SLICES - h->free_slices;
 	if (h->dirty_slices > pg_purge_slices && h->dirty_slices > used / 4)
 		pg_segments_purge(h, false);

@@ -665,6 +665,24 @@ void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more)
 	m->shootdowns += n->shootdowns;
 }
 
+void *pg_linux_wait_begin(struct pg_linux *l)
+{
+	struct pg_thread *me = l->current;
+
+	pg_block_begin(me);
+	return me;
+}
+
+void pg_linux_wait_end(struct pg_linux *l, void *waiting)
+{
+	pg_block_end(waiting);
+}
+
+bool pg_linux_others_run(const struct pg_linux *l)
+{
+	return __atomic_load_n(&l->lock.waiters, __ATOMIC_RELAXED) != 0;
+}
+
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)
 {
 	memset(out, 0, sizeof(*out));

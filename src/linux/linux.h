@@ -162,6 +162,15 @@ struct pg_linux_stats {
 };
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
 
+/*
+ * For hooks of the floors below that want to wait for the host: the machine lock is given away by the thread that runs, so
+ * that others go on, and taken again. What begin returns goes to end.
+ */
+void *pg_linux_wait_begin(struct pg_linux *l);
+void pg_linux_wait_end(struct pg_linux *l, void *waiting);
+/* True if another thread of the guest waits for the lock only: it could run now. */
+bool pg_linux_others_run(const struct pg_linux *l);
+
 /* --- for the tracer: the present state, to be read only --------------------------------------- */
 
 /* All of these speak of the thread that runs (in a hook: whose doing it is), else of the first process. */

@@ -626,7 +626,7 @@ void pg_process_stats(
 
 /* --- out of memory ---------------------------------------------------------------------------------------------------- */
 
-/* Linux's badness: resident pages and page tables, moved by oom_score_adj in thousandths of all memory. */
+/* Linux's badness: resident and swapped pages and page tables, moved by oom_score_adj in thousandths of all memory. */
 int64_t pg_process_badness(const struct pg_process *p)
 {
 	struct pg_space_stats s;
@@ -635,7 +635,8 @@ int64_t pg_process_badness(const struct pg_process *p)
 	if (p->mm == NULL || p->exiting || p->oom_score_adj == -1000)
 		return INT64_MIN;
 	pg_space_stats(p->mm->space, &s);
-	return (int64_t)(s.rss_pages + s.table.node_frames) + p->oom_score_adj * all / 1000;
+	return (int64_t)(s.rss_pages + pg_space_swap_pages(p->mm->space) + s.table.node_frames) +
+	       p->oom_score_adj * all / 1000;
 }
 
 void pg_process_oom(struct pg_thread *me)

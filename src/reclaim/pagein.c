@@ -144,6 +144,7 @@ int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct 
 	struct pg_space *s = region->space;
 	uint64_t began = pg_reclaim_now_ns(), before = r->st.swap_in;
 	struct wants w = {.n = 0};
+	void *token;
 	pg_pfn f;
 	int err = pg_cache_frame(r->vm, PG_FRAME_ANON, a, &f);
 
@@ -151,11 +152,10 @@ int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct 
 		return err;
 	want(r, &w, a, f);
 	want_around(r, &w, region, index, a->slot.v, window_of(r, a->slot.v));
-	if (r->hooks.unlock)
-		r->hooks.unlock(r->hooks.ctx);
+	token = r->hooks.unlock ? r->hooks.unlock(r->hooks.ctx) : NULL;
 	(void)!pg_store_read(r->store, w.io, w.n); /* each page has its own status */
-	if (r->hooks.lock)
-		r->hooks.lock(r->hooks.ctx);
+	if (r->hooks.unlock)
+		r->hooks.lock(r->hooks.ctx, token);
 	r->st.swap_in_clusters++;
 	err = w.io[0].status;
 	for (unsigned i = 0; i < w.n; i++)

@@ -272,6 +272,7 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 	struct pg_store_io io[PG_BATCH];
 	unsigned n = 0, freed = 0, got;
 	bool release = b->may_release && r->hooks.unlock;
+	void *token = NULL;
 	pg_slot first;
 
 	if (!b->n)
@@ -293,11 +294,11 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 	}
 	if (n) {
 		if (release)
-			r->hooks.unlock(r->hooks.ctx);
+			token = r->hooks.unlock(r->hooks.ctx);
 		if (pg_store_write(r->store, io, n) == 0)
 			r->st.swap_out_clusters++;
 		if (release)
-			r->hooks.lock(r->hooks.ctx);
+			r->hooks.lock(r->hooks.ctx, token);
 	}
 	for (unsigned i = 0; i < n; i++)
 		freed += finish(r, b->f[i], &io[i]);

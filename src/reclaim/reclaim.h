@@ -20,8 +20,8 @@ struct pg_reclaim;
 struct pg_reclaim_hooks {
 	void *ctx; /* borrowed */
 	/* Around calls of the store made at a fault's beginning: the machine lock may be released. Both or none. */
-	void (*unlock)(void *ctx);
-	void (*lock)(void *ctx);
+	void *(*unlock)(void *ctx);              /* what it returns is handed to lock */
+	void (*lock)(void *ctx, void *unlocked); /* holds the lock again */
 	/* True if another thread of any guest process could run now: then a stall is not "full". */
 	bool (*others_run)(void *ctx);
 	/*

@@ -83,7 +83,9 @@ struct pg_fault_event {
 	uint32_t pages_in;   /* pages the pager or the store brought in */
 	uint32_t nodes_made; /* page-table nodes that step 6 needed */
 	uint64_t index;      /* page index within the object, if any */
-	uint64_t walk_refs;  /* references of the walk that missed, 0 if not walked */
+	uint64_t
+		stall_ns; /* time that it waited for memory: reclaim, and pages that had been evicted */
+	uint64_t walk_refs; /* references of the walk that missed, 0 if not walked */
 };
 
 /*

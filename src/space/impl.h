@@ -357,8 +357,4 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 /* Extends the growing region r down to hold a, if limit and gap allow. */
 bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overflow);
 
-/* ---- space.c */
-/* Pages of s that are in a slot and in no frame, a shared one for each space that has it. Walks all anons. */
-uint64_t pg_space_swap_pages(struct pg_space *s);
-
 #endif

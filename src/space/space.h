@@ -305,6 +305,8 @@ void pg_space_unpin(
 	struct pg_space *s, enum pg_access access, const struct iovec *iov, unsigned iov_len);
 
 void pg_space_stats(const struct pg_space *s, struct pg_space_stats *out);
+/* Pages of s that are in a slot and in no frame, a shared one for each space that has it. Walks all anons. */
+uint64_t pg_space_swap_pages(struct pg_space *s);
 /* NULL if every numbered invariant holds, or which is broken. Slow: walks everything. */
 const char *pg_space_check(struct pg_space *s);
 

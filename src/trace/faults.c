@@ -192,6 +192,7 @@ static void tally_event(struct pg_tally *t, const struct pg_fault_event *e)
 {
 	t->pages_in += e->pages_in;
 	t->frames += e->frame_new;
+	t->stall_ns += e->stall_ns;
 	if (e->end != PG_FAULT_RESUME) {
 		t->refused++;
 		return;
@@ -210,6 +211,7 @@ static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
 	to->refused += from->refused;
 	to->pages_in += from->pages_in;
 	to->frames += from->frames;
+	to->stall_ns += from->stall_ns;
 	to->by_kernel += from->by_kernel;
 	to->unshared += from->unshared;
 }

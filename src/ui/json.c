@@ -188,6 +188,58 @@ static void write_execution(struct json *j, const struct pg_report *r)
 	close_(j, '}');
 }
 
+/* What left memory and came back, and what that cost. `swap` is null without a store. */
+static void write_reclaim(struct json *j, const struct pg_report *r)
+{
+	const struct pg_reclaim_stats *s = &r->reclaim;
+	const struct pg_store_stats *t = &r->store;
+	const struct {
+		const char *key;
+		uint64_t n;
+	} rows[] = {{"scanned", s->scanned}, {"picked", s->picked}, {"reclaimed", s->reclaimed},
+		{"kept", s->kept}, {"file_dropped", s->file_dropped},
+		{"file_written", s->file_written}, {"lazy_dropped", s->lazy_dropped},
+		{"file_read_ahead", s->file_ahead}, {"file_read_ahead_used", s->file_ahead_used},
+		{"file_read_ahead_wasted", s->file_ahead_wasted}, {"refaults", s->refaults},
+		{"refaults_near", s->refaults_near}, {"runs_ahead", s->runs_ahead},
+		{"runs_direct", s->runs_direct}, {"write_errors", s->write_errors},
+		{"thrashing", s->thrashing}, {"swapped_out_whole", s->swapped_out_whole},
+		{"low_frames", s->low_frames}, {"high_frames", s->high_frames}};
+
+	open_(j, "reclaim", '{');
+	string(j, "policy", r->policy);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		number(j, rows[i].key, rows[i].n);
+	fraction(j, "stalled_some_seconds", (double)s->some_ns / 1e9);
+	fraction(j, "stalled_full_seconds", (double)s->full_ns / 1e9);
+	close_(j, '}');
+	if (!s->slots) {
+		string(j, "swap", NULL);
+		return;
+	}
+	open_(j, "swap", '{');
+	string(j, "stores", r->options->swap);
+	number(j, "out", s->swap_out);
+	number(j, "out_calls", s->swap_out_clusters);
+	number(j, "dropped", s->swap_dropped);
+	number(j, "in", s->swap_in);
+	number(j, "in_calls", s->swap_in_clusters);
+	number(j, "read_ahead", s->swap_ahead);
+	number(j, "read_ahead_used", s->swap_ahead_used);
+	number(j, "read_ahead_wasted", s->swap_ahead_wasted);
+	number(j, "slots", s->slots);
+	number(j, "slots_peak", s->slots_peak);
+	number(j, "full", s->swap_full);
+	number(j, "read_errors", s->read_errors);
+	number(j, "checksum_errors", s->checksum_errors);
+	number(j, "bytes_out", t->bytes_out);
+	number(j, "bytes_in", t->bytes_in);
+	number(j, "same_filled", t->same_filled);
+	number(j, "incompressible", t->incompressible);
+	number(j, "memory_peak_bytes", t->memory_peak);
+	close_(j, '}');
+}
+
 static void write_tally(struct json *j, const struct pg_tally *t)
 {
 	number(j, "faults", t->faults);
@@ -198,6 +250,7 @@ static void write_tally(struct json *j, const struct pg_tally *t)
 	number(j, "unshared", t->unshared);
 	number(j, "pages_in", t->pages_in);
 	number(j, "frames", t->frames);
+	fraction(j, "stalled_seconds", (double)t->stall_ns / 1e9);
 }
 
 static void write_functions(struct json *j, const struct pg_report *r)
@@ -295,6 +348,7 @@ void pg_json_write(const struct pg_report *r, FILE *out)
 	write_faults(&j, r);
 	write_translation(&j, r);
 	write_execution(&j, r);
+	write_reclaim(&j, r);
 	write_functions(&j, r);
 	write_places(&j, r);
 	write_processes(&j, r);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heap/layout.h"
 #include "reclaim/policy.h"
 #include "store/store.h"
 #include "ui/format.h"
@@ -236,6 +237,21 @@ static bool take_stack_limit(struct parse *p, const char *value)
 	return true;
 }
 
+static bool take_malloc(struct parse *p, const char *value)
+{
+	static const char *const names[PG_HEAP_FAMILIES] = PG_HEAP_FAMILY_NAMES;
+
+	for (int i = PG_HEAP_SHARDED; i < PG_HEAP_FAMILIES; i++) {
+		if (strcmp(value, names[i]) == 0) {
+			p->o->malloc_family = value;
+			return true;
+		}
+	}
+	return complain(p,
+		"--malloc: '%s' is none of sharded, first-fit, next-fit, best-fit and worst-fit",
+		value);
+}
+
 static bool take_quiet(struct parse *p, const char *value)
 {
 	p->o->quiet = true;
@@ -326,6 +342,9 @@ static const struct row rows[] = {
 		"memory"},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
+	{"--malloc", NEEDED, "NAME", take_malloc,
+		"the program uses libpagoda-malloc: sharded, first-fit,\nnext-fit, best-fit or "
+		"worst-fit"},
 	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random"},
 	{"--seed", NEEDED, "N", take_seed,
 		"of all randomness that the program sees (default 1;\nwith --aslr: the host's)"},

@@ -37,6 +37,7 @@ struct pg_options {
 	const char *table_text;      /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
+	const char *malloc_family;  /* of libpagoda-malloc; NULL: the program's own malloc */
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
 	bool quiet, verbose;
 	bool map;                                /* the summary shows the regions too */

@@ -29,6 +29,7 @@
 
 #include "trace/faultlog.h"
 #include "ui/format.h"
+#include "ui/malloc.h"
 #include "ui/report.h"
 
 struct unsharer {
@@ -52,6 +53,7 @@ struct run {
 	struct unsharer *unsharers;               /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
+	char **env;    /* the guest's; owned if not environ */
 };
 
 /*
@@ -474,12 +476,55 @@ static bool write_report(struct run *r)
 	return fine;
 }
 
+static void *on_wait(void *ctx)
+{
+	struct run *r = ctx;
+
+	return r->linux ? pg_linux_wait_begin(r->linux) : NULL;
+}
+
+static void on_waited(void *ctx, void *waiting)
+{
+	struct run *r = ctx;
+
+	if (r->linux)
+		pg_linux_wait_end(r->linux, waiting);
+}
+
+static bool on_others_run(void *ctx)
+{
+	struct run *r = ctx;
+
+	return r->linux && pg_linux_others_run(r->linux);
+}
+
+static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
+{
+	struct run *r = ctx;
+
+	if (r->o->quiet)
+		return;
+	if (out)
+		say(r, "thrashing: a process is swapped out whole, %" PRIu64 " pages", pages);
+	else if (on)
+		say(r, "thrashing: most pages that come in had just been evicted; give it more "
+		       "--memory");
+	else
+		say(r, "thrashing is over");
+}
+
 /* The store and what uses it; without --swap only pages of files are evicted. */
 static bool make_reclaim(struct run *r)
 {
 	const struct pg_options *o = r->o;
 	const struct pg_store_options store_options = {.fd_min = pg_linux_fd_limit()};
-	struct pg_reclaim_config config = {.policy = o->replace, .seed = o->seed};
+	struct pg_reclaim_config config = {.policy = o->replace,
+		.seed = o->seed,
+		.hooks = {.ctx = r,
+			.unlock = on_wait,
+			.lock = on_waited,
+			.others_run = on_others_run,
+			.thrashing = on_thrashing}};
 	const char *why = NULL;
 	int error;
 
@@ -522,6 +567,14 @@ static bool make_machine(struct run *r)
 			strerror(-error));
 		return false;
 	}
+	char why_not[256];
+	r->env = environ;
+	if (o->malloc_family)
+		r->env = pg_malloc_environment(o->malloc_family, environ, why_not, sizeof why_not);
+	if (!r->env) {
+		say(r, "%s", why_not);
+		return false;
+	}
 	if (!make_reclaim(r))
 		return false;
 	const struct pg_linux_config linux_config = {
@@ -531,7 +584,7 @@ static bool make_machine(struct run *r)
 		.fast = o->fast,
 		.path = o->command[0],
 		.argv = (const char *const *)o->command,
-		.envp = (const char *const *)environ,
+		.envp = (const char *const *)r->env,
 		.stack_limit_bytes = o->stack_limit_bytes,
 		.aslr = o->aslr,
 		.seeded = o->seeded,
@@ -618,6 +671,8 @@ out:
 		pg_vm_destroy(r.vm);
 	pg_fault_trace_destroy(r.faults);
 	pg_symbols_destroy(r.symbols);
+	if (o->malloc_family)
+		pg_malloc_environment_free(r.env);
 	free(r.program);
 	free(r.unsharers);
 	free(r.report.processes);

@@ -270,25 +270,104 @@ static void function_label(const struct pg_function_row *f, char *label, size_t 
 		snprintf(label, cap, "%s (%s)", f->function, module);
 }
 
+/* "read ahead: 120, asked for later: 100, gone unasked: 12" */
+static void ahead_row(
+	const struct summary *s, const char *label, uint64_t n, uint64_t used, uint64_t wasted)
+{
+	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], note[4 * PG_FORMAT_BYTES];
+
+	snprintf(note, sizeof note, "%s asked for later, %s dropped unasked",
+		pg_format_count(used, a), pg_format_count(wasted, b));
+	count_row(s, label, n, note);
+}
+
+static void write_swap(const struct summary *s)
+{
+	const struct pg_reclaim_stats *v = &s->r->reclaim;
+	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], note[4 * PG_FORMAT_BYTES];
+
+	snprintf(note, sizeof note, "pages, in %s writes to %.40s; %s more had a good copy there",
+		pg_format_count(v->swap_out_clusters, a), s->r->options->swap,
+		pg_format_count(v->swap_dropped, b));
+	count_row(s, "swapped out", v->swap_out, note);
+	snprintf(note, sizeof note, "pages, in %s reads", pg_format_count(v->swap_in_clusters, a));
+	count_row(s, "swapped in", v->swap_in, note);
+	ahead_row(s, "  read ahead", v->swap_ahead, v->swap_ahead_used, v->swap_ahead_wasted);
+	snprintf(note, sizeof note, "%s of the store", pg_format_share(v->slots_peak, v->slots, a));
+	count_row(s, "  slots at the peak", v->slots_peak, note);
+	if (v->swap_full)
+		count_row(s, "  store full", v->swap_full, "times; private pages stayed");
+	if (v->read_errors) {
+		snprintf(note, sizeof note,
+			"pages lost, %s of them by a wrong checksum; their owners got SIGBUS",
+			pg_format_count(v->checksum_errors, a));
+		count_row(s, "  read errors", v->read_errors, note);
+	}
+}
+
+/* What did not fit. Nothing is said when all did. */
+static void write_reclaim(const struct summary *s)
+{
+	const struct pg_reclaim_stats *v = &s->r->reclaim;
+	char a[PG_FORMAT_BYTES], note[4 * PG_FORMAT_BYTES], text[PG_FORMAT_BYTES];
+
+	if (!v->reclaimed && !v->runs_direct)
+		return;
+	snprintf(note, sizeof note, "replacement by %s", s->r->policy);
+	heading(s, "memory was short", note);
+	snprintf(note, sizeof note, "looks at accessed bits, %.1f for a frame",
+		v->reclaimed ? (double)v->scanned / (double)v->reclaimed : 0.0);
+	count_row(s, "frames reclaimed", v->reclaimed, "");
+	count_row(s, "pages scanned", v->scanned, note);
+	if (v->slots)
+		write_swap(s);
+	snprintf(note, sizeof note, "%s more were written back first",
+		pg_format_count(v->file_written, a));
+	count_row(s, "file pages dropped", v->file_dropped, v->file_written ? note : "");
+	ahead_row(s, "  read ahead", v->file_ahead, v->file_ahead_used, v->file_ahead_wasted);
+	if (v->lazy_dropped)
+		count_row(s, "given up, dropped", v->lazy_dropped, "madvise(MADV_FREE)");
+	snprintf(note, sizeof note, "pages came back; %s would not have gone with twice the memory",
+		pg_format_count(v->refaults_near, a));
+	count_row(s, "refaults", v->refaults, note);
+	if (v->write_errors)
+		count_row(s, "write errors", v->write_errors, "these pages stayed");
+	count_row(s, "faults that waited", v->runs_direct, "for frames to become free");
+	snprintf(text, sizeof text, "%.3f s", (double)v->some_ns / 1e9);
+	snprintf(note, sizeof note, "somebody waited for memory; %.3f s everybody",
+		(double)v->full_ns / 1e9);
+	row(s, "stalled", text, note);
+	if (v->thrashing) {
+		snprintf(note, sizeof note, "times; %s processes were swapped out whole",
+			pg_format_count(v->swapped_out_whole, a));
+		count_row(s, "thrashing", v->thrashing, note);
+	}
+}
+
 static void write_functions(const struct summary *s)
 {
-	static const char *const head[] = {"faults", "share", "read in", "frames", "function"};
+	static const char *const plain[] = {"faults", "share", "read in", "frames", "function"};
+	static const char *const timed[] = {
+		"faults", "share", "read in", "frames", "waited", "function"};
+	const bool waited = s->r->total.stall_ns > 0; /* a machine with room has no such column */
 	const struct pg_report *r = s->r;
 	size_t limit = row_limit(s, r->function_count);
 	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], c[PG_FORMAT_BYTES], d[PG_FORMAT_BYTES];
+	char e[PG_FORMAT_BYTES];
 	struct pg_text_table t;
 
 	heading(s, "who caused the faults", shown(limit, r->function_count, "functions", a));
-	pg_table_init(&t, 5, WIDE);
-	pg_table_add(&t, head);
+	pg_table_init(&t, waited ? 6 : 5, WIDE);
+	pg_table_add(&t, waited ? timed : plain);
 	for (size_t i = 0; i < limit; i++) {
 		const struct pg_function_row *f = &r->functions[i];
 		char label[512];
 		function_label(f, label, sizeof label);
+		snprintf(e, sizeof e, "%.1f ms", (double)f->tally.stall_ns / 1e6);
 		const char *cells[] = {pg_format_count(f->tally.faults, a),
 			pg_format_share(f->tally.faults, r->total.faults, b),
 			pg_format_count(f->tally.pages_in, c), pg_format_count(f->tally.frames, d),
-			label};
+			waited ? e : label, label};
 		pg_table_add(&t, cells);
 	}
 	pg_table_write(&t, s->out);
@@ -450,6 +529,7 @@ void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
 	write_faults(&s);
 	write_translation(&s);
 	write_execution(&s);
+	write_reclaim(&s);
 	if (r->function_count)
 		write_functions(&s);
 	if (r->place_count)

@@ -17,7 +17,11 @@
 extern const uint8_t guest_page0[], guest_page1_flags[], guest_page1_none[];
 
 #define FUNCTION 0x100 /* of page 1 */
-#define FILE_PAGES 150
+#define FILE_PAGES 60
+#define LONG_OFF 0x400000ull /* from the code */
+#define LONG_PAGES 128
+#define LONG_OPS 2040 /* instructions of two bytes in a page */
+#define LONG_SUM ((uint32_t)3 * LONG_PAGES * LONG_OPS)
 
 /* What `rounds` of guest.S give, the word being *word before. */
 static uint64_t model(bool flags, uint64_t *word, uint64_t rounds)
@@ -617,7 +621,7 @@ struct slow_file {
 static int slow_read(void *ctx, uint64_t index, void *buf)
 {
 	struct slow_file *f = ctx;
-	const struct timespec t = {0, 1000 + f->reads++ * 7919 % 60000};
+	const struct timespec t = {0, 1000 + f->reads++ * 7919 % 40000};
 	uint64_t *words = buf;
 	pthread_mutex_unlock(f->lock);
 	nanosleep(&t, NULL);
@@ -666,6 +670,98 @@ static void *reader_run(void *arg)
 	return NULL;
 }
 
+/* LONG_PAGES pages of `op` eax to the word at rbx, then a system call: more than a small code cache holds. */
+static void put_long(struct world *w, struct pg_space *s, uint8_t op)
+{
+	uint8_t page[PAGE];
+	map_at(s, w->code + LONG_OFF, LONG_PAGES * PAGE, RX, 0, NULL);
+	for (unsigned i = 0; i < LONG_PAGES; i++) {
+		for (unsigned k = 0; k < LONG_OPS; k++) {
+			page[2 * k] = op;
+			page[2 * k + 1] = 0x03;
+		}
+		memset(page + 2 * LONG_OPS, 0x90, PAGE - 2 * LONG_OPS);
+		if (i + 1 == LONG_PAGES) { /* jmp r9, to the last two bytes: syscall */
+			memcpy(page + 2 * LONG_OPS, "\x41\xff\xe1", 3);
+			memcpy(page + PAGE - 2, "\x0f\x05", 2);
+		}
+		put(s, w->code + LONG_OFF + i * PAGE, page, PAGE, RX);
+	}
+}
+
+/* Runs it once; the word is then what it was and add. */
+static bool run_long(struct world *w, struct pg_cpu *c, struct pg_space *s, pthread_mutex_t *lock,
+	uint64_t word, uint32_t add)
+{
+	struct pg_cpu_regs *r = w->ops->regs(c);
+	struct pg_exit_info info;
+	uint32_t is, was;
+	enum pg_exit why;
+	if (pg_space_read(s, &was, (pg_va){word}, 4, 0) != 4)
+		return false;
+	r->gpr[PG_RAX] = 3;
+	r->gpr[PG_RBX] = word;
+	r->gpr[PG_R9] = w->code + LONG_OFF + LONG_PAGES * PAGE - 2;
+	r->rip = w->code + LONG_OFF;
+	while ((why = w->ops->run(c, 0, &info)) == PG_EXIT_INTERRUPTED && lock) {
+		pthread_mutex_unlock(lock);
+		sched_yield();
+		pthread_mutex_lock(lock);
+	}
+	return why == PG_EXIT_SYSCALL && pg_space_read(s, &is, (pg_va){word}, 4, 0) == 4 &&
+	       is == was + add;
+}
+
+/* code.c: the cache starts again when it is full, whoever fills it, and nobody notices. */
+static void full_code_cache_starts_again(void **state)
+{
+	struct world w;
+	struct pg_space *s[2];
+	struct pg_cpu *c[2];
+	uint64_t made[3];
+	world_begin_with(&w, (enum mode)(uintptr_t)*state,
+		(struct pg_engine_config){.code_bytes = 4u << 20});
+	for (unsigned i = 0; i < 2; i++) {
+		s[i] = make_space(&w, RX);
+		put_long(&w, s[i], i ? 0x29 : 0x01);
+		c[i] = make_cpu(&w, s[i]);
+	}
+	for (unsigned k = 0; k < 3; k++) {
+		assert_true(run_long(&w, c[0], s[0], NULL, w.data, LONG_SUM));
+		assert_true(run_long(&w, c[1], s[1], NULL, w.data, -LONG_SUM));
+		world_check(&w);
+		made[k] = totals_of(&w).blocks_translated;
+	}
+	assert_true(made[2] > made[1] && made[1] > made[0]); /* it was full each time */
+	if (w.mode != MODE_FAST)
+		assert_int_equal(stats_of(&w, c[0]).stores, 3ull * LONG_PAGES * LONG_OPS);
+	for (unsigned i = 0; i < 2; i++) {
+		w.ops->cpu_destroy(c[i]);
+		pg_space_destroy(s[i]);
+	}
+	world_end(&w);
+}
+
+struct filler {
+	struct crowd *crowd;
+	struct pg_space *space;
+	struct pg_cpu *cpu;
+	pthread_t thread;
+	bool ok;
+};
+
+static void *filler_run(void *arg)
+{
+	struct filler *f = arg;
+	struct crowd *k = f->crowd;
+	for (unsigned i = 0; i < 2 && f->ok; i++) {
+		pthread_mutex_lock(&k->lock);
+		f->ok = run_long(&k->w, f->cpu, f->space, &k->lock, k->w.data, LONG_SUM);
+		pthread_mutex_unlock(&k->lock);
+	}
+	return NULL;
+}
+
 static void others_run_while_one_waits_for_a_page(void **state)
 {
 	enum { READERS = 5 };
@@ -674,10 +770,14 @@ static void others_run_while_one_waits_for_a_page(void **state)
 	uint64_t should = 0;
 	bool existed;
 	/* Three in one space, two in another. */
-	world_begin(&k.w, (enum mode)(uintptr_t)*state);
+	world_begin_with(&k.w, (enum mode)(uintptr_t)*state,
+		(struct pg_engine_config){.code_bytes = 4u << 20});
 	struct pg_space *s[2] = {make_space(&k.w, RX), make_space(&k.w, RX)};
 	for (unsigned i = 0; i < 2; i++)
 		put(s[i], k.w.code, read_pages, sizeof(read_pages), RX);
+	/* And one that fills the code cache again and again, which may not start again while they stand in it. */
+	struct filler f = {.crowd = &k, .space = s[0], .cpu = make_cpu(&k.w, s[0]), .ok = true};
+	put_long(&k.w, s[0], 0x01);
 	for (uint64_t i = 0; i < FILE_PAGES; i++)
 		should += i * i + 1;
 	for (unsigned i = 0; i < READERS; i++) {
@@ -691,12 +791,16 @@ static void others_run_while_one_waits_for_a_page(void **state)
 			0);
 		map_at(s[i / 3], r[i].at, FILE_PAGES * PAGE, PG_READ, PG_MAP_SHARED, r[i].object);
 	}
+	assert_int_equal(pthread_create(&f.thread, NULL, filler_run, &f), 0);
 	for (unsigned i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&r[i].thread, NULL, reader_run, &r[i]), 0);
 	for (unsigned i = 0; i < READERS; i++) {
 		pthread_join(r[i].thread, NULL);
 		assert_int_equal(r[i].sum, should);
 	}
+	pthread_join(f.thread, NULL);
+	assert_true(f.ok);
+	k.w.ops->cpu_destroy(f.cpu);
 	world_check(&k.w);
 	struct pg_cpu_stats one = stats_of(&k.w, r[0].cpu);
 	for (unsigned i = 0; i < READERS; i++) {
@@ -826,6 +930,7 @@ int main(void)
 		cmocka_unit_test(more_spaces_than_windows_all_run),
 		cmocka_unit_test(windows_share_the_limit_of_mappings),
 		IN_ALL(host_threads_take_turns_and_are_interrupted),
+		IN_ALL(full_code_cache_starts_again),
 		IN_ALL(others_run_while_one_waits_for_a_page),
 		IN_ALL(endless_loop_is_interrupted_each_time),
 		IN_ALL(request_during_a_fetch_fault_is_seen),
