@@ -417,8 +417,10 @@ static int change_check(
 		if (!alters(r, c))
 			continue;
 		cuts += (r->pub.start.v < start) + (r->pub.end.v > end);
+		/* mprotect_fixup(): refused only if the old rights would be within the limits */
 		if (c->new_prot && pg_limit_is_data(c->prot, r->pub.flags) &&
-			!pg_limit_is_data(r->pub.prot, r->pub.flags))
+			!pg_limit_is_data(r->pub.prot, r->pub.flags) &&
+			pg_limit_may_expand(s, r->pub.prot, r->pub.flags, to - from))
 			data += to - from;
 		if (charged_then(r, c) && !r->pub.charged)
 			charge += to - from;
