@@ -205,6 +205,9 @@ def figures_add_up():
 def timeless(f):
     for key in ("wall_seconds", "user_seconds", "system_seconds"):
         del f["execution"][key]
+    for process in f.get("processes", []):
+        for key in ("wall_seconds", "processor_seconds"):
+            process.pop(key, None)
     return f
 
 
