@@ -33,9 +33,8 @@ static double now_ns(void)
 /* Scans for each frame that was reclaimed, under this policy. */
 static double measure(uint64_t mib, const char *policy)
 {
-	const struct pg_vm_config vc = {.memory_bytes = mib << 20,
-		.form = &pg_table_radix,
-		.geometry = pg_geometry_x86_64};
+	const struct pg_vm_config vc = {
+		.memory_bytes = mib << 20, .form = &pg_table_radix, .geometry = pg_geometry_x86_64};
 	const struct pg_space_config sc = {
 		.lo = {0x10000}, .hi = {(uint64_t)1 << 46}, .mmap_top = {(uint64_t)1 << 45}};
 	struct pg_reclaim_config rc = {.policy = policy};
@@ -51,8 +50,8 @@ static double measure(uint64_t mib, const char *policy)
 	need(pg_store_create("lz4:64G", NULL, &rc.store, NULL) == 0, "no store");
 	need(pg_reclaim_create(vm, &rc, &r) == 0, "no reclaim");
 	need(pg_space_create(vm, &sc, &s) == 0, "no space");
-	need(pg_space_map(s, &a, pages * PG_PAGE_SIZE, PG_READ | PG_WRITE, 7, PG_MAP_NORESERVE, NULL,
-		     0, NULL) == 0,
+	need(pg_space_map(s, &a, pages * PG_PAGE_SIZE, PG_READ | PG_WRITE, 7, PG_MAP_NORESERVE,
+		     NULL, 0, NULL) == 0,
 		"no region");
 	began = now_ns();
 	for (int round = 0; round < 2; round++) {
@@ -67,8 +66,7 @@ static double measure(uint64_t mib, const char *policy)
 	need(st.reclaimed > pages / 4, "too few frames were reclaimed");
 	scans = (double)st.scanned / (double)st.reclaimed;
 	printf("%8llu MiB  %-9s %6.2f scans a frame  %8.0f ns a frame, all included\n",
-		(unsigned long long)mib, policy, scans,
-		(now_ns() - began) / (double)st.reclaimed);
+		(unsigned long long)mib, policy, scans, (now_ns() - began) / (double)st.reclaimed);
 	pg_space_destroy(s);
 	pg_reclaim_destroy(r);
 	pg_store_destroy(rc.store);
