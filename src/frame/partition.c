@@ -523,6 +523,11 @@ void pg_partition_figures(const struct pg_partition *p, struct pg_partition_figu
 	}
 }
 
+void pg_partition_counters(const struct pg_partition *p, struct pg_partition_figures *f)
+{
+	*f = p->f;
+}
+
 uint64_t pg_partition_unusable(const struct pg_partition *p, uint64_t n)
 {
 	uint64_t sum = 0;

@@ -68,6 +68,8 @@ uint64_t pg_partition_units(const struct pg_partition_block *b);
 
 /* O(log holes); O(holes) of a linear one. */
 void pg_partition_figures(const struct pg_partition *p, struct pg_partition_figures *f);
+/* The same in O(1), but for largest, which is 0. */
+void pg_partition_counters(const struct pg_partition *p, struct pg_partition_figures *f);
 /* How many of the free units lie in holes of less than n units. O(blocks + holes). */
 uint64_t pg_partition_unusable(const struct pg_partition *p, uint64_t n);
 /* Calls each(ctx, start, units, hole) for all blocks and holes from the bottom up. */
