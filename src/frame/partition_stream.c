@@ -10,7 +10,6 @@
 #include "frame/partition_stream.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/random.h"
@@ -47,10 +46,23 @@ const char *const pg_stream_size_names[PG_STREAM_SIZES] = {"uniform", "exponenti
 
 /* ---- random sizes and times */
 
-/* Exponential with mean 1; finite. */
+/*
+ * Exponential with mean 1, by comparisons alone, so that it is the same on every host: a falling run of uniform numbers is
+ * odd in length with probability e^-x, x its first. Source: von Neumann 1951; Knuth, vol. 2, 3.4.1.
+ */
 static double exponential(struct pg_random *r)
 {
-	return -log((double)((pg_random_next(r) >> 11) + 1) * 0x1p-53);
+	for (double whole = 0;; whole++) {
+		uint64_t first = pg_random_next(r), last = first, next;
+		bool odd = true;
+
+		while ((next = pg_random_next(r)) < last) {
+			last = next;
+			odd = !odd;
+		}
+		if (odd)
+			return whole + (double)(first >> 11) * 0x1p-53;
+	}
 }
 
 /* Uniform over 1 .. 2 * mean - 1, in units. */
@@ -66,8 +78,8 @@ static uint64_t draw_units(struct run *r)
 
 	switch (r->s->sizes) {
 	case PG_STREAM_EXPONENTIAL:
-		n = ceil(exponential(&r->random) * PG_STREAM_MEAN_BYTES / PG_STREAM_UNIT_BYTES);
-		return n < 1 ? 1 : n > (double)most ? most : (uint64_t)n;
+		n = exponential(&r->random) * PG_STREAM_MEAN_BYTES / PG_STREAM_UNIT_BYTES;
+		return n >= (double)most ? most : (uint64_t)n + 1;
 	case PG_STREAM_BIMODAL:
 		return uniform(&r->random, pg_random_one_in(&r->random, 10) ? 496 << 10 : 16 << 10);
 	default:
@@ -281,7 +293,7 @@ static int run_start(struct run *r, const struct pg_stream *s, struct pg_stream_
 	*r = (struct run){
 		.s = s, .lifetime = s->load * (double)s->memory_bytes / PG_STREAM_MEAN_BYTES};
 	pg_random_seed(&r->random, s->seed);
-	warm = ceil(10 * r->lifetime);
+	warm = 10 * r->lifetime;
 	*out = (struct pg_stream_result){.equilibrium = warm <= (double)(s->requests / 2)};
 	out->warm = out->equilibrium ? (uint64_t)warm : s->requests / 2;
 	out->requests = s->requests - out->warm;
