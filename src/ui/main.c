@@ -2,19 +2,21 @@
 /*
  * ui/main.c: the pagoda program: its commands.
  *
- * Calls ui/options.c, ui/run.c, ui/compare.c and ui/size.c. To add a command, add a row and a function.
+ * Calls ui/options.c, ui/run.c, ui/compare.c, ui/partition.c and ui/size.c. To add a command, add a row and a function.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "ui/compare.h"
 #include "ui/options.h"
+#include "ui/partition.h"
 #include "ui/run.h"
 #include "ui/size.h"
 
 static int command_run(int argc, char **argv);
 static int command_compare(int argc, char **argv);
 static int command_size(int argc, char **argv);
+static int command_partition(int argc, char **argv);
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
@@ -27,6 +29,8 @@ static const struct {
 	{"compare", command_compare,
 		"run a program under several forms of page table; compare --help says more"},
 	{"size", command_size, "find out how much memory a program needs; size --help says more"},
+	{"partition", command_partition,
+		"contiguous memory on a stream of requests; partition --help says more"},
 	{"help", command_help, "this text, or the help of a command"},
 	{"version", command_version, "the version"},
 };
@@ -75,8 +79,17 @@ static int command_size(int argc, char **argv)
 	return pg_size_command(argc, argv);
 }
 
+static int command_partition(int argc, char **argv)
+{
+	return pg_partition_command(argc, argv);
+}
+
 static int command_help(int argc, char **argv)
 {
+	if (argc > 0 && strcmp(argv[0], "partition") == 0) {
+		pg_partition_help(stdout);
+		return 0;
+	}
 	if (argc > 0 && strcmp(argv[0], "size") == 0) {
 		pg_size_help(stdout);
 		return 0;
