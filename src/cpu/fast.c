@@ -295,9 +295,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 	if (wild) {
 		const struct pg_site *probed =
 			site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
-		va = gpr[probed->fast_base] +
-		     (uint64_t)(int64_t)probed
-			     ->fast_disp;
+		va = gpr[probed->fast_base] + (uint64_t)(int64_t)probed->fast_disp;
 		const struct pg_site *s = probed;
 		/* the host only saw the probe's read */
 		access = (enum pg_access)(s->group_last ? s->first_access : s->access);
