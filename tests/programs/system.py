@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # job: sessions, terminals; proc: other processes in /proc; shm: System V shared memory and semaphores; advise: MADV_DONTFORK and
 # the like; event: signalfd; peer: process ids behind sockets and locks; seals: of mapped memory files; vm: process_vm_*;
 # splice: vmsplice. (fork and the others are there.)
-NOT_YET = {'proc', 'shm', 'advise', 'event', 'peer', 'seals', 'vm', 'splice'}
+NOT_YET = {'proc', 'shm', 'advise', 'peer', 'seals', 'vm'}
 
 
 def cases(Case):
