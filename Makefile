@@ -13,6 +13,7 @@
 #   make tidy      clang-tidy over the sources
 #   make fuzz      the ELF loader on random files, FUZZ_SECONDS (600) long
 #   make insn-long the differential instruction tester, INSN_ROUNDS (1000000) long
+#   make swap-long a guest that touches 4 GiB on 512 MiB; every program with every policy and store; scan cost to 16 GiB
 #   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
 
 BUILD  ?= build
@@ -23,6 +24,15 @@ NINJA  ?= ninja
 FUZZ_SECONDS ?= 600
 INSN_ROUNDS  ?= 1000000
 MAPPING_SECONDS ?= 1200
+
+SWAP_MIB ?= 4096
+
+.PHONY: swap-long
+swap-long: configure
+	@$(NINJA) -C $(BUILD)
+	$(BUILD)/pagoda run --memory 512M --swap zstd:8G -- $(BUILD)/tests/guest/touch4g-static $(SWAP_MIB)
+	python3 tests/programs/swapping.py --full --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest
+	$(BUILD)/tests/scale/scan_cost 64 16384
 
 .PHONY: all deps build-deps configure run check bench bench-heap heap-long install format tidy fuzz insn-long mapping-long clean help
 

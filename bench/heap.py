@@ -229,17 +229,22 @@ def fits(o, replay, library):
 
 def threads(o, bench, library):
     everyone = [Allocator("glibc", None)] + [Allocator(f, library, f) for f in ["sharded"] + LISTS]
-    text = ["Nanoseconds for a malloc or a free, wall clock over all threads together, 64-byte blocks (`small`); and the same with "
-            "`alloca` in a function called for it.", ""]
+    text = ["Nanoseconds for a malloc or a free of 64 bytes (`small`), by the clock over all threads together, and in brackets of "
+            "processor time; the best of many short runs. The last row is `alloca` in a function called for it.", ""]
     text += head(["", "1 thread", "2 threads", "4 threads"])
     rows = [(a.name, a, "small") for a in everyone] + [("stack", everyone[0], "stack")]
     for label, a, load in rows:
         cells = []
         for n in (1, 2, 4):
-            best = min((lambda r: r[2] / r[0])(run_load(bench, a, load, n, o.scale)) for _ in range(o.runs))
-            cells.append("%.1f" % (best * 1e9))
+            got = [run_load(bench, a, load, n, o.scale / 20) for _ in range(8 * o.runs)]
+            cells.append("%.1f (%.1f)" % (min(r[2] / r[0] for r in got) * 1e9, min(r[1] / r[0] for r in got) * 1e9))
         text.append(row([label] + cells))
         print(text[-1], file=sys.stderr, flush=True)
+    cost = {}
+    for load in ("newheap", "newstack"):
+        cost[load] = min((lambda r: r[1] / r[0])(run_load(bench, everyone[1], load, 1, o.scale / 5)) for _ in range(4 * o.runs))
+    text += ["", "The first touch of a page, with what giving it back costs: %.0f ns on the heap (`newheap`), %.0f ns on a stack "
+             "(`newstack`), of processor time." % (cost["newheap"] * 1e9, cost["newstack"] * 1e9)]
     return text
 
 

@@ -14,9 +14,12 @@
  *   pass      producers allocate, consumers free
  *   realloc   buffers that grow, a hundred side by side to 100 KiB, one by one to 16 MiB
  *   stack     no allocation: alloca of the same sizes as `small`, for comparison
+ *   newheap   the first touch of each page of a large block; an operation is a page
+ *   newstack  the first touch of each page of a thread's stack
  */
 #include <alloca.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -192,6 +195,42 @@ static uint64_t stack(unsigned seed)
 	return 2 * n;
 }
 
+enum { FRESH_BYTES = 32 << 20 };
+
+static uint64_t new_heap(unsigned seed)
+{
+	size_t rounds = scaled(10);
+
+	for (size_t i = 0; i < rounds; i++) {
+		void *p = touched(malloc(FRESH_BYTES), FRESH_BYTES);
+		free(p);
+		malloc_trim(0);
+	}
+	return rounds * (FRESH_BYTES / 4096);
+}
+
+static void *deep(void *unused)
+{
+	on_stack(FRESH_BYTES);
+	return NULL;
+}
+
+static uint64_t new_stack(unsigned seed)
+{
+	size_t rounds = scaled(10);
+	pthread_attr_t attr;
+	pthread_t t;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, FRESH_BYTES + (1 << 20));
+	for (size_t i = 0; i < rounds; i++) {
+		if (pthread_create(&t, &attr, deep, NULL) != 0)
+			exit(1);
+		pthread_join(t, NULL);
+	}
+	return rounds * (FRESH_BYTES / 4096);
+}
+
 /* --- threads --------------------------------------------------------------------------------------- */
 
 struct larson {
@@ -323,6 +362,8 @@ static const struct load loads[] = {
 	{"pass", pass, 0},
 	{"realloc", realloc_growth, 1},
 	{"stack", stack, 1},
+	{"newheap", new_heap, 1},
+	{"newstack", new_stack, 1},
 };
 
 static const struct load *chosen;
@@ -382,7 +423,8 @@ int main(int argc, char **argv)
 	scale = argc > 3 ? atof(argv[3]) : 1;
 	if (!chosen || threads < 1 || threads > 64 || scale <= 0) {
 		fprintf(stderr,
-			"usage: bench_heap small|tiny|random|large|larson|pass|realloc|stack "
+			"usage: bench_heap "
+			"small|tiny|random|large|larson|pass|realloc|stack|newheap|newstack "
 			"[THREADS [SCALE]]\n");
 		return 2;
 	}

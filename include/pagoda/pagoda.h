@@ -456,6 +456,7 @@ struct pg_region {
 	pg_va start, end;
 	pg_prot prot;
 	pg_prot max_prot; /* the most that pg_space_protect() may give */
+	bool charged;     /* counts as promised */
 	uint32_t flags;
 	enum pg_region_kind kind;
 	struct pg_object *object; /* NULL: anonymous */

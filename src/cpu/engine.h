@@ -125,7 +125,8 @@ struct pg_engine_ops {
 	/*
 	 * Runs until something that the engine cannot do itself. max_instructions 0: no limit; a limit is slow and for tests
 	 * and single-stepping. Machine lock held from the call to the return, by whatever host thread calls: a CPU may
-	 * run on one host thread now and on another later, two never at once.
+	 * run on one host thread now and on another later, two never at once. Only a pager may give the lock away, during
+	 * a page fault; others may run then. If the code cache is full meanwhile they return PG_EXIT_INTERRUPTED.
 	 */
 	enum pg_exit (*run)(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info);
 	/*

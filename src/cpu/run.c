@@ -2,8 +2,8 @@
 /*
  * cpu/run.c: the run loop: into translated code, out again, and what has to be done in between.
  *
- * Called by linux/ and tests through pg_engine_translator (engine.c). Calls translate.c and code.c for code, mmu/ and
- * space/ for memory, complex.c for instructions executed in C.
+ * Called by linux/ and tests through pg_engine_translator (engine.c). Calls translate.c, code.c and pages.c for code, mmu/ and
+ * space/ for memory, run_complex.c for instructions executed in C.
  *
  * One turn: dispatch() finds or makes the block at regs.rip (its fetch lookup included), enter() runs until code leaves,
  * the reason is handled, and either the code goes on where it left or the next turn begins.
@@ -24,8 +24,7 @@ static enum pg_leave enter(struct pg_cpu *c, const void *target)
 	return (enum pg_leave)why;
 }
 
-/* The guest's flags as of where the code was left, into regs.rflags. */
-static void recover_flags(struct pg_cpu *c, enum pg_flags_at at)
+void pg_recover_flags(struct pg_cpu *c, enum pg_flags_at at)
 {
 	uint64_t bits = c->host_flags, packed = c->flags_mem;
 	if (at == FLAGS_RAX) {
@@ -37,15 +36,14 @@ static void recover_flags(struct pg_cpu *c, enum pg_flags_at at)
 	c->regs.rflags = (c->regs.rflags & ~(uint64_t)FL_ALL) | (bits & FL_ALL);
 }
 
-static void load_flags(struct pg_cpu *c)
+void pg_load_flags(struct pg_cpu *c)
 {
 	uint64_t f = c->regs.rflags;
 	c->host_flags = (f & FL_ALL) | 0x202;
 	c->flags_mem = (f & 0xff) << 8 | (f & FL_OF ? 1 : 0);
 }
 
-/* The instruction of `row` and those behind it in its segment were counted at entry but did not happen. */
-static void uncount(struct pg_cpu *c, const struct pg_block *b, unsigned row)
+void pg_uncount(struct pg_cpu *c, const struct pg_block *b, unsigned row)
 {
 	struct pg_engine *e = c->engine;
 	const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
@@ -61,7 +59,7 @@ static void uncount(struct pg_cpu *c, const struct pg_block *b, unsigned row)
 /* The state is that before the instruction of `row`: it did not happen. */
 static void stop_before(struct pg_cpu *c, const struct pg_block *b, unsigned row)
 {
-	uncount(c, b, row);
+	pg_uncount(c, b, row);
 	c->regs.rip = b->rip + pg_row_at(c->engine, b->rows + row)->guest;
 }
 
@@ -118,20 +116,8 @@ static int look(
 	return -1;
 }
 
-/*
- * Makes [va, va + n), n <= 4096, accessible: up to two fragments. Every attempt's lookups but those of the last are
- * added to extra_lookups. 0; -1 refused (extra_lookups has all); the info is set.
- */
-struct fragments {
-	uint8_t *host[2];
-	unsigned len[2];
-	pg_pfn frame[2];
-	bool code[2];
-	unsigned n;
-};
-
-static int resolve(
-	struct pg_cpu *c, uint64_t va, unsigned n, enum pg_access access, struct fragments *fr)
+int pg_resolve(
+	struct pg_cpu *c, uint64_t va, unsigned n, enum pg_access access, struct pg_fragments *fr)
 {
 	uint8_t *first = &c->looked;
 	unsigned head = (unsigned)(PG_PAGE_SIZE - (va & PG_PAGE_MASK));
@@ -163,8 +149,7 @@ static int resolve(
 	return 0;
 }
 
-/* The guest store to fr changes translated bytes: drop what depends on them. True if anything did. */
-static bool drop_overwritten(struct pg_cpu *c, const struct fragments *fr)
+bool pg_drop_overwritten(struct pg_cpu *c, const struct pg_fragments *fr)
 {
 	bool any = false;
 	for (unsigned i = 0; i < fr->n; i++) {
@@ -296,10 +281,7 @@ again:
 
 /* --- reasons to have left -------------------------------------------------------------------- */
 
-/* What a turn of the loop comes to. */
-enum turn { TURN_NEXT, TURN_GO_ON, TURN_EXIT };
-
-static enum turn exit_with(struct pg_cpu *c, enum pg_exit why)
+enum pg_turn pg_exit_with(struct pg_cpu *c, enum pg_exit why)
 {
 	c->info.why = why;
 	return TURN_EXIT;
@@ -309,15 +291,15 @@ static enum turn exit_with(struct pg_cpu *c, enum pg_exit why)
  * An access the inline check and slow.c did not answer. TURN_GO_ON: c->target resumes. TURN_NEXT: the instruction is to be
  * executed alone (step), because it overwrites code.
  */
-static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b);
+static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b);
 
-static enum turn leave_access(struct pg_cpu *c, bool *step)
+static enum pg_turn leave_access(struct pg_cpu *c, bool *step)
 {
 	struct pg_engine *e = c->engine;
 	struct pg_site *s = pg_site_at(e, c->site);
 	struct pg_block *b = pg_block_at(e, s->block);
 	uint64_t ea = c->scratch[0];
-	struct fragments fr;
+	struct pg_fragments fr;
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + s->row)->guest;
 
 	c->regs.rip = rip;
@@ -326,22 +308,22 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
 	/* Alignment is checked before the page is looked at. Intel SDM vol. 2, 2.4: exception types 1, 2, 4. */
 	bool misaligned = s->aligned && (ea & (s->size - 1u));
 	if (!pg_is_canonical(ea) || !pg_is_canonical(ea + s->size - 1) || misaligned) {
-		recover_flags(c, (enum pg_flags_at)s->flags);
+		pg_recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth;
-		return exit_with(c, s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP);
+		return pg_exit_with(c, s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP);
 	}
-	if (resolve(c, ea, s->size, (enum pg_access)s->access, &fr) != 0) {
-		recover_flags(c, (enum pg_flags_at)s->flags);
+	if (pg_resolve(c, ea, s->size, (enum pg_access)s->access, &fr) != 0) {
+		pg_recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth;
 		/* A pending x87 exception comes before the page fault: ES in the status word. SDM vol. 3, table 6-2. */
 		if (s->x87 && (c->regs.x->bytes[2] & 0x80))
-			return exit_with(c, PG_EXIT_FP);
+			return pg_exit_with(c, PG_EXIT_FP);
 		return TURN_EXIT;
 	}
-	if (s->access == PG_WRITE && drop_overwritten(c, &fr)) {
-		recover_flags(c, (enum pg_flags_at)s->flags);
+	if (s->access == PG_WRITE && pg_drop_overwritten(c, &fr)) {
+		pg_recover_flags(c, (enum pg_flags_at)s->flags);
 		stop_before(c, b, s->row);
 		c->extra_lookups += s->nth + fr.n;
 		*step = true;
@@ -379,20 +361,21 @@ static enum turn leave_access(struct pg_cpu *c, bool *step)
  * A shared check failed. If what failed was the first access, and all members are sure to hit once it is done, the group goes
  * on; else its ungrouped form is executed.
  */
-static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b)
+static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b)
 {
 	uint64_t ea = c->scratch[0], first = ea + s->first_off;
-	struct fragments fr;
+	struct pg_fragments fr;
 	/* Alignment comes before the page: each access for itself. */
 	bool misaligned = s->aligned && (first & (s->first_size - 1u));
 	if (!c->engine->config.fast && !misaligned && pg_is_canonical(ea) &&
 		pg_is_canonical(ea + s->size - 1) &&
 		(ea & PG_PAGE_MASK) + s->size <= PG_PAGE_SIZE && ea < USER_TOP) {
-		if (resolve(c, first, s->first_size, (enum pg_access)s->first_access, &fr) != 0) {
-			recover_flags(c, (enum pg_flags_at)s->flags);
+		if (pg_resolve(c, first, s->first_size, (enum pg_access)s->first_access, &fr) !=
+			0) {
+			pg_recover_flags(c, (enum pg_flags_at)s->flags);
 			stop_before(c, b, s->row);
 			if (s->x87 && (c->regs.x->bytes[2] & 0x80))
-				return exit_with(c, PG_EXIT_FP);
+				return pg_exit_with(c, PG_EXIT_FP);
 			return TURN_EXIT;
 		}
 		/* The page is the most recently used of its set now: asking again changes nothing. */
@@ -412,195 +395,26 @@ static enum turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_bloc
 	if (s->fragment == PG_NIL) {
 		struct pg_block *f = pg_translate_fragment(c, site);
 		if (!f) { /* no room: the instruction is executed by a new block after a flush */
-			recover_flags(c, (enum pg_flags_at)s->flags);
+			pg_recover_flags(c, (enum pg_flags_at)s->flags);
 			stop_before(c, b, s->row);
 			return make_room(c) ? TURN_NEXT : TURN_EXIT;
 		}
 		s->fragment = (uint32_t)(f - (struct pg_block *)c->engine->blocks.p);
 	}
 	if (s->flags == FLAGS_RAX) {
-		recover_flags(c, FLAGS_RAX);
-		load_flags(c);
+		pg_recover_flags(c, FLAGS_RAX);
+		pg_load_flags(c);
 	}
 	c->target = (uint64_t)(uintptr_t)pg_block_at(c->engine, s->fragment)->body;
 	return TURN_GO_ON;
 }
 
-static enum turn leave_commit(struct pg_cpu *c)
+static enum pg_turn leave_commit(struct pg_cpu *c)
 {
 	uint8_t *from = c->bounce + c->scratch[0];
 	memcpy(c->cross.host[0], from, c->cross.len[0]);
 	memcpy(c->cross.host[1], from + c->cross.len[0], c->cross.len[1]);
 	c->target = c->cross.resume;
-	return TURN_GO_ON;
-}
-
-/* --- instructions executed in C -------------------------------------------------------------- */
-
-static int port_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write,
-	struct pg_fragment frag[2], unsigned *frags)
-{
-	struct pg_cpu *c = ctx;
-	struct fragments fr;
-	uint64_t before = c->extra_lookups;
-	c->looked = 0;
-	if (resolve(c, a.v, n, write ? PG_WRITE : PG_READ, &fr) != 0)
-		return -1;
-	if (c->extra_lookups != before) {
-		/* Faults were mended on the way; the fragments are right, but earlier ones may not be. */
-		c->extra_lookups += fr.n;
-		return 1;
-	}
-	if (write && drop_overwritten(c, &fr))
-		c->smc = true;
-	c->port_lookups += fr.n;
-	c->port_crossings += fr.n - 1;
-	for (unsigned i = 0; i < fr.n; i++)
-		frag[i] = (struct pg_fragment){fr.host[i], fr.len[i]};
-	*frags = fr.n;
-	return 0;
-}
-
-static void port_count(void *ctx, uint64_t loads, uint64_t stores, uint64_t hits)
-{
-	struct pg_cpu *c = ctx;
-	if (c->engine->config.fast)
-		return;
-	c->adj_loads += (int64_t)loads;
-	c->adj_stores += (int64_t)stores;
-	c->adj_lookups += (int64_t)hits;
-}
-
-static bool port_stable(void *ctx, pg_va a, pg_va b)
-{
-	struct pg_cpu *c = ctx;
-	return !c->mmu || pg_mmu_pair_is_stable(c->mmu, a, b);
-}
-
-static bool port_copy(struct pg_cpu *c, uint64_t a, void *data, unsigned n, bool write)
-{
-	struct pg_fragment frag[2];
-	unsigned frags = 0;
-	int r;
-	do
-		r = port_resolve(c, (pg_va){a}, n, !write, write, frag, &frags);
-	while (r > 0);
-	if (r < 0)
-		return false;
-	uint8_t *p = data;
-	for (unsigned i = 0; i < frags; p += frag[i].n, i++) {
-		if (write)
-			memcpy(frag[i].host, p, frag[i].n);
-		else
-			memcpy(p, frag[i].host, frag[i].n);
-	}
-	port_count(c, !write, write, 0);
-	return true;
-}
-
-/* Flags that popf may change in user mode: arithmetic, TF, DF, NT, AC, ID. Intel SDM vol. 2, POPF. */
-#define POPF_MASK ((uint64_t)(FL_ALL | 0x100 | 0x400 | 0x4000 | 0x40000 | 0x200000))
-
-static enum pg_complex_result run_pushf(struct pg_cpu *c, const struct pg_complex_row *x)
-{
-	unsigned n = x->insn.operand_width == 16 ? 2 : 8;
-	uint64_t sp = c->regs.gpr[PG_RSP] - n, v = (c->regs.rflags & (POPF_MASK)) | 0x202;
-	if (!pg_va_is_canonical((pg_va){sp}, n))
-		return PG_COMPLEX_SS;
-	if (!port_copy(c, sp, &v, n, true))
-		return PG_COMPLEX_FAULT;
-	c->regs.gpr[PG_RSP] = sp;
-	c->regs.rip += x->insn.length;
-	return PG_COMPLEX_DONE;
-}
-
-static enum pg_complex_result run_popf(struct pg_cpu *c, const struct pg_complex_row *x)
-{
-	unsigned n = x->insn.operand_width == 16 ? 2 : 8;
-	uint64_t sp = c->regs.gpr[PG_RSP], v = c->regs.rflags;
-	if (!pg_va_is_canonical((pg_va){sp}, n))
-		return PG_COMPLEX_SS;
-	if (!port_copy(c, sp, &v, n, false))
-		return PG_COMPLEX_FAULT;
-	uint64_t mask = n == 2 ? POPF_MASK & 0xffff : POPF_MASK;
-	c->regs.rflags = (c->regs.rflags & ~mask) | (v & mask) | 0x202;
-	c->regs.gpr[PG_RSP] = sp + n;
-	c->regs.rip += x->insn.length;
-	return PG_COMPLEX_DONE;
-}
-
-static enum pg_complex_result run_set_df(struct pg_cpu *c, const struct pg_complex_row *x)
-{
-	const uint64_t df = 0x400;
-	c->regs.rflags = (c->regs.rflags & ~df) | (x->insn.mnemonic == ZYDIS_MNEMONIC_STD ? df : 0);
-	c->regs.rip += x->insn.length;
-	return PG_COMPLEX_DONE;
-}
-
-static enum turn leave_complex(struct pg_cpu *c)
-{
-	struct pg_engine *e = c->engine;
-	const struct pg_complex_row *x = pg_complex_at(e, c->site);
-	struct pg_block *b = pg_block_at(e, x->block);
-	const struct pg_access_port port = {c, port_resolve, port_count, port_stable};
-	uint64_t next = x->rip + x->insn.length;
-
-	recover_flags(c, (enum pg_flags_at)pg_row_at(e, b->rows + x->row)->flags);
-	c->regs.rip = x->rip;
-	c->smc = false;
-	enum pg_complex_result r;
-	for (;;) {
-		c->port_lookups = 0;
-		if (x->kind == K_PUSHF)
-			r = run_pushf(c, x);
-		else if (x->kind == K_POPF)
-			r = run_popf(c, x);
-		else if (x->kind == K_SET_DF)
-			r = run_set_df(c, x);
-		else
-			r = pg_complex_run(&c->regs, &port, &x->insn, x->ops);
-		c->adj_lookups += e->config.fast ? 0 : (int64_t)c->port_lookups;
-		if (r != PG_COMPLEX_AGAIN || *c->asked || (c->regs.rflags & 0x100))
-			break;
-	}
-	switch (r) {
-	case PG_COMPLEX_DONE:
-		c->adj_insns += !e->config.fast;
-		break;
-	case PG_COMPLEX_AGAIN:
-		uncount(c, b, x->row);
-		return TURN_NEXT;
-	case PG_COMPLEX_FAULT:
-		uncount(c, b, x->row);
-		return TURN_EXIT;
-	case PG_COMPLEX_GP:
-		uncount(c, b, x->row);
-		return exit_with(c, PG_EXIT_GP);
-	case PG_COMPLEX_SS:
-		uncount(c, b, x->row);
-		return exit_with(c, PG_EXIT_SS);
-	case PG_COMPLEX_FP:
-		uncount(c, b, x->row);
-		return exit_with(c, PG_EXIT_FP);
-	case PG_COMPLEX_ILLEGAL:
-		uncount(c, b, x->row);
-		return exit_with(c, PG_EXIT_ILLEGAL);
-	case PG_COMPLEX_BREAKPOINT:
-		uncount(c, b, x->row);
-		return exit_with(c, PG_EXIT_BREAKPOINT);
-	case PG_COMPLEX_UNSUPPORTED:
-		uncount(c, b, x->row);
-		return exit_with(c, PG_EXIT_UNSUPPORTED);
-	}
-	if (c->smc || c->regs.rip != next || b->temporary || x->kind == K_POPF) {
-		/* Counts behind this instruction in its segment did not happen here. */
-		if (x->row + 1u < b->n_rows && pg_row_at(e, b->rows + x->row + 1)->segment ==
-						       pg_row_at(e, b->rows + x->row)->segment)
-			uncount(c, b, x->row + 1u);
-		return TURN_NEXT;
-	}
-	load_flags(c);
-	c->target = (uint64_t)(uintptr_t)x->resume;
 	return TURN_GO_ON;
 }
 
@@ -642,13 +456,13 @@ static void swap_bytes(uint64_t *r)
 	*r = (v & ~(uint64_t)0xffff) | (v & 0xff) << 8 | (v >> 8 & 0xff);
 }
 
-static enum turn leave_trap(struct pg_cpu *c, bool *step)
+static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 {
 	struct pg_engine *e = c->engine;
 	unsigned row;
 	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
 	const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
-	recover_flags(c, (enum pg_flags_at)r->flags);
+	pg_recover_flags(c, (enum pg_flags_at)r->flags);
 	if (r->swap && c->trap.window != 3)
 		swap_bytes(&c->regs.gpr[r->swap - 1]);
 	stop_before(c, b, row);
@@ -661,19 +475,19 @@ static enum turn leave_trap(struct pg_cpu *c, bool *step)
 	}
 	switch (c->trap.signo) {
 	case SIGFPE:
-		return exit_with(c, c->trap.code == FPE_INTDIV || c->trap.code == FPE_INTOVF
-					    ? PG_EXIT_DIVIDE
-					    : PG_EXIT_FP);
+		return pg_exit_with(c, c->trap.code == FPE_INTDIV || c->trap.code == FPE_INTOVF
+					       ? PG_EXIT_DIVIDE
+					       : PG_EXIT_FP);
 	case SIGILL:
-		return exit_with(c, PG_EXIT_ILLEGAL);
+		return pg_exit_with(c, PG_EXIT_ILLEGAL);
 	case SIGBUS:
-		return exit_with(c, c->trap.code == BUS_ADRALN ? PG_EXIT_ALIGN : PG_EXIT_SS);
+		return pg_exit_with(c, c->trap.code == BUS_ADRALN ? PG_EXIT_ALIGN : PG_EXIT_SS);
 	case SIGTRAP:
-		return exit_with(c, PG_EXIT_BREAKPOINT);
+		return pg_exit_with(c, PG_EXIT_BREAKPOINT);
 	default:
 		/* Only #GP can be the guest's doing: frames are always mapped. */
 		PG_ASSERT(c->trap.code == SI_KERNEL);
-		return exit_with(c, PG_EXIT_GP);
+		return pg_exit_with(c, PG_EXIT_GP);
 	}
 }
 
@@ -694,7 +508,8 @@ static void read_bytes(struct pg_cpu *c)
 	}
 }
 
-static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *entered, bool *step)
+static enum pg_turn handle(
+	struct pg_cpu *c, enum pg_leave why, struct pg_block *entered, bool *step)
 {
 	struct pg_engine *e = c->engine;
 	struct pg_exit_row *x;
@@ -707,45 +522,45 @@ static enum turn handle(struct pg_cpu *c, enum pg_leave why, struct pg_block *en
 	case LEAVE_FETCH:
 		b = pg_block_at(e, c->site);
 		/* If b wants none another block that is there in its stead might: see pg_code_link. */
-		recover_flags(c, b->entry_live ? FLAGS_RAX : FLAGS_MEM);
+		pg_recover_flags(c, b->entry_live ? FLAGS_RAX : FLAGS_MEM);
 		c->regs.rip = b->rip;
 		c->missed = c->site;
 		c->link_generation = e->generation;
 		return TURN_NEXT;
 	case LEAVE_CHAIN: {
 		x = pg_exit_at(e, c->site);
-		recover_flags(c, (enum pg_flags_at)x->flags);
+		pg_recover_flags(c, (enum pg_flags_at)x->flags);
 		c->regs.rip = x->target;
 		c->link = x->no_chain ? PG_NIL : c->site;
 		c->link_generation = e->generation;
 		return TURN_NEXT;
 	}
 	case LEAVE_INDIRECT:
-		recover_flags(c, FLAGS_MEM);
+		pg_recover_flags(c, FLAGS_MEM);
 		c->regs.rip = c->scratch[0];
 		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
 			x = pg_exit_at(e, (uint32_t)c->scratch[2]);
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
 			stop_before(c, pg_block_at(e, x->block), x->row);
-			return exit_with(c, PG_EXIT_GP);
+			return pg_exit_with(c, PG_EXIT_GP);
 		}
 		c->link_indirect = !entered->temporary;
 		return TURN_NEXT;
 	case LEAVE_SYSCALL:
 		x = pg_exit_at(e, c->site);
-		recover_flags(c, (enum pg_flags_at)x->flags);
+		pg_recover_flags(c, (enum pg_flags_at)x->flags);
 		c->regs.rip = x->target;
 		c->regs.gpr[PG_RCX] = x->target;
 		c->regs.gpr[PG_R11] = c->regs.rflags;
-		return exit_with(c, PG_EXIT_SYSCALL);
+		return pg_exit_with(c, PG_EXIT_SYSCALL);
 	case LEAVE_STOP:
 		x = pg_exit_at(e, c->site);
-		recover_flags(c, (enum pg_flags_at)x->flags);
+		pg_recover_flags(c, (enum pg_flags_at)x->flags);
 		c->regs.rip = x->target;
-		return exit_with(c, (enum pg_exit)x->stop);
+		return pg_exit_with(c, (enum pg_exit)x->stop);
 	case LEAVE_COMPLEX:
-		return leave_complex(c);
+		return pg_leave_complex(c);
 	case LEAVE_TRAP:
 		return leave_trap(c, step);
 	case LEAVE_NONE:
@@ -786,7 +601,7 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 /*
  * Runs one block, made for it alone if temporary. TURN_NEXT: the next turn is at regs.rip. TURN_EXIT: info is set.
  */
-static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
+static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 {
 	struct pg_engine *e = c->engine;
 	struct pg_block *b = dispatch(c, temporary);
@@ -805,11 +620,11 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 		link_to(c, b);
 	c->link = c->missed = PG_NIL;
 	c->link_indirect = false;
-	load_flags(c);
+	pg_load_flags(c);
 	if (e->config.fast)
 		c->scratch[1] = PG_FAST_SHIFT;
 	const void *target = b->body;
-	enum turn t;
+	enum pg_turn t;
 	/* A request that came while the block was looked up, which made its check good again. */
 	if (*c->asked)
 		pg_interrupt_again(c);
@@ -848,7 +663,7 @@ static enum turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 static void run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
-	enum turn t = TURN_NEXT;
+	enum pg_turn t = TURN_NEXT;
 	uint64_t left = max_instructions;
 	memset(&c->info, 0, sizeof(c->info));
 	c->link = c->missed = PG_NIL;
@@ -860,7 +675,7 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;
 		if (*c->asked && !step) {
 			*c->asked = 0;
-			exit_with(c, PG_EXIT_INTERRUPTED);
+			pg_exit_with(c, PG_EXIT_INTERRUPTED);
 			break;
 		}
 		step = false;
@@ -870,11 +685,11 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 		if (step)
 			continue; /* the same instruction again, alone */
 		if (tf) {
-			exit_with(c, PG_EXIT_STEP);
+			pg_exit_with(c, PG_EXIT_STEP);
 			break;
 		}
 		if (max_instructions && --left == 0) {
-			exit_with(c, PG_EXIT_BUDGET);
+			pg_exit_with(c, PG_EXIT_BUDGET);
 			break;
 		}
 	}

@@ -45,7 +45,7 @@ enum pg_kind {
 	K_RET,
 	K_SYSCALL,
 	K_COMPLEX, /* by complex.c */
-	K_PUSHF,   /* in C, in run.c */
+	K_PUSHF,   /* in C, in run_complex.c */
 	K_POPF,
 	K_SET_DF, /* std, cld: likewise, rare enough */
 	K_STOP,   /* always stops; `stop` says how */

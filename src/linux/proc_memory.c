@@ -18,11 +18,20 @@ static void file_of(
 	const struct pg_region *r, unsigned *major_no, unsigned *minor_no, unsigned long *inode)
 {
 	struct pg_object_key key = {0, 0};
+	struct stat st;
 
 	*major_no = *minor_no = 0;
 	*inode = 0;
-	if (r->object == NULL)
+	if (r->object ==
+		NULL) { /* a private mapping of /dev/zero is anonymous memory with that file's name */
+		if (r->name != NULL && strcmp(r->name, "/dev/zero") == 0 &&
+			stat(r->name, &st) == 0) {
+			*major_no = major(st.st_dev);
+			*minor_no = minor(st.st_dev);
+			*inode = st.st_ino;
+		}
 		return;
+	}
 	key = pg_object_get_key(r->object);
 	if (key.device == 0)
 		return;
@@ -114,7 +123,7 @@ static void put_flags(FILE *out, const struct pg_region *r)
 	for (unsigned i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
 		if (r->flags & marks[i].flag)
 			fprintf(out, "%s ", marks[i].name);
-	if (!shared && (r->prot & PG_WRITE) && !(r->flags & PG_MAP_NORESERVE))
+	if (r->charged)
 		fputs("ac ", out);
 	for (unsigned i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		if (r->flags & later[i].flag)

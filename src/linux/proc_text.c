@@ -463,7 +463,7 @@ void pg_proc_wchan(struct pg_proc_text *t)
 void pg_proc_meminfo(struct pg_proc_text *t)
 {
 	struct pg_frames_stats fs;
-	uint64_t total, free_bytes, cache, anon, table, mapped = 0, shmem = 0, vsz = 0;
+	uint64_t total, free_bytes, cache, anon, table, mapped = 0, shmem = 0;
 
 	pg_frames_stats(pg_vm_frames(t->machine->vm), &fs);
 	for (const struct pg_process *p = t->machine->processes; p != NULL; p = p->next) {
@@ -474,7 +474,6 @@ void pg_proc_meminfo(struct pg_proc_text *t)
 		pg_space_stats(p->mm->space, &st);
 		mapped += st.rss_file_pages * PG_PAGE_SIZE;
 		shmem += st.rss_shmem_pages * PG_PAGE_SIZE;
-		vsz += st.vsz_bytes;
 	}
 	total = fs.total * PG_PAGE_SIZE;
 	free_bytes = fs.by_state[PG_FRAME_FREE] * PG_PAGE_SIZE;
@@ -494,5 +493,6 @@ void pg_proc_meminfo(struct pg_proc_text *t)
 		"Committed_AS:   %8llu kB\n",
 		PG_KB(total), PG_KB(free_bytes), PG_KB(free_bytes + cache - shmem), 0u,
 		PG_KB(cache), 0u, PG_KB(anon + cache), 0u, 0u, 0u, PG_KB(anon), PG_KB(mapped),
-		PG_KB(shmem), PG_KB(table), PG_KB(total), PG_KB(vsz));
+		PG_KB(shmem), PG_KB(table), PG_KB(pg_vm_commit_limit(t->machine->vm)),
+		PG_KB(pg_vm_committed(t->machine->vm)));
 }

@@ -296,11 +296,14 @@ static uint64_t may_protect_to(struct pg_thread *me, uint64_t start, uint64_t en
 static int protect(struct pg_thread *me, uint64_t start, uint64_t len, pg_prot prot)
 {
 	int err = pg_space_protect(me->mm->space, (pg_va){start}, len, prot), e;
+	struct pg_region r;
 	uint64_t to;
 
 	if (err != -ENOMEM && err != -EACCES)
 		return err;
 	to = may_protect_to(me, start, start + len, prot);
+	if (to < start + len && pg_space_find(me->mm->space, (pg_va){to}, false, &r))
+		err = -EACCES; /* which comes before any hole */
 	if (to == start || to == start + len)
 		return err;
 	e = pg_space_protect(me->mm->space, (pg_va){start}, to - start, prot);

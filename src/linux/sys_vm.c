@@ -55,10 +55,13 @@ static bool reach(struct pg_thread *me, struct pg_mm *theirs, bool write, struct
 	while (c->reached < to) {
 		uint64_t va = base + c->reached;
 		enum pg_fault_end how;
+		struct pg_region r;
 		struct iovec v;
 		unsigned n = 0;
 
+		/* No stack grows for somebody else's access. */
 		if (va >= theirs->layout.address_top ||
+			!pg_space_find(theirs->space, (pg_va){va}, false, &r) ||
 			pg_space_pin(theirs->space, (pg_va){va}, 1, write ? PG_WRITE : PG_READ,
 				me->pc, &v, &n, 1, &how) == 0)
 			break;

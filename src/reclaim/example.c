@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * reclaim/example.c: a policy in fifty lines, to be copied: evicts the page that came last (LIFO, "most recently loaded").
- * docs/replacement.md goes through it line by line. Called through pg_policies[].
+ * docs/policies.md goes through it line by line. Called through pg_policies[].
  */
 #include "reclaim/lists.h"
 #include "reclaim/policies.h"
@@ -70,8 +70,8 @@ static const char *check(const struct pg_policy *b)
 }
 
 const struct pg_policy_ops pg_policy_example = {.name = "example",
-	.summary = "the page that came last goes first (the example of docs/replacement.md)",
-	.source = "Pagoda, docs/replacement.md",
+	.summary = "the page that came last goes first (the example of docs/policies.md)",
+	.source = "Pagoda, docs/policies.md",
 	.create = create,
 	.destroy = destroy,
 	.added = added,

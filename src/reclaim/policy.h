@@ -4,7 +4,7 @@
  *
  * Called by reclaim/ (reclaim.c, which moves the pages) and by anything else that plays the machine, such as a test
  * or a simulator that reads a trace: a policy knows nothing but this header. One policy is one file and one row of
- * pg_policies[] (policies.c); the command line, the tests and the reports find it there. docs/replacement.md
+ * pg_policies[] (policies.c); the command line, the tests and the reports find it there. docs/policies.md
  * shows how to write one, example.c is the shortest.
  *
  * A policy sees what an operating system sees, never each access:

@@ -100,6 +100,29 @@ static void free_piece(struct pg_space *s, const struct piece *p)
 /* ---- willneed */
 
 /*
+ * Reads the private pages of [start, end) that are in a store, as long as an eighth of the frames is free. The store may
+ * release the machine lock: each page is looked up anew.
+ */
+static void swap_ahead(struct pg_space *s, uint64_t start, uint64_t end)
+{
+	const struct pg_pageout *out = &s->vm->pageout;
+	struct pg_frames *fs = s->vm->frames;
+	uint32_t brought;
+
+	for (uint64_t a = start; out->ctx && a < end; a += PG_PAGE_SIZE) {
+		struct region *r = pg_region_at(s, a);
+		uint64_t index = r ? pg_region_index(r, a >> PG_PAGE_SHIFT) : 0;
+		struct pg_anon *anon = r ? pg_sparse_get(&r->anons, index, NULL) : NULL;
+
+		if (!anon || !pg_pfn_is_none(anon->pfn) || pg_slot_is_none(anon->slot))
+			continue;
+		if (pg_frames_free_count(fs) <= pg_frames_total(fs) / 8 ||
+			out->anon_in(out->ctx, r, index, anon, PG_READ, &brought))
+			return;
+	}
+}
+
+/*
  * Brings the object's pages of the piece into the cache, as long as an eighth of the frames is free. A
  * hint: errors end it. The pager may release the machine lock, so the region is void afterwards.
  */
@@ -110,7 +133,9 @@ static void read_ahead(struct pg_space *s, const struct piece *p)
 	uint64_t last = last_index(p);
 	uint32_t brought;
 
-	if (!o || !o->pager)
+	if (!o)
+		swap_ahead(s, p->start, p->end);
+	if (!o || !o->pager || o->shmem) /* what of shared memory is nowhere yet stays so */
 		return;
 	pg_object_ref(o);
 	for (uint64_t i = first_index(p); i <= last; i++) {

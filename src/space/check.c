@@ -229,7 +229,7 @@ static void sum_region(const struct region *r, struct pg_space_stats *sum)
 	sum->stack_bytes += stack ? bytes : 0;
 	sum->exec_bytes += x && !w && !stack ? bytes : 0;
 	sum->locked_bytes += r->pub.flags & PG_MAP_LOCKED ? bytes : 0;
-	sum->charged_bytes += r->charged ? bytes : 0;
+	sum->charged_bytes += r->pub.charged ? bytes : 0;
 }
 
 static const char *check_space(struct pg_space *s)

@@ -27,7 +27,7 @@ static struct region *twin(struct pg_space *child, const struct region *r)
 	c->name = r->name;
 	if (c->name)
 		c->name->refs++;
-	c->charged = r->charged;
+	c->pub.charged = r->pub.charged;
 	c->forked = pg_region_private(r);
 	c->error_seen = r->error_seen;
 	if (!(r->pub.flags & PG_MAP_WIPEONFORK)) {
@@ -108,7 +108,8 @@ int pg_space_fork(struct pg_space *parent, struct pg_space *child)
 	for (r = pg_region_first(parent); r; r = pg_region_next(r)) {
 		if (r->pub.flags & PG_MAP_DONTFORK)
 			continue;
-		if (r->charged && !pg_limit_commit_ok(parent->vm, r->pub.end.v - r->pub.start.v))
+		if (r->pub.charged &&
+			!pg_limit_commit_ok(parent->vm, r->pub.end.v - r->pub.start.v))
 			goto fail;
 		c = twin(child, r);
 		if (!c || share_entries(r, c))

@@ -37,7 +37,7 @@ bool pg_grow_stack(struct pg_space *s, struct region *r, uint64_t a, bool *overf
 		return false;
 	if ((r->pub.flags & PG_MAP_LOCKED) && pg_limit_may_lock(s, more))
 		return false;
-	if (r->charged && !pg_limit_commit_ok(s->vm, more))
+	if (r->pub.charged && !pg_limit_commit_ok(s->vm, more))
 		return false;
 	pg_region_resize(s, r, start, r->pub.end.v);
 	pg_map_count_vsz(s);
@@ -77,7 +77,7 @@ static bool heap_up(struct pg_space *s, uint64_t from, uint64_t to)
 		return false;
 	prev = from > s->brk_start.v ? pg_region_at(s, from - 1) : NULL;
 	if (prev && prev->pub.kind == PG_REGION_HEAP && prev->pub.end.v == from &&
-		prev->pub.prot == (PG_READ | PG_WRITE) && prev->charged && !prev->anon_forked &&
+		prev->pub.prot == (PG_READ | PG_WRITE) && prev->pub.charged && !prev->anon_forked &&
 		prev->pub.flags == s->lock_later &&
 		pg_region_index(prev, from >> PG_PAGE_SHIFT) == from >> PG_PAGE_SHIFT) {
 		pg_region_resize(s, prev, prev->pub.start.v, to);
@@ -102,7 +102,7 @@ static bool heap_up(struct pg_space *s, uint64_t from, uint64_t to)
 	r->pub.flags = s->lock_later;
 	r->pub.name = r->name->text;
 	r->index = from >> PG_PAGE_SHIFT;
-	r->charged = true;
+	r->pub.charged = true;
 	pg_region_insert(s, r);
 	pg_map_count_vsz(s);
 	return true;

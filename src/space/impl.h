@@ -61,7 +61,6 @@ struct region {
 	 */
 	uint64_t anon_id;
 	bool anon_forked; /* the number came by fork: no merging with a neighbour that has none */
-	bool charged;     /* Linux's VM_ACCOUNT: private and was writable */
 	bool forked;      /* was there at a fork: a child's, or its parent's */
 	bool touched;     /* entries may have been made for it */
 	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */

@@ -205,7 +205,7 @@ static int build(struct pg_space *s, const struct request *q, struct region **ou
 	r->pub.kind = q->object                     ? PG_REGION_FILE
 		      : q->flags & PG_MAP_GROWSDOWN ? PG_REGION_STACK
 						    : PG_REGION_ANON;
-	r->charged = pg_limit_accountable(q->prot, q->flags);
+	r->pub.charged = pg_limit_accountable(q->prot, q->flags);
 	r->error_seen = q->object ? pg_object_error_now(q->object) : 0;
 	r->index = (q->object ? q->offset : q->start) >> PG_PAGE_SHIFT;
 	r->pub.offset = q->object ? q->offset : 0;
@@ -224,7 +224,7 @@ static int within_limits(struct pg_space *s, const struct request *q)
 		uint64_t to = r->pub.end.v < q->end ? r->pub.end.v : q->end;
 
 		gone += to - from;
-		uncharged += r->charged ? to - from : 0;
+		uncharged += r->pub.charged ? to - from : 0;
 	}
 	if (!pg_limit_may_expand(s, q->prot, q->flags, len - gone))
 		return -ENOMEM;
@@ -395,11 +395,11 @@ static bool alters(const struct region *r, const struct pg_map_change *c)
 static bool charged_then(const struct region *r, const struct pg_map_change *c)
 {
 	if (!c->new_prot)
-		return r->charged;
+		return r->pub.charged;
 	if (c->prot & PG_WRITE)
-		return r->charged ||
+		return r->pub.charged ||
 		       (!(r->pub.prot & PG_WRITE) && pg_limit_accountable(c->prot, r->pub.flags));
-	return r->charged && (r->pub.object || r->anon_id);
+	return r->pub.charged && (r->pub.object || r->anon_id);
 }
 
 /* -ENOMEM if the change of [start, end), all mapped, asks for too many regions or too much memory. */
@@ -417,10 +417,12 @@ static int change_check(
 		if (!alters(r, c))
 			continue;
 		cuts += (r->pub.start.v < start) + (r->pub.end.v > end);
+		/* mprotect_fixup(): refused only if the old rights would be within the limits */
 		if (c->new_prot && pg_limit_is_data(c->prot, r->pub.flags) &&
-			!pg_limit_is_data(r->pub.prot, r->pub.flags))
+			!pg_limit_is_data(r->pub.prot, r->pub.flags) &&
+			pg_limit_may_expand(s, r->pub.prot, r->pub.flags, to - from))
 			data += to - from;
-		if (charged_then(r, c) && !r->charged)
+		if (charged_then(r, c) && !r->pub.charged)
 			charge += to - from;
 	}
 	if (cuts && s->c.max_regions && s->st.regions + cuts > s->c.max_regions)
@@ -443,7 +445,7 @@ static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uin
 	r = pg_region_at(s, from);
 	charged = charged_then(r, c);
 	pg_region_tally_out(r);
-	r->charged = charged;
+	r->pub.charged = charged;
 	r->pub.flags = (r->pub.flags | c->set) & ~c->clear;
 	if (c->new_prot)
 		r->pub.prot = c->prot;
@@ -481,10 +483,18 @@ int pg_map_change_range(
 	return 0;
 }
 
+static bool locked_private(const struct region *r)
+{
+	return (r->pub.flags & (PG_MAP_LOCKED | PG_MAP_LOCKONFAULT | PG_MAP_SHARED)) ==
+	       PG_MAP_LOCKED;
+}
+
 int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
 {
 	const struct pg_map_change c = {.new_prot = true, .prot = prot};
+	bool opened = false;
 	uint64_t end;
+	int err;
 
 	if (addr.v & PG_PAGE_MASK)
 		return -EINVAL;
@@ -499,8 +509,21 @@ int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
 		r = pg_region_next(r)) {
 		if (prot & ~r->pub.max_prot)
 			return -EACCES;
+		opened = opened || (!(r->pub.prot & PG_WRITE) && locked_private(r));
 	}
-	return pg_map_change_range(s, addr.v, end, &c);
+	err = pg_map_change_range(s, addr.v, end, &c);
+	/* As Linux: what is locked and becomes writable is copied now, not when it is written. */
+	for (uint64_t at = addr.v; !err && opened && (prot & PG_WRITE) && at < end;) {
+		struct region *r = pg_region_at(s, at);
+		uint64_t from = at;
+
+		if (!r)
+			break;
+		at = r->pub.end.v < end ? r->pub.end.v : end;
+		if (locked_private(r))
+			(void)pg_map_populate(s, from, at, PG_WRITE);
+	}
+	return err;
 }
 
 /* An error of an earlier write-back that the mapping of o at `a`, if it is still there, was not told. */

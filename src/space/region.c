@@ -181,7 +181,7 @@ static void tally(struct region *r, uint64_t n)
 		st->locked_bytes += bytes;
 		r->space->vm->locked_bytes += bytes;
 	}
-	if (r->charged) {
+	if (r->pub.charged) {
 		st->charged_bytes += bytes;
 		r->space->vm->committed_pages += (r->pub.end.v - r->pub.start.v) / PG_PAGE_SIZE * n;
 	}
@@ -296,7 +296,7 @@ int pg_region_split(struct pg_space *s, struct region *r, uint64_t at, struct re
 		up->name->refs++;
 	up->anon_id = r->anon_id;
 	up->anon_forked = r->anon_forked;
-	up->charged = r->charged;
+	up->pub.charged = r->pub.charged;
 	up->forked = r->forked;
 	up->error_seen = r->error_seen;
 	up->touched = r->touched;
@@ -347,7 +347,7 @@ static bool alike(const struct region *a, const struct region *b, bool ignore)
 {
 	return a->pub.end.v == b->pub.start.v && a->pub.object == b->pub.object &&
 	       a->pub.kind == b->pub.kind && a->name == b->name && a->pub.flags == b->pub.flags &&
-	       a->pub.max_prot == b->pub.max_prot && a->charged == b->charged &&
+	       a->pub.max_prot == b->pub.max_prot && a->pub.charged == b->pub.charged &&
 	       (ignore || a->pub.prot == b->pub.prot) &&
 	       pg_region_index(a, b->pub.start.v >> PG_PAGE_SHIFT) == b->index;
 }

@@ -26,7 +26,7 @@ static int may_grow(struct pg_space *s, const struct region *r, uint64_t more, u
 		return -EAGAIN;
 	if (more && !pg_limit_may_expand(s, r->pub.prot, r->pub.flags, more))
 		return -ENOMEM;
-	return r->charged && !pg_limit_commit_ok(s->vm, charge) ? -ENOMEM : 0;
+	return r->pub.charged && !pg_limit_commit_ok(s->vm, charge) ? -ENOMEM : 0;
 }
 
 /* Makes room behind r, which ends at old_end, if it is free; true: r reaches new_end now. */
@@ -57,7 +57,7 @@ static struct region *like(
 	d->pub.max_prot = r->pub.max_prot;
 	d->pub.flags = r->pub.flags;
 	d->pub.kind = r->pub.kind == PG_REGION_HEAP ? PG_REGION_ANON : r->pub.kind;
-	d->charged = r->charged;
+	d->pub.charged = r->pub.charged;
 	d->forked = r->forked;
 	d->error_seen = r->error_seen;
 	d->anon_id = r->anon_id;

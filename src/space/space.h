@@ -94,6 +94,7 @@ struct pg_region {
 	pg_prot prot;
 	pg_prot max_prot; /* the most that mprotect may give (shared file opened read-only: no
 			     write) */
+	bool charged;     /* it was promised: Linux's VM_ACCOUNT */
 	uint32_t flags;   /* of PG_MAP_KEPT */
 	enum pg_region_kind kind;
 	struct pg_object *object; /* NULL: anonymous. Borrowed */

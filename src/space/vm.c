@@ -58,6 +58,8 @@ void pg_vm_destroy(struct pg_vm *vm)
 	if (vm->form->close)
 		vm->form->close(vm->tables);
 	pg_frames_free(vm->frames, vm->zero);
+	/* nothing was lost: every frame that was taken has come back */
+	PG_ASSERT(pg_frames_free_count(vm->frames) == pg_frames_total(vm->frames));
 	pg_frames_destroy(vm->frames);
 	free(vm);
 }

@@ -5,7 +5,7 @@
  *   words -> the options of a run for each form, all checked -> a host process for each run -> figures
  *   through memory shared with it -> table, JSON, SVG
  *
- * Called by ui/main.c. Calls ui/options.c and ui/run.c, and of each run takes the figures before
+ * Called by ui/main.c. Calls ui/options.c and ui/trial.c, and of each run takes the figures before
  * its process ends. All runs get the same standard input. What the program writes is kept, shown
  * once, and compared: a program that does otherwise under another form is a fault of ours, and said.
  *
@@ -14,13 +14,10 @@
 #include "ui/compare.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ui/format.h"
@@ -28,8 +25,7 @@
 #include "ui/report.h"
 #include "ui/svg.h"
 #include "ui/table.h"
-
-#include "ui/run.h"
+#include "ui/trial.h"
 
 #define MOST_FORMS 16
 #define MOST_RUNS 100
@@ -55,9 +51,8 @@ struct form {
 	char **words; /* owned array, its strings borrowed */
 	struct pg_options options;
 	struct figures f;
-	int status;
-	int out, err; /* memfds: what the program wrote; -1: not made yet */
-	bool same;    /* output and status as those of the first form */
+	struct pg_trial trial; /* its output is kept */
+	bool same;             /* output and status as those of the first form */
 };
 
 struct compare {
@@ -69,7 +64,7 @@ struct compare {
 	int word_count;
 	char quiet[sizeof "--quiet"], page_table[sizeof "--page-table"]; /* words of ours */
 	struct figures *shared; /* mapped, shared with the processes of runs */
-	int input;              /* a memfd with all of standard input; -1: not needed */
+	struct pg_trials trials;
 };
 
 static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -132,7 +127,7 @@ static int add_form(struct compare *c, const char *text, size_t length)
 
 	if (c->n == MOST_FORMS)
 		return complain("--page-table: at most %d forms", MOST_FORMS);
-	*f = (struct form){.text = strndup(text, length), .out = -1, .err = -1};
+	*f = (struct form){.text = strndup(text, length), .trial = {.out = -1, .err = -1}};
 	if (!f->text)
 		return complain("%s", strerror(ENOMEM));
 	c->n++;
@@ -297,148 +292,57 @@ static void on_report(void *ctx, const struct pg_report *r)
 		f->faults += r->stats.space.faults[k];
 }
 
-/* What a pipe or socket on standard input holds is read once, into a file for all runs. */
-static int keep_input(struct compare *c)
+/* All runs of a form. 0 or the exit status. */
+static int run_form(struct compare *c, struct form *f)
 {
-	struct stat st;
-	char bytes[65536];
-	ssize_t n = 0;
-
-	c->input = -1;
-	if (fstat(STDIN_FILENO, &st) || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
-		return 0;
-	c->input = memfd_create("pagoda-input", MFD_CLOEXEC);
-	while (c->input >= 0 && (n = read(STDIN_FILENO, bytes, sizeof bytes)) > 0)
-		for (ssize_t done = 0; done < n;) {
-			ssize_t k = write(c->input, bytes + done, (size_t)(n - done));
-
-			if (k < 0)
-				return complain("standard input: %s", strerror(errno));
-			done += k;
-		}
-	return c->input < 0 || n < 0 ? complain("standard input: %s", strerror(errno)) : 0;
-}
-
-/* In the process of a run: streams in place, the run, the end. */
-static void run_child(const struct compare *c, struct form *f, int out, int err, off_t start)
-{
-	int status;
-
-	if (c->input >= 0)
-		dup2(c->input, STDIN_FILENO);
-	lseek(STDIN_FILENO, c->input >= 0 ? 0 : start, SEEK_SET); /* of no use to a terminal */
-	if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
-		_exit(2);
 	f->options.on_report = on_report;
 	f->options.on_report_ctx = c->shared;
-	status = pg_run_command(&f->options);
-	fflush(NULL);
-	_exit(status);
-}
-
-/* One run: figures into c->shared, the rest by pointer. 0 or the exit status. */
-static int run_once(struct compare *c, struct form *f, off_t start, int *out, int *err, int *status)
-{
-	pid_t child;
-	int end = 0;
-
-	*out = memfd_create("pagoda-output", MFD_CLOEXEC);
-	*err = memfd_create("pagoda-errors", MFD_CLOEXEC);
-	if (*out < 0 || *err < 0)
-		return complain("%s", strerror(errno));
-	fcntl(*out, F_SETFL, O_APPEND);
-	fcntl(*err, F_SETFL, O_APPEND);
-	*c->shared = (struct figures){0};
-	fflush(NULL);
-	child = fork();
-	if (child < 0)
-		return complain("%s", strerror(errno));
-	if (child == 0)
-		run_child(c, f, *out, *err, start);
-	while (waitpid(child, &end, 0) < 0 && errno == EINTR)
-		;
-	*status = WIFEXITED(end) ? WEXITSTATUS(end) : 128 + WTERMSIG(end);
-	return 0;
-}
-
-static void show(int from, int to)
-{
-	char bytes[65536];
-	ssize_t n;
-	off_t at = 0;
-
-	while ((n = pread(from, bytes, sizeof bytes, at)) > 0) {
-		at += n;
-		for (ssize_t done = 0, k; done < n; done += k) {
-			k = write(to, bytes + done, (size_t)(n - done));
-			if (k < 0)
-				return;
-		}
-	}
-}
-
-static bool same_bytes(int a, int b)
-{
-	char x[16384], y[16384];
-	ssize_t n, m;
-
-	for (off_t at = 0;; at += n) {
-		n = pread(a, x, sizeof x, at);
-		m = pread(b, y, sizeof y, at);
-		if (n != m || n < 0 || memcmp(x, y, (size_t)n))
-			return false;
-		if (n == 0)
-			return true;
-	}
-}
-
-/* All runs of a form. 0 or the exit status. */
-static int run_form(struct compare *c, struct form *f, off_t start)
-{
 	for (unsigned i = 0; i < c->runs; i++) {
-		int out = -1, err = -1, status = 0;
-		int bad = run_once(c, f, start, &out, &err, &status);
+		struct pg_trial t;
+		int bad;
 
-		if (!bad && !c->shared->told) { /* Pagoda could not run it, and said why */
-			show(err, STDERR_FILENO);
-			bad = status > 128 ? complain("the run under %s ended by signal %d",
-						     f->text, status - 128)
-					   : 2;
+		*c->shared = (struct figures){0};
+		bad = pg_trial_run(&c->trials, &f->options, 0, &t);
+		if (bad) {
+			pg_trial_end(&t);
+			return complain("%s", strerror(-bad));
 		}
-		if (bad || i > 0) {
-			if (!bad && c->shared->seconds < f->f.seconds)
-				f->f.seconds = c->shared->seconds;
-			close(out);
-			close(err);
-			if (bad)
-				return bad;
+		if (!c->shared->told) { /* Pagoda could not run it, and said why */
+			pg_trial_show(t.err, STDERR_FILENO);
+			bad = t.status > 128 ? complain("the run under %s ended by signal %d",
+						       f->text, t.status - 128)
+					     : 2;
+		} else if (i == 0) {
+			f->f = *c->shared;
+			f->trial = t;
 			continue;
+		} else if (c->shared->seconds < f->f.seconds) {
+			f->f.seconds = c->shared->seconds;
 		}
-		f->f = *c->shared;
-		f->status = status;
-		f->out = out;
-		f->err = err;
+		pg_trial_end(&t);
+		if (bad)
+			return bad;
 	}
 	return 0;
 }
 
 static int run_all(struct compare *c)
 {
-	off_t start = lseek(STDIN_FILENO, 0, SEEK_CUR);
-	int bad = keep_input(c);
+	int bad = pg_trials_begin(&c->trials);
 
+	if (bad)
+		return complain("standard input: %s", strerror(-bad));
 	for (size_t i = 0; i < c->n && !bad; i++) {
 		struct form *f = &c->form[i], *first = &c->form[0];
 
-		bad = run_form(c, f, start);
+		bad = run_form(c, f);
 		if (bad)
 			break;
 		if (i == 0) {
-			show(f->out, STDOUT_FILENO);
-			show(f->err, STDERR_FILENO);
+			pg_trial_show(f->trial.out, STDOUT_FILENO);
+			pg_trial_show(f->trial.err, STDERR_FILENO);
 		}
-		f->same = f->status == first->status && same_bytes(f->out, first->out) &&
-			  same_bytes(f->err, first->err);
+		f->same = pg_trial_same(&f->trial, &first->trial);
 	}
 	return bad;
 }
@@ -484,7 +388,7 @@ static void write_form(struct json *j, const struct form *form)
 
 	open_(j, NULL, '{');
 	string(j, "page_table", form->text);
-	number(j, "status", (uint64_t)form->status);
+	number(j, "status", (uint64_t)form->trial.status);
 	boolean(j, "same_output", form->same);
 	number(j, "table_bytes_peak", f->table_bytes);
 	number_if(j, "walks", f->walks, f->tlb);
@@ -607,8 +511,9 @@ static int write_all(const struct compare *c)
 			continue;
 		complain("under %s the program did otherwise than under %s: %s", c->form[i].text,
 			c->form[0].text,
-			c->form[i].status == c->form[0].status ? "its output differs"
-							       : "its exit status differs");
+			c->form[i].trial.status == c->form[0].trial.status
+				? "its output differs"
+				: "its exit status differs");
 		status = 1;
 	}
 	return status;
@@ -616,8 +521,10 @@ static int write_all(const struct compare *c)
 
 int pg_compare_command(int argc, char **argv)
 {
-	struct compare c = {
-		.runs = 1, .input = -1, .quiet = "--quiet", .page_table = "--page-table"};
+	struct compare c = {.runs = 1,
+		.trials = {.input = -1},
+		.quiet = "--quiet",
+		.page_table = "--page-table"};
 	int status;
 
 	c.words = calloc((size_t)argc + 1, sizeof *c.words);
@@ -645,13 +552,9 @@ out:
 	for (size_t i = 0; i < c.n; i++) {
 		free(c.form[i].text);
 		free(c.form[i].words);
-		if (c.form[i].out >= 0)
-			close(c.form[i].out);
-		if (c.form[i].err >= 0)
-			close(c.form[i].err);
+		pg_trial_end(&c.form[i].trial);
 	}
-	if (c.input >= 0)
-		close(c.input);
+	pg_trials_end(&c.trials);
 	if (c.shared != MAP_FAILED)
 		munmap(c.shared, sizeof *c.shared);
 	free(c.words);

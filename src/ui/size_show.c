@@ -143,7 +143,8 @@ static void line(FILE *out, const char *name, uint64_t bytes, const char *what)
 {
 	char text[PG_FORMAT_BYTES];
 
-	fprintf(out, "  %-22s %10s  %s\n", name, bytes ? pg_format_size(bytes, text) : "-", what);
+	fprintf(out, "  %-22s %10s%s%s\n", name, bytes ? pg_format_size(bytes, text) : "-",
+		what[0] ? "  " : "", what);
 }
 
 void pg_size_text(const struct pg_size_result *r, FILE *out)

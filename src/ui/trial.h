@@ -2,7 +2,7 @@
 /*
  * ui/trial.h: one run of a program among several: in a host process of its own, with what it writes kept.
  *
- * Called by ui/size.c. Calls ui/run.c. All trials get the same standard input: what a pipe or socket holds is read once.
+ * Called by ui/compare.c and ui/size.c. Calls ui/run.c. All trials get the same standard input: what a pipe or socket holds is read once.
  */
 #ifndef PG_UI_TRIAL_H
 #define PG_UI_TRIAL_H

@@ -223,8 +223,7 @@ void step_fetch(void)
 		say_signal();
 	if (!peek(a, &word)) {
 		say_signal();
-		if (!has(PART_EDGE))
-			return;
+		return;
 	} else if ((word & 0xff) != 0xc3) {
 		return;
 	}
@@ -373,6 +372,10 @@ void step_vm(void)
 
 	say("process_vm_%sv", in ? "read" : "write");
 	for (unsigned i = 0; i < 2; i++) {
+		if (has(PART_GROW)) { /* Linux grows no stack of another process's: not below one */
+			say(" not with stacks");
+			return;
+		}
 		here[i].iov_base = (void *)some_address();
 		here[i].iov_len = 1 + below(2 * PAGE);
 		there[i].iov_base = (void *)some_address();

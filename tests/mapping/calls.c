@@ -7,6 +7,7 @@
  */
 #include "mapping.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -90,6 +91,8 @@ void step_map(void)
 	say_address_result(r);
 	if (!(flags & MAP_FIXED))
 		keep(r);
+	else if (r == -ENOMEM && has(PART_LIMIT)) /* Linux may have cut regions before it refused */
+		say_result(call(SYS_munmap, a, len, 0, 0, 0, 0));
 }
 
 void step_unmap(void)
@@ -164,6 +167,8 @@ void step_move(void)
 		to += 1 + below(PAGE - 1);
 	say("mremap %s %#lx to %s %#lx flags %lx", where(a), len,
 		flags & MREMAP_FIXED ? where(to) : "any", new_len, flags);
+	if (len == 0 && (flags & MREMAP_FIXED) && a >= to && a < to + new_len)
+		return; /* Linux takes away what it is to copy, and then finds nothing */
 	r = call(SYS_mremap, a, len, new_len, flags, to, 0);
 	say_address_result(r);
 	if (!(flags & MREMAP_FIXED))

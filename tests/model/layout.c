@@ -135,6 +135,7 @@ const struct layout NAME[] = {
 	FIELD(pg_region, end),
 	FIELD(pg_region, prot),
 	FIELD(pg_region, max_prot),
+	FIELD(pg_region, charged),
 	FIELD(pg_region, flags),
 	FIELD(pg_region, kind),
 	FIELD(pg_region, object),

@@ -152,6 +152,7 @@ static struct outcome do_unmap(struct model *m, struct m_space *s, const struct 
 static struct outcome do_protect(struct model *m, struct m_space *s, const struct op *op)
 {
 	int start, end, cuts = 0;
+	bool opened = false;
 
 	if (op->addr % 4096)
 		return (struct outcome){-EINVAL, 0};
@@ -164,6 +165,8 @@ static struct outcome do_protect(struct model *m, struct m_space *s, const struc
 
 		if (op->prot & ~r->max_prot)
 			return (struct outcome){-EACCES, 0};
+		opened = opened || (!(r->prot & PG_WRITE) &&
+					   (r->flags & (LOCKS | PG_MAP_SHARED)) == PG_MAP_LOCKED);
 		if (r->prot != op->prot)
 			cuts += (r->start < start) + (r->end > end);
 	}
@@ -190,6 +193,14 @@ static struct outcome do_protect(struct model *m, struct m_space *s, const struc
 						(s->page[p].anon && s->page[p].anon->refs == 1));
 			m_merge_around(s, (int)(r - s->region));
 		}
+		at = to;
+	}
+	for (int at = start; opened && (op->prot & PG_WRITE) && at < end;) {
+		struct m_region *r = model_region(s, at);
+		int to = r->end < end ? r->end : end;
+
+		if ((r->flags & (LOCKS | PG_MAP_SHARED)) == PG_MAP_LOCKED)
+			(void)bring_in(m, s, at, to, PG_WRITE);
 		at = to;
 	}
 	return (struct outcome){0, 0};

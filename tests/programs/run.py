@@ -412,6 +412,9 @@ class Runner:
         def without_time(j):
             for key in ('wall_seconds', 'user_seconds', 'system_seconds'):
                 (j.get('execution') or {}).pop(key, None)
+            for process in j.get('processes') or []:
+                for key in [key for key in process if key.endswith('_seconds')]:
+                    del process[key]
             return j
         a, b = (without_time(self.figures(argv)[1]) for _ in range(2))
         differ = [k for k in a if a[k] != b.get(k)] if 'error' not in a else [a['error']]

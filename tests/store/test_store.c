@@ -35,7 +35,7 @@ ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int n, off_t at);
 
 static bool hits(int n, off_t at)
 {
-	host_calls++;
+	__atomic_add_fetch(&host_calls, 1, __ATOMIC_RELAXED); /* by several threads */
 	if (bad_page < at / (off_t)PG_PAGE_SIZE || bad_page >= at / (off_t)PG_PAGE_SIZE + n)
 		return false;
 	errno = host_error;

@@ -205,6 +205,9 @@ def figures_add_up():
 def timeless(f):
     for key in ("wall_seconds", "user_seconds", "system_seconds"):
         del f["execution"][key]
+    for process in f["processes"]:
+        for key in [key for key in process if key.endswith("_seconds")]:
+            del process[key]
     return f
 
 
@@ -229,6 +232,19 @@ def fast_mode_has_the_same_faults_and_no_tlb():
     if exact["memory"]["rss_peak_bytes"] != fast["memory"]["rss_peak_bytes"]:
         wrong.append("RSS: %r %r" % (exact["memory"], fast["memory"]))
     return wrong
+
+
+def malloc_families_run_the_same_program():
+    wrong = []
+    words = ["--", "bash", "-c", "a=(); for i in {1..300}; do a+=(x$i$i); done; echo ${#a[*]} ${a[77]} $PAGODA_MALLOC"]
+    for family in ("sharded", "first-fit", "next-fit", "best-fit", "worst-fit"):
+        done = pagoda("run", "--quiet", "--malloc", family, *words)
+        if (done.returncode, done.stdout, done.stderr) != (0, b"300 x7878 %s\n" % family.encode(), b""):
+            wrong.append("%s: %r %r" % (family, done.stdout, done.stderr))
+    done = pagoda("run", "--quiet", "--malloc", "best-fit", "--", "bash", "-c", "grep -c libpagoda-malloc /proc/self/maps")
+    if done.returncode != 0 or int(done.stdout) < 2:
+        wrong.append("the library is not mapped: %r" % done.stdout)
+    return wrong + one_line(pagoda("run", "--malloc", "quick-fit", "--", "true"), "--malloc", "quick-fit", "best-fit")
 
 
 def tlb_smaller_misses_more():
@@ -446,6 +462,7 @@ CASES = [
     figures_add_up,
     figures_of_two_runs_are_the_same,
     fast_mode_has_the_same_faults_and_no_tlb,
+    malloc_families_run_the_same_program,
     tlb_smaller_misses_more,
     page_table_of_five_levels_walks_five,
     traces_have_each_fault_once,

@@ -707,6 +707,63 @@ static void bad_shapes_are_refused(void **state)
 	}
 }
 
+/* The first 8-byte word of a table's frames that is `word`; NULL: none. */
+static uint64_t *word_in_tables(struct world *w, uint64_t word)
+{
+	for (uint32_t f = 0; f < pg_frames_total(w->fs); f++) {
+		uint64_t *at = pg_frames_bytes(w->fs, (pg_pfn){f});
+
+		for (unsigned i = 0;
+			pg_frames_row(w->fs, (pg_pfn){f})->state == PG_FRAME_TABLE && i < 512; i++)
+			if (at[i] == word)
+				return &at[i];
+	}
+	return NULL;
+}
+
+/* A check sees what is broken: a page number, an entry, and an entry's frame number gone. */
+static void check_broken_is_found(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned
+			shift; /* of the page number in the word that holds it, with low in the low bits */
+		uint64_t low;
+		const char *page, *entry;
+	} cases[] = {{"hashed", 0, 0, "H1", "K2"}, {"hashed:clustered=4", 2, 0, "H1", "K2"},
+		{"inverted", 0, PG_PTE_P, "I1", "I1"}};
+
+	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct world *w = world_make(cases[i].text, NULL, 40, 40, 4);
+		bool inverted = w->inverted;
+		uint64_t vpn = 0x123456784, *at;
+		pg_pte e = pg_pte_make((pg_pfn){w->frame[0]}, PG_PTE_P);
+		struct pg_table *t = w->table[0];
+
+		assert_int_equal(w->form->enter(t, (pg_vpn){vpn}, e), 0);
+		assert_null(w->form->check(t));
+		at = word_in_tables(
+			w, inverted ? vpn << PG_PAGE_SHIFT | PG_PTE_P : vpn >> cases[i].shift);
+		assert_non_null(at);
+		*at ^= (uint64_t)1 << 33; /* another page number */
+		assert_non_null(w->form->check(t));
+		assert_memory_equal(w->form->check(t), cases[i].page, 2);
+		*at ^= (uint64_t)1 << 33;
+		assert_null(w->form->check(t));
+		if (!inverted) {
+			at = word_in_tables(w, e);
+			assert_non_null(at);
+		}
+		*at ^= inverted ? PG_PTE_P : e; /* the entry */
+		assert_non_null(w->form->check(t));
+		assert_memory_equal(w->form->check(t), cases[i].entry, 2);
+		*at ^= inverted ? PG_PTE_P : e;
+		assert_null(w->form->check(t));
+		assert_int_equal(w->form->remove(t, (pg_vpn){vpn}), e);
+		world_free(w);
+	}
+}
+
 /* ---- page-walk caches */
 
 /* What a walk cache of n entries a level should hold, most recently used first. */
@@ -899,6 +956,7 @@ int main(void)
 		cmocka_unit_test(frames_that_run_out_change_nothing),
 		cmocka_unit_test(page_outside_the_geometry_is_refused),
 		cmocka_unit_test(bad_shapes_are_refused),
+		cmocka_unit_test(check_broken_is_found),
 		cmocka_unit_test(walk_caches_agree_with_model),
 		cmocka_unit_test(percentile_of_walks_is_the_least_that_covers),
 		cmocka_unit_test(hashed_walks_cost_what_chaining_costs),
