@@ -313,8 +313,9 @@ struct pg_linux {
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
 	struct pg_space_stats space_before;
 
-	uint64_t waits;     /* futex waits begun */
-	struct pg_shm *shm; /* System V segments; owned; NULL: none yet */
+	uint64_t waits;          /* futex waits begun */
+	struct pg_sigfd *sigfds; /* signalfd; owned */
+	struct pg_shm *shm;      /* System V segments; owned; NULL: none yet */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -665,6 +666,17 @@ void pg_terminal_process_ends(struct pg_process *p);
 /* Whether the request was seen to here; then *result is the call's. */
 bool pg_terminal_ioctl(
 	struct pg_thread *me, int fd, unsigned request, uint64_t arg, int64_t *result);
+
+/* --- sys_signalfd.c ------------------------------------------------------------------------------------- */
+
+/* The process's queue of signals changed: poll of its signalfds is to tell. */
+void pg_sigfd_changed(struct pg_process *p);
+/* A child that has them too becomes the owner of its signalfds. */
+void pg_sigfd_process_ends(struct pg_process *p);
+void pg_sigfd_free(struct pg_linux *l);
+/* Whether fd is a signalfd; then *result is what reading it gave. */
+bool pg_sigfd_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
+	uint64_t total, int64_t *result);
 
 /* --- sys_time.c ---------------------------------------------------------------------------------------- */
 

@@ -161,8 +161,11 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 		return empty_io(me, true, fd, offset, flags);
 	look(me, fd, offset, &t);
 	if (t.waits) {
-		int64_t r = pg_terminal_before_read(me, fd);
+		int64_t r;
 
+		if (pg_sigfd_read(me, fd, v, count, total, &r))
+			return r;
+		r = pg_terminal_before_read(me, fd);
 		if (r != 0)
 			return r;
 	}

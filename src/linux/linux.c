@@ -286,6 +286,7 @@ void pg_linux_destroy(struct pg_linux *l)
 	}
 	pg_shm_end(l);
 	pg_terminals_free(l);
+	pg_sigfd_free(l);
 	free(l->timers);
 	if (l->first_fds != NULL) {
 		free(l->first_fds->has);

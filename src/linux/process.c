@@ -533,6 +533,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	pg_timers_delete(p, true);
 	close_files(p, last);
 	pg_terminal_process_ends(p);
+	pg_sigfd_process_ends(p);
 	l->ops->cpu_switch(last->cpu, NULL);
 	keep_space_figures(p);
 	vfork_over(p);

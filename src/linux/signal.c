@@ -106,6 +106,7 @@ void pg_signal_drop(struct pg_process *p, uint64_t set)
 		else
 			at = &(*at)->next;
 	count_pending(&p->sig);
+	pg_sigfd_changed(p);
 }
 
 static bool takes(const struct pg_thread *t, int n)
@@ -178,6 +179,7 @@ int pg_signal_send(struct pg_process *p, const union pg_siginfo *info, int tid)
 	p->sig.queue_end = &q->next;
 	p->sig.pending |= BIT(n);
 	p->sig.queued++;
+	pg_sigfd_changed(p);
 	wake_taker(p, n, tid);
 	return 0;
 }
@@ -220,6 +222,7 @@ static void dequeue(struct pg_thread *me, int n, union pg_siginfo *info)
 	*info = q->info;
 	free(q);
 	count_pending(s);
+	pg_sigfd_changed(me->proc);
 }
 
 int pg_signal_take(struct pg_thread *me, uint64_t set, union pg_siginfo *info)

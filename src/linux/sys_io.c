@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -192,6 +194,61 @@ int64_t pg_sys_tee(struct pg_thread *me, const uint64_t *a)
 		return -EBADF;
 	return pg_io_signal(
 		me, PG_HOST(me, SYS_tee, (int)a[0], (int)a[1], a[2], (unsigned)a[3], 0, 0));
+}
+
+/* A write to a pipe that does not wait, whatever the descriptor's flags: through a description of our own. */
+static int64_t write_some(
+	struct pg_thread *me, int fd, const struct iovec *v, unsigned count, uint64_t total)
+{
+	char path[64];
+	int64_t r;
+	int own;
+
+	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (own < 0)
+		/* no reader is left */
+		return errno == ENXIO ? pg_io_signal(me, -EPIPE) : -errno;
+	r = pg_io_write(me, own, v, count, total, -1, 0);
+	close(own);
+	return r;
+}
+
+/*
+ * Into a pipe: as many bytes as it takes at once, copied: later changes of the memory do not show in the pipe. Out of one: a read.
+ */
+int64_t pg_sys_vmsplice(struct pg_thread *me, const uint64_t *a)
+{
+	struct pollfd p = {.fd = (int)a[0], .events = POLLOUT};
+	unsigned flags = (unsigned)a[3];
+	bool wait = (flags & SPLICE_F_NONBLOCK) == 0, in;
+	struct iovec *v;
+	struct stat st;
+	uint64_t total;
+	int64_t r;
+
+	if (flags & ~0xfu)
+		return -EINVAL;
+	if (!pg_fd_ok(p.fd) || fstat(p.fd, &st) != 0)
+		return -EBADF;
+	r = pg_guest_iovecs(me, a[1], a[2], &v, &total);
+	if (r != 0)
+		return r;
+	in = (fcntl(p.fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
+	if (in)
+		p.events = POLLIN;
+	if (!S_ISFIFO(st.st_mode))
+		r = -EBADF;
+	else if (total == 0)
+		r = 0;
+	else if (!wait && poll(&p, 1, 0) == 0)
+		r = -EAGAIN;
+	else if (in)
+		r = pg_io_read(me, p.fd, v, (unsigned)a[2], total, -1, 0);
+	else if (!wait || (r = PG_HOST(me, SYS_poll, (uintptr_t)&p, 1, -1, 0, 0, 0)) >= 0)
+		r = write_some(me, p.fd, v, (unsigned)a[2], total);
+	free(v);
+	return r;
 }
 
 /* --- sizes and write-back ---------------------------------------------------------------------------------- */

@@ -9,9 +9,9 @@ import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# semaphore: System V semaphores; event:
-# signalfd; peer: process ids behind sockets and locks; splice: vmsplice. (fork and the others are there.)
-NOT_YET = {'semaphore', 'event', 'peer', 'splice'}
+# semaphore: System V semaphores;
+# peer: process ids behind sockets and locks. (fork and the others are there.)
+NOT_YET = {'semaphore', 'peer'}
 
 
 def cases(Case):
