@@ -7,8 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static int message_fd = 2;
+
+void pg_bug_messages_to(int fd)
+{
+	message_fd = fd;
+}
+
 void pg_bug(const char *file, int line, const char *what)
 {
-	fprintf(stderr, "pagoda: internal error at %s:%d: %s\n", file, line, what);
+	dprintf(message_fd, "pagoda: internal error at %s:%d: %s\n", file, line, what);
 	abort();
 }

@@ -99,6 +99,8 @@ static inline uint64_t pg_align_down(uint64_t v, uint64_t align)
  * Never for what a guest or a caller did.
  */
 void pg_bug(const char *file, int line, const char *what) __attribute__((noreturn, cold));
+/* Where pg_bug() writes from now on: a guest may close standard error. */
+void pg_bug_messages_to(int fd);
 #define PG_ASSERT(cond) ((cond) ? (void)0 : pg_bug(__FILE__, __LINE__, #cond))
 
 #endif

@@ -295,10 +295,10 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 	if (wild) {
 		const struct pg_site *probed =
 			site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
-		va = gpr[probed->fast_base] +
-		     (uint64_t)(int64_t)probed
-			     ->fast_disp; /* a wild address: what it was meant to do does not matter any more */
+		va = gpr[probed->fast_base] + (uint64_t)(int64_t)probed->fast_disp;
 		const struct pg_site *s = probed;
+		/* the host only saw the probe's read */
+		access = (enum pg_access)(s->group_last ? s->first_access : s->access);
 		va += s->group_last ? s->first_off : 0;
 		uint64_t size = s->group_last ? s->first_size : s->size, last = va + size - 1;
 		bool misaligned = s->aligned && (va & (size - 1));

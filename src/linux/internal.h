@@ -180,7 +180,9 @@ struct pg_process {
 	struct pg_linux *machine;  /* borrowed */
 	struct pg_process *parent; /* NULL: the outside world's, as the first one */
 	int pid, pgid, sid;
-	bool execed; /* since fork: setpgid by the parent is refused */
+	struct pg_terminal *terminal; /* that controls it; borrowed. NULL: none */
+	int hung_group; /* a leader whose terminal was hung up: the group that was in front */
+	bool execed;    /* since fork: setpgid by the parent is refused */
 	enum pg_process_state state;
 	struct pg_thread *thread; /* list, the first one first */
 	unsigned threads;
@@ -274,8 +276,8 @@ struct pg_linux {
 	unsigned process_count, thread_count; /* thread_count: host threads that have not ended */
 	unsigned alive;                       /* processes that are no zombies */
 	int next_pid;
-	int foreground; /* process group that the controlling terminal belongs to; 0: not known */
-	bool leaving;   /* all are to end: the machine is switched off */
+	struct pg_terminal *terminals; /* those that control a session; owned */
+	bool leaving;                  /* all are to end: the machine is switched off */
 
 	/* files */
 	struct pg_file *files;       /* those whose objects live */
@@ -516,6 +518,8 @@ void pg_signal_deliver(struct pg_thread *me);
 /* Takes the first pending signal of a set: its number, or 0. */
 int pg_signal_take(struct pg_thread *me, uint64_t set, union pg_siginfo *info);
 void pg_signal_set_mask(struct pg_thread *me, uint64_t mask);
+/* Whether nobody could continue the process's group: then the terminal does not stop it. */
+bool pg_signal_orphaned_group(const struct pg_process *p);
 bool pg_signal_ignored(const struct pg_process *p, int signo);
 bool pg_signal_default_ignores(int signo);
 /* Takes the signals of a set off the queue, unseen. */
@@ -634,6 +638,33 @@ void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t en
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_thread *me, int fd);
 void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+
+/* --- terminal.c: controlling terminals ------------------------------------------------------------------ */
+
+/* Pagoda's own terminal, if it has one, is the first process's. */
+void pg_terminal_init(struct pg_process *p);
+void pg_terminals_free(struct pg_linux *l);
+/* The group in the foreground of Pagoda's own terminal; 0: not known. */
+int pg_terminal_host_foreground(const struct pg_linux *l);
+/* As fields tty_nr and tpgid of /proc/PID/stat. */
+void pg_terminal_stat(const struct pg_process *p, uint32_t *dev, int *foreground);
+/* Before a read or write: 0 to go on, or the call's result: the caller's group is in the background. */
+int64_t pg_terminal_before_read(struct pg_thread *me, int fd);
+int64_t pg_terminal_before_write(struct pg_thread *me, int fd);
+/* `done` bytes of v were written to fd: if it is a pty's master, keys among them send their signals. */
+void pg_terminal_written(
+	struct pg_thread *me, int fd, const struct iovec *v, unsigned count, uint64_t done);
+/* /dev/tty becomes the name of the caller's terminal. 0 or -ENXIO. */
+int pg_terminal_path(struct pg_thread *me, char path[PATH_MAX]);
+/* What was opened may become the session's terminal. */
+void pg_terminal_opened(struct pg_thread *me, int fd, int flags);
+/* Descriptors were closed: the sessions of those whose master is gone are hung up. */
+void pg_terminal_closed(struct pg_linux *l);
+/* Its descriptors are closed: a leader's session loses the terminal. */
+void pg_terminal_process_ends(struct pg_process *p);
+/* Whether the request was seen to here; then *result is the call's. */
+bool pg_terminal_ioctl(
+	struct pg_thread *me, int fd, unsigned request, uint64_t arg, int64_t *result);
 
 /* --- sys_time.c ---------------------------------------------------------------------------------------- */
 

@@ -160,6 +160,12 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	if (total == 0)
 		return empty_io(me, true, fd, offset, flags);
 	look(me, fd, offset, &t);
+	if (t.waits) {
+		int64_t r = pg_terminal_before_read(me, fd);
+
+		if (r != 0)
+			return r;
+	}
 	if (t.waits && wait_ready(me, fd) != 0)
 		return -PG_ERESTARTSYS;
 	if (t.object != NULL && t.at >= 0 &&
@@ -216,6 +222,8 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	if (total == 0)
 		return empty_io(me, false, fd, offset, flags);
 	look(me, fd, offset, &t);
+	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
+		return r;
 	while (done < total && !me->oom) {
 		unsigned n;
 		uint64_t got = pg_guest_pin(
@@ -243,6 +251,8 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 					  (uint64_t)start + done) == -ENOMEM)
 			me->oom = true;
 	}
+	if (done != 0 && t.waits)
+		pg_terminal_written(me, fd, v, count, done);
 	me->machine->bytes_written += done;
 	return done != 0 ? pg_proc_written(me, fd, (int64_t)done) : pg_io_signal(me, r);
 }

@@ -285,6 +285,7 @@ void pg_linux_destroy(struct pg_linux *l)
 		l->ops->destroy(l->engine);
 	}
 	pg_shm_end(l);
+	pg_terminals_free(l);
 	free(l->timers);
 	if (l->first_fds != NULL) {
 		free(l->first_fds->has);

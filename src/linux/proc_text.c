@@ -305,19 +305,17 @@ void pg_proc_stat(struct pg_proc_text *t)
 	const struct pg_process *p = t->proc;
 	unsigned long long f[53] = {0};
 	struct pg_space_stats st;
+	uint32_t tty;
+	int foreground;
 
 	host_stat(t, f);
 	pg_process_stats(p, NULL, &st);
 	f[4] = (unsigned long long)pg_process_ppid(p);
 	f[5] = (unsigned long long)p->pgid;
 	f[6] = (unsigned long long)p->sid;
-	if (p->sid != p->machine->init->sid) {
-		f[7] = 0; /* another session: it has not got Pagoda's terminal */
-		f[8] = (unsigned long long)-1;
-	} else {
-		f[8] = f[7] != 0 ? (unsigned long long)p->machine->foreground
-				 : (unsigned long long)-1;
-	}
+	pg_terminal_stat(p, &tty, &foreground);
+	f[7] = tty;
+	f[8] = (unsigned long long)(long long)foreground;
 	f[10] = st.minor;
 	f[12] = st.major;
 	put_times(t, f);

@@ -188,7 +188,7 @@ int pg_process_init(struct pg_linux *l, struct pg_thread **first)
 	l->next_pid = PG_LINUX_PID + 1;
 	p->pgid = (int)pg_guest_pid(l, getpgrp());
 	p->sid = (int)pg_guest_pid(l, getsid(0));
-	l->foreground = p->pgid;
+	pg_terminal_init(p);
 	*first = pg_thread_make(p, NULL, fds, &err);
 	return *first != NULL ? 0 : err;
 }
@@ -245,6 +245,7 @@ static int process_fork(struct pg_thread *me, const struct pg_clone *c, struct p
 	k->parent = c->flags & CLONE_PARENT ? p->parent : p;
 	k->pgid = p->pgid;
 	k->sid = p->sid;
+	k->terminal = p->terminal;
 	memcpy(k->sig.act, p->sig.act, sizeof(k->sig.act));
 	for (int n = 1; n <= PG_NSIG && (c->flags & CLONE_CLEAR_SIGHAND); n++)
 		if (k->sig.act[n].handler != 1)
@@ -531,6 +532,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	tell_leave(last);
 	pg_timers_delete(p, true);
 	close_files(p, last);
+	pg_terminal_process_ends(p);
 	l->ops->cpu_switch(last->cpu, NULL);
 	keep_space_figures(p);
 	vfork_over(p);

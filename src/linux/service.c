@@ -105,8 +105,8 @@ static void hand_on(struct pg_linux *l, union pg_siginfo *info)
 	bool terminal = info->host.si_code == SI_KERNEL &&
 			(n == SIGINT || n == SIGQUIT || n == SIGTSTP || n == SIGWINCH);
 
-	if (terminal && l->foreground != 0) {
-		pg_process_each_of_group(l, l->foreground, send_one, info);
+	if (terminal && pg_terminal_host_foreground(l) > 0) {
+		pg_process_each_of_group(l, pg_terminal_host_foreground(l), send_one, info);
 		return;
 	}
 	if (l->init->state == PG_ZOMBIE || n == SIGCONT) {

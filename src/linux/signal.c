@@ -361,7 +361,7 @@ static bool restarts(const struct pg_thread *me, const struct pg_sigaction *a)
  * Whether nobody could continue the group: no parent outside it in the same session. Such a group is not stopped by the terminal. The
  * first process's parent is the outside world, which can.
  */
-static bool orphaned_group(const struct pg_process *p)
+bool pg_signal_orphaned_group(const struct pg_process *p)
 {
 	for (const struct pg_process *k = p->machine->processes; k != NULL; k = k->next) {
 		if (k->pgid != p->pgid || k->state == PG_ZOMBIE)
@@ -387,7 +387,7 @@ static void act_default(struct pg_thread *me, int signo, const union pg_siginfo 
 	if (pg_signal_default_ignores(signo))
 		return;
 	if (default_stops(signo)) {
-		if (signo != SIGSTOP && orphaned_group(me->proc))
+		if (signo != SIGSTOP && pg_signal_orphaned_group(me->proc))
 			return;
 		pg_process_stop(me->proc, signo);
 		/* nobody inside can go on: the machine stops, as the program would; who continues it continues them */

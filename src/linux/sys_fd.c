@@ -35,6 +35,7 @@ int64_t pg_sys_close(struct pg_thread *me, const uint64_t *a)
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	r = PG_QUICK(SYS_close, (int)a[0], 0, 0, 0, 0, 0);
+	pg_terminal_closed(me->machine);
 	return r;
 }
 
@@ -42,6 +43,7 @@ int64_t pg_sys_close_range(struct pg_thread *me, const uint64_t *a)
 {
 	unsigned first = (unsigned)a[0], last = (unsigned)a[1],
 		 limit = (unsigned)pg_linux_fd_limit();
+	int64_t r;
 
 	if (first > last)
 		return -EINVAL;
@@ -49,7 +51,9 @@ int64_t pg_sys_close_range(struct pg_thread *me, const uint64_t *a)
 		return 0;
 	if (last >= limit)
 		last = limit - 1;
-	return PG_QUICK(SYS_close_range, first, last, (unsigned)a[2], 0, 0, 0);
+	r = PG_QUICK(SYS_close_range, first, last, (unsigned)a[2], 0, 0, 0);
+	pg_terminal_closed(me->machine);
+	return r;
 }
 
 int64_t pg_sys_dup(struct pg_thread *me, const uint64_t *a)
@@ -59,16 +63,24 @@ int64_t pg_sys_dup(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_dup2(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t r;
+
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
-	return PG_QUICK(SYS_dup2, (int)a[0], (int)a[1], 0, 0, 0, 0);
+	r = PG_QUICK(SYS_dup2, (int)a[0], (int)a[1], 0, 0, 0, 0);
+	pg_terminal_closed(me->machine);
+	return r;
 }
 
 int64_t pg_sys_dup3(struct pg_thread *me, const uint64_t *a)
 {
+	int64_t r;
+
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
-	return PG_QUICK(SYS_dup3, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0);
+	r = PG_QUICK(SYS_dup3, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0);
+	pg_terminal_closed(me->machine);
+	return r;
 }
 
 static int64_t lock_file(struct pg_thread *me, int fd, int op, uint64_t at)

@@ -54,15 +54,9 @@ static const struct known requests[] = {
 	{TIOCCBRK, 0, NONE},
 	{TIOCEXCL, 0, NONE},
 	{TIOCNXCL, 0, NONE},
-	{TIOCSCTTY, 0, NONE},
-	{TIOCNOTTY, 0, NONE},
 	{TIOCVHANGUP, 0, NONE},
-	{TIOCGPGRP, 4, OUT, true},
-	{TIOCSPGRP, 4, IN, true},
-	{TIOCGSID, 4, OUT, true},
 	{TIOCOUTQ, 4, OUT},
 	{TIOCGWINSZ, sizeof(struct winsize), OUT},
-	{TIOCSWINSZ, sizeof(struct winsize), IN},
 	{TIOCMGET, 4, OUT},
 	{TIOCMSET, 4, IN},
 	{TIOCMBIS, 4, IN},
@@ -137,12 +131,18 @@ int64_t pg_sys_ioctl(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0];
 	unsigned request = (unsigned)a[1];
+	int64_t r;
 
 	if (!pg_fd_ok(fd) || fcntl(fd, F_GETFD) < 0)
 		return -EBADF;
+	if (pg_terminal_ioctl(me, fd, request, a[2], &r))
+		return r;
 	for (unsigned i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
 		if (requests[i].request == request)
 			return run(me, fd, &requests[i], a[2]);
+	if (request == TIOCSCTTY || request == TIOCNOTTY || request == TIOCGPGRP ||
+		request == TIOCSPGRP || request == TIOCGSID || request == TIOCSWINSZ)
+		return -ENOTTY; /* no terminal */
 	pg_linux_unknown(me, "ioctl 0x%x is not there: ENOTTY", request);
 	return -ENOTTY;
 }

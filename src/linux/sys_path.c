@@ -67,6 +67,8 @@ static int64_t vet(struct pg_thread *me, int fd, int flags)
 		close(got);
 		return fd;
 	}
+	if (S_ISCHR(st.st_mode))
+		pg_terminal_opened(me, fd, flags);
 	if ((flags & O_TRUNC) && S_ISREG(st.st_mode))
 		pg_io_truncated(me, fd);
 	return fd;
@@ -94,7 +96,11 @@ static int64_t open_at(struct pg_thread *me, int dir, uint64_t name, int flags, 
 		return err;
 	if (!dir_ok(dir) && path[0] != '/')
 		return -EBADF;
-	fd = PG_HOST(me, SYS_openat, dir, (uintptr_t)path, flags, mode, 0, 0);
+	err = pg_terminal_path(me, path);
+	if (err != 0)
+		return err;
+	/* a guest's terminal never becomes Pagoda's */
+	fd = PG_HOST(me, SYS_openat, dir, (uintptr_t)path, flags | O_NOCTTY, mode, 0, 0);
 	return fd < 0 ? fd : vet(me, (int)fd, flags);
 }
 
@@ -118,7 +124,7 @@ int64_t pg_sys_openat2(struct pg_thread *me, const uint64_t *a)
 	struct open_how how = {0};
 	char path[PATH_MAX];
 	int64_t fd;
-	int err;
+	int err, flags;
 
 	if (a[3] < sizeof(how))
 		return -EINVAL;
@@ -127,13 +133,18 @@ int64_t pg_sys_openat2(struct pg_thread *me, const uint64_t *a)
 	err = pg_guest_read(me, &how, a[2], sizeof(how));
 	if (err == 0)
 		err = pg_path_get(me, a[1], path);
+	if (err == 0)
+		err = pg_terminal_path(me, path);
 	if (err != 0)
 		return err;
+	flags = (int)how.flags;
+	if (!(how.flags & O_PATH))
+		how.flags |= O_NOCTTY;
 	if (!dir_ok((int)a[0]) && path[0] != '/')
 		return -EBADF;
 	fd = PG_HOST(
 		me, SYS_openat2, (int)a[0], (uintptr_t)path, (uintptr_t)&how, sizeof(how), 0, 0);
-	return fd < 0 ? fd : vet(me, (int)fd, (int)how.flags);
+	return fd < 0 ? fd : vet(me, (int)fd, flags);
 }
 
 /* --- stat ------------------------------------------------------------------------------------------------- */

@@ -98,6 +98,7 @@ int64_t pg_sys_setsid(struct pg_thread *me, const uint64_t *a)
 		if (k->pgid == me->proc->pid)
 			return -EPERM;
 	me->proc->pgid = me->proc->sid = me->proc->pid;
+	me->proc->terminal = NULL;
 	return me->proc->sid;
 }
 

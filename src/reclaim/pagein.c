@@ -106,6 +106,14 @@ static void want_around(struct pg_reclaim *r, struct wants *w, struct region *re
 		want_more(r, w, pg_reclaim_slots_anon(r, s));
 }
 
+/* While the lock was released somebody else brought the page in: what was read, or not, means nothing. */
+static bool is_stale(const struct wants *w, unsigned i)
+{
+	const struct pg_anon *a = w->a[i];
+
+	return !pg_pfn_is_none(a->pfn) || a->slot.v != w->io[i].slot.v;
+}
+
 /* The read of w->a[i] is over: it has its frame now, or the frame goes back. */
 static void settle(struct pg_reclaim *r, struct wants *w, unsigned i, enum pg_access access)
 {
@@ -115,12 +123,11 @@ static void settle(struct pg_reclaim *r, struct wants *w, unsigned i, enum pg_ac
 	int status = w->io[i].status;
 
 	pg_frames_row(r->frames, f)->flags &= (uint16_t)~PG_FRAME_BUSY;
-	if (status) {
+	if (status && !is_stale(w, i)) {
 		r->st.read_errors++;
 		r->st.checksum_errors += status == -EILSEQ;
 	}
-	if (status || !pg_pfn_is_none(a->pfn) || pg_slot_is_none(a->slot) ||
-		a->slot.v != w->io[i].slot.v || a->refs == 1) {
+	if (status || is_stale(w, i) || a->refs == 1) {
 		pg_frame_release(r->vm, f);
 		pg_anon_unref(r->vm, a);
 		return;
@@ -157,7 +164,7 @@ int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct 
 	if (r->hooks.unlock)
 		r->hooks.lock(r->hooks.ctx, token);
 	r->st.swap_in_clusters++;
-	err = w.io[0].status;
+	err = is_stale(&w, 0) ? 0 : w.io[0].status; /* stale: the fault looks again */
 	for (unsigned i = 0; i < w.n; i++)
 		settle(r, &w, i, access);
 	*brought = (uint32_t)(r->st.swap_in - before);

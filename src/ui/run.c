@@ -624,6 +624,8 @@ int pg_run_command(const struct pg_options *o)
 	int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
 	r.err = copy >= 0 ? own_file(copy) : fopen("/dev/null", "we");
+	if (r.err)
+		pg_bug_messages_to(fileno(r.err));
 	if (!r.err)
 		return status;
 	setvbuf(r.err, NULL, _IOLBF, 0);

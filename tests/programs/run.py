@@ -497,7 +497,7 @@ class Runner:
 
     def out_of_memory(self):
         for memory, mib in (('8M', '64'), ('32M', '40'), ('64M', '200')):
-            status, out, err, _ = self.execute(self.pagoda(memory) + [self.o.guests + '/eater-static', mib])
+            status, out, err, _ = self.execute(self.pagoda(memory, '--overcommit', 'always') + [self.o.guests + '/eater-static', mib])
             lines = err.decode('utf-8', 'replace').strip('\n').split('\n')
             ok = status == 137 and out == b'' and len(lines) == 1 and 'memory' in lines[0]
             self.say(ok, 'errors', 'out of memory: %s MiB on %s' % (mib, memory),

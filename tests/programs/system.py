@@ -9,9 +9,9 @@ import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# job: sessions, terminals; semaphore: System V semaphores; event:
+# semaphore: System V semaphores; event:
 # signalfd; peer: process ids behind sockets and locks; splice: vmsplice. (fork and the others are there.)
-NOT_YET = {'job', 'semaphore', 'event', 'peer', 'splice'}
+NOT_YET = {'semaphore', 'event', 'peer', 'splice'}
 
 
 def cases(Case):
@@ -63,7 +63,7 @@ def cases(Case):
     script('bash pipelines', ['bash', '{scripts}/pipelines.sh'], 'fork')
     script('bash traps and jobs', ['bash', '{scripts}/traps.sh'], 'fork')
     script('bash job control at a terminal', ['/usr/bin/python3', '{scripts}/jobs.py'], 'fork job')
-    script('script(1)', ['script', '-qec', 'echo at a terminal; tty | grep -c /dev/; exit 5', '/dev/null'], 'fork job')
+    script('script(1)', ['script', '-qec', 'echo at a terminal; tty | grep -c /dev/; exit 5', '/dev/null'], 'fork job event')
     script('make -j2', ['sh', '{scripts}/make.sh'], 'fork vfork', memory='1G')
     script('git', ['sh', '{scripts}/git.sh'], 'fork', memory='512M')
     script('redis', ['bash', '{scripts}/redis.sh'], 'fork', memory='512M')
