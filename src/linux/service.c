@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -45,9 +46,24 @@ static void on_kick(int n, siginfo_t *info, void *context)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)go;
 }
 
+/* Signals that the C library keeps for itself do not pass its own call. */
+static bool library_signal_ignored(int n)
+{
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} a = {0};
+
+	return syscall(SYS_rt_sigaction, n, NULL, &a, 8) == 0 &&
+	       a.handler == (uint64_t)(uintptr_t)SIG_IGN;
+}
+
 static void inherit(struct pg_linux *l)
 {
 	struct pg_process *p = l->init;
+
+	for (int n = 32; n <= 33; n++)
+		if (library_signal_ignored(n))
+			p->sig.act[n].handler = 1;
 
 	for (int n = 1; n <= PG_NSIG; n++) {
 		if (n != SIGKILL && n != SIGSTOP && sigismember(&l->former_mask, n) == 1)
