@@ -46,15 +46,22 @@ static void on_kick(int n, siginfo_t *info, void *context)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)go;
 }
 
-/* Signals that the C library keeps for itself do not pass its own call. */
-static bool library_signal_ignored(int n)
-{
-	struct {
-		uint64_t handler, flags, restorer, mask;
-	} a = {0};
+/*
+ * Signals that the C library keeps for itself do not pass its own call, and it takes 33 when the first thread is made: so what
+ * Pagoda was started with is looked up before main().
+ */
+static bool library_signal_ignored[2];
 
-	return syscall(SYS_rt_sigaction, n, NULL, &a, 8) == 0 &&
-	       a.handler == (uint64_t)(uintptr_t)SIG_IGN;
+__attribute__((constructor)) static void look_at_library_signals(void)
+{
+	for (int n = 32; n <= 33; n++) {
+		struct {
+			uint64_t handler, flags, restorer, mask;
+		} a = {0};
+
+		library_signal_ignored[n - 32] = syscall(SYS_rt_sigaction, n, NULL, &a, 8) == 0 &&
+						 a.handler == (uint64_t)(uintptr_t)SIG_IGN;
+	}
 }
 
 static void inherit(struct pg_linux *l)
@@ -62,7 +69,7 @@ static void inherit(struct pg_linux *l)
 	struct pg_process *p = l->init;
 
 	for (int n = 32; n <= 33; n++)
-		if (library_signal_ignored(n))
+		if (library_signal_ignored[n - 32])
 			p->sig.act[n].handler = 1;
 
 	for (int n = 1; n <= PG_NSIG; n++) {
