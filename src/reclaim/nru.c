@@ -14,18 +14,13 @@
  * Source: A. Silberschatz, P. B. Galvin, G. Gagne, Operating System Concepts, 10.4.5.3; A. S. Tanenbaum, Modern Operating
  * Systems, 3.4.2 (not recently used).
  */
-#include "reclaim/lists.h"
 #include "reclaim/policies.h"
-
-#include <errno.h>
-#include <stdlib.h>
+#include "reclaim/queued.h"
 
 struct nru {
-	struct pg_policy base; /* first */
-	struct pg_policy_env env;
-	struct pg_lists lists; /* one queue; mark: referenced */
-	bool clears;           /* the pass is an even one */
-	uint64_t left;         /* pages that this pass has still to look at */
+	struct pg_queued q; /* first; mark: referenced */
+	bool clears;        /* the pass is an even one */
+	uint64_t left;      /* pages that this pass has still to look at */
 };
 
 static struct nru *of(struct pg_policy *p)
@@ -36,42 +31,17 @@ static struct nru *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	struct nru *p;
+	int err = pg_queued_create(env, frames, args, sizeof(struct nru), out);
 
-	if (*args)
-		return -EINVAL;
-	p = calloc(1, sizeof *p);
-	if (!p || pg_lists_init(&p->lists, frames, 1)) {
-		free(p);
-		return -ENOMEM;
-	}
-	p->env = *env;
-	p->clears = true; /* so that the first pass is an odd one */
-	*out = &p->base;
-	return 0;
-}
-
-static void destroy(struct pg_policy *p)
-{
-	pg_lists_free(&of(p)->lists);
-	free(p);
-}
-
-static void added(struct pg_policy *p, pg_pfn f, const struct pg_page_info *info)
-{
-	pg_lists_know(&of(p)->lists, f);
-	pg_lists_push(&of(p)->lists, 0, f);
-}
-
-static void removed(struct pg_policy *p, pg_pfn f)
-{
-	pg_lists_forget(&of(p)->lists, f);
+	if (!err)
+		of(*out)->clears = true; /* so that the first pass is an odd one */
+	return err;
 }
 
 static pg_pfn pick(struct pg_policy *b)
 {
 	struct nru *p = of(b);
-	struct pg_lists *l = &p->lists;
+	struct pg_lists *l = &p->q.lists;
 	uint64_t most = 5 * l->q[0].count; /* what is left of a pass, and four whole ones */
 
 	for (; l->q[0].count > 0 && most > 0; most--) {
@@ -83,9 +53,9 @@ static pg_pfn pick(struct pg_policy *b)
 			p->left = l->q[0].count + 1;
 		}
 		p->left--;
-		if (p->env.accessed(p->env.ctx, f))
+		if (p->q.env.accessed(p->q.env.ctx, f))
 			row->mark = 1;
-		if (!row->mark && (p->clears || !p->env.dirty(p->env.ctx, f)))
+		if (!row->mark && (p->clears || !p->q.env.dirty(p->q.env.ctx, f)))
 			return f;
 		if (p->clears)
 			row->mark = 0;
@@ -94,29 +64,9 @@ static pg_pfn pick(struct pg_policy *b)
 	return pg_lists_pop(l, 0); /* all are referenced faster than they are looked at */
 }
 
-static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
-{
-	pg_lists_forget(&of(p)->lists, f);
-}
-
-static void kept(struct pg_policy *p, pg_pfn f)
-{
-	pg_lists_push(&of(p)->lists, 0, f);
-}
-
 static void touched(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_row(&of(p)->lists, f)->mark = 1;
-}
-
-static uint64_t pages(const struct pg_policy *p)
-{
-	return ((const struct nru *)p)->lists.known;
-}
-
-static const char *check(const struct pg_policy *p)
-{
-	return pg_lists_check(&((const struct nru *)p)->lists);
+	pg_lists_row(&of(p)->q.lists, f)->mark = 1;
 }
 
 const struct pg_policy_ops pg_policy_nru = {.name = "nru",
@@ -124,12 +74,12 @@ const struct pg_policy_ops pg_policy_nru = {.name = "nru",
 	.source = "Silberschatz, Galvin, Gagne, Operating System Concepts, 10.4.5.3; Tanenbaum, "
 		  "Modern Operating Systems, 3.4.2",
 	.create = create,
-	.destroy = destroy,
-	.added = added,
-	.removed = removed,
+	.destroy = pg_queued_destroy,
+	.added = pg_queued_added,
+	.removed = pg_queued_removed,
 	.pick = pick,
-	.evicted = evicted,
-	.kept = kept,
+	.evicted = pg_queued_evicted,
+	.kept = pg_queued_kept,
 	.touched = touched,
-	.pages = pages,
-	.check = check};
+	.pages = pg_queued_pages,
+	.check = pg_queued_check};
