@@ -93,6 +93,15 @@ bool pg_fd_ok(int fd)
 	return fd >= 0 && fd < pg_linux_fd_limit();
 }
 
+int64_t pg_fd_given(int64_t fd)
+{
+	if (fd >= 0 && !pg_fd_ok((int)fd)) {
+		close((int)fd);
+		return -EMFILE;
+	}
+	return fd;
+}
+
 bool pg_fd_path(int fd, char *out, size_t cap)
 {
 	char link[64];

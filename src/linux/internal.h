@@ -89,7 +89,6 @@ enum pg_wait_kind {
 	PG_WAIT_FUTEX,  /* key, bits */
 	PG_WAIT_CHILD,  /* a change of state of a child */
 	PG_WAIT_SIGNAL, /* also blocked signals of `signals` */
-	PG_WAIT_OTHER, /* told by name: vfork's child, the last of the other threads, the end of a victim */
 };
 struct pg_wait {
 	enum pg_wait_kind kind;
@@ -108,7 +107,6 @@ struct pg_fds {
 	struct pg_fds *next; /* all of the machine */
 	unsigned users;      /* threads */
 	bool posix_locks;    /* the guest took fcntl locks: pager fds must not be closed */
-	unsigned stale;      /* how many of its pager descriptors are no file's any more */
 	uint64_t *has;       /* owned: bit n: pager descriptor number n is open here */
 	unsigned words;
 };
@@ -192,7 +190,7 @@ struct pg_process {
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
 	int oom_score_adj;
-	bool subreaper, no_new_privs;
+	bool subreaper;
 	int death_signal; /* PR_SET_PDEATHSIG */
 
 	bool stopped; /* by a stop signal */
@@ -201,7 +199,6 @@ struct pg_process {
 	bool exiting;              /* all threads are to end; how is in `end` */
 	int exit_signal;           /* to the parent; 0: none */
 	struct pg_thread *vfork;   /* who sleeps until we exec or exit */
-	bool reap_self;            /* nobody will wait for it */
 
 	struct pg_timer *timers; /* owned */
 	int next_timer;
@@ -277,7 +274,6 @@ struct pg_linux {
 	unsigned alive;                       /* processes that are no zombies */
 	int next_pid;
 	struct pg_terminal *terminals; /* those that control a session; owned */
-	bool leaving;                  /* all are to end: the machine is switched off */
 
 	/* files */
 	struct pg_file *files;       /* those whose objects live */
@@ -453,6 +449,8 @@ PG_MUST_CHECK int pg_keeper_begin(struct pg_linux *l);
 void pg_keeper_end(struct pg_linux *l);
 /* Whether the guest may use this descriptor number. */
 bool pg_fd_ok(int fd);
+/* A descriptor that the host made, or its error: Pagoda's numbers are not for the guest, -EMFILE. */
+int64_t pg_fd_given(int64_t fd);
 /* Path of an open descriptor as the host knows it; false if it has none. */
 bool pg_fd_path(int fd, char *out, size_t cap);
 

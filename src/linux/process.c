@@ -253,7 +253,6 @@ static int process_fork(struct pg_thread *me, const struct pg_clone *c, struct p
 	memcpy(k->limits, p->limits, sizeof(k->limits));
 	k->personality = p->personality;
 	k->oom_score_adj = p->oom_score_adj;
-	k->no_new_privs = p->no_new_privs;
 	k->exit_signal = c->exit_signal;
 	*out = k;
 	return 0;

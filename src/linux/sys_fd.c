@@ -18,16 +18,6 @@
 
 #define GETDENTS_MOST 65536
 
-/* A descriptor that the host made: Pagoda's numbers are not for the guest. */
-static int64_t given(int64_t fd)
-{
-	if (fd >= 0 && !pg_fd_ok((int)fd)) {
-		close((int)fd);
-		return -EMFILE;
-	}
-	return fd;
-}
-
 int64_t pg_sys_close(struct pg_thread *me, const uint64_t *a)
 {
 	int64_t r;
@@ -58,7 +48,8 @@ int64_t pg_sys_close_range(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_dup(struct pg_thread *me, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? given(PG_QUICK(SYS_dup, (int)a[0], 0, 0, 0, 0, 0)) : -EBADF;
+	return pg_fd_ok((int)a[0]) ? pg_fd_given(PG_QUICK(SYS_dup, (int)a[0], 0, 0, 0, 0, 0))
+				   : -EBADF;
 }
 
 int64_t pg_sys_dup2(struct pg_thread *me, const uint64_t *a)
@@ -143,7 +134,7 @@ int64_t pg_sys_fcntl(struct pg_thread *me, const uint64_t *a)
 	case F_DUPFD_CLOEXEC:
 		if ((int)a[2] < 0 || !pg_fd_ok((int)a[2]))
 			return -EINVAL;
-		return given(PG_QUICK(SYS_fcntl, fd, op, (int)a[2], 0, 0, 0));
+		return pg_fd_given(PG_QUICK(SYS_fcntl, fd, op, (int)a[2], 0, 0, 0));
 	case F_GETFD:
 	case F_SETFD:
 	case F_GETFL:
@@ -232,12 +223,12 @@ int64_t pg_sys_socketpair(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_eventfd(struct pg_thread *me, const uint64_t *a)
 {
-	return given(PG_QUICK(SYS_eventfd2, (unsigned)a[0], 0, 0, 0, 0, 0));
+	return pg_fd_given(PG_QUICK(SYS_eventfd2, (unsigned)a[0], 0, 0, 0, 0, 0));
 }
 
 int64_t pg_sys_eventfd2(struct pg_thread *me, const uint64_t *a)
 {
-	return given(PG_QUICK(SYS_eventfd2, (unsigned)a[0], (int)a[1], 0, 0, 0, 0));
+	return pg_fd_given(PG_QUICK(SYS_eventfd2, (unsigned)a[0], (int)a[1], 0, 0, 0, 0));
 }
 
 int64_t pg_sys_memfd_create(struct pg_thread *me, const uint64_t *a)
@@ -247,17 +238,17 @@ int64_t pg_sys_memfd_create(struct pg_thread *me, const uint64_t *a)
 
 	if (n < 0)
 		return n == -ENAMETOOLONG ? -EINVAL : n;
-	return given(PG_QUICK(SYS_memfd_create, (uintptr_t)name, (unsigned)a[1], 0, 0, 0, 0));
+	return pg_fd_given(PG_QUICK(SYS_memfd_create, (uintptr_t)name, (unsigned)a[1], 0, 0, 0, 0));
 }
 
 int64_t pg_sys_inotify_init(struct pg_thread *me, const uint64_t *a)
 {
-	return given(PG_QUICK(SYS_inotify_init1, 0, 0, 0, 0, 0, 0));
+	return pg_fd_given(PG_QUICK(SYS_inotify_init1, 0, 0, 0, 0, 0, 0));
 }
 
 int64_t pg_sys_inotify_init1(struct pg_thread *me, const uint64_t *a)
 {
-	return given(PG_QUICK(SYS_inotify_init1, (int)a[0], 0, 0, 0, 0, 0));
+	return pg_fd_given(PG_QUICK(SYS_inotify_init1, (int)a[0], 0, 0, 0, 0, 0));
 }
 
 int64_t pg_sys_inotify_add_watch(struct pg_thread *me, const uint64_t *a)

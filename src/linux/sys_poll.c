@@ -255,23 +255,15 @@ int64_t pg_sys_pselect6(struct pg_thread *me, const uint64_t *a)
 
 /* --- epoll ------------------------------------------------------------------------------------------------------------- */
 
-static int64_t made(int64_t fd)
-{
-	if (fd >= 0 && !pg_fd_ok((int)fd)) {
-		close((int)fd);
-		return -EMFILE;
-	}
-	return fd;
-}
-
 int64_t pg_sys_epoll_create(struct pg_thread *me, const uint64_t *a)
 {
-	return (int)a[0] <= 0 ? -EINVAL : made(PG_QUICK(SYS_epoll_create1, 0, 0, 0, 0, 0, 0));
+	return (int)a[0] <= 0 ? -EINVAL
+			      : pg_fd_given(PG_QUICK(SYS_epoll_create1, 0, 0, 0, 0, 0, 0));
 }
 
 int64_t pg_sys_epoll_create1(struct pg_thread *me, const uint64_t *a)
 {
-	return made(PG_QUICK(SYS_epoll_create1, (int)a[0], 0, 0, 0, 0, 0));
+	return pg_fd_given(PG_QUICK(SYS_epoll_create1, (int)a[0], 0, 0, 0, 0, 0));
 }
 
 int64_t pg_sys_epoll_ctl(struct pg_thread *me, const uint64_t *a)

@@ -21,18 +21,9 @@
 #define CONTROL_MOST 65536u
 #define PIECES 256
 
-static int64_t made(int64_t fd)
-{
-	if (fd >= 0 && !pg_fd_ok((int)fd)) {
-		close((int)fd);
-		return -EMFILE;
-	}
-	return fd;
-}
-
 int64_t pg_sys_socket(struct pg_thread *me, const uint64_t *a)
 {
-	return made(PG_QUICK(SYS_socket, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0));
+	return pg_fd_given(PG_QUICK(SYS_socket, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0));
 }
 
 int64_t pg_sys_listen(struct pg_thread *me, const uint64_t *a)
@@ -108,7 +99,7 @@ static int64_t ask_name(struct pg_thread *me, long number, const uint64_t *a, in
 	}
 	r = PG_HOST(me, number, (int)a[0], (uintptr_t)&name, (uintptr_t)&len, flags, 0, 0);
 	if (number == SYS_accept4)
-		r = made(r);
+		r = pg_fd_given(r);
 	if (r >= 0 && (a[1] != 0 || number != SYS_accept4) &&
 		put_name(me, a[1], a[2], room, &name, len) != 0)
 		return -EFAULT;

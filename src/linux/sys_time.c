@@ -516,13 +516,7 @@ int64_t pg_sys_timer_delete(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_timerfd_create(struct pg_thread *me, const uint64_t *a)
 {
-	int64_t fd = PG_QUICK(SYS_timerfd_create, (int)a[0], (int)a[1], 0, 0, 0, 0);
-
-	if (fd >= 0 && !pg_fd_ok((int)fd)) {
-		close((int)fd);
-		return -EMFILE;
-	}
-	return fd;
+	return pg_fd_given(PG_QUICK(SYS_timerfd_create, (int)a[0], (int)a[1], 0, 0, 0, 0));
 }
 
 int64_t pg_sys_timerfd_settime(struct pg_thread *me, const uint64_t *a)
