@@ -294,7 +294,8 @@ struct pg_linux {
 	unsigned proc_write_count;
 	uint64_t vdso_bytes; /* what Linux maps for vvar and vdso natively */
 	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
-	int doorbell;        /* an eventfd: the machine is over */
+	pthread_t service;   /* that of pg_service_run(), from pg_service_begin() on */
+	bool over;           /* the last thread has gone; guarded by the lock */
 	struct sigaction former[PG_NSIG + 1];
 	sigset_t former_mask;
 
@@ -536,6 +537,8 @@ bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp);
 PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
 /* Brings host signals and timers to the guests until the machine is over. Without the lock. */
 void pg_service_run(struct pg_linux *l);
+/* The machine is over: pg_service_run() returns. Lock held. */
+void pg_service_ring(struct pg_linux *l);
 void pg_service_end(struct pg_linux *l);
 
 /* --- thread.c ------------------------------------------------------------------------------------------- */
