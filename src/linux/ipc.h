@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <sys/ipc.h>
 
-#define PG_IPC_ID_STEP 32768 /* an id is a place in the table and, times this, how often places have been gone round */
+#define PG_IPC_ID_STEP                                                                             \
+	32768 /* an id is a place in the table and, times this, how often places have been gone round */
 
 struct pg_ipc_object {
 	struct pg_ipc_object *next; /* by place */
@@ -33,7 +34,8 @@ struct pg_ipc_ids {
  * Takes o into the table with a new id, as Linux numbers them; its perm is filled: key, caller's users and groups, the mode of the
  * flags. 0, or -ENOSPC when `most` are there.
  */
-PG_MUST_CHECK int pg_ipc_add(struct pg_ipc_ids *t, struct pg_ipc_object *o, int key, int flags, int most);
+PG_MUST_CHECK int pg_ipc_add(
+	struct pg_ipc_ids *t, struct pg_ipc_object *o, int key, int flags, int most);
 void pg_ipc_remove(struct pg_ipc_ids *t, struct pg_ipc_object *o);
 struct pg_ipc_object *pg_ipc_by_id(const struct pg_ipc_ids *t, int id);
 struct pg_ipc_object *pg_ipc_by_place(const struct pg_ipc_ids *t, int place);

@@ -148,7 +148,9 @@ static int make(struct pg_proc_text *t, unsigned row, const char *name, int flag
 		if (t->mm != NULL && own_files[row].writing == PG_PROC_READ_ONLY)
 			err = pg_proc_pagemap(t->mm, fd);
 	} else {
-		err = fill(t, row < OWN_FILES ? own_files[row].put : machine_files[row - OWN_FILES].put, fd);
+		err = fill(t,
+			row < OWN_FILES ? own_files[row].put : machine_files[row - OWN_FILES].put,
+			fd);
 	}
 	if (err != 0) {
 		close(fd);
@@ -200,7 +202,8 @@ int pg_proc_open_name(struct pg_thread *me, const char *path, int flags)
 
 		return (flags & O_ACCMODE) != O_RDONLY
 			       ? -EACCES
-			       : make(&t, (unsigned)(OWN_FILES + (unsigned)row), strrchr(path, '/') + 1, flags);
+			       : make(&t, (unsigned)(OWN_FILES + (unsigned)row),
+					 strrchr(path, '/') + 1, flags);
 	}
 	if (!pg_path_proc(me, path, &n) || n.proc == NULL || n.rest[0] == '\0')
 		return PG_PROC_HOSTS;

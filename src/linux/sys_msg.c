@@ -384,8 +384,8 @@ static int64_t wait_for_message(
 }
 
 /* The message, the caller's; or an error. */
-static int64_t receive(struct pg_thread *me, int id, uint64_t room, int64_t type, int flags,
-	struct message **out)
+static int64_t receive(
+	struct pg_thread *me, int id, uint64_t room, int64_t type, int flags, struct message **out)
 {
 	enum mode mode = mode_of(&type, flags);
 	struct queue *q = find(me->machine, id);
@@ -549,7 +549,8 @@ int64_t pg_sys_msgctl(struct pg_thread *me, const uint64_t *a)
 
 void pg_msg_list(struct pg_linux *l, FILE *out)
 {
-	fputs("       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid "
+	fputs("       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  "
+	      "cgid "
 	      "     stime      rtime      ctime\n",
 		out);
 	for (const struct pg_ipc_object *o = l->msg != NULL ? l->msg->ids.first : NULL; o != NULL;
@@ -557,7 +558,8 @@ void pg_msg_list(struct pg_linux *l, FILE *out)
 		const struct queue *q = (const struct queue *)o;
 
 		fprintf(out,
-			"%10d %10d  %4o  %10lu %10lu %5u %5u %5u %5u %5u %5u %10llu %10llu %10llu\n",
+			"%10d %10d  %4o  %10lu %10lu %5u %5u %5u %5u %5u %5u %10llu %10llu "
+			"%10llu\n",
 			o->perm.__key, o->id, o->perm.mode, q->bytes, q->count,
 			(unsigned)q->send_pid, (unsigned)q->receive_pid, o->perm.uid, o->perm.gid,
 			o->perm.cuid, o->perm.cgid, (unsigned long long)q->stime,

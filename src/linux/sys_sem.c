@@ -244,7 +244,9 @@ static void apply(struct pg_sem_undo *u, int pid)
 		if (u->by[i] == 0)
 			continue;
 		/* What another process took meanwhile cannot be given back whole: as Linux, as much as goes. */
-		g->sem[i].value = (uint16_t)(value < 0 ? 0 : value > VALUE_MOST ? VALUE_MOST : value);
+		g->sem[i].value = (uint16_t)(value < 0            ? 0
+					     : value > VALUE_MOST ? VALUE_MOST
+								  : value);
 		g->sem[i].pid = pid;
 	}
 	settle(g, true);
@@ -628,7 +630,9 @@ int64_t pg_sys_semctl(struct pg_thread *me, const uint64_t *a)
 
 void pg_sem_list(struct pg_linux *l, FILE *out)
 {
-	fputs("       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n", out);
+	fputs("       key      semid perms      nsems   uid   gid  cuid  cgid      otime      "
+	      "ctime\n",
+		out);
 	for (const struct pg_ipc_object *o = l->sem != NULL ? l->sem->ids.first : NULL; o != NULL;
 		o = o->next) {
 		const struct set *g = (const struct set *)o;

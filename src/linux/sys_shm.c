@@ -200,8 +200,8 @@ int64_t pg_sys_shmat(struct pg_thread *me, const uint64_t *a)
 	err = attach_address(me, &addr, flags, pg_align_up(g->ds.shm_segsz, PG_PAGE_SIZE));
 	if (err != 0)
 		return err;
-	if (!pg_ipc_permitted(&g->ipc,
-		    (prot & PG_WRITE ? 0666 : 0444) | (prot & PG_EXEC ? 0111 : 0)))
+	if (!pg_ipc_permitted(
+		    &g->ipc, (prot & PG_WRITE ? 0666 : 0444) | (prot & PG_EXEC ? 0111 : 0)))
 		return -EACCES;
 	o = object_of(me->machine, g);
 	pg_mem_limits(me);
@@ -359,22 +359,26 @@ void pg_shm_list(struct pg_linux *l, FILE *out)
 {
 	const struct pg_shm *t = l->shm != NULL ? table_of(l) : NULL;
 
-	fputs("       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  "
+	fputs("       key      shmid perms                  size  cpid  lpid nattch   uid   gid  "
+	      "cuid  "
 	      "cgid      atime      dtime      ctime                   rss                  swap\n",
 		out);
-	for (const struct pg_ipc_object *o = t != NULL ? t->ids.first : NULL; o != NULL; o = o->next) {
+	for (const struct pg_ipc_object *o = t != NULL ? t->ids.first : NULL; o != NULL;
+		o = o->next) {
 		const struct segment *g = (const struct segment *)o;
 		const struct pg_object *pages = object_of(l, g);
 		const struct shmid_ds *d = &g->ds;
 
 		fprintf(out,
-			"%10d %10d  %4o %21lu %5u %5u  %5lu %5u %5u %5u %5u %10llu %10llu %10llu %21llu %21llu\n",
+			"%10d %10d  %4o %21lu %5u %5u  %5lu %5u %5u %5u %5u %10llu %10llu %10llu "
+			"%21llu %21llu\n",
 			o->removed ? IPC_PRIVATE : o->perm.__key, o->id,
 			o->perm.mode | (o->removed ? SHM_DEST : 0u), d->shm_segsz,
 			(unsigned)d->shm_cpid, (unsigned)d->shm_lpid, attaches(l, g), o->perm.uid,
 			o->perm.gid, o->perm.cuid, o->perm.cgid, (unsigned long long)d->shm_atime,
 			(unsigned long long)d->shm_dtime, (unsigned long long)d->shm_ctime,
-			pages != NULL ? pg_object_resident(pages) * (unsigned long long)PG_PAGE_SIZE : 0ull,
+			pages != NULL ? pg_object_resident(pages) * (unsigned long long)PG_PAGE_SIZE
+				      : 0ull,
 			0ull);
 	}
 }

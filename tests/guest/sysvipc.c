@@ -279,8 +279,7 @@ static int is_interrupted(void *arg)
 
 static int is_removed(void *arg)
 {
-	say_call("removed", op(*(int *)arg, 0, -1, 0));
-	return 0;
+	return op(*(int *)arg, 0, -1, 0) < 0 ? errno : 0;
 }
 
 static int is_killed(void *arg)
@@ -304,7 +303,7 @@ static void case_sem_ends(void)
 	p = child(is_removed, &id);
 	until_waiting(id, 0, GETNCNT, 1);
 	say_call("remove", semctl(id, 0, IPC_RMID));
-	reap("removed", p);
+	reap("removed", p); /* with EIDRM, 43 */
 }
 
 /* --- semaphores: undo --------------------------------------------------------------------------------------------- */
@@ -403,7 +402,8 @@ static int counts(void *arg)
 
 static void case_sem_lock(void)
 {
-	struct counting c = {sem_with(1), mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)};
+	struct counting c = {sem_with(1),
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)};
 	pid_t p[4];
 
 	semctl(c.id, 0, SETVAL, (union arg){.val = 1});
@@ -438,13 +438,19 @@ static long put(int id, long type, const char *text, int flags)
 	return msgsnd(id, &m, strlen(text), flags);
 }
 
-static void get(const char *name, int id, size_t room, long type, int flags)
+/* Receives, and says what; g: when somebody opened it. */
+static void get_then(struct gate *g, const char *name, int id, size_t room, long type, int flags)
 {
 	struct message m;
 	ssize_t r;
+	int err;
 
 	memset(&m, 0, sizeof m);
 	r = msgrcv(id, &m, room, type, flags);
+	err = errno;
+	if (g != NULL)
+		await(g);
+	errno = err;
 	if (r < 0)
 		printf("%s: %s\n", name, strerrorname_np(errno));
 	else
@@ -452,12 +458,18 @@ static void get(const char *name, int id, size_t room, long type, int flags)
 	fflush(stdout);
 }
 
+static void get(const char *name, int id, size_t room, long type, int flags)
+{
+	get_then(NULL, name, id, room, type, flags);
+}
+
 static void fill(int id)
 {
 	static const struct {
 		long type;
 		const char *text;
-	} all[] = {{3, "three"}, {1, "one"}, {2, "two"}, {5, "five"}, {2, "two again"}, {4, "four"}};
+	} all[] = {
+		{3, "three"}, {1, "one"}, {2, "two"}, {5, "five"}, {2, "two again"}, {4, "four"}};
 
 	for (int i = 0; i < 6; i++)
 		check(put(id, all[i].type, all[i].text, 0) == 0, "msgsnd");
@@ -510,7 +522,9 @@ static void case_msg_errors(void)
 	say_call("too large", msgsnd(id, large, 8193, 0));
 	say_call("size below 0", msgsnd(id, large, (size_t)-1, 0));
 	say_call("no type to read", msgsnd(id, (void *)16, 1, 0));
-	say_call("no text to read", syscall(SYS_msgsnd, id, (char *)map_anon(PAGE, PROT_READ | PROT_WRITE) + PAGE - 8, 0, 0));
+	say_call("no text to read",
+		syscall(SYS_msgsnd, id, (char *)map_anon(PAGE, PROT_READ | PROT_WRITE) + PAGE - 8,
+			0, 0));
 	say_call("no such queue", msgsnd(1 << 28, &m, 1, 0));
 	say_call("queue below 0", msgsnd(-1, &m, 1, 0));
 	get("no such queue", 1 << 28, 10, 0, 0);
@@ -574,6 +588,15 @@ static void until_asleep(pid_t p)
 	pause_ms(20);
 }
 
+/* A child speaks when its parent waits for it: what both print has one order. */
+static struct gate may_speak;
+
+static void reap_speaker(const char *who, pid_t p)
+{
+	let(&may_speak);
+	reap(who, p);
+}
+
 struct receives {
 	int id;
 	size_t room;
@@ -586,7 +609,7 @@ static int receives(void *arg)
 {
 	struct receives *r = arg;
 
-	get(r->name, r->id, r->room, r->type, r->flags);
+	get_then(&may_speak, r->name, r->id, r->room, r->type, r->flags);
 	return 0;
 }
 
@@ -594,7 +617,10 @@ static int sends_much(void *arg)
 {
 	struct message m = {.type = 2};
 
-	say_call("waits for room", msgsnd(*(int *)arg, &m, 10, 0));
+	long r = msgsnd(*(int *)arg, &m, 10, 0);
+
+	await(&may_speak);
+	say_call("waits for room", r);
 	return 0;
 }
 
@@ -603,7 +629,7 @@ static int receives_signal(void *arg)
 	struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
 	sigaction(SIGUSR1, &a, NULL);
-	get("interrupted", *(int *)arg, 10, 0, 0);
+	get_then(&may_speak, "interrupted", *(int *)arg, 10, 0, 0);
 	return 0;
 }
 
@@ -611,29 +637,31 @@ static void case_msg_wait(void)
 {
 	int id = queue();
 	struct receives r[] = {{id, 100, 3, 0, "waits for 3"}, {id, 2, 0, 0, "has little room"},
-		{id, 100, -2, 0, "waits for at most 2"}, {id, 100, 3, MSG_EXCEPT, "waits for others"}};
+		{id, 100, -2, 0, "waits for at most 2"},
+		{id, 100, 3, MSG_EXCEPT, "waits for others"}};
 	struct msqid_ds ds;
 	pid_t p[4];
 
+	may_speak = gate_open();
 	p[0] = child(receives, &r[0]);
 	until_asleep(p[0]);
 	say_call("another", put(id, 4, "four", 0));
 	say_call("the one", put(id, 3, "three", 0));
-	reap("receiver", p[0]);
+	reap_speaker("receiver", p[0]);
 	get("left", id, 100, 0, 0);
 	p[1] = child(receives, &r[1]);
 	until_asleep(p[1]);
 	say_call("too long for it", put(id, 1, "much too long", 0));
-	reap("receiver", p[1]);
+	reap_speaker("receiver", p[1]);
 	get("still there", id, 100, 0, 0);
 	p[2] = child(receives, &r[2]);
 	until_asleep(p[2]);
 	p[3] = child(receives, &r[3]);
 	until_asleep(p[3]);
 	say_call("for the second", put(id, 8, "eight", 0));
-	reap("receiver", p[3]);
+	reap_speaker("receiver", p[3]);
 	say_call("for the first", put(id, 1, "one", 0));
-	reap("receiver", p[2]);
+	reap_speaker("receiver", p[2]);
 	msgctl(id, IPC_STAT, &ds);
 	printf("empty %lu, by the receiver %d\n", ds.msg_qnum, ds.msg_lrpid == p[2]);
 	/* a full queue */
@@ -643,17 +671,17 @@ static void case_msg_wait(void)
 	p[0] = child(sends_much, &id);
 	until_asleep(p[0]);
 	get("room", id, 100, 0, 0);
-	reap("sender", p[0]);
+	reap_speaker("sender", p[0]);
 	get("sent", id, 100, 0, 0);
 	p[0] = child(receives_signal, &id);
 	until_asleep(p[0]);
 	kill(p[0], SIGUSR1);
-	reap("receiver", p[0]);
+	reap_speaker("receiver", p[0]);
 	r[0].name = "removed";
 	p[0] = child(receives, &r[0]);
 	until_asleep(p[0]);
 	say_call("remove", msgctl(id, IPC_RMID, NULL));
-	reap("receiver", p[0]);
+	reap_speaker("receiver", p[0]);
 }
 
 static int answers(void *arg)
@@ -708,7 +736,8 @@ static void say_line(const char *path, int id, const char *keep)
 		if (sscanf(line, "%d %d", &key, &at) != 2 || at != id)
 			continue;
 		printf("%zu characters:", strlen(line));
-		for (char *w = strtok(line, " \n"); w != NULL && keep[column] != 0; w = strtok(NULL, " \n"), column++)
+		for (char *w = strtok(line, " \n"); w != NULL && keep[column] != 0;
+			w = strtok(NULL, " \n"), column++)
 			if (keep[column] == 'x')
 				printf(" %s", w);
 		printf("\n");
