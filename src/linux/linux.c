@@ -285,6 +285,8 @@ void pg_linux_destroy(struct pg_linux *l)
 		l->ops->destroy(l->engine);
 	}
 	pg_shm_end(l);
+	pg_sem_end(l);
+	pg_msg_end(l);
 	pg_terminals_free(l);
 	pg_sigfd_free(l);
 	free(l->timers);

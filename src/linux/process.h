@@ -18,6 +18,7 @@
 
 struct pg_fds;
 struct pg_terminal;
+struct pg_sem_undos;
 
 #define PG_NSIG 64
 #define SA_RESTORER_FLAG 0x04000000u /* the C library hides it */
@@ -106,6 +107,7 @@ struct pg_thread {
 	struct pg_cpu_regs *regs; /* the cpu's */
 	struct pg_signals_own sig;
 	uint64_t clear_tid, robust_list, robust_len;
+	struct pg_sem_undos *undos; /* of semaphores; counted; NULL: none yet */
 	struct pg_wait wait;
 
 	/* the host's side */
