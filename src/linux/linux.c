@@ -226,6 +226,10 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		return -ENOMEM;
 	l->vm = c->vm;
 	l->ops = c->engine;
+	if (c->hooks.reached != NULL) {
+		ec.reached = c->hooks.reached;
+		ec.reached_ctx = c->hooks.ctx;
+	}
 	l->hooks = c->hooks;
 	l->aslr = c->aslr;
 	l->seeded = c->seeded;
@@ -733,6 +737,16 @@ const struct pg_cpu_regs *pg_linux_regs(const struct pg_linux *l)
 int pg_linux_pid(const struct pg_linux *l)
 {
 	return l->current != NULL ? l->current->proc->pid : PG_LINUX_PID;
+}
+
+int pg_linux_tid(const struct pg_linux *l)
+{
+	return l->current != NULL ? l->current->tid : PG_LINUX_PID;
+}
+
+int pg_linux_watch(struct pg_linux *l, uint64_t rip)
+{
+	return l->ops->watch(l->engine, rip);
 }
 
 const char *pg_linux_program(const struct pg_linux *l)

@@ -54,6 +54,9 @@ struct pg_symbols {
 	const char *path; /* of the question; borrowed */
 	uint64_t file_offset;
 	struct pg_symbol answer;
+	struct pg_symbol_wanted *wanted; /* names are asked for; borrowed. NULL: what is there */
+	size_t wanted_count;
+	uint64_t vaddr; /* answer: of file_offset */
 	bool found;
 };
 
@@ -232,6 +235,33 @@ static bool find(
 	return true;
 }
 
+/* The question for names: addresses of s->wanted, and of the byte at s->file_offset. */
+static bool find_names(struct pg_symbols *s)
+{
+	struct file *f = open_file(s, s->path);
+
+	if (!f || !f->dwfl || !address_of(f, s->file_offset, &s->vaddr))
+		return false;
+	int count = dwfl_module_getsymtab(f->module);
+	for (int i = 1; i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Addr address;
+		GElf_Word section;
+		const char *name = dwfl_module_getsym_info(
+			f->module, i, &symbol, &address, &section, NULL, NULL);
+		if (!name || symbol.st_shndx == SHN_UNDEF)
+			continue;
+		int type = GELF_ST_TYPE(symbol.st_info);
+		if (type != STT_FUNC && type != STT_OBJECT)
+			continue;
+		for (size_t k = 0; k < s->wanted_count; k++) {
+			if (strcmp(s->wanted[k].name, name) == 0)
+				s->wanted[k].address = address - f->bias;
+		}
+	}
+	return true;
+}
+
 /* --- the thread that has the descriptors ---------------------------------------------------------- */
 
 static void *work(void *arg)
@@ -244,7 +274,8 @@ static void *work(void *arg)
 			pthread_cond_wait(&s->change, &s->lock);
 		if (s->state == LEAVING)
 			break;
-		s->found = find(s, s->path, s->file_offset, &s->answer);
+		s->found = s->wanted ? find_names(s)
+				     : find(s, s->path, s->file_offset, &s->answer);
 		s->state = ANSWERED;
 		pthread_cond_broadcast(&s->change);
 	}
@@ -297,19 +328,40 @@ void pg_symbols_destroy(struct pg_symbols *s)
 	free(s);
 }
 
-bool pg_symbols_find(
-	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
+/* Has the thread answer; the lock is held, and what is asked is in s. */
+static bool ask(struct pg_symbols *s, const char *path, uint64_t file_offset)
 {
-	pthread_mutex_lock(&s->lock);
 	s->path = path;
 	s->file_offset = file_offset;
 	s->state = ASKED;
 	pthread_cond_broadcast(&s->change);
 	while (s->state != ANSWERED)
 		pthread_cond_wait(&s->change, &s->lock);
-	bool found = s->found;
-	*out = s->answer;
 	s->state = IDLE;
+	return s->found;
+}
+
+bool pg_symbols_find(
+	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
+{
+	pthread_mutex_lock(&s->lock);
+	bool found = ask(s, path, file_offset);
+	*out = s->answer;
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+bool pg_symbols_lookup(struct pg_symbols *s, const char *path, uint64_t file_offset, uint64_t at,
+	struct pg_symbol_wanted *wanted, size_t n, uint64_t *base)
+{
+	for (size_t i = 0; i < n; i++)
+		wanted[i].address = 0;
+	pthread_mutex_lock(&s->lock);
+	s->wanted = wanted;
+	s->wanted_count = n;
+	bool found = ask(s, path, file_offset);
+	*base = at - s->vaddr;
+	s->wanted = NULL;
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
