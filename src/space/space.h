@@ -286,6 +286,8 @@ bool pg_space_in_core(struct pg_space *s, pg_va a);
 /* Copies; the number of bytes done before the first bad page (equal to n on success). */
 PG_MUST_CHECK uint64_t pg_space_read(
 	struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc);
+/* The same without any effect: no fault, no A bit; up to the first page that is in no frame. */
+PG_MUST_CHECK uint64_t pg_space_peek(struct pg_space *s, void *dst, pg_va src, uint64_t n);
 PG_MUST_CHECK uint64_t pg_space_write(
 	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc);
 /* A NUL-ended string of at most cap bytes with its NUL; its length, -EFAULT or -ENAMETOOLONG. */
