@@ -101,6 +101,13 @@ struct pg_engine_config {
 	uint64_t
 		code_bytes; /* of the code cache, at least 4 MiB; 0: the default. When it is full it starts again */
 	bool memory_counters; /* tests: counts as on a host without AVX-512VL */
+	/*
+	 * A CPU is about to execute the instruction at a watched address (pg_engine_ops.watch): regs is its precise state.
+	 * Called in run(), machine lock held; must change nothing of the machine, but may watch more. If the instruction faults and is
+	 * executed again, it is called again. NULL: nothing is watched.
+	 */
+	void (*reached)(void *ctx, const struct pg_cpu_regs *regs);
+	void *reached_ctx; /* borrowed for the life of the engine */
 };
 
 struct pg_engine; /* shared by all CPUs of the machine: the code cache */
@@ -143,6 +150,12 @@ struct pg_engine_ops {
 	 * CPU runs.
 	 */
 	void (*set_precise_flags)(struct pg_engine *e);
+	/*
+	 * From now on `reached` is told of every fetch run (cpu/translate.h) that begins at guest address rip, in whatever space: of
+	 * every call, jump and return to it; not of a run that comes to it from the instruction before. No figure changes by it but
+	 * those of translations. For good; watching an address twice is nothing. -ENOMEM.
+	 */
+	int (*watch)(struct pg_engine *e, uint64_t rip);
 	void (*stats)(struct pg_cpu *c, struct pg_cpu_stats *out);
 	void (*totals)(struct pg_engine *e, struct pg_cpu_stats *out);
 	const char *(*check)(struct pg_engine *e);

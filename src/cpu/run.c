@@ -11,6 +11,7 @@
 #include "cpu/run.h"
 
 #include "cpu/fast.h"
+#include "cpu/watch.h"
 
 #include <errno.h>
 
@@ -587,6 +588,8 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 	if (c->missed != PG_NIL && c->link_generation == e->generation &&
 		pg_block_at(e, c->missed) != b)
 		relink(c, pg_block_at(e, c->missed), b);
+	if (pg_watch_has(e, b->rip))
+		return; /* whoever comes here is to pass run() */
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
 		e_patch(x->patch, pg_code_link(e, b, x));
@@ -678,6 +681,8 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 			pg_exit_with(c, PG_EXIT_INTERRUPTED);
 			break;
 		}
+		if (!step && pg_watch_has(c->engine, c->regs.rip))
+			c->engine->config.reached(c->engine->config.reached_ctx, &c->regs);
 		step = false;
 		t = run_block(c, alone, &step);
 		if (t == TURN_EXIT)

@@ -226,6 +226,10 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		return -ENOMEM;
 	l->vm = c->vm;
 	l->ops = c->engine;
+	if (c->hooks.reached != NULL) {
+		ec.reached = c->hooks.reached;
+		ec.reached_ctx = c->hooks.ctx;
+	}
 	l->hooks = c->hooks;
 	l->aslr = c->aslr;
 	l->seeded = c->seeded;
@@ -754,14 +758,19 @@ struct pg_space *pg_linux_space_of(struct pg_linux *l, int pid)
 	return p != NULL && p->mm != NULL ? p->mm->space : NULL;
 }
 
-int pg_linux_tid(const struct pg_linux *l)
-{
-	return l->current != NULL ? l->current->tid : 0;
-}
-
 int pg_linux_pid(const struct pg_linux *l)
 {
 	return l->current != NULL ? l->current->proc->pid : PG_LINUX_PID;
+}
+
+int pg_linux_tid(const struct pg_linux *l)
+{
+	return l->current != NULL ? l->current->tid : PG_LINUX_PID;
+}
+
+int pg_linux_watch(struct pg_linux *l, uint64_t rip)
+{
+	return l->ops->watch(l->engine, rip);
 }
 
 const char *pg_linux_program(const struct pg_linux *l)

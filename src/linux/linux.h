@@ -72,6 +72,13 @@ struct pg_linux_hooks {
 	void (*fork)(void *ctx, int parent, int child);
 	/* A process is over: its memory and descriptors are gone. Borrowed during the call. */
 	void (*ended)(void *ctx, const struct pg_linux_process *p);
+	/*
+	 * The thread that runs is about to execute the instruction at an address that pg_linux_watch() was given: see
+	 * pg_engine_config.reached. regs is its state (pg_linux_regs() may be behind in fast mode).
+	 */
+	void (*reached)(void *ctx, const struct pg_cpu_regs *regs);
+	/* The process has mapped part of a file that may be executed: a library was loaded. */
+	void (*code)(void *ctx);
 	/* A signal is delivered to the guest. handler 0: its default action. */
 	void (*signal)(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler);
 };
@@ -197,8 +204,10 @@ void pg_linux_each_thread(struct pg_linux *l, int pid,
 	bool (*f)(void *ctx, const struct pg_linux_thread *t), void *ctx);
 /* The space of process pid; NULL: it has none (any more). Borrowed. */
 struct pg_space *pg_linux_space_of(struct pg_linux *l, int pid);
-/* The id of the thread that runs, or 0. */
+/* Its thread id. */
 int pg_linux_tid(const struct pg_linux *l);
+/* From now on hooks.reached, which must be set, is told of address rip: pg_engine_ops.watch. -ENOMEM. */
+PG_MUST_CHECK int pg_linux_watch(struct pg_linux *l, uint64_t rip);
 /* The absolute path of the running program, as /proc/self/exe; "" before load. */
 const char *pg_linux_program(const struct pg_linux *l);
 /* The name as in /proc/self/comm. */

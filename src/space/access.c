@@ -68,23 +68,6 @@ uint64_t pg_space_read(struct pg_space *s, void *dst, pg_va src, uint64_t n, uin
 	return done;
 }
 
-uint64_t pg_space_peek(struct pg_space *s, void *dst, pg_va src, uint64_t n)
-{
-	uint64_t done = 0;
-
-	while (done < n) {
-		uint64_t k = in_page(src.v + done, n - done);
-		pg_va a = {src.v + done};
-		pg_pfn f = a.v >> 47 ? PG_PFN_NONE : pg_space_resident(s, a, NULL);
-		if (pg_pfn_is_none(f))
-			break;
-		memcpy((uint8_t *)dst + done,
-			(uint8_t *)pg_frames_bytes(s->vm->frames, f) + (a.v & PG_PAGE_MASK), k);
-		done += k;
-	}
-	return done;
-}
-
 uint64_t pg_space_write(struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc)
 {
 	enum pg_fault_end end;

@@ -218,6 +218,53 @@ static bool find(
 	return true;
 }
 
+/* The question for names: addresses of s->wanted, and of the byte at s->file_offset. */
+/* A question of pg_symbols_find() or, with wanted, of pg_symbols_lookup(). */
+struct asked {
+	struct pg_symbols *s;
+	const char *path; /* borrowed */
+	uint64_t file_offset;
+	struct pg_symbol *out;
+	struct pg_symbol_wanted *wanted;
+	size_t count;
+	uint64_t vaddr; /* answer: of file_offset */
+	bool found;
+};
+
+static void find_asked(void *arg)
+{
+	struct asked *q = arg;
+
+	q->found = find(q->s, q->path, q->file_offset, q->out);
+}
+
+static void find_names(void *arg)
+{
+	struct asked *q = arg;
+	struct pg_module *f = open_file(q->s, q->path);
+
+	if (!f || !f->dwfl || !address_of(f, q->file_offset, &q->vaddr))
+		return;
+	q->found = true;
+	int count = dwfl_module_getsymtab(f->module);
+	for (int i = 1; i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Addr address;
+		GElf_Word section;
+		const char *name = dwfl_module_getsym_info(
+			f->module, i, &symbol, &address, &section, NULL, NULL);
+		if (!name || symbol.st_shndx == SHN_UNDEF)
+			continue;
+		int type = GELF_ST_TYPE(symbol.st_info);
+		if (type != STT_FUNC && type != STT_OBJECT)
+			continue;
+		for (size_t k = 0; k < q->count; k++) {
+			if (strcmp(q->wanted[k].name, name) == 0)
+				q->wanted[k].address = address - f->bias;
+		}
+	}
+}
+
 /* --- the thread that has the descriptors ---------------------------------------------------------- */
 
 static void *work(void *arg)
@@ -312,27 +359,25 @@ bool pg_module_address(const struct pg_module *f, uint64_t offset, uint64_t *add
 	return address_of(f, offset, address);
 }
 
-struct asked {
-	struct pg_symbols *s;
-	const char *path;
-	uint64_t file_offset;
-	struct pg_symbol *out;
-	bool found;
-};
-
-static void find_asked(void *arg)
-{
-	struct asked *q = arg;
-
-	q->found = find(q->s, q->path, q->file_offset, q->out);
-}
-
 bool pg_symbols_find(
 	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
 {
 	struct asked q = {.s = s, .path = path, .file_offset = file_offset, .out = out};
 
 	pg_symbols_ask(s, find_asked, &q);
+	return q.found;
+}
+
+bool pg_symbols_lookup(struct pg_symbols *s, const char *path, uint64_t file_offset, uint64_t at,
+	struct pg_symbol_wanted *wanted, size_t n, uint64_t *base)
+{
+	struct asked q = {
+		.s = s, .path = path, .file_offset = file_offset, .wanted = wanted, .count = n};
+
+	for (size_t i = 0; i < n; i++)
+		wanted[i].address = 0;
+	pg_symbols_ask(s, find_names, &q);
+	*base = at - q.vaddr;
 	return q.found;
 }
 
