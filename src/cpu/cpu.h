@@ -261,7 +261,8 @@ struct pg_exit_row {
 	uint8_t stop;  /* LEAVE_STOP: enum pg_exit */
 	uint8_t row;   /* of the instruction that leaves */
 	bool no_chain;
-	int32_t rsp_undo; /* indirect: to be added to rsp if the transfer itself faults */
+	uint8_t transfer; /* enum pg_transfer, if the engine's owner is told of it: never chained then */
+	int32_t rsp_undo; /* to be added to rsp if the transfer itself faults; of indirect ones, and with `transfer` */
 	uint64_t target;  /* guest rip */
 	uint8_t *patch;   /* rel32 to be pointed at the target's entry */
 	uint8_t *cold;    /* where it points while there is no target */

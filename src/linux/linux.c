@@ -230,6 +230,10 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		ec.reached = c->hooks.reached;
 		ec.reached_ctx = c->hooks.ctx;
 	}
+	if (c->hooks.transferred != NULL) {
+		ec.transferred = c->hooks.transferred;
+		ec.transferred_ctx = c->hooks.ctx;
+	}
 	l->hooks = c->hooks;
 	l->aslr = c->aslr;
 	l->seeded = c->seeded;

@@ -79,6 +79,8 @@ struct pg_linux_hooks {
 	void (*reached)(void *ctx, const struct pg_cpu_regs *regs);
 	/* The process has mapped part of a file that may be executed: a library was loaded. */
 	void (*code)(void *ctx);
+	/* A call, return or jump has happened in the thread that runs: pg_engine_config.transferred. NULL costs nothing. */
+	void (*transferred)(void *ctx, const struct pg_transferred *t);
 	/* A signal is delivered to the guest. handler 0: its default action. */
 	void (*signal)(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler);
 };
