@@ -261,7 +261,8 @@ struct pg_exit_row {
 	uint8_t stop;  /* LEAVE_STOP: enum pg_exit */
 	uint8_t row;   /* of the instruction that leaves */
 	bool no_chain;
-	int32_t rsp_undo; /* indirect: to be added to rsp if the transfer itself faults */
+	uint8_t transfer; /* enum pg_transfer, if the engine's owner is told of it: never chained then */
+	int32_t rsp_undo; /* to be added to rsp if the transfer itself faults; of indirect ones, and with `transfer` */
 	uint64_t target;  /* guest rip */
 	uint8_t *patch;   /* rel32 to be pointed at the target's entry */
 	uint8_t *cold;    /* where it points while there is no target */
@@ -351,8 +352,8 @@ struct pg_engine {
 	uint64_t blocks_translated, code_made, guest_bytes, dropped, flushes;
 	struct pg_translator *tr; /* scratch of the translator */
 	bool bmi2;
-	bool vector_counts; /* see enum pg_count */
-	struct {            /* see watch.c */
+	bool vector_counts;     /* see enum pg_count */
+	struct {                /* see watch.c */
 		uint64_t *rips; /* owned; [mask + 1], 0: empty; NULL: nothing is watched */
 		uint32_t mask, n;
 	} watches;

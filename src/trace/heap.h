@@ -140,7 +140,7 @@ PG_MUST_CHECK int pg_heap_watch_create(
 	const struct pg_heap_watch_config *c, struct pg_heap_watch **out); /* -ENOMEM */
 void pg_heap_watch_destroy(struct pg_heap_watch *w); /* NULL allowed */
 
-/* Before the program is loaded: what is watched, and whom to ask for names; both borrowed. */
+/* The program is loaded and has not run: what is watched, and whom to ask for names; both borrowed. */
 void pg_heap_watch_begin(struct pg_heap_watch *w, struct pg_linux *l, struct pg_symbols *s);
 
 /* The hooks of struct pg_linux_hooks of the same names. */

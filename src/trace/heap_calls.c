@@ -494,12 +494,6 @@ void pg_heap_watch_destroy(struct pg_heap_watch *w)
 	free(w);
 }
 
-void pg_heap_watch_begin(struct pg_heap_watch *w, struct pg_linux *l, struct pg_symbols *s)
-{
-	w->linux = l;
-	w->symbols = s;
-}
-
 /* Whether the process that runs is the one to watch, now that it runs a program of this path. */
 static bool is_wanted(struct pg_heap_watch *w, const char *path)
 {
@@ -515,13 +509,20 @@ static bool is_wanted(struct pg_heap_watch *w, const char *path)
 
 void pg_heap_watch_exec(struct pg_heap_watch *w, const char *path)
 {
-	if (w->done || !is_wanted(w, path))
+	if (!w->linux || w->done || !is_wanted(w, path))
 		return;
 	forget_program(w);
 	w->pid = pg_linux_pid(w->linux);
 	w->seen = true;
 	snprintf(w->program, sizeof w->program, "%s", path);
 	pg_heap_watch_code(w);
+}
+
+void pg_heap_watch_begin(struct pg_heap_watch *w, struct pg_linux *l, struct pg_symbols *s)
+{
+	w->linux = l;
+	w->symbols = s;
+	pg_heap_watch_exec(w, pg_linux_program(l));
 }
 
 void pg_heap_watch_fork(struct pg_heap_watch *w, int parent, int child)

@@ -43,7 +43,8 @@ const char *pg_symbols_format(struct pg_symbols *s, const char *path, uint64_t f
 /* A name to be found in a file. */
 struct pg_symbol_wanted {
 	const char *name;
-	uint64_t address; /* out: as the ELF file counts addresses; 0: the file defines no such name */
+	uint64_t
+		address; /* out: as the ELF file counts addresses; 0: the file defines no such name */
 };
 
 /*
