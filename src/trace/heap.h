@@ -65,6 +65,7 @@ struct pg_heap_area {
 	uint64_t pages, resident, swapped; /* pages of [start, end) */
 	uint64_t idle; /* of the resident: those that hold no byte of a block in use */
 	uint64_t idle_inside; /* of these: wholly inside chunks that are free, cached or top */
+	uint8_t *there; /* owned; [pages]: 1 in memory. NULL for CALLS */
 };
 
 struct pg_heap_list {
@@ -74,12 +75,20 @@ struct pg_heap_list {
 	uint64_t bytes;
 };
 
-/* Where blocks come from. */
-struct pg_heap_site {
+#define PG_HEAP_DEPTH 32 /* callers kept of a call at most */
+
+/* One function of the chain that led to the allocator. */
+struct pg_heap_frame {
 	char *function; /* owned; name or "libx.so+0x1234"; never NULL */
 	char *module;   /* owned; path of the file; "" for anonymous code */
 	char *source;   /* owned; NULL: no debug information */
 	int line;       /* 0: unknown */
+};
+
+/* Where blocks come from: a call of the allocator, told apart by its callers too, as far as they are kept. */
+struct pg_heap_site {
+	struct pg_heap_frame *frames; /* owned; [depth]; the first one called the allocator */
+	uint32_t depth;               /* 1 .. PG_HEAP_DEPTH */
 	uint64_t calls;       /* that gave out a block, up to the moment */
 	uint64_t live_blocks, live_bytes; /* now; bytes as asked for */
 	uint64_t resident_pages; /* pages in memory that hold a byte of a live block of this site */
@@ -93,6 +102,7 @@ struct pg_heap_sample {
 	uint64_t instructions; /* of the machine so far; 0 in fast mode */
 	uint64_t live_blocks, live_bytes; /* as asked for */
 	uint64_t used_bytes;   /* chunks in use */
+	uint64_t known_requested, known_usable; /* of those whose request is known */
 	uint64_t hole_bytes, largest_hole, cached_bytes, top_bytes, heap_bytes;
 	uint64_t resident_pages, idle_pages;
 	uint64_t splits, coalesces;
@@ -130,6 +140,7 @@ enum pg_heap_when { PG_HEAP_AT_EXIT, PG_HEAP_AT_PEAK, PG_HEAP_AT_CALLS, PG_HEAP_
 struct pg_heap_watch_config {
 	enum pg_heap_when when;
 	uint64_t number;      /* calls or instructions */
+	unsigned depth;       /* callers to keep of each call, 1 .. PG_HEAP_DEPTH */
 	int pid;              /* of the process to watch; 0: see name */
 	const char *name;     /* the first process that runs a program of this name; NULL: the first process. Borrowed */
 };

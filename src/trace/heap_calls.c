@@ -78,6 +78,8 @@ static void add_sample(struct pg_heap_watch *w, const struct pg_heap_picture *p)
 		.live_blocks = w->live.n,
 		.live_bytes = w->live_bytes,
 		.used_bytes = p->bytes[PG_CHUNK_USED],
+		.known_requested = p->known_requested,
+		.known_usable = p->known_usable,
 		.hole_bytes = p->hole_bytes,
 		.largest_hole = p->largest_hole,
 		.cached_bytes = p->bytes[PG_CHUNK_CACHED],
@@ -132,38 +134,95 @@ static void take_picture(struct pg_heap_watch *w, const char *moment)
 
 /* --- blocks ------------------------------------------------------------------------------------------------------------- */
 
-/* Which origin a return address belongs to; PG_HEAP_NONE: no memory. */
-static uint32_t origin_of(struct pg_heap_watch *w, uint64_t back)
+/* The index of a path in modules; PG_HEAP_NONE: no memory. */
+static uint32_t module_of(struct pg_heap_watch *w, const char *path)
 {
-	uint32_t *known = pg_heap_table_find(&w->origin_of, back);
-	const char *path = "";
-	uint64_t offset = back;
+	for (uint32_t i = 0; i < w->module_count; i++) {
+		if (strcmp(w->modules[i], path) == 0)
+			return i;
+	}
+	char *copy = strdup(path);
+	if (!copy || !pg_heap_room(&w->modules, w->module_count, &w->module_room,
+			     sizeof *w->modules)) {
+		free(copy);
+		return PG_HEAP_NONE;
+	}
+	w->modules[w->module_count] = copy;
+	return w->module_count++;
+}
 
-	if (known)
-		return *known;
-	if (!pg_trace_file_of(pg_linux_space(w->linux), back, &path, &offset)) {
-		path = "";
-		offset = back;
+static bool same_places(const struct pg_heap_origin *o, const struct pg_heap_place *places, uint32_t depth)
+{
+	for (uint32_t i = 0; i < depth && o->depth == depth; i++) {
+		if (o->places[i].module != places[i].module || o->places[i].offset != places[i].offset)
+			return false;
 	}
-	uint32_t at = 0;
-	while (at < w->origin_count &&
-		(w->origins[at].offset != offset || strcmp(w->origins[at].module, path) != 0))
-		at++;
-	if (at == w->origin_count) {
-		char *module = strdup(path);
-		if (!module || !pg_heap_room(&w->origins, w->origin_count, &w->origin_room,
-				       sizeof *w->origins)) {
-			free(module);
-			w->no_memory = true;
-			return PG_HEAP_NONE;
+	return o->depth == depth;
+}
+
+/* The origin of these return addresses, made if it is new: a library may have been loaded elsewhere. PG_HEAP_NONE: no memory. */
+static uint32_t find_origin(struct pg_heap_watch *w, const uint64_t *back, uint32_t depth)
+{
+	struct pg_heap_place places[PG_HEAP_DEPTH], *copy;
+
+	for (uint32_t i = 0; i < depth; i++) {
+		const char *path;
+		uint64_t offset;
+		if (!pg_trace_file_of(pg_linux_space(w->linux), back[i], &path, &offset)) {
+			path = "";
+			offset = back[i];
 		}
-		w->origins[w->origin_count++] =
-			(struct pg_heap_origin){.module = module, .offset = offset};
+		places[i] = (struct pg_heap_place){module_of(w, path), offset};
+		if (places[i].module == PG_HEAP_NONE)
+			return PG_HEAP_NONE;
 	}
-	known = pg_heap_table_put(&w->origin_of, back);
-	if (known)
-		*known = at;
-	return at;
+	for (uint32_t at = 0; at < w->origin_count; at++) {
+		if (same_places(&w->origins[at], places, depth))
+			return at;
+	}
+	copy = malloc(depth * sizeof *copy);
+	if (!copy || !pg_heap_room(&w->origins, w->origin_count, &w->origin_room, sizeof *w->origins)) {
+		free(copy);
+		return PG_HEAP_NONE;
+	}
+	memcpy(copy, places, depth * sizeof *copy);
+	w->origins[w->origin_count] = (struct pg_heap_origin){.places = copy, .depth = depth};
+	return w->origin_count++;
+}
+
+/* Whose call this is, at the entry; PG_HEAP_NONE: no memory. */
+static uint32_t origin_now(struct pg_heap_watch *w, const struct pg_cpu_regs *regs, uint64_t called_from)
+{
+	uint64_t pcs[PG_HEAP_DEPTH + 1] = {regs->rip, called_from}, hash = 1;
+	uint32_t depth = 1;
+
+	if (w->config.depth > 1) {
+		size_t n = pg_unwind_chain(w->unwinder, pg_linux_space(w->linux), regs, pcs,
+			w->config.depth + 1);
+		if (n > 1 && pcs[1] == called_from)
+			depth = (uint32_t)n - 1;
+		pcs[1] = called_from;
+	}
+	for (uint32_t i = 1; i <= depth; i++) {
+		hash = (hash ^ pcs[i]) * 0x9e3779b97f4a7c15u; /* as in trace/faults.c */
+		hash ^= hash >> 29;
+	}
+	for (;; hash++) {
+		struct pg_heap_chain *c = hash ? pg_heap_table_find(&w->origin_of, hash) : NULL;
+		if (c && (c->depth != depth || memcmp(c->back, pcs + 1, depth * sizeof pcs[0]) != 0))
+			continue;
+		if (c)
+			return c->origin;
+		uint32_t origin = find_origin(w, pcs + 1, depth);
+		c = origin != PG_HEAP_NONE ? pg_heap_table_put(&w->origin_of, hash ? hash : 1) : NULL;
+		if (!c) {
+			w->no_memory = true;
+			return origin;
+		}
+		*c = (struct pg_heap_chain){.origin = origin, .depth = depth};
+		memcpy(c->back, pcs + 1, depth * sizeof pcs[0]);
+		return origin;
+	}
 }
 
 static void forget_block(struct pg_heap_watch *w, uint64_t block)
@@ -180,10 +239,9 @@ static void forget_block(struct pg_heap_watch *w, uint64_t block)
 	pg_heap_table_remove(&w->live, block);
 }
 
-static void note_block(struct pg_heap_watch *w, uint64_t block, uint64_t requested, uint64_t back, int tid)
+static void note_block(
+	struct pg_heap_watch *w, uint64_t block, uint64_t requested, uint32_t site, int tid)
 {
-	uint32_t site = origin_of(w, back);
-
 	forget_block(w, block); /* its free was not seen */
 	struct pg_heap_live *l = pg_heap_table_put(&w->live, block);
 	if (!l) {
@@ -286,6 +344,7 @@ static void enter(struct pg_heap_watch *w, uint8_t function, const struct pg_cpu
 					   &c.free_before);
 	}
 	c.fast = pg_heap_glibc_fast(w, &w->memory);
+	c.site = does == GIVES ? PG_HEAP_NONE : origin_now(w, regs, back);
 	if (pg_linux_watch(w->linux, back) != 0 ||
 		!pg_heap_room(&w->calls, w->call_count, &w->call_room, sizeof *w->calls)) {
 		w->no_memory = true;
@@ -362,7 +421,7 @@ static void returned(struct pg_heap_watch *w, const struct pg_heap_call *c, uint
 				pg_heap_cuts_gave(w, c->chunk, c->chunk_size, c->free_before);
 		}
 		if (block) {
-			note_block(w, block, size, c->back, c->tid);
+			note_block(w, block, size, c->site, c->tid);
 			pg_heap_cuts_took(w, block);
 		}
 	}
@@ -441,7 +500,7 @@ void pg_heap_watch_code(struct pg_heap_watch *w)
 static void forget_program(struct pg_heap_watch *w)
 {
 	for (uint32_t i = 0; i < w->origin_count; i++)
-		free(w->origins[i].module);
+		free(w->origins[i].places);
 	w->origin_count = 0;
 	pg_heap_table_clear(&w->functions);
 	pg_heap_table_clear(&w->known_files);
@@ -470,7 +529,7 @@ int pg_heap_watch_create(const struct pg_heap_watch_config *c, struct pg_heap_wa
 	w->functions.row_bytes = sizeof(uint8_t);
 	w->known_files.row_bytes = sizeof(uint8_t);
 	w->live.row_bytes = sizeof(struct pg_heap_live);
-	w->origin_of.row_bytes = sizeof(uint32_t);
+	w->origin_of.row_bytes = sizeof(struct pg_heap_chain);
 	w->cuts.table.row_bytes = sizeof(struct pg_heap_cut);
 	w->samples = calloc(PG_HEAP_SAMPLES, sizeof *w->samples);
 	if (!w->samples) {
@@ -487,6 +546,10 @@ void pg_heap_watch_destroy(struct pg_heap_watch *w)
 	if (!w)
 		return;
 	forget_program(w);
+	for (uint32_t i = 0; i < w->module_count; i++)
+		free(w->modules[i]);
+	free(w->modules);
+	pg_unwinder_destroy(w->unwinder);
 	free(w->samples);
 	free(w->calls);
 	free(w->threads);
@@ -522,6 +585,10 @@ void pg_heap_watch_begin(struct pg_heap_watch *w, struct pg_linux *l, struct pg_
 {
 	w->linux = l;
 	w->symbols = s;
+	if (pg_unwinder_create(s, &w->unwinder) != 0) {
+		w->no_memory = true;
+		return;
+	}
 	pg_heap_watch_exec(w, pg_linux_program(l));
 }
 

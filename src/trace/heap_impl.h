@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "trace/heap.h"
+#include "trace/unwind.h"
 
 /* --- guest memory --------------------------------------------------------------------------------------- */
 
@@ -49,14 +50,26 @@ struct pg_heap_live {
 	uint32_t site, thread;
 };
 
-/* What a site is until it has a name. */
+/* A return address of a site, until it has a name. */
+struct pg_heap_place {
+	uint32_t module; /* index of modules */
+	uint64_t offset; /* byte of the file; the address if anonymous */
+};
+
+/* What a site is until it has names. */
 struct pg_heap_origin {
-	char *module; /* owned; "" anonymous */
-	uint64_t offset; /* byte of the file of the call's return address; the address if anonymous */
+	struct pg_heap_place *places; /* owned; [depth] */
+	uint32_t depth;
 	uint64_t calls, live_blocks, live_bytes, peak_bytes;
 };
 
 /* --- splits and coalesces ------------------------------------------------------------------------------------- */
+
+/* A row of the table of chains. */
+struct pg_heap_chain {
+	uint32_t origin, depth;
+	uint64_t back[PG_HEAP_DEPTH]; /* to tell it from another one with the same hash */
+};
 
 /* What is known of a boundary: a chunk begins here. */
 struct pg_heap_cut {
@@ -138,6 +151,7 @@ struct pg_heap_call {
 	int tid;
 	uint8_t function; /* index of the table in heap_calls.c */
 	uint64_t sp, back; /* at the entry; return address */
+	uint32_t site;
 	uint64_t arg[3];
 	/* free, realloc: of the block at the entry. */
 	bool known;
@@ -170,7 +184,10 @@ struct pg_heap_watch {
 	struct pg_heap_table live; /* struct pg_heap_live by block */
 	struct pg_heap_origin *origins; /* owned */
 	uint32_t origin_count, origin_room;
-	struct pg_heap_table origin_of; /* uint32_t by return address */
+	struct pg_heap_table origin_of; /* struct pg_heap_chain by a hash of the return addresses */
+	char **modules; /* paths, "" for anonymous code; owned, and so are they */
+	uint32_t module_count, module_room;
+	struct pg_unwinder *unwinder; /* owned */
 	uint64_t live_bytes, calls_made, failed;
 	uint64_t peak_bytes, peak_call;
 	uint64_t pictured_bytes; /* live bytes of the picture at the peak */

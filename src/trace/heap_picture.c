@@ -218,6 +218,8 @@ static void join(struct pg_heap_draft *d)
 struct pages {
 	struct pg_heap_picture *p;
 	struct pg_space *space;
+	bool keep; /* which pages are there */
+	bool no_memory;
 	uint64_t *last_site; /* by site: page last counted for it */
 };
 
@@ -230,6 +232,8 @@ static uint32_t look_at_page(struct pages *g, struct pg_heap_area *a, uint64_t a
 	uint32_t i = first, last = a->first + a->count, site = PG_HEAP_NONE;
 	bool used = false, meta = false, alone = true;
 
+	if (a->there)
+		a->there[a->pages] = place == PG_PLACE_FRAME;
 	a->pages++;
 	a->resident += place == PG_PLACE_FRAME;
 	a->swapped += place == PG_PLACE_SLOT;
@@ -280,6 +284,9 @@ static void look_at_pages(struct pages *g)
 				}
 			}
 		} else {
+			a->there = g->keep ? calloc(((a->end - from) >> PG_PAGE_SHIFT) + 1, 1) : NULL;
+			if (g->keep && !a->there)
+				g->no_memory = true;
 			for (; from < a->end; from += PG_PAGE_SIZE) {
 				at = look_at_page(g, a, from, at);
 			}
@@ -327,7 +334,7 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 	struct pg_heap_picture *p = calloc(1, sizeof *p);
 	struct pg_heap_draft d = {.w = w, .m = &w->memory, .p = p};
 	struct pg_space *space = pg_linux_space(w->linux);
-	struct pages g = {.p = p, .space = space};
+	struct pages g = {.p = p, .space = space, .keep = whole};
 
 	if (!p || !space) {
 		free(p);
@@ -357,6 +364,10 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 	join(&d);
 	look_at_pages(&g);
 	free(g.last_site);
+	if (g.no_memory) {
+		pg_heap_picture_free(p);
+		return NULL;
+	}
 	return p;
 }
 
@@ -365,10 +376,15 @@ void pg_heap_picture_free(struct pg_heap_picture *p)
 	if (!p)
 		return;
 	for (uint32_t i = 0; p->sites && i < p->site_count; i++) {
-		free(p->sites[i].function);
-		free(p->sites[i].module);
-		free(p->sites[i].source);
+		for (uint32_t k = 0; k < p->sites[i].depth; k++) {
+			free(p->sites[i].frames[k].function);
+			free(p->sites[i].frames[k].module);
+			free(p->sites[i].frames[k].source);
+		}
+		free(p->sites[i].frames);
 	}
+	for (uint32_t i = 0; i < p->area_count; i++)
+		free(p->areas[i].there);
 	free(p->sites);
 	free(p->chunks);
 	free(p->areas);
@@ -379,29 +395,43 @@ void pg_heap_picture_free(struct pg_heap_picture *p)
 
 /* --- names ------------------------------------------------------------------------------------------------------------------ */
 
-static bool name_site(struct pg_heap_watch *w, const struct pg_heap_origin *o, struct pg_heap_site *s)
+static bool name_frame(struct pg_heap_watch *w, const struct pg_heap_place *at, struct pg_heap_frame *f)
 {
+	const char *module = w->modules[at->module];
 	struct pg_symbol found = {0};
 	char text[256];
 
-	s->module = strdup(o->module);
+	f->module = strdup(module);
 	/* the call is before the instruction that it returns to */
-	if (o->module[0] == '/' && pg_symbols_find(w->symbols, o->module, o->offset - 1, &found) &&
+	if (module[0] == '/' && pg_symbols_find(w->symbols, module, at->offset - 1, &found) &&
 		found.function)
-		s->function = strdup(found.function);
-	else if (o->module[0])
-		s->function = asprintf(&s->function, "%s+0x%" PRIx64,
-				      pg_symbols_base_name(o->module), o->offset) < 0
+		f->function = strdup(found.function);
+	else if (module[0])
+		f->function = asprintf(&f->function, "%s+0x%" PRIx64, pg_symbols_base_name(module),
+				      at->offset) < 0
 				      ? NULL
-				      : s->function;
+				      : f->function;
 	else
-		s->function = strdup(
-			pg_symbols_format(w->symbols, NULL, 0, o->offset, text, sizeof text));
+		f->function = strdup(
+			pg_symbols_format(w->symbols, NULL, 0, at->offset, text, sizeof text));
 	if (found.source) {
-		s->source = strdup(found.source);
-		s->line = found.line;
+		f->source = strdup(found.source);
+		f->line = found.line;
 	}
-	return s->module && s->function;
+	return f->module && f->function;
+}
+
+static bool name_site(struct pg_heap_watch *w, const struct pg_heap_origin *o, struct pg_heap_site *s)
+{
+	bool good = true;
+
+	s->frames = calloc(o->depth, sizeof *s->frames);
+	if (!s->frames)
+		return false;
+	s->depth = o->depth;
+	for (uint32_t i = 0; i < o->depth && good; i++)
+		good = name_frame(w, &o->places[i], &s->frames[i]);
+	return good;
 }
 
 struct ranked {
@@ -420,10 +450,7 @@ static int by_bytes(const void *va, const void *vb)
 		return a->live_blocks < b->live_blocks ? 1 : -1;
 	if (a->calls != b->calls)
 		return a->calls < b->calls ? 1 : -1;
-	int order = strcmp(a->module, b->module);
-	if (!order)
-		order = strcmp(a->function, b->function);
-	return order ? order : (a->line > b->line) - (a->line < b->line);
+	return (((const struct ranked *)va)->from > ((const struct ranked *)vb)->from) * 2 - 1;
 }
 
 void pg_heap_picture_names(struct pg_heap_watch *w, struct pg_heap_picture *p)
