@@ -92,8 +92,8 @@ static void add_sample(struct pg_heap_watch *w, const struct pg_heap_picture *p)
 	};
 }
 
-/* Looks at the whole heap, for the timeline and for what the table of chunks has lost. */
-static void sample(struct pg_heap_watch *w)
+/* Looks at the whole heap, for the timeline if its next sample is due, and for what the table of chunks has lost. */
+static void sample(struct pg_heap_watch *w, bool due)
 {
 	struct pg_heap_picture *p = pg_heap_picture_make(w, false);
 
@@ -102,9 +102,11 @@ static void sample(struct pg_heap_watch *w)
 		return;
 	}
 	pg_heap_cuts_compare(w, p);
-	add_sample(w, p);
+	if (due) {
+		add_sample(w, p);
+		w->next_sample = w->calls_made + w->stride;
+	}
 	pg_heap_picture_free(p);
-	w->next_sample = w->calls_made + w->stride;
 }
 
 /* The picture is of now. */
@@ -430,8 +432,8 @@ static void returned(struct pg_heap_watch *w, const struct pg_heap_call *c, uint
 	if (w->done)
 		return;
 	look_at_clock(w);
-	if (w->calls_made >= w->next_sample || w->cuts.lost)
-		sample(w);
+	if (w->calls_made >= w->next_sample || (w->cuts.valid && w->cuts.lost))
+		sample(w, w->calls_made >= w->next_sample);
 }
 
 void pg_heap_watch_reached(struct pg_heap_watch *w, const struct pg_cpu_regs *regs)
@@ -607,7 +609,7 @@ void pg_heap_watch_leave(struct pg_heap_watch *w)
 {
 	if (w->done || !w->pid || pg_linux_pid(w->linux) != w->pid)
 		return;
-	sample(w);
+	sample(w, true);
 	if (w->config.when == PG_HEAP_AT_EXIT)
 		take_picture(w, "at exit");
 	else if (w->config.when == PG_HEAP_AT_PEAK && w->live_bytes >= w->peak_bytes &&

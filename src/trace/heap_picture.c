@@ -405,7 +405,7 @@ static bool name_frame(struct pg_heap_watch *w, const struct pg_heap_place *at, 
 	/* the call is before the instruction that it returns to */
 	if (module[0] == '/' && pg_symbols_find(w->symbols, module, at->offset - 1, &found) &&
 		found.function)
-		f->function = strdup(found.function);
+		f->function = strndup(found.function, strcspn(found.function, "@")); /* no version */
 	else if (module[0])
 		f->function = asprintf(&f->function, "%s+0x%" PRIx64, pg_symbols_base_name(module),
 				      at->offset) < 0

@@ -12,10 +12,11 @@
 #include "ui/heap.h"
 #include "ui/table.h"
 
-#define WIDE 112
 #define CELLS 64    /* of a line of the map */
 #define MAP_LINES 8 /* of an area, at most */
 #define LINKS 6     /* of a list, shown */
+#define WHO 96      /* characters of a site in a table */
+#define TABLE 240   /* no line is that long: what is too long was cut before */
 
 double pg_heap_internal(const struct pg_heap_picture *p)
 {
@@ -250,7 +251,7 @@ static void lists(const struct pg_heap_show *s, FILE *out)
 	if (p->list_count == 0)
 		return;
 	heading(s, out, "free lists", "in the order in which the allocator would take them");
-	pg_table_init(&t, 3, WIDE);
+	pg_table_init(&t, 3, TABLE);
 	pg_table_add(&t, head);
 	for (uint32_t i = 0; i < p->list_count && i < most; i++) {
 		const struct pg_heap_list *l = &p->lists[i];
@@ -359,6 +360,8 @@ static void site_text(const struct pg_heap_site *site, char *text, size_t cap)
 			n += (size_t)snprintf(text + n, cap - n, " (%s:%d)",
 				pg_symbols_base_name(f->source), f->line);
 	}
+	if (n >= cap)
+		memcpy(text + cap - 4, "...", 4);
 }
 
 static int by_pages(const void *va, const void *vb)
@@ -393,10 +396,10 @@ static void sites(const struct pg_heap_show *s, FILE *out)
 			qsort(order, n, sizeof *order, by_pages);
 		heading(s, out, round ? "who holds pages" : "who asked for what is live",
 			round ? "pages in memory with a block of theirs; alone: with no other's" : "");
-		pg_table_init(&t, 7, WIDE);
+		pg_table_init(&t, 7, TABLE);
 		pg_table_add(&t, head);
 		for (uint32_t i = 0; i < most; i++) {
-			char text[6][PG_FORMAT_BYTES], name[512];
+			char text[6][PG_FORMAT_BYTES], name[WHO];
 			const struct pg_heap_site *w = order[i];
 			const char *cells[7] = {count(w->live_bytes, text[0]),
 				count(w->live_blocks, text[1]), count(w->resident_pages, text[2]),
@@ -428,11 +431,11 @@ static void blocks(const struct pg_heap_show *s, FILE *out)
 		struct pg_text_table t;
 
 		fprintf(out, "\n  %s\n", a->name);
-		pg_table_init(&t, 8, WIDE);
+		pg_table_init(&t, 8, TABLE);
 		pg_table_add(&t, head);
 		for (uint32_t k = a->first; k < a->first + a->count; k++) {
 			const struct pg_heap_chunk *c = &p->chunks[k];
-			char text[6][PG_FORMAT_BYTES], where[512] = "";
+			char text[6][PG_FORMAT_BYTES], where[WHO] = "";
 			const char *cells[8] = {text[0], count(c->size, text[1]),
 				count(c->usable, text[2]), "-", pg_heap_state_names[c->state],
 				text[4], "-", where};
