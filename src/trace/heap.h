@@ -40,18 +40,19 @@ struct pg_heap_chunk {
 	uint64_t size;    /* bytes, header included */
 	uint64_t block;   /* what malloc returned, or would return */
 	uint64_t usable;  /* bytes from there: malloc_usable_size() */
-	uint64_t requested; /* bytes asked for, for USED; PG_HEAP_UNKNOWN: before it was watched, or by the C library */
-	uint32_t site;    /* index; PG_HEAP_NONE: unknown */
-	uint32_t list;    /* index of the list it is on; PG_HEAP_NONE: none */
-	uint32_t next;    /* index of the next chunk of that list; PG_HEAP_NONE: the last */
-	uint32_t thread;  /* tid that asked for it; 0: unknown */
-	uint64_t call;    /* which call of the allocator gave it out, from 1; 0: unknown */
-	uint8_t state;    /* enum pg_chunk_state */
+	uint64_t
+		requested; /* bytes asked for, for USED; PG_HEAP_UNKNOWN: before it was watched, or by the C library */
+	uint32_t site;   /* index; PG_HEAP_NONE: unknown */
+	uint32_t list;   /* index of the list it is on; PG_HEAP_NONE: none */
+	uint32_t next;   /* index of the next chunk of that list; PG_HEAP_NONE: the last */
+	uint32_t thread; /* tid that asked for it; 0: unknown */
+	uint64_t call;   /* which call of the allocator gave it out, from 1; 0: unknown */
+	uint8_t state;   /* enum pg_chunk_state */
 };
 
 enum pg_area_kind {
-	PG_AREA_BREAK,   /* on the program break */
-	PG_AREA_ARENA,   /* a heap of another arena of glibc, or a piece of the main one that was mapped */
+	PG_AREA_BREAK, /* on the program break */
+	PG_AREA_ARENA, /* a heap of another arena of glibc, or a piece of the main one that was mapped */
 	PG_AREA_MAPPED,  /* one block with a mapping of its own */
 	PG_AREA_SEGMENT, /* of the sharded family */
 	PG_AREA_CALLS,   /* blocks of an allocator that is not known, from its calls only */
@@ -60,16 +61,16 @@ enum pg_area_kind {
 struct pg_heap_area {
 	char name[48]; /* "main arena, on the break" */
 	enum pg_area_kind kind;
-	uint64_t start, end; /* [start, end) */
+	uint64_t start, end;   /* [start, end) */
 	uint32_t first, count; /* its chunks, by rising addresses, without gaps unless CALLS */
 	uint64_t pages, resident, swapped; /* pages of [start, end) */
-	uint64_t idle; /* of the resident: those that hold no byte of a block in use */
+	uint64_t idle;        /* of the resident: those that hold no byte of a block in use */
 	uint64_t idle_inside; /* of these: wholly inside chunks that are free, cached or top */
-	uint8_t *there; /* owned; [pages]: 1 in memory. NULL for CALLS */
+	uint8_t *there;       /* owned; [pages]: 1 in memory. NULL for CALLS */
 };
 
 struct pg_heap_list {
-	char name[40]; /* "thread cache of 1000, 48 bytes", "unsorted" */
+	char name[40];  /* "thread cache of 1000, 48 bytes", "unsorted" */
 	uint32_t first; /* chunk */
 	uint32_t count;
 	uint64_t bytes;
@@ -87,9 +88,9 @@ struct pg_heap_frame {
 
 /* Where blocks come from: a call of the allocator, told apart by its callers too, as far as they are kept. */
 struct pg_heap_site {
-	struct pg_heap_frame *frames; /* owned; [depth]; the first one called the allocator */
-	uint32_t depth;               /* 1 .. PG_HEAP_DEPTH */
-	uint64_t calls;       /* that gave out a block, up to the moment */
+	struct pg_heap_frame *frames;     /* owned; [depth]; the first one called the allocator */
+	uint32_t depth;                   /* 1 .. PG_HEAP_DEPTH */
+	uint64_t calls;                   /* that gave out a block, up to the moment */
 	uint64_t live_blocks, live_bytes; /* now; bytes as asked for */
 	uint64_t resident_pages; /* pages in memory that hold a byte of a live block of this site */
 	uint64_t alone_pages;    /* of these: that hold no other site's */
@@ -98,10 +99,10 @@ struct pg_heap_site {
 
 /* A moment of the timeline, at the end of a call of the allocator. */
 struct pg_heap_sample {
-	uint64_t calls;        /* of the allocator so far */
-	uint64_t instructions; /* of the machine so far; 0 in fast mode */
-	uint64_t live_blocks, live_bytes; /* as asked for */
-	uint64_t used_bytes;   /* chunks in use */
+	uint64_t calls;                         /* of the allocator so far */
+	uint64_t instructions;                  /* of the machine so far; 0 in fast mode */
+	uint64_t live_blocks, live_bytes;       /* as asked for */
+	uint64_t used_bytes;                    /* chunks in use */
 	uint64_t known_requested, known_usable; /* of those whose request is known */
 	uint64_t hole_bytes, largest_hole, cached_bytes, top_bytes, heap_bytes;
 	uint64_t resident_pages, idle_pages;
@@ -123,10 +124,12 @@ struct pg_heap_picture {
 	/* Sums over all areas. */
 	uint64_t bytes[PG_CHUNK_STATES], count[PG_CHUNK_STATES];
 	uint64_t heap_bytes;
-	uint64_t known_blocks, known_requested, known_usable; /* used chunks whose request is known */
+	uint64_t known_blocks, known_requested,
+		known_usable;                     /* used chunks whose request is known */
 	uint64_t holes, hole_bytes, largest_hole; /* FREE and CACHED chunks */
 	uint64_t pages, resident, swapped, idle, idle_inside;
-	uint64_t table_blocks, table_bytes; /* live by the calls; all of them are chunks in use unless `problem` says so */
+	uint64_t table_blocks,
+		table_bytes; /* live by the calls; all of them are chunks in use unless `problem` says so */
 	uint64_t splits, coalesces, from_top, to_top; /* events so far; top: cut from, joined to */
 	bool cuts_known; /* the allocator splits and coalesces, and it was seen */
 	struct pg_heap_sample *samples;
@@ -139,17 +142,18 @@ enum pg_heap_when { PG_HEAP_AT_EXIT, PG_HEAP_AT_PEAK, PG_HEAP_AT_CALLS, PG_HEAP_
 
 struct pg_heap_watch_config {
 	enum pg_heap_when when;
-	uint64_t number;      /* calls or instructions */
-	unsigned depth;       /* callers to keep of each call, 1 .. PG_HEAP_DEPTH */
-	int pid;              /* of the process to watch; 0: see name */
-	const char *name;     /* the first process that runs a program of this name; NULL: the first process. Borrowed */
+	uint64_t number; /* calls or instructions */
+	unsigned depth;  /* callers to keep of each call, 1 .. PG_HEAP_DEPTH */
+	int pid;         /* of the process to watch; 0: see name */
+	const char *
+		name; /* the first process that runs a program of this name; NULL: the first process. Borrowed */
 };
 
 struct pg_heap_watch;
 
 PG_MUST_CHECK int pg_heap_watch_create(
 	const struct pg_heap_watch_config *c, struct pg_heap_watch **out); /* -ENOMEM */
-void pg_heap_watch_destroy(struct pg_heap_watch *w); /* NULL allowed */
+void pg_heap_watch_destroy(struct pg_heap_watch *w);                       /* NULL allowed */
 
 /* The program is loaded and has not run: what is watched, and whom to ask for names; both borrowed. */
 void pg_heap_watch_begin(struct pg_heap_watch *w, struct pg_linux *l, struct pg_symbols *s);
@@ -165,7 +169,6 @@ void pg_heap_watch_reached(struct pg_heap_watch *w, const struct pg_cpu_regs *re
  * The picture, after the run, borrowed. NULL: the moment did not come, the process never was, or no host memory: why[cap] says so in one
  * sentence.
  */
-const struct pg_heap_picture *pg_heap_watch_picture(
-	struct pg_heap_watch *w, char *why, size_t cap);
+const struct pg_heap_picture *pg_heap_watch_picture(struct pg_heap_watch *w, char *why, size_t cap);
 
 #endif

@@ -144,8 +144,8 @@ static uint32_t module_of(struct pg_heap_watch *w, const char *path)
 			return i;
 	}
 	char *copy = strdup(path);
-	if (!copy || !pg_heap_room(&w->modules, w->module_count, &w->module_room,
-			     sizeof *w->modules)) {
+	if (!copy ||
+		!pg_heap_room(&w->modules, w->module_count, &w->module_room, sizeof *w->modules)) {
 		free(copy);
 		return PG_HEAP_NONE;
 	}
@@ -153,10 +153,12 @@ static uint32_t module_of(struct pg_heap_watch *w, const char *path)
 	return w->module_count++;
 }
 
-static bool same_places(const struct pg_heap_origin *o, const struct pg_heap_place *places, uint32_t depth)
+static bool same_places(
+	const struct pg_heap_origin *o, const struct pg_heap_place *places, uint32_t depth)
 {
 	for (uint32_t i = 0; i < depth && o->depth == depth; i++) {
-		if (o->places[i].module != places[i].module || o->places[i].offset != places[i].offset)
+		if (o->places[i].module != places[i].module ||
+			o->places[i].offset != places[i].offset)
 			return false;
 	}
 	return o->depth == depth;
@@ -183,7 +185,8 @@ static uint32_t find_origin(struct pg_heap_watch *w, const uint64_t *back, uint3
 			return at;
 	}
 	copy = malloc(depth * sizeof *copy);
-	if (!copy || !pg_heap_room(&w->origins, w->origin_count, &w->origin_room, sizeof *w->origins)) {
+	if (!copy ||
+		!pg_heap_room(&w->origins, w->origin_count, &w->origin_room, sizeof *w->origins)) {
 		free(copy);
 		return PG_HEAP_NONE;
 	}
@@ -193,14 +196,15 @@ static uint32_t find_origin(struct pg_heap_watch *w, const uint64_t *back, uint3
 }
 
 /* Whose call this is, at the entry; PG_HEAP_NONE: no memory. */
-static uint32_t origin_now(struct pg_heap_watch *w, const struct pg_cpu_regs *regs, uint64_t called_from)
+static uint32_t origin_now(
+	struct pg_heap_watch *w, const struct pg_cpu_regs *regs, uint64_t called_from)
 {
 	uint64_t pcs[PG_HEAP_DEPTH + 1] = {regs->rip, called_from}, hash = 1;
 	uint32_t depth = 1;
 
 	if (w->config.depth > 1) {
-		size_t n = pg_unwind_chain(w->unwinder, pg_linux_space(w->linux), regs, pcs,
-			w->config.depth + 1);
+		size_t n = pg_unwind_chain(
+			w->unwinder, pg_linux_space(w->linux), regs, pcs, w->config.depth + 1);
 		if (n > 1 && pcs[1] == called_from)
 			depth = (uint32_t)n - 1;
 		pcs[1] = called_from;
@@ -211,12 +215,14 @@ static uint32_t origin_now(struct pg_heap_watch *w, const struct pg_cpu_regs *re
 	}
 	for (;; hash++) {
 		struct pg_heap_chain *c = hash ? pg_heap_table_find(&w->origin_of, hash) : NULL;
-		if (c && (c->depth != depth || memcmp(c->back, pcs + 1, depth * sizeof pcs[0]) != 0))
+		if (c &&
+			(c->depth != depth || memcmp(c->back, pcs + 1, depth * sizeof pcs[0]) != 0))
 			continue;
 		if (c)
 			return c->origin;
 		uint32_t origin = find_origin(w, pcs + 1, depth);
-		c = origin != PG_HEAP_NONE ? pg_heap_table_put(&w->origin_of, hash ? hash : 1) : NULL;
+		c = origin != PG_HEAP_NONE ? pg_heap_table_put(&w->origin_of, hash ? hash : 1)
+					   : NULL;
 		if (!c) {
 			w->no_memory = true;
 			return origin;
@@ -383,14 +389,16 @@ static uint64_t size_of_call(const struct pg_heap_call *c)
 	case TAKES:
 		return c->arg[0];
 	case TAKES_PRODUCT:
-		return __builtin_mul_overflow(c->arg[0], c->arg[1], &product) ? UINT64_MAX : product;
+		return __builtin_mul_overflow(c->arg[0], c->arg[1], &product) ? UINT64_MAX
+									      : product;
 	case TAKES_ALIGNED:
 	case RESIZES:
 		return c->arg[1];
 	case TAKES_OUT:
 		return c->arg[2];
 	case RESIZES_PRODUCT:
-		return __builtin_mul_overflow(c->arg[1], c->arg[2], &product) ? UINT64_MAX : product;
+		return __builtin_mul_overflow(c->arg[1], c->arg[2], &product) ? UINT64_MAX
+									      : product;
 	case GIVES:
 		break;
 	}
@@ -471,7 +479,8 @@ static bool look_at_region(void *ctx, const struct pg_region *r)
 	wanted[FUNCTIONS].name = "pg_heap_root";
 	if (!pg_heap_table_put(&w->known_files, r->start.v))
 		w->no_memory = true;
-	if (!pg_symbols_lookup(w->symbols, path, r->offset, r->start.v, wanted, FUNCTIONS + 1, &base))
+	if (!pg_symbols_lookup(
+		    w->symbols, path, r->offset, r->start.v, wanted, FUNCTIONS + 1, &base))
 		return true;
 	for (size_t i = 0; i < FUNCTIONS; i++) {
 		if (!wanted[i].address)
@@ -628,8 +637,8 @@ const struct pg_heap_picture *pg_heap_watch_picture(struct pg_heap_watch *w, cha
 		snprintf(why, cap, "no process ran a program of the name %s", w->config.name);
 	else if (!w->seen)
 		snprintf(why, cap, "there was no process %d", w->config.pid);
-	else if (!p && (w->config.when == PG_HEAP_AT_CALLS ||
-			       w->config.when == PG_HEAP_AT_INSTRUCTIONS))
+	else if (!p &&
+		 (w->config.when == PG_HEAP_AT_CALLS || w->config.when == PG_HEAP_AT_INSTRUCTIONS))
 		snprintf(why, cap,
 			"the moment did not come: %s made %llu allocator calls, and ended",
 			w->program, (unsigned long long)w->calls_made);

@@ -63,7 +63,8 @@ static void reshape(struct pg_heap_watch *w, uint64_t c, uint64_t size)
 		}
 		uint64_t at = to;
 		top = old->top;
-		to = top && to + old->size < c + size ? c + size : to + old->size; /* the top grew */
+		to = top && to + old->size < c + size ? c + size
+						      : to + old->size; /* the top grew */
 		if (at != c)
 			pg_heap_table_remove(&k->table, at);
 		pieces++;
@@ -108,7 +109,8 @@ void pg_heap_cuts_gave(struct pg_heap_watch *w, uint64_t chunk, uint64_t size, u
 			lose(w);
 			return;
 		}
-		if (free_before && now <= free_before) { /* it was not joined: it waits in a cache */
+		if (free_before &&
+			now <= free_before) { /* it was not joined: it waits in a cache */
 			start = chunk;
 			now = size;
 		}
@@ -165,7 +167,8 @@ static void count_changes(struct pg_heap_watch *w, const struct pg_heap_picture 
 
 	for (uint32_t i = 0; k->table.keys && i <= k->table.mask; i++) {
 		uint64_t at = k->table.keys[i];
-		const struct pg_heap_cut *c = (const void *)(k->table.rows + i * k->table.row_bytes);
+		const struct pg_heap_cut *c =
+			(const void *)(k->table.rows + i * k->table.row_bytes);
 		uint32_t in = at ? holder(p, at) : PG_HEAP_NONE;
 		if (in == PG_HEAP_NONE || p->chunks[in].address == at)
 			continue;

@@ -242,14 +242,14 @@ static void walk_other(struct pg_heap_draft *d, uint64_t arena, unsigned number)
 	uint64_t header = arena - info; /* sizeof(heap_info), rounded */
 	for (unsigned n = 0; heap && n < 65536; n++) {
 		uint64_t bytes = pg_heap_word(d->m, heap + 16, &good);
-		uint64_t from = heap == info ? (arena + STATE_BYTES + 15) & ~(uint64_t)15
-					     : heap + header;
+		uint64_t from =
+			heap == info ? (arena + STATE_BYTES + 15) & ~(uint64_t)15 : heap + header;
 		uint64_t previous = pg_heap_word(d->m, heap + 8, &good);
 
 		if (!good || bytes < header || bytes > HEAP_MAX ||
 			pg_heap_word(d->m, heap, &good) != arena) {
-			pg_heap_draft_problem(
-				d, "a heap of arena %u at 0x%llx is broken", number, (long long)heap);
+			pg_heap_draft_problem(d, "a heap of arena %u at 0x%llx is broken", number,
+				(long long)heap);
 			return;
 		}
 		pg_heap_draft_area(d, PG_AREA_ARENA, heap, heap + bytes, "arena %u", number);
@@ -271,7 +271,8 @@ static void walk_mapped(struct pg_heap_draft *d)
 		if (block == 0 || block % 16)
 			continue;
 		uint64_t size = size_at(d->m, block - 16, &flags, &good);
-		uint64_t before = pg_heap_word(d->m, block - 16, &good), start = block - 16 - before;
+		uint64_t before = pg_heap_word(d->m, block - 16, &good),
+			 start = block - 16 - before;
 		if (!good || !(flags & IS_MMAPPED) || (size + before) % PG_PAGE_SIZE ||
 			start % PG_PAGE_SIZE)
 			continue;
@@ -294,8 +295,8 @@ static uint64_t link_at(struct pg_heap_draft *d, uint64_t at, bool *good)
 }
 
 /* Marks the chunks of a list that is linked from `from` on; adjust: from a link to its chunk; link: from chunk to link. */
-static void mark_list(struct pg_heap_draft *d, uint32_t list, uint64_t from, unsigned adjust,
-	unsigned most)
+static void mark_list(
+	struct pg_heap_draft *d, uint32_t list, uint64_t from, unsigned adjust, unsigned most)
 {
 	uint32_t last = PG_HEAP_NONE;
 	bool good = true;
@@ -351,8 +352,8 @@ static void mark_cache(struct pg_heap_draft *d, uint64_t cache, int tid)
 	for (unsigned i = 0; i < CACHE_BINS; i++) {
 		if (!entries[i])
 			continue;
-		uint32_t list = pg_heap_draft_list(
-			d, "cache of thread %d, %u bytes", tid, 32 + 16 * i);
+		uint32_t list =
+			pg_heap_draft_list(d, "cache of thread %d, %u bytes", tid, 32 + 16 * i);
 		if (list != PG_HEAP_NONE)
 			mark_list(d, list, entries[i], 16, counts[i]);
 	}

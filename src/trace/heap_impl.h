@@ -37,7 +37,8 @@ struct pg_heap_table {
 };
 
 void *pg_heap_table_find(const struct pg_heap_table *t, uint64_t key); /* NULL: none */
-void *pg_heap_table_put(struct pg_heap_table *t, uint64_t key); /* the row, zeroed if new; NULL: no memory */
+void *pg_heap_table_put(
+	struct pg_heap_table *t, uint64_t key); /* the row, zeroed if new; NULL: no memory */
 void pg_heap_table_remove(struct pg_heap_table *t, uint64_t key);
 void pg_heap_table_clear(struct pg_heap_table *t);
 /* Room for one more element of an array; false: no memory. */
@@ -80,15 +81,16 @@ struct pg_heap_cut {
 /* How an allocator marks its chunks: what heap_cuts.c needs of one. */
 struct pg_heap_marks {
 	/* The chunk of a block, its size, and of what is before it if that is free; false: not of this kind. */
-	bool (*chunk)(struct pg_heap_watch *w, struct pg_heap_memory *m, uint64_t block, uint64_t *chunk,
-		uint64_t *size, uint64_t *free_before);
+	bool (*chunk)(struct pg_heap_watch *w, struct pg_heap_memory *m, uint64_t block,
+		uint64_t *chunk, uint64_t *size, uint64_t *free_before);
 	/* Size of the chunk at an address. */
 	bool (*size)(struct pg_heap_memory *m, uint64_t chunk, uint64_t *size);
 };
 
 struct pg_heap_cuts {
 	struct pg_heap_table table; /* struct pg_heap_cut by address of chunk */
-	bool valid, lost; /* table is of the present heap; something happened that it did not follow */
+	bool valid,
+		lost; /* table is of the present heap; something happened that it did not follow */
 	uint64_t splits, coalesces, from_top, to_top;
 };
 
@@ -103,8 +105,9 @@ struct pg_heap_draft {
 	bool no_memory;
 };
 
-struct pg_heap_area *pg_heap_draft_area(struct pg_heap_draft *d, enum pg_area_kind kind, uint64_t start,
-	uint64_t end, const char *format, ...) __attribute__((format(printf, 5, 6)));
+struct pg_heap_area *pg_heap_draft_area(struct pg_heap_draft *d, enum pg_area_kind kind,
+	uint64_t start, uint64_t end, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
 struct pg_heap_chunk *pg_heap_draft_chunk(struct pg_heap_draft *d, uint64_t address, uint64_t size,
 	uint64_t block, uint64_t usable, enum pg_chunk_state state);
 uint32_t pg_heap_draft_list(struct pg_heap_draft *d, const char *format, ...)
@@ -122,7 +125,8 @@ void pg_heap_draft_problem(struct pg_heap_draft *d, const char *format, ...)
 /* What is known of glibc's allocator in this process. */
 struct pg_heap_glibc {
 	uint64_t main; /* address of main_arena; 0: not found yet */
-	uint64_t tcache_offset; /* fs_base - that is where the pointer to a thread's cache is; 0: not known */
+	uint64_t
+		tcache_offset; /* fs_base - that is where the pointer to a thread's cache is; 0: not known */
 	bool plain_links; /* before 2.32: links of caches and fast bins are not encoded */
 };
 
@@ -149,7 +153,7 @@ unsigned pg_heap_pagoda_family(struct pg_heap_watch *w, struct pg_heap_memory *m
 
 struct pg_heap_call {
 	int tid;
-	uint8_t function; /* index of the table in heap_calls.c */
+	uint8_t function;  /* index of the table in heap_calls.c */
 	uint64_t sp, back; /* at the entry; return address */
 	uint32_t site;
 	uint64_t arg[3];
@@ -174,18 +178,18 @@ struct pg_heap_watch {
 	bool done; /* the moment has come */
 	bool no_memory;
 
-	struct pg_heap_table functions; /* uint8_t by address of its first instruction */
+	struct pg_heap_table functions;   /* uint8_t by address of its first instruction */
 	struct pg_heap_table known_files; /* regions whose symbols were looked up, by start */
-	struct pg_heap_call *calls; /* under way; owned */
+	struct pg_heap_call *calls;       /* under way; owned */
 	uint32_t call_count, call_room;
 	struct pg_heap_thread *threads; /* that called; owned */
 	uint32_t thread_count, thread_room;
 
-	struct pg_heap_table live; /* struct pg_heap_live by block */
+	struct pg_heap_table live;      /* struct pg_heap_live by block */
 	struct pg_heap_origin *origins; /* owned */
 	uint32_t origin_count, origin_room;
 	struct pg_heap_table origin_of; /* struct pg_heap_chain by a hash of the return addresses */
-	char **modules; /* paths, "" for anonymous code; owned, and so are they */
+	char **modules;                 /* paths, "" for anonymous code; owned, and so are they */
 	uint32_t module_count, module_room;
 	struct pg_unwinder *unwinder; /* owned */
 	uint64_t live_bytes, calls_made, failed;
@@ -208,7 +212,8 @@ struct pg_heap_watch {
 
 /* heap_cuts.c: what a call did to the chunks. */
 void pg_heap_cuts_took(struct pg_heap_watch *w, uint64_t block);
-void pg_heap_cuts_gave(struct pg_heap_watch *w, uint64_t chunk, uint64_t size, uint64_t free_before);
+void pg_heap_cuts_gave(
+	struct pg_heap_watch *w, uint64_t chunk, uint64_t size, uint64_t free_before);
 /* Compares with a walk; what differs is counted. */
 void pg_heap_cuts_compare(struct pg_heap_watch *w, const struct pg_heap_picture *p);
 const struct pg_heap_marks *pg_heap_marks_now(struct pg_heap_watch *w);

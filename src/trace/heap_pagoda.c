@@ -66,7 +66,8 @@ void pg_heap_pagoda_lists(struct pg_heap_draft *d)
 
 		if (c == PG_HEAP_NONE || d->p->chunks[c].state != PG_CHUNK_FREE ||
 			d->p->chunks[c].list != PG_HEAP_NONE) {
-			pg_heap_draft_problem(d, "the free list leads to 0x%llx, which is no free block",
+			pg_heap_draft_problem(d,
+				"the free list leads to 0x%llx, which is no free block",
 				(long long)at);
 			return;
 		}
@@ -81,8 +82,8 @@ void pg_heap_pagoda_lists(struct pg_heap_draft *d)
 /* --- the sharded family ---------------------------------------------------------------------------------------------- */
 
 /* Slices from `from` on that belong to no page and no header, as one chunk. */
-static unsigned add_free_slices(struct pg_heap_draft *d, const struct pg_heap_segment *s,
-	uint64_t segment, unsigned from)
+static unsigned add_free_slices(
+	struct pg_heap_draft *d, const struct pg_heap_segment *s, uint64_t segment, unsigned from)
 {
 	unsigned to = from;
 
@@ -108,7 +109,8 @@ static void add_page(struct pg_heap_draft *d, const struct pg_heap_page *page,
 		at += page->block_size;
 	}
 	if (at < end)
-		pg_heap_draft_chunk(d, at, end - at, at, 0, PG_CHUNK_META); /* too short for a block */
+		pg_heap_draft_chunk(
+			d, at, end - at, at, 0, PG_CHUNK_META); /* too short for a block */
 }
 
 static void walk_segment(struct pg_heap_draft *d, uint64_t segment)
@@ -128,8 +130,8 @@ static void walk_segment(struct pg_heap_draft *d, uint64_t segment)
 	}
 	pg_heap_draft_area(d, PG_AREA_SEGMENT, segment, segment + PG_HEAP_SEGMENT_BYTES,
 		"segment of %s", s->heap ? "a thread's heap" : "the pool");
-	pg_heap_draft_chunk(d, segment, PG_HEAP_HEADER_SLICES * PG_HEAP_SLICE_BYTES, segment, 0,
-		PG_CHUNK_META);
+	pg_heap_draft_chunk(
+		d, segment, PG_HEAP_HEADER_SLICES * PG_HEAP_SLICE_BYTES, segment, 0, PG_CHUNK_META);
 	for (unsigned i = PG_HEAP_HEADER_SLICES; i < PG_HEAP_SLICES;) {
 		const struct pg_heap_page *page = &s->pages[i];
 
@@ -163,13 +165,13 @@ static void walk_segments(struct pg_heap_draft *d, const struct pg_heap_root *ro
 		if (next > end)
 			next = end;
 		n = (next - at) / sizeof(uint64_t);
-		if (n <= words &&
-			pg_space_place(d->m->space, (pg_va){at}) != PG_PLACE_NOWHERE &&
+		if (n <= words && pg_space_place(d->m->space, (pg_va){at}) != PG_PLACE_NOWHERE &&
 			pg_heap_read(d->m, at, page, n * sizeof(uint64_t))) {
 			uint64_t first = (at - root->known) / sizeof(uint64_t) * 64;
 			for (uint64_t i = 0; i < n; i++) {
 				for (uint64_t word = page[i]; word; word &= word - 1) {
-					uint64_t bit = first + i * 64 + (uint64_t)__builtin_ctzl(word);
+					uint64_t bit =
+						first + i * 64 + (uint64_t)__builtin_ctzl(word);
 					walk_segment(d, bit << PG_HEAP_SEGMENT_SHIFT);
 				}
 			}
@@ -185,11 +187,11 @@ static void walk_huge(struct pg_heap_draft *d, const struct pg_heap_root *root)
 
 		if (!pg_heap_read(d->m, root->huge + i * sizeof h, &h, sizeof h) || h.address <= 1)
 			continue;
-		pg_heap_draft_area(d, PG_AREA_MAPPED, h.map, h.map + h.map_bytes,
-			"a mapping of its own");
+		pg_heap_draft_area(
+			d, PG_AREA_MAPPED, h.map, h.map + h.map_bytes, "a mapping of its own");
 		pg_heap_draft_chunk(d, h.map, h.address - h.map, h.map, 0, PG_CHUNK_META);
-		pg_heap_draft_chunk(d, h.address, h.map + h.map_bytes - h.address, h.address, h.size,
-			PG_CHUNK_USED);
+		pg_heap_draft_chunk(d, h.address, h.map + h.map_bytes - h.address, h.address,
+			h.size, PG_CHUNK_USED);
 	}
 }
 

@@ -183,8 +183,9 @@ static void join(struct pg_heap_draft *d)
 
 	for (uint32_t i = 0; i < p->chunk_count; i++) {
 		struct pg_heap_chunk *c = &p->chunks[i];
-		const struct pg_heap_live *l =
-			c->state == PG_CHUNK_USED ? pg_heap_table_find(&d->w->live, c->block) : NULL;
+		const struct pg_heap_live *l = c->state == PG_CHUNK_USED
+						       ? pg_heap_table_find(&d->w->live, c->block)
+						       : NULL;
 
 		p->bytes[c->state] += c->size;
 		p->count[c->state]++;
@@ -244,8 +245,7 @@ static uint32_t look_at_page(struct pages *g, struct pg_heap_area *a, uint64_t a
 		if (c->state == PG_CHUNK_USED && place == PG_PLACE_FRAME) {
 			alone &= site == PG_HEAP_NONE || site == c->site;
 			site = c->site;
-			if (c->site != PG_HEAP_NONE && p->sites &&
-				g->last_site[c->site] != at) {
+			if (c->site != PG_HEAP_NONE && p->sites && g->last_site[c->site] != at) {
 				g->last_site[c->site] = at;
 				p->sites[c->site].resident_pages++;
 			}
@@ -284,7 +284,8 @@ static void look_at_pages(struct pages *g)
 				}
 			}
 		} else {
-			a->there = g->keep ? calloc(((a->end - from) >> PG_PAGE_SHIFT) + 1, 1) : NULL;
+			a->there =
+				g->keep ? calloc(((a->end - from) >> PG_PAGE_SHIFT) + 1, 1) : NULL;
 			if (g->keep && !a->there)
 				g->no_memory = true;
 			for (; from < a->end; from += PG_PAGE_SIZE) {
@@ -395,7 +396,8 @@ void pg_heap_picture_free(struct pg_heap_picture *p)
 
 /* --- names ------------------------------------------------------------------------------------------------------------------ */
 
-static bool name_frame(struct pg_heap_watch *w, const struct pg_heap_place *at, struct pg_heap_frame *f)
+static bool name_frame(
+	struct pg_heap_watch *w, const struct pg_heap_place *at, struct pg_heap_frame *f)
 {
 	const char *module = w->modules[at->module];
 	struct pg_symbol found = {0};
@@ -405,7 +407,8 @@ static bool name_frame(struct pg_heap_watch *w, const struct pg_heap_place *at, 
 	/* the call is before the instruction that it returns to */
 	if (module[0] == '/' && pg_symbols_find(w->symbols, module, at->offset - 1, &found) &&
 		found.function)
-		f->function = strndup(found.function, strcspn(found.function, "@")); /* no version */
+		f->function =
+			strndup(found.function, strcspn(found.function, "@")); /* no version */
 	else if (module[0])
 		f->function = asprintf(&f->function, "%s+0x%" PRIx64, pg_symbols_base_name(module),
 				      at->offset) < 0
@@ -421,7 +424,8 @@ static bool name_frame(struct pg_heap_watch *w, const struct pg_heap_place *at, 
 	return f->module && f->function;
 }
 
-static bool name_site(struct pg_heap_watch *w, const struct pg_heap_origin *o, struct pg_heap_site *s)
+static bool name_site(
+	struct pg_heap_watch *w, const struct pg_heap_origin *o, struct pg_heap_site *s)
 {
 	bool good = true;
 

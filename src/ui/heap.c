@@ -54,7 +54,8 @@ void pg_heap_help(FILE *out)
 {
 	fputs("usage: pagoda heap [OPTIONS] [OPTIONS OF RUN] [--] PROGRAM [ARGUMENTS...]\n"
 	      "\n"
-	      "Draws the heap of a program: its blocks, free lists, holes and pages, who asked for\n"
+	      "Draws the heap of a program: its blocks, free lists, holes and pages, who asked "
+	      "for\n"
 	      "them, and how it became so. Walks glibc's arenas and libpagoda-malloc's heaps (run\n"
 	      "with --malloc NAME); of other allocators it shows what their calls say. The exit\n"
 	      "status is the program's.\n"
@@ -98,10 +99,8 @@ static int take_moment(struct heap *h, const char *text)
 	static const struct {
 		const char *name;
 		enum pg_heap_when when;
-	} moments[] = {{"exit", PG_HEAP_AT_EXIT},
-		{"peak", PG_HEAP_AT_PEAK},
-		{"calls:", PG_HEAP_AT_CALLS},
-		{"instructions:", PG_HEAP_AT_INSTRUCTIONS}};
+	} moments[] = {{"exit", PG_HEAP_AT_EXIT}, {"peak", PG_HEAP_AT_PEAK},
+		{"calls:", PG_HEAP_AT_CALLS}, {"instructions:", PG_HEAP_AT_INSTRUCTIONS}};
 
 	for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
 		size_t n = strlen(moments[i].name);
@@ -174,7 +173,8 @@ static int take_words(struct heap *h, int argc, char **argv)
 		} else if ((value = value_of("--process", argc, argv, &at))) {
 			status = take_process(h, value);
 		} else if ((value = value_of("--callers", argc, argv, &at))) {
-			status = take_number("--callers", value, 1, PG_HEAP_DEPTH, &h->config.depth);
+			status =
+				take_number("--callers", value, 1, PG_HEAP_DEPTH, &h->config.depth);
 		} else if ((value = value_of("--top", argc, argv, &at))) {
 			status = take_number("--top", value, 0, 1000000, &h->show.top);
 		} else {

@@ -154,8 +154,7 @@ static void draw_pages(const struct view *v, uint32_t area)
 		if (to > a->end)
 			to = a->end;
 		stretch(v, area, from, to, CHUNKS + 1, 3, used ? "#009e73" : "#d55e00",
-			used ? "a page in memory"
-			     : "a page in memory that holds no block in use");
+			used ? "a page in memory" : "a page in memory that holds no block in use");
 	}
 }
 
@@ -184,7 +183,8 @@ static void draw_links(const struct view *v)
 			continue;
 		place(v, from_area, p->chunks[i].address, &x1, &y1);
 		place(v, to_area, p->chunks[to].address, &x2, &y2);
-		pg_svg_line(v->g, x1 + 2, y1 + CHUNKS / 2, x2 + 2, y2 + CHUNKS / 2, "#00000055", 0.6);
+		pg_svg_line(
+			v->g, x1 + 2, y1 + CHUNKS / 2, x2 + 2, y2 + CHUNKS / 2, "#00000055", 0.6);
 		drawn++;
 	}
 }
@@ -217,12 +217,13 @@ static void draw_memory(struct view *v)
 		uint64_t start = a->start & ~(v->bytes - 1);
 		char text[200], size[PG_FORMAT_BYTES];
 
-		snprintf(text, sizeof text, "%s, %s", a->name, pg_format_size(a->end - a->start, size));
+		snprintf(text, sizeof text, "%s, %s", a->name,
+			pg_format_size(a->end - a->start, size));
 		pg_svg_text(v->g, LEFT, v->top[i] - 5, PG_SVG_START, 12, true, text);
 		for (uint64_t k = 0; k < rows_of(a, v->bytes); k++) {
 			snprintf(text, sizeof text, "%012" PRIx64, start + k * v->bytes);
-			pg_svg_text(v->g, LEFT - 8, v->top[i] + ROW * (double)k + 10, PG_SVG_END, 10,
-				false, text);
+			pg_svg_text(v->g, LEFT - 8, v->top[i] + ROW * (double)k + 10, PG_SVG_END,
+				10, false, text);
 		}
 		draw_chunks(v, i);
 		draw_pages(v, i);
@@ -251,9 +252,8 @@ static void draw_curves(const struct view *v, double y)
 		c[1][i] = (double)s->heap_bytes;
 		c[2][i] = (double)(s->resident_pages * PG_PAGE_SIZE);
 		c[3][i] = (double)(s->idle_pages * PG_PAGE_SIZE);
-		c[4][i] = s->known_usable
-				  ? 1 - (double)s->known_requested / (double)s->known_usable
-				  : 0;
+		c[4][i] = s->known_usable ? 1 - (double)s->known_requested / (double)s->known_usable
+					  : 0;
 		c[5][i] = s->hole_bytes ? 1 - (double)s->largest_hole / (double)s->hole_bytes : 0;
 		c[6][i] = (double)s->splits;
 		c[7][i] = (double)s->coalesces;
@@ -261,8 +261,8 @@ static void draw_curves(const struct view *v, double y)
 	const struct pg_svg_series bytes[] = {{"live, as asked for", x, c[0], n, NULL, true},
 		{"heap", x, c[1], n, NULL, true}, {"in memory", x, c[2], n, NULL, true},
 		{"of it idle", x, c[3], n, NULL, true}};
-	const struct pg_svg_series shares[] = {{"internal", x, c[4], n, NULL, true},
-		{"external", x, c[5], n, NULL, true}};
+	const struct pg_svg_series shares[] = {
+		{"internal", x, c[4], n, NULL, true}, {"external", x, c[5], n, NULL, true}};
 	const struct pg_svg_series events[] = {
 		{"splits", x, c[6], n, NULL, true}, {"coalesces", x, c[7], n, NULL, true}};
 	const struct pg_svg_axis calls = {.label = "calls of the allocator"};

@@ -395,7 +395,8 @@ static void sites(const struct pg_heap_show *s, FILE *out)
 		if (round == 1)
 			qsort(order, n, sizeof *order, by_pages);
 		heading(s, out, round ? "who holds pages" : "who asked for what is live",
-			round ? "pages in memory with a block of theirs; alone: with no other's" : "");
+			round ? "pages in memory with a block of theirs; alone: with no other's"
+			      : "");
 		pg_table_init(&t, 7, TABLE);
 		pg_table_add(&t, head);
 		for (uint32_t i = 0; i < most; i++) {
@@ -425,7 +426,8 @@ static void blocks(const struct pg_heap_show *s, FILE *out)
 
 	if (!s->blocks)
 		return;
-	heading(s, out, "blocks", "by address; page: of its first byte, counted from the area's; ' not in memory");
+	heading(s, out, "blocks",
+		"by address; page: of its first byte, counted from the area's; ' not in memory");
 	for (uint32_t i = 0; i < p->area_count; i++) {
 		const struct pg_heap_area *a = &p->areas[i];
 		struct pg_text_table t;
@@ -439,8 +441,9 @@ static void blocks(const struct pg_heap_show *s, FILE *out)
 			const char *cells[8] = {text[0], count(c->size, text[1]),
 				count(c->usable, text[2]), "-", pg_heap_state_names[c->state],
 				text[4], "-", where};
-			uint64_t page = ((c->address & ~PG_PAGE_MASK) - (a->start & ~PG_PAGE_MASK)) >>
-					PG_PAGE_SHIFT;
+			uint64_t page =
+				((c->address & ~PG_PAGE_MASK) - (a->start & ~PG_PAGE_MASK)) >>
+				PG_PAGE_SHIFT;
 
 			snprintf(text[0], sizeof text[0], "0x%" PRIx64, c->block);
 			snprintf(text[4], sizeof text[4], "%" PRIu64 "%s", page,
