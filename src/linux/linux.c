@@ -426,6 +426,7 @@ static void refuse_fault(struct pg_thread *me, const struct pg_exit_info *i)
 		break;
 	case PG_FAULT_MAPERR:
 	case PG_FAULT_STACK:
+	case PG_FAULT_LIMIT:
 	case PG_FAULT_RESUME:
 		break;
 	}

@@ -18,6 +18,12 @@
 #include "space/space.h"
 #include "store/store.h"
 
+/* For struct pg_vm_config. */
+struct pg_block_config {
+	enum pg_partition_fit fit;
+	bool linear; /* see frame/partition.h */
+};
+
 /* What happens to blocks, as told to pg_block_hooks.event. */
 enum pg_block_event_kind {
 	PG_BLOCK_PLACE,    /* a hole was found for a new program */
@@ -75,7 +81,8 @@ struct pg_block_shape {
 	uint64_t pages;       /* all of it; at least image_pages + stack_pages */
 	/* Logical pages from the origin to the end of the stack: how far it may grow. == pages: never, and base and limit are all. */
 	uint64_t span_pages;
-	uint64_t step_pages; /* it grows by multiples of these; 0: 1 */
+	uint64_t step_pages; /* it grows by multiples of these, if there is room for so many; 0: 1 */
+	const char *name;    /* of the image's region: its path. Borrowed */
 };
 
 /*
