@@ -59,6 +59,11 @@ struct pg_partition_hooks {
 	 * it. NULL: the built-in policy brings it in, swapping out others for it.
 	 */
 	void (*ready)(void *ctx, int pid);
+	/*
+	 * A guest thread is about to run guest code: before its first instruction (a new program, a forked child), and after each system call.
+	 * pg_partition_sleep() is allowed; its process is not pinned then and may be swapped out and in.
+	 */
+	void (*turn)(void *ctx, int pid);
 };
 void pg_partition_set_hooks(struct pg_linux *l, const struct pg_partition_hooks *h);
 
@@ -67,7 +72,7 @@ void pg_partition_lock(struct pg_linux *l);
 void pg_partition_unlock(struct pg_linux *l);
 
 /*
- * Only in the hook `room`: the guest thread sleeps, without the lock, until pg_partition_wake() or until it is to end; false then: refuse. Its
+ * Only in the hooks `room` and `turn`: the guest thread sleeps, without the lock, until pg_partition_wake() or until it is to end; false then: refuse. Its
  * process may be swapped out meanwhile; pg_partition_swap_in() then gives it the larger block that it waits for.
  */
 bool pg_partition_sleep(struct pg_linux *l);
@@ -89,7 +94,7 @@ struct pg_partition_job {
 PG_MUST_CHECK int pg_partition_size(struct pg_linux *l, const struct pg_partition_job *j, uint64_t *bytes);
 /*
  * Finds a hole (never asks `room`), loads the program and lets it run: *pid. -ENOSPC: no hole, nothing has happened; else as pg_partition_size().
- * Inside pg_linux_run_jobs() only. hooks.ended of struct pg_linux_config tells of its end, and of those it forked.
+ * On the scheduler's thread of pg_linux_run_jobs() only (its descriptors are copied). The first has pid 1000. hooks.ended of struct pg_linux_config tells of its end, and of those it forked.
  */
 PG_MUST_CHECK int pg_partition_spawn(struct pg_linux *l, const struct pg_partition_job *j, int *pid);
 
@@ -101,6 +106,10 @@ int pg_partition_kill(struct pg_linux *l, int pid);
 /* pg_block_compact(). */
 unsigned pg_partition_compact(struct pg_linux *l, uint64_t *bytes);
 PG_MUST_CHECK int pg_partition_info(struct pg_linux *l, int pid, struct pg_block_info *out);
+/* How often each kind of event was. */
+void pg_partition_counts(const struct pg_linux *l, uint64_t counts[PG_BLOCK_EVENTS]);
+/* Guest instructions of all threads so far; 0 in fast mode. */
+uint64_t pg_partition_clock(struct pg_linux *l);
 /* Holes and blocks from the bottom up, in bytes; pid 0: a hole. */
 void pg_partition_each(struct pg_linux *l, void (*each)(void *ctx, uint64_t start, uint64_t bytes, int pid), void *ctx);
 /* Bytes; what frame/partition.h has in frames is in *f as it is. */

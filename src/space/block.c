@@ -119,7 +119,7 @@ static uint64_t vpn_of(const struct pg_base_limit *r, uint64_t i)
 
 void pg_block_own(struct pg_space *s)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 
 	for (uint64_t i = 0; i < b->r.pages; i++) {
 		struct pg_frame *row = row_of(s, i);
@@ -189,7 +189,7 @@ uint64_t pg_block_heap_end(const struct pg_space *s)
 
 void pg_block_show(struct pg_space *s)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 	const struct pg_base_limit *r = &b->r;
 	uint64_t image = r->origin + b->shape.image_pages, limit = r->origin + r->low;
 	uint64_t heap = r->origin + pg_block_heap_end(s);
@@ -219,7 +219,7 @@ void pg_block_hide(struct pg_space *s)
 
 static void free_records(struct pg_space *s)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 	struct pg_vm *vm = s->vm;
 
 	for (int i = 0; i < 4; i++)
@@ -262,7 +262,7 @@ int pg_block_make_records(struct pg_space *s, const struct pg_block_shape *shape
 		[ROOM] = {PG_REGION_ANON, "[room]"},
 		[STACK] = {PG_REGION_STACK, "[stack]"},
 	};
-	struct pg_block *b = pg_mem_alloc(&s->vm->mem, sizeof *b);
+	struct pg_block_record *b = pg_mem_alloc(&s->vm->mem, sizeof *b);
 	bool all = b != NULL;
 
 	if (!b)
@@ -333,7 +333,7 @@ int pg_block_place(struct pg_space *s, const struct pg_block_shape *shape)
 /* Gives its slots back. */
 static void drop_slots(struct pg_space *s)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 
 	for (uint64_t i = 0; b->slots && i < b->r.pages; i++)
 		pg_store_release(b->store, b->slots[i], 1);
@@ -344,7 +344,7 @@ static void drop_slots(struct pg_space *s)
 
 void pg_block_release(struct pg_space *s)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 	struct pg_block_event e = {.kind = PG_BLOCK_FREE, .space = s};
 
 	if (!b || (!b->place && !b->slots))
@@ -362,7 +362,7 @@ void pg_block_release(struct pg_space *s)
 	pg_block_tell(s->vm, &e);
 }
 
-void pg_block_end(struct pg_space *s)
+void pg_block_drop(struct pg_space *s)
 {
 	if (!s->block)
 		return;
@@ -374,7 +374,7 @@ void pg_block_end(struct pg_space *s)
 
 bool pg_block_info(const struct pg_space *s, struct pg_block_info *out)
 {
-	const struct pg_block *b = s->block;
+	const struct pg_block_record *b = s->block;
 
 	*out = (struct pg_block_info){0};
 	if (!b)
@@ -398,7 +398,7 @@ bool pg_block_info(const struct pg_space *s, struct pg_block_info *out)
 
 static const char *check_frames(const struct pg_space *s, uint64_t *mapped)
 {
-	const struct pg_block *b = s->block;
+	const struct pg_block_record *b = s->block;
 
 	for (uint64_t i = 0; i < b->r.pages; i++) {
 		const struct pg_frame *row = row_of(s, i);
@@ -433,7 +433,7 @@ static const char *check_regions(struct pg_space *s)
 
 static const char *check_block(struct pg_space *s, uint64_t *mapped)
 {
-	const struct pg_block *b = s->block;
+	const struct pg_block_record *b = s->block;
 	pg_vpn first;
 	pg_pte pte;
 

@@ -50,7 +50,7 @@ static void tell(struct pg_space *s, struct pg_block_event *e)
 static uint64_t reshape(struct pg_space *s, uint64_t base, uint64_t pages, uint64_t low,
 	struct pg_rmap *rmap)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 	const struct pg_base_limit was = b->r;
 	uint64_t keep = was.low < low ? was.low : low, copied = 0;
 	uint64_t stack = was.pages - was.low < pages - low ? was.pages - was.low : pages - low;
@@ -86,7 +86,7 @@ static uint64_t reshape(struct pg_space *s, uint64_t base, uint64_t pages, uint6
 static int enlarge(struct pg_space *s, uint64_t pages, uint64_t stack)
 {
 	struct pg_partition *p = s->vm->blocks->partition;
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 	struct pg_block_event e = event_of(s, PG_BLOCK_GROW);
 	struct pg_rmap *rmap = pg_mem_alloc(&s->vm->mem, pages * sizeof *rmap);
 	struct pg_partition_block *place = b->place;
@@ -121,7 +121,7 @@ static int enlarge(struct pg_space *s, uint64_t pages, uint64_t stack)
 	return 0;
 }
 
-static uint64_t rounded(const struct pg_block *b, uint64_t pages)
+static uint64_t rounded(const struct pg_block_record *b, uint64_t pages)
 {
 	uint64_t step = b->shape.step_pages ? b->shape.step_pages : 1;
 	uint64_t span = b->r.top - b->r.origin;
@@ -153,7 +153,7 @@ static int refuse(struct pg_space *s, uint64_t pages)
 
 int pg_block_grow(struct pg_space *s, uint64_t low, uint64_t stack)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 
 	for (;;) {
 		uint64_t need, have;
@@ -206,7 +206,7 @@ unsigned pg_block_compact(struct pg_vm *vm, uint64_t *pages)
 	unsigned moved = 0;
 
 	for (struct pg_space *s; (s = lowest(vm, at)); at = s->block->r.base + s->block->r.pages) {
-		struct pg_block *b = s->block;
+		struct pg_block_record *b = s->block;
 		struct pg_block_event e = event_of(s, PG_BLOCK_MOVE);
 
 		if (is_pinned(s) || !pg_partition_slide(p, b->place))
@@ -270,7 +270,7 @@ static int take_slots(struct pg_store *store, pg_slot *slots, uint64_t n)
 
 int pg_block_swap_out(struct pg_space *s, struct pg_store *store)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 	struct pg_block_event e;
 	pg_slot *slots;
 	int err;
@@ -311,7 +311,7 @@ int pg_block_swap_out(struct pg_space *s, struct pg_store *store)
 /* The pages of b from its store to frames from `base` on, as a block of `pages`: the stack to its end. */
 static int read_back(struct pg_space *s, uint64_t base, uint64_t pages)
 {
-	const struct pg_block *b = s->block;
+	const struct pg_block_record *b = s->block;
 	uint64_t low = b->r.low, stack = b->r.pages - low;
 	uint8_t *to = pg_frames_bytes(s->vm->frames, (pg_pfn){(uint32_t)base});
 	int err = transfer(b->store, b->slots, to, low, false);
@@ -325,7 +325,7 @@ static int read_back(struct pg_space *s, uint64_t base, uint64_t pages)
 
 int pg_block_swap_in(struct pg_space *s)
 {
-	struct pg_block *b = s->block;
+	struct pg_block_record *b = s->block;
 	struct pg_block_event e = {.kind = PG_BLOCK_SWAP_IN, .space = s};
 	struct pg_partition_block *place;
 	struct pg_rmap *rmap;

@@ -147,7 +147,7 @@ struct pg_space {
 	pg_va brk_start, brk;
 	uint16_t asid;
 	bool no_nx;               /* the table's entries have no NX bit */
-	struct pg_block *block;   /* owned; NULL: of pages, or nothing was placed yet */
+	struct pg_block_record *block;   /* owned; NULL: of pages, or nothing was placed yet */
 	struct pg_space_stats st; /* table and rss_pages are filled in on request */
 };
 
@@ -363,7 +363,7 @@ struct pg_blocks {
 	struct pg_block_hooks hooks;
 };
 
-struct pg_block {
+struct pg_block_record {
 	struct pg_partition_block *place; /* NULL: in no frame */
 	struct pg_base_limit r;           /* as it was set last while it was in frames; base is stale else */
 	struct pg_block_shape shape;
@@ -381,7 +381,7 @@ void pg_blocks_close(struct pg_vm *vm); /* vm->blocks may be NULL */
 /* s->block, without frames yet, of shape->pages. */
 PG_MUST_CHECK int pg_block_make_records(struct pg_space *s, const struct pg_block_shape *shape);
 /* Ends the block of s, which may have none. */
-void pg_block_end(struct pg_space *s);
+void pg_block_drop(struct pg_space *s);
 /* The table and the regions say what b->r, the break and the stack are. */
 void pg_block_show(struct pg_space *s);
 /* The same while it is in no frame: nothing is within the limit. */

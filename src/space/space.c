@@ -101,7 +101,7 @@ void pg_space_destroy(struct pg_space *s)
 {
 	struct pg_vm *vm = s->vm;
 
-	pg_block_end(s);
+	pg_block_drop(s);
 	if (s->regions.root)
 		pg_map_bury(vm, pg_map_clear(s, 0, UINT64_MAX));
 	PG_ASSERT(!s->st.rss_pages && !s->st.vsz_bytes);
