@@ -83,8 +83,9 @@ int pg_block_program_shape(const struct pg_block_program *b, struct pg_block_sha
 	}
 	if (shape->pages > memory) {
 		pg_linux_fail(b->me->machine,
-			"%s: needs %llu KiB in one piece, more than the %llu KiB of memory", b->file,
-			(unsigned long long)shape->pages * 4, (unsigned long long)memory * 4);
+			"%s: needs %llu KiB in one piece, more than the %llu KiB of memory",
+			b->file, (unsigned long long)shape->pages * 4,
+			(unsigned long long)memory * 4);
 		return -EFBIG;
 	}
 	most = (b->address_top - e->lo) >> PG_PAGE_SHIFT;
@@ -133,7 +134,8 @@ int pg_block_program_load(
 	if (err == -ENOSPC) {
 		pg_partition_figures_of(l, &f);
 		pg_linux_fail(l,
-			"%s: no hole of %llu KiB: the largest of %llu is %llu KiB, %llu KiB are free "
+			"%s: no hole of %llu KiB: the largest of %llu is %llu KiB, %llu KiB are "
+			"free "
 			"in all",
 			b->file, (unsigned long long)shape->pages * 4, (unsigned long long)f.holes,
 			(unsigned long long)f.largest * 4, (unsigned long long)f.free * 4);

@@ -14,8 +14,8 @@
 #ifndef PG_LINUX_INTERNAL_H
 #define PG_LINUX_INTERNAL_H
 
-#include "linux/files.h"
 #include "linux/elf.h"
+#include "linux/files.h"
 #include "linux/linux.h"
 #include "linux/partition.h"
 #include "linux/process.h"

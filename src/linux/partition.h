@@ -26,20 +26,20 @@ struct pg_partition_options {
 	uint64_t heap_bytes;  /* room for the heap; 0: 1 MiB */
 	uint64_t stack_bytes; /* room for the stack, beside arguments and environment; 0: 128 KiB */
 	bool fixed;           /* blocks never grow: one base and one limit */
-	bool compact;         /* the built-in policy slides blocks down when that makes a hole large enough */
+	bool compact; /* the built-in policy slides blocks down when that makes a hole large enough */
 	struct pg_store *store; /* borrowed; where processes are swapped out to; NULL: nowhere */
 };
 
 /* What happened, for a log. Borrowed during the call of the hook. */
 struct pg_partition_event {
 	enum pg_block_event_kind kind;
-	int pid;            /* 0: not known yet */
-	const char *name;   /* of the program: the last part of its path */
-	uint64_t ns;        /* since the machine was made */
+	int pid;              /* 0: not known yet */
+	const char *name;     /* of the program: the last part of its path */
+	uint64_t ns;          /* since the machine was made */
 	uint64_t base, bytes; /* physical; refuse and wait: base 0, the bytes that are wanted */
 	uint64_t was_base, was_bytes; /* before it; both 0: in no frame */
 	uint64_t copied_bytes;
-	uint64_t address;   /* limit: the logical address */
+	uint64_t address;                        /* limit: the logical address */
 	uint64_t free_bytes, largest_hole_bytes; /* after it */
 	uint64_t blocks, holes;
 };
@@ -81,22 +81,25 @@ void pg_partition_wake(struct pg_linux *l);
 
 /* A program to be started. */
 struct pg_partition_job {
-	const char *path;              /* as pg_linux_config.path */
-	const char *const *argv;       /* NULL-ended, argv[0] included */
-	const char *const *envp;       /* NULL-ended */
-	uint64_t bytes;                /* of its block; 0: by the options */
-	int in, out, err;              /* the caller's descriptors to be its 0, 1 and 2; -1: Pagoda's own. Copied */
+	const char *path;        /* as pg_linux_config.path */
+	const char *const *argv; /* NULL-ended, argv[0] included */
+	const char *const *envp; /* NULL-ended */
+	uint64_t bytes;          /* of its block; 0: by the options */
+	int in, out,
+		err; /* the caller's descriptors to be its 0, 1 and 2; -1: Pagoda's own. Copied */
 };
 /*
  * How large its block would be, without making one. -ENOEXEC: it cannot run in a partition, -ENOENT and the like; pg_linux_error() says
  * why. -EFBIG: larger than the machine's memory.
  */
-PG_MUST_CHECK int pg_partition_size(struct pg_linux *l, const struct pg_partition_job *j, uint64_t *bytes);
+PG_MUST_CHECK int pg_partition_size(
+	struct pg_linux *l, const struct pg_partition_job *j, uint64_t *bytes);
 /*
  * Finds a hole (never asks `room`), loads the program and lets it run: *pid. -ENOSPC: no hole, nothing has happened; else as pg_partition_size().
  * On the scheduler's thread of pg_linux_run_jobs() only (its descriptors are copied). The first has pid 1000. hooks.ended of struct pg_linux_config tells of its end, and of those it forked.
  */
-PG_MUST_CHECK int pg_partition_spawn(struct pg_linux *l, const struct pg_partition_job *j, int *pid);
+PG_MUST_CHECK int pg_partition_spawn(
+	struct pg_linux *l, const struct pg_partition_job *j, int *pid);
 
 /* By process; -ESRCH: there is none of that number. Otherwise as pg_block_swap_out(), pg_block_swap_in(). Its threads sleep while it is out. */
 PG_MUST_CHECK int pg_partition_swap_out(struct pg_linux *l, int pid);
@@ -111,7 +114,8 @@ void pg_partition_counts(const struct pg_linux *l, uint64_t counts[PG_BLOCK_EVEN
 /* Guest instructions of all threads so far; 0 in fast mode. */
 uint64_t pg_partition_clock(struct pg_linux *l);
 /* Holes and blocks from the bottom up, in bytes; pid 0: a hole. */
-void pg_partition_each(struct pg_linux *l, void (*each)(void *ctx, uint64_t start, uint64_t bytes, int pid), void *ctx);
+void pg_partition_each(struct pg_linux *l,
+	void (*each)(void *ctx, uint64_t start, uint64_t bytes, int pid), void *ctx);
 /* Bytes; what frame/partition.h has in frames is in *f as it is. */
 void pg_partition_figures_of(struct pg_linux *l, struct pg_partition_figures *f);
 

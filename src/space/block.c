@@ -60,8 +60,7 @@ int pg_blocks_open(struct pg_vm *vm, const struct pg_block_config *c)
 	b = pg_mem_alloc(&vm->mem, sizeof *b);
 	if (!b)
 		return -ENOMEM;
-	err = pg_partition_create(
-		pg_frames_total(vm->frames), c->fit, c->linear, &b->partition);
+	err = pg_partition_create(pg_frames_total(vm->frames), c->fit, c->linear, &b->partition);
 	if (err) {
 		pg_mem_free(&vm->mem, b);
 		return err;
@@ -208,8 +207,7 @@ void pg_block_show(struct pg_space *s)
 
 void pg_block_hide(struct pg_space *s)
 {
-	const struct pg_base_limit none = {
-		.origin = s->block->r.origin, .top = s->block->r.origin};
+	const struct pg_base_limit none = {.origin = s->block->r.origin, .top = s->block->r.origin};
 
 	pg_base_limit_set(s->table, &none);
 	forget_all(s);
@@ -273,8 +271,8 @@ int pg_block_make_records(struct pg_space *s, const struct pg_block_shape *shape
 	b->rmap = pg_mem_alloc(&s->vm->mem, shape->pages * sizeof *b->rmap);
 	all = b->rmap != NULL;
 	for (int i = 0; i < 4 && all; i++) {
-		b->regions[i] = make_region(
-			s, kinds[i].kind, kinds[i].name ? kinds[i].name : shape->name);
+		b->regions[i] =
+			make_region(s, kinds[i].kind, kinds[i].name ? kinds[i].name : shape->name);
 		all = b->regions[i] != NULL;
 	}
 	if (!all) {
@@ -303,7 +301,8 @@ int pg_block_place(struct pg_space *s, const struct pg_block_shape *shape)
 
 	if (!m || s->block || !shape_ok(s, shape))
 		return -EINVAL;
-	err = shape->pages > pg_frames_total(s->vm->frames) ? -EFBIG : pg_block_make_records(s, shape);
+	err = shape->pages > pg_frames_total(s->vm->frames) ? -EFBIG
+							    : pg_block_make_records(s, shape);
 	if (err)
 		return err;
 	do {

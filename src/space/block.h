@@ -45,11 +45,11 @@ extern const char *const pg_block_event_names[PG_BLOCK_EVENTS];
 
 struct pg_block_event {
 	enum pg_block_event_kind kind;
-	struct pg_space *space;      /* whose; NULL: of a process that is not made yet */
-	uint64_t base, pages;        /* frame and frames after it; refuse, wait: pages wanted, base 0 */
+	struct pg_space *space; /* whose; NULL: of a process that is not made yet */
+	uint64_t base, pages;   /* frame and frames after it; refuse, wait: pages wanted, base 0 */
 	uint64_t was_base, was_pages; /* before it; 0: it was in no frame */
-	uint64_t address;            /* limit: the address that was accessed */
-	uint64_t copied_pages;       /* frames whose bytes were moved, to a store or from it too */
+	uint64_t address;             /* limit: the address that was accessed */
+	uint64_t copied_pages;        /* frames whose bytes were moved, to a store or from it too */
 };
 
 /* For whom a hole is wanted. */
@@ -81,8 +81,9 @@ struct pg_block_shape {
 	uint64_t pages;       /* all of it; at least image_pages + stack_pages */
 	/* Logical pages from the origin to the end of the stack: how far it may grow. == pages: never, and base and limit are all. */
 	uint64_t span_pages;
-	uint64_t step_pages; /* it grows by multiples of these, if there is room for so many; 0: 1 */
-	const char *name;    /* of the image's region: its path. Borrowed */
+	uint64_t
+		step_pages; /* it grows by multiples of these, if there is room for so many; 0: 1 */
+	const char *name;   /* of the image's region: its path. Borrowed */
 };
 
 /*
@@ -93,15 +94,17 @@ PG_MUST_CHECK int pg_block_place(struct pg_space *s, const struct pg_block_shape
 
 /* How a block is. */
 struct pg_block_info {
-	bool placed;         /* it has frames */
-	bool out;            /* it is in the store */
-	uint64_t base, pages; /* of frames; base 0 while out */
+	bool placed;           /* it has frames */
+	bool out;              /* it is in the store */
+	uint64_t base, pages;  /* of frames; base 0 while out */
 	uint64_t wanted_pages; /* what a growth that waits asks for; else pages */
-	uint64_t low_pages;  /* the limit: pages from the origin up that may be accessed; the rest of `pages` is the stack */
+	uint64_t
+		low_pages; /* the limit: pages from the origin up that may be accessed; the rest of `pages` is the stack */
 	uint64_t stack_pages;
-	pg_va origin, top;   /* of logical addresses */
-	uint64_t pins;       /* host calls that use frames of it now */
-	uint64_t moves, swaps; /* times that it moved (growth, compaction), and that it was swapped out */
+	pg_va origin, top; /* of logical addresses */
+	uint64_t pins;     /* host calls that use frames of it now */
+	uint64_t moves,
+		swaps; /* times that it moved (growth, compaction), and that it was swapped out */
 };
 /* False: s is a space of pages. */
 bool pg_block_info(const struct pg_space *s, struct pg_block_info *out);

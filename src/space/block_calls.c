@@ -103,7 +103,8 @@ pg_va pg_block_brk(struct pg_space *s, pg_va want, uint64_t most)
 		/* the room may have been written to: nothing forbids it */
 		from = pg_align_up(s->brk.v, PG_PAGE_SIZE);
 		if (to > from)
-			memset(pg_block_bytes(s, (from >> PG_PAGE_SHIFT) - r->origin), 0, to - from);
+			memset(pg_block_bytes(s, (from >> PG_PAGE_SHIFT) - r->origin), 0,
+				to - from);
 	}
 	s->brk = want;
 	pg_block_show(s);

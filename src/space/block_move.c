@@ -47,8 +47,8 @@ static void tell(struct pg_space *s, struct pg_block_event *e)
  * The block's bytes go to frames [base, base + pages), low of them counted from the origin; they may overlap the old
  * ones if base is not above the old base. rmap: of `pages`, becomes the block's. Frames copied.
  */
-static uint64_t reshape(struct pg_space *s, uint64_t base, uint64_t pages, uint64_t low,
-	struct pg_rmap *rmap)
+static uint64_t reshape(
+	struct pg_space *s, uint64_t base, uint64_t pages, uint64_t low, struct pg_rmap *rmap)
 {
 	struct pg_block_record *b = s->block;
 	const struct pg_base_limit was = b->r;
@@ -164,7 +164,8 @@ int pg_block_grow(struct pg_space *s, uint64_t low, uint64_t stack)
 		have = b->r.pages - b->r.low;
 		if (stack < have)
 			stack = have;
-		if (low < pg_block_heap_end(s)) /* another thread may have moved the break meanwhile */
+		if (low < pg_block_heap_end(
+				  s)) /* another thread may have moved the break meanwhile */
 			low = pg_block_heap_end(s);
 		need = low + stack;
 		if (low > b->r.top - b->r.origin || need > b->r.top - b->r.origin ||
@@ -211,8 +212,8 @@ unsigned pg_block_compact(struct pg_vm *vm, uint64_t *pages)
 
 		if (is_pinned(s) || !pg_partition_slide(p, b->place))
 			continue;
-		e.copied_pages = reshape(
-			s, pg_partition_start(b->place), b->r.pages, b->r.low, NULL);
+		e.copied_pages =
+			reshape(s, pg_partition_start(b->place), b->r.pages, b->r.low, NULL);
 		copied += e.copied_pages;
 		b->moves++;
 		moved++;
@@ -317,8 +318,8 @@ static int read_back(struct pg_space *s, uint64_t base, uint64_t pages)
 	int err = transfer(b->store, b->slots, to, low, false);
 
 	if (!err && stack)
-		err = transfer(b->store, b->slots + low,
-			to + ((pages - stack) << PG_PAGE_SHIFT), stack, false);
+		err = transfer(b->store, b->slots + low, to + ((pages - stack) << PG_PAGE_SHIFT),
+			stack, false);
 	memset(to + (low << PG_PAGE_SHIFT), 0, (pages - stack - low) << PG_PAGE_SHIFT);
 	return err;
 }

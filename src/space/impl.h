@@ -12,9 +12,9 @@
 #define PG_SPACE_IMPL_H
 
 #include "base/tree.h"
-#include "space/mem.h"
 #include "mmu/base_limit.h"
 #include "space/block.h"
+#include "space/mem.h"
 #include "space/pageout.h"
 #include "space/space.h"
 #include "space/sparse.h"
@@ -146,9 +146,9 @@ struct pg_space {
 	struct region *last; /* found last, or NULL */
 	pg_va brk_start, brk;
 	uint16_t asid;
-	bool no_nx;               /* the table's entries have no NX bit */
-	struct pg_block_record *block;   /* owned; NULL: of pages, or nothing was placed yet */
-	struct pg_space_stats st; /* table and rss_pages are filled in on request */
+	bool no_nx;                    /* the table's entries have no NX bit */
+	struct pg_block_record *block; /* owned; NULL: of pages, or nothing was placed yet */
+	struct pg_space_stats st;      /* table and rss_pages are filled in on request */
 };
 
 /* ---- vm.c */
@@ -365,11 +365,11 @@ struct pg_blocks {
 
 struct pg_block_record {
 	struct pg_partition_block *place; /* NULL: in no frame */
-	struct pg_base_limit r;           /* as it was set last while it was in frames; base is stale else */
+	struct pg_base_limit r; /* as it was set last while it was in frames; base is stale else */
 	struct pg_block_shape shape;
-	uint64_t wanted;      /* pages that a growth waits for; 0: none does */
-	struct pg_rmap *rmap; /* owned: one for each frame, on the row of each */
-	pg_slot *slots; /* owned; out: where each page is; else NULL */
+	uint64_t wanted;        /* pages that a growth waits for; 0: none does */
+	struct pg_rmap *rmap;   /* owned: one for each frame, on the row of each */
+	pg_slot *slots;         /* owned; out: where each page is; else NULL */
 	struct pg_store *store; /* borrowed; of slots */
 	uint64_t moves, swaps;
 	/* owned while they are empty: then in no tree */

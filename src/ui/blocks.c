@@ -52,7 +52,8 @@ static bool is_a_wish(enum pg_block_event_kind k)
 static void write_event(struct json *j, const struct pg_block_row *row)
 {
 	const struct pg_partition_event *e = &row->e;
-	bool placed = !is_a_wish(e->kind) && e->kind != PG_BLOCK_FREE && e->kind != PG_BLOCK_SWAP_OUT;
+	bool placed =
+		!is_a_wish(e->kind) && e->kind != PG_BLOCK_FREE && e->kind != PG_BLOCK_SWAP_OUT;
 
 	open_(j, NULL, '{');
 	fraction(j, "seconds", (double)e->ns / 1e9);
@@ -194,7 +195,8 @@ static void write_translation(const struct pg_report *r, FILE *out, bool colour)
 	const struct pg_cpu_stats *c = &r->stats.cpu;
 	char value[PG_FORMAT_BYTES];
 
-	heading(out, "address translation", "base and limit: no page table, no TLB, no walk", colour);
+	heading(out, "address translation", "base and limit: no page table, no TLB, no walk",
+		colour);
 	if (c->has_tlb) {
 		row(out, "checks", pg_format_count(data_checks(r) + c->fetch_lookups, value), "");
 		row(out, "  data", pg_format_count(data_checks(r), value), "one an access");
@@ -203,8 +205,7 @@ static void write_translation(const struct pg_report *r, FILE *out, bool colour)
 	} else {
 		fputs("  checks are made by the host in fast mode, and not counted\n", out);
 	}
-	row(out, "beyond the limit",
-		pg_format_count(r->stats.space.faults_refused, value),
+	row(out, "beyond the limit", pg_format_count(r->stats.space.faults_refused, value),
 		r->stats.space.faults_refused ? "traps; and addresses that system calls refused"
 					      : "");
 }

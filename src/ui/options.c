@@ -32,7 +32,8 @@ struct parse {
 	bool listed; /* an answer was printed instead of a value taken */
 	char *why;
 	size_t cap;
-	const char *of_pages, *of_blocks; /* the last option given that only one kind of machine has; NULL: none */
+	const char *of_pages,
+		*of_blocks; /* the last option given that only one kind of machine has; NULL: none */
 };
 
 enum argument { NONE, NEEDED, OPTIONAL };
@@ -43,7 +44,7 @@ struct row {
 	const char *argument_name;
 	/* false: p->why is filled in. value: NULL when there is none. */
 	bool (*take)(struct parse *p, const char *value);
-	const char *help; /* lines, each at most 56 characters */
+	const char *help;                     /* lines, each at most 56 characters */
 	enum { BOTH, PAGES, BLOCKS } machine; /* which kind has it */
 };
 
@@ -413,11 +414,12 @@ static const struct row rows[] = {
 	{"--fit", NEEDED, "NAME", take_fit,
 		"the hole a block gets: first (the default), next, best\nor worst", BLOCKS},
 	{"--partition", NEEDED, "SIZE", take_partition,
-		"of a new block (default: the program's image, the heap\nand 128K of stack)", BLOCKS},
+		"of a new block (default: the program's image, the heap\nand 128K of stack)",
+		BLOCKS},
 	{"--heap", NEEDED, "SIZE", take_heap, "room for the heap in a new block (default 1M)",
 		BLOCKS},
-	{"--fixed", NONE, NULL, take_fixed,
-		"blocks never grow: one base and one limit, no more", BLOCKS},
+	{"--fixed", NONE, NULL, take_fixed, "blocks never grow: one base and one limit, no more",
+		BLOCKS},
 	{"--compact", NONE, NULL, take_compact,
 		"blocks are slid together when that makes a hole large\nenough", BLOCKS},
 	{"--partition-log", NEEDED, "FILE", take_partition_log,
