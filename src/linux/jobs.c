@@ -112,7 +112,7 @@ static void *schedule(void *arg)
 	pg_lock_take(l, NULL);
 	l->jobs = false;
 	if (l->thread_count == 0)
-		pg_linux_over(l);
+		pg_service_ring(l);
 	pg_lock_give(l);
 	return NULL;
 }

@@ -125,6 +125,7 @@ static void unlink_thread(struct pg_thread *t)
 
 void pg_thread_unmake(struct pg_thread *t)
 {
+	pg_sem_leave(t);
 	unlink_thread(t);
 	if (t->cpu != NULL)
 		t->machine->ops->cpu_destroy(t->cpu);
@@ -350,6 +351,7 @@ void pg_thread_end(struct pg_thread *me)
 	bool over;
 
 	pg_thread_farewell(me);
+	pg_sem_leave(me);
 	me->host_tid = 0;
 	leave_figures(me);
 	for (struct pg_process *k = l->processes; k != NULL; k = k->next)
@@ -371,6 +373,6 @@ void pg_thread_end(struct pg_thread *me)
 	free(me);
 	over = l->thread_count == 0 && !l->jobs;
 	if (over)
-		pg_linux_over(l);
+		pg_service_ring(l);
 	pg_lock_give(l);
 }
