@@ -245,8 +245,8 @@ static int key_signal(const struct termios *t, uint8_t c)
  */
 static void settle(int fd)
 {
-	struct pollfd p = {.fd = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC),
-		.events = POLLIN};
+	struct pollfd p = {
+		.fd = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC), .events = POLLIN};
 
 	if (p.fd < 0)
 		return;

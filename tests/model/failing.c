@@ -112,6 +112,19 @@ static void one_region(struct run *t)
 		t->op.len = t->op.new_len = r.end.v - t->op.addr;
 }
 
+/* Locking what comes before a hole is -ENOMEM too, and done: such a range ends where the hole begins. */
+static void no_hole(struct run *t)
+{
+	struct pg_space *s = t->r->space[t->op.space];
+	uint64_t start = t->op.addr & ~4095ull, at = start, end = t->op.addr + t->op.len;
+	struct pg_region r;
+
+	while (at < end && pg_space_find(s, (pg_va){at}, false, &r))
+		at = r.end.v;
+	if (at < end && at > t->op.addr)
+		t->op.len = at - t->op.addr;
+}
+
 /* True: go on; false: the sequence ends here. */
 static bool step(struct run *t)
 {
@@ -122,6 +135,8 @@ static bool step(struct run *t)
 		t->op.len = 4096 - (t->op.addr & 4095); /* one page: it is done or not */
 	if (t->op.kind == OP_REMAP)
 		one_region(t);
+	if (t->op.kind == OP_LOCK)
+		no_hole(t);
 	keep_failing = run_chance(t, 50);
 	t->r->arm = arm;
 	for (wanted = 1;; wanted++) {
