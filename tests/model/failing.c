@@ -67,6 +67,21 @@ static void arm(void)
 	countdown = wanted;
 }
 
+/* Locking can be done and -ENOMEM: before a hole, or when a page is not to be had. True: the range is locked as was wanted. */
+static bool is_locked(const struct run *t, const struct op *op)
+{
+	const uint32_t locks = PG_MAP_LOCKED | PG_MAP_LOCKONFAULT;
+	uint64_t at = op->addr & ~4095ull, end = op->addr + op->len;
+	struct pg_region r;
+
+	while (at < end && pg_space_find(t->r->space[op->space], (pg_va){at}, false, &r)) {
+		if ((r.flags & locks) != op->flags)
+			return false;
+		at = r.end.v;
+	}
+	return true;
+}
+
 /* Done, or refused for another reason than memory. */
 static bool succeeded(const struct run *t, const struct op *op, struct outcome got)
 {
@@ -75,8 +90,8 @@ static bool succeeded(const struct run *t, const struct op *op, struct outcome g
 	if (op_is_access(op))
 		return got.result == (int64_t)op->len ||
 		       (t->r->events && t->r->event[t->r->events - 1].end != PG_FAULT_OOM);
-	if (op->kind == OP_LOCK && got.result == -EAGAIN)
-		return true; /* it is locked; not all pages could be had */
+	if (op->kind == OP_LOCK && (got.result == -EAGAIN || got.result == -ENOMEM))
+		return is_locked(t, op); /* not all pages could be had */
 	return got.result == 0;
 }
 
@@ -112,19 +127,6 @@ static void one_region(struct run *t)
 		t->op.len = t->op.new_len = r.end.v - t->op.addr;
 }
 
-/* Locking what comes before a hole is -ENOMEM too, and done: such a range ends where the hole begins. */
-static void no_hole(struct run *t)
-{
-	struct pg_space *s = t->r->space[t->op.space];
-	uint64_t start = t->op.addr & ~4095ull, at = start, end = t->op.addr + t->op.len;
-	struct pg_region r;
-
-	while (at < end && pg_space_find(s, (pg_va){at}, false, &r))
-		at = r.end.v;
-	if (at < end && at > t->op.addr)
-		t->op.len = at - t->op.addr;
-}
-
 /* True: go on; false: the sequence ends here. */
 static bool step(struct run *t)
 {
@@ -135,8 +137,6 @@ static bool step(struct run *t)
 		t->op.len = 4096 - (t->op.addr & 4095); /* one page: it is done or not */
 	if (t->op.kind == OP_REMAP)
 		one_region(t);
-	if (t->op.kind == OP_LOCK)
-		no_hole(t);
 	keep_failing = run_chance(t, 50);
 	t->r->arm = arm;
 	for (wanted = 1;; wanted++) {
