@@ -366,7 +366,9 @@ int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c)
 		t->new_files = !(c->flags & CLONE_FILES);
 		t->new_fs = !(c->flags & CLONE_FS);
 		tid = t->tid;
-		err = write_ids(me, t, c);
+		err = c->flags & CLONE_SYSVSEM ? pg_sem_share(me, t) : 0;
+		if (err == 0)
+			err = write_ids(me, t, c);
 		if (err == 0 && k != p) {
 			k->vfork = c->flags & CLONE_VFORK ? me : NULL;
 			l->forks++;
@@ -401,6 +403,14 @@ static void all_to_end(struct pg_process *p)
 		pg_thread_poke(t);
 }
 
+static void tell_ending(const struct pg_process *p, const struct pg_thread *by)
+{
+	const struct pg_linux *l = p->machine;
+
+	if (l->hooks.ending != NULL)
+		l->hooks.ending(l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0);
+}
+
 void pg_process_exit(struct pg_thread *me, int code)
 {
 	struct pg_process *p = me->proc;
@@ -411,6 +421,7 @@ void pg_process_exit(struct pg_thread *me, int code)
 	p->end.code = code & 255;
 	p->end.pc = me->pc;
 	p->end.sp = me->regs->gpr[PG_RSP];
+	tell_ending(p, me);
 	all_to_end(p);
 }
 
@@ -424,6 +435,7 @@ void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo)
 		p->end.pc = by->regs->rip;
 		p->end.sp = by->regs->gpr[PG_RSP];
 	}
+	tell_ending(p, by);
 	all_to_end(p);
 }
 
