@@ -209,6 +209,8 @@ enum pg_advice {
 	PG_ADVISE_PAGEOUT,  /* out of memory, if nobody else maps them and the machine can */
 	PG_ADVISE_POPULATE_READ,  /* faults all in, writing nothing */
 	PG_ADVISE_POPULATE_WRITE, /* faults all in as if written */
+	PG_ADVISE_GUARD_INSTALL,  /* gone, and a touch is PG_FAULT_MAPERR; not for locked ones */
+	PG_ADVISE_GUARD_REMOVE,   /* guards among them are empty pages again */
 };
 /*
  * madvise(2), the part about pages. All of the range must be mapped. -EINVAL: not for such a region;
