@@ -151,6 +151,11 @@ static void take(struct pg_linux *l, const struct signalfd_siginfo *s)
 		pg_timer_fired(l, (unsigned)s->ssi_int, (int)s->ssi_overrun);
 		return;
 	}
+	if (s->ssi_signo == PG_HOST_IO || (s->ssi_signo == SIGURG && s->ssi_code == SI_KERNEL)) {
+		if (pg_owner_signalled(l, (int)s->ssi_signo, s->ssi_fd, s->ssi_code, s->ssi_band) ||
+			s->ssi_signo == PG_HOST_IO)
+			return;
+	}
 	if (s->ssi_signo == SIGCHLD || s->ssi_signo == PG_HOST_TIMER)
 		return; /* no guest's child is one of the host's */
 	memset(&info, 0, sizeof(info));

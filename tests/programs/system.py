@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # job: sessions, terminals; semaphore: System V semaphores and queues; event:
 # signalfd; peer: process ids behind sockets and locks; splice: vmsplice. (fork and the others are there.)
 # keys: on a loaded machine a key typed at a guest's terminal is lost now and then (docs/QUIRKS.md).
-NOT_YET = {'peer', 'keys'}
+NOT_YET = {'keys'}
 
 
 def cases(Case):
@@ -48,6 +48,7 @@ def cases(Case):
     guest('inherit', 'flock', 'fork')
     guest('inherit', 'locks', 'fork peer')
     guest('inherit', 'session hangup', 'fork job')
+    guest('peers', 'cred client passed early locks owner', 'fork peer')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
     guest('shared', 'posix file', 'fork')
