@@ -107,7 +107,8 @@ struct pg_linux {
 	unsigned proc_write_count;
 	uint64_t vdso_bytes; /* what Linux maps for vvar and vdso natively */
 	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
-	int doorbell;        /* an eventfd: the machine is over */
+	pthread_t service;   /* that of pg_service_run(), from pg_service_begin() on */
+	bool over;           /* the last thread has gone; guarded by the lock */
 	struct sigaction former[PG_NSIG + 1];
 	sigset_t former_mask;
 

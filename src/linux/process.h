@@ -231,6 +231,8 @@ bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp);
 PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
 /* Brings host signals and timers to the guests until the machine is over. Without the lock. */
 void pg_service_run(struct pg_linux *l);
+/* The machine is over: pg_service_run() returns. Lock held. */
+void pg_service_ring(struct pg_linux *l);
 void pg_service_end(struct pg_linux *l);
 
 /* --- thread.c ------------------------------------------------------------------------------------------- */

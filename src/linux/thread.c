@@ -350,10 +350,7 @@ void pg_thread_end(struct pg_thread *me)
 	pg_fds_put(l, me->fds);
 	free(me);
 	over = l->thread_count == 0;
-	if (over) {
-		const uint64_t one = 1;
-
-		(void)!write(l->doorbell, &one, sizeof(one));
-	}
+	if (over)
+		pg_service_ring(l);
 	pg_lock_give(l);
 }

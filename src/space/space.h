@@ -280,6 +280,19 @@ uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn);
 bool pg_space_in_core(struct pg_space *s, pg_va a);
 
 /*
+ * For who draws a machine: copies [src, src + n) as it is, from frames, slots or the page cache, changing nothing (but a store's
+ * own figures). Bytes copied, less than n before a page that only a file has, or none. In any hook.
+ */
+uint64_t pg_space_peek(struct pg_space *s, void *dst, pg_va src, uint64_t n);
+/* Where the bytes of a page are. */
+enum pg_page_place {
+	PG_PLACE_NOWHERE, /* not made yet, or in a file only */
+	PG_PLACE_FRAME,   /* in memory */
+	PG_PLACE_SLOT,    /* in a store only */
+};
+enum pg_page_place pg_space_place(struct pg_space *s, pg_va a);
+
+/*
  * System calls see memory through the VM. All fault pages in (case diagram and hook as for the CPU)
  * and set A and D.
  */

@@ -33,7 +33,7 @@ PARTS = ['base', 'place', 'file', 'truncate', 'hole', 'syscall', 'fetch', 'brk',
          'hint', 'zero', 'remove', 'short']
 
 # What Pagoda does not do as Linux does, yet. A mix that needs one of these is not run, and the last lines say so.
-NOT_YET = ['guard', 'flags', 'zero']
+NOT_YET = ['guard']
 
 # A move over a segment of System V and what lies behind it is refused by Linux, for that file has a placement of its own.
 EVERYTHING = ' '.join(p for p in PARTS if p not in NOT_YET + ['shm'])
