@@ -13,6 +13,7 @@
 
 #include "linux/linux.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -80,6 +81,20 @@ struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
  * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
  */
 PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
+
+/* --- locks.c, owner.c ---------------------------------------------------------------------------------------- */
+
+/* The guest's number of who holds the lock that F_GETLK found on fd. */
+int pg_locks_holder(struct pg_thread *me, int fd, const struct flock *found);
+/* F_SETOWN_EX, F_GETOWN_EX, and F_SETSIG (set) or F_GETSIG, with guests' numbers. 0 or the call's error. */
+int64_t pg_owner_set(struct pg_thread *me, int fd, const struct f_owner_ex *who);
+int64_t pg_owner_get(struct pg_thread *me, int fd, struct f_owner_ex *who);
+int64_t pg_owner_signal(struct pg_thread *me, int fd, bool set, int sig);
+/* O_ASYNC was set on fd. */
+void pg_owner_async(struct pg_thread *me, int fd);
+/* The host's SIGURG, or PG_HOST_IO for descriptor fd, came. False: no guest is meant. */
+bool pg_owner_signalled(struct pg_linux *l, int signo, int fd, int code, uint64_t band);
+void pg_owners_end(struct pg_linux *l);
 
 /* --- io.c ------------------------------------------------------------------------------------------------ */
 

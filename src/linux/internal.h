@@ -39,6 +39,7 @@
 /* Pagoda's own use of host signals; the guest's numbers never reach the host. */
 #define PG_HOST_KICK 64  /* gets a host thread out of a blocking call */
 #define PG_HOST_TIMER 63 /* a guest's timer went off */
+#define PG_HOST_IO 62    /* a descriptor with an owner is ready */
 
 /* The calling convention of the argument formatter, see table.c. */
 struct pg_syscall {
@@ -132,6 +133,9 @@ struct pg_linux {
 	struct pg_shm *shm;      /* System V segments; owned; NULL: none yet */
 	struct pg_sem *sem;      /* and sets of semaphores */
 	struct pg_msg *msg;      /* and queues of messages */
+	struct pg_owner *owners; /* of descriptors, for SIGIO, the last one first; owned */
+	unsigned owner_count;
+	struct pg_peers *peers; /* Unix sockets of guests; owned; NULL: none yet */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;

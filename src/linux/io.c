@@ -11,6 +11,7 @@
  * blocks with data in hand.
  */
 #include "linux/internal.h"
+#include "linux/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 struct target {
 	bool regular; /* all that is asked for comes, without waiting */
 	bool waits;   /* a pipe or a terminal: a read may wait for ever */
+	bool socket;
 	bool append;
 	struct pg_object *object;
 	int64_t at;
@@ -42,6 +44,7 @@ static void look(struct pg_thread *me, int fd, int64_t offset, struct target *t)
 	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
 		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
 	t->waits = S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && !t->regular);
+	t->socket = S_ISSOCK(st.st_mode);
 	t->object = pg_files_find(me, &st);
 	if (t->object == NULL)
 		return;
@@ -202,6 +205,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 		r = host_io(me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
 		pg_guest_unpin(me, PG_WRITE, host, n);
+		if (t.socket)
+			pg_peer_received(me, fd, r);
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;
 		done += (uint64_t)r;
@@ -228,6 +233,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;
 	while (done < total && !me->oom) {
+		struct pg_peer_sending sending = {0};
 		unsigned n;
 		uint64_t got = pg_guest_pin(
 			me, v, count, done, pg_guest_pin_bytes(me), PG_READ, host, &n, PIECES);
@@ -236,9 +242,13 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			r = -EFAULT;
 			break;
 		}
+		if (t.socket)
+			sending = pg_peer_sends(me, fd, me->proc->pid, got, NULL, 0);
 		r = host_io(me, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
 		pg_guest_unpin(me, PG_READ, host, n);
+		if (t.socket)
+			pg_peer_sent(me, &sending, r);
 		if (r < 0)
 			break;
 		done += (uint64_t)r;

@@ -17,6 +17,7 @@ struct pg_proc_text {
 	struct pg_process *proc;  /* NULL: about the machine */
 	struct pg_thread *thread; /* NULL: a zombie */
 	struct pg_mm *mm;         /* NULL: a zombie: files about memory are empty */
+	int fd;                   /* of /proc/PID/fdinfo/N */
 	FILE *out;
 };
 
@@ -41,5 +42,9 @@ void pg_proc_oom_score(struct pg_proc_text *t);
 void pg_proc_oom_score_adj(struct pg_proc_text *t);
 void pg_proc_personality(struct pg_proc_text *t);
 void pg_proc_meminfo(struct pg_proc_text *t);
+
+/* locks.c */
+void pg_proc_locks(struct pg_proc_text *t);
+void pg_proc_fdinfo(struct pg_proc_text *t);
 
 #endif

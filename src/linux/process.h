@@ -117,6 +117,7 @@ struct pg_thread {
 	bool new_files, new_fs; /* to be copied when it begins */
 	volatile sig_atomic_t
 		poke; /* something came: stop what may block. Written by others with the lock held */
+	uint64_t lock_ino;     /* of the file of which it waits for a lock; 0: none */
 	bool in_host;          /* inside a host call that may block, without the lock */
 	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
 	bool asleep;           /* in pg_thread_sleep() */

@@ -146,6 +146,10 @@ static void take(struct pg_linux *l, const siginfo_t *s)
 		pg_timer_fired(l, (unsigned)s->si_value.sival_int, s->si_overrun);
 		return;
 	}
+	if ((s->si_signo == PG_HOST_IO || (s->si_signo == SIGURG && s->si_code == SI_KERNEL)) &&
+		(pg_owner_signalled(l, s->si_signo, s->si_fd, s->si_code, (uint64_t)s->si_band) ||
+			s->si_signo == PG_HOST_IO))
+		return;
 	if (s->si_signo == SIGCHLD || s->si_signo == PG_HOST_TIMER)
 		return; /* no guest's child is one of the host's */
 	memset(&info, 0, sizeof(info));
