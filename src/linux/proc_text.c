@@ -401,10 +401,11 @@ void pg_proc_oom_score_adj(struct pg_proc_text *t)
 
 void pg_proc_oom_score(struct pg_proc_text *t)
 {
-	int64_t all = (int64_t)pg_frames_total(pg_vm_frames(t->machine->vm));
+	int64_t all = (int64_t)(pg_frames_total(pg_vm_frames(t->machine->vm)) +
+				pg_vm_swap(t->machine->vm));
 	int64_t points = pg_process_badness(t->proc);
 
-	/* as Linux since 5.8: thousandths of memory, moved up by a thousand, two thirds of it */
+	/* as Linux since 5.8: thousandths of memory and swap, moved up by a thousand, two thirds of it */
 	points = points <= -all ? 0 : (1000 + points * 1000 / all) * 2 / 3;
 	fprintf(t->out, "%lld\n", points > 0 ? (long long)points : 0ll);
 }

@@ -628,17 +628,10 @@ void pg_process_stats(
 
 /* --- out of memory ---------------------------------------------------------------------------------------------------- */
 
-/* Linux's badness: resident and swapped pages and page tables, moved by oom_score_adj in thousandths of all memory. */
 int64_t pg_process_badness(const struct pg_process *p)
 {
-	struct pg_space_stats s;
-	int64_t all = (int64_t)pg_frames_total(pg_vm_frames(p->machine->vm));
-
-	if (p->mm == NULL || p->exiting || p->oom_score_adj == -1000)
-		return INT64_MIN;
-	pg_space_stats(p->mm->space, &s);
-	return (int64_t)(s.rss_pages + pg_space_swap_pages(p->mm->space) + s.table.node_frames) +
-	       p->oom_score_adj * all / 1000;
+	return p->mm == NULL || p->exiting ? INT64_MIN
+					   : pg_space_badness(p->mm->space, p->oom_score_adj);
 }
 
 void pg_process_oom(struct pg_thread *me)

@@ -56,7 +56,9 @@ struct pg_reclaim {
 	uint32_t total; /* frames */
 	uint64_t min, low, high;
 	struct pg_page_state *pages; /* [total]; owned */
-	struct pg_lists held;        /* queues: 0 locked, 1 no room, 2 aside */
+	struct pg_lists held;        /* locked, no room, aside (reclaim.c) */
+	unsigned failures;           /* reclaims in a row that freed nothing, up to a limit */
+	unsigned rest;               /* faults that pass before it is tried again */
 	struct pg_ghosts ghosts;     /* evicted pages; value: the clock at their eviction */
 	uint64_t clock;              /* evictions so far */
 	uint32_t demands;
@@ -65,7 +67,8 @@ struct pg_reclaim {
 	/* Slots. */
 	struct pg_slot_row *slots; /* [slot_count]; owned, mapped */
 	uint64_t slot_count, slots_used;
-	bool swap_full; /* no slot was free, and none was given back since */
+	bool swap_full;      /* no slot was free, and none was given back since */
+	uint64_t slots_back; /* given back since held pages were tried again */
 	/* Read-ahead from a store: Linux mm/swap_state.c. */
 	unsigned swap_window, swap_hits, swap_last_window;
 	uint32_t swap_last_slot;
@@ -86,8 +89,6 @@ void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f);
 /* The round is over: the policy is told of the pages that stayed. */
 void pg_reclaim_end_round(struct pg_reclaim *r);
 void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at);
-/* Gives held pages back to the policy where the reason is gone; how many. */
-uint64_t pg_reclaim_unhold(struct pg_reclaim *r);
 bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f);
 uint64_t pg_reclaim_now_ns(void);
 /* The space whose fault was begun last, if it is still there. */

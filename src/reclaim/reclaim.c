@@ -10,8 +10,11 @@
  * counts as waited for. Only there, where nothing is looked up yet, may the machine lock be released and dirty pages of
  * files be written; in the middle of a fault or call (make_room) clean pages are dropped and private ones written to the store.
  *
- * A page is known to the policy from when it comes to its frame. Pages that turn out to be locked, and private ones for which
- * there is no slot, are taken from it and held until that may have changed. The PG_RECENT pages that were asked for last are
+ * A page is known to the policy from when it comes to its frame. Pages that turn out to be locked are taken from it and held until
+ * they are unlocked (Linux's unevictable list); private ones for which there is no slot, until slots are given back. Reclaim
+ * that finds nothing is not repeated at each fault: after n failures in a row 2^n - 1 faults pass without it, so that a
+ * machine full of locked pages comes to its end soon. Only a fault that finds no frame at all always tries, and is the end if
+ * a look at every page frees none. The PG_RECENT pages that were asked for last are
  * kept whatever the policy says: an instruction and all that it touches must fit in memory at once.
  *
  * Invariants: R1 to R3 (impl.h).
@@ -21,6 +24,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
+
+/* Queues of r->held. */
+enum { HELD_LOCKED, HELD_NO_ROOM, HELD_ASIDE, HELD_QUEUES };
+
+#define MAX_FAILURES 8 /* in a row that are counted: at most 255 faults pass without reclaim */
 
 uint64_t pg_reclaim_now_ns(void)
 {
@@ -121,13 +129,15 @@ static bool evictable(const struct pg_reclaim *r, const struct pg_frame *row)
 	return r->store && (row->state == PG_FRAME_CACHE || row->state == PG_FRAME_ANON);
 }
 
+static uint64_t unhold_for_room(struct pg_reclaim *r, uint64_t least);
+
 static void tick(struct pg_reclaim *r)
 {
 	if (++r->filled % (r->total / 8) != 0)
 		return;
 	if (r->policy->ops->tick)
 		r->policy->ops->tick(r->policy);
-	pg_reclaim_unhold(r);
+	unhold_for_room(r, PG_BATCH);
 }
 
 void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns)
@@ -245,14 +255,14 @@ void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f)
 	}
 	r->pages[f.v].at = PG_AT_ASIDE;
 	pg_lists_know(&r->held, f);
-	pg_lists_push(&r->held, 2, f);
+	pg_lists_push(&r->held, HELD_ASIDE, f);
 }
 
 void pg_reclaim_end_round(struct pg_reclaim *r)
 {
 	pg_pfn f;
 
-	while (!pg_pfn_is_none(f = pg_lists_pop(&r->held, 2))) {
+	while (!pg_pfn_is_none(f = pg_lists_pop(&r->held, HELD_ASIDE))) {
 		pg_lists_forget(&r->held, f);
 		r->pages[f.v].at = PG_AT_POLICY;
 		r->policy->ops->kept(r->policy, f);
@@ -267,41 +277,55 @@ void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at)
 		r->policy->ops->removed(r->policy, f);
 	p->at = (uint8_t)at;
 	pg_lists_know(&r->held, f);
-	pg_lists_push(&r->held, at == PG_AT_LOCKED ? 0 : 1, f);
+	pg_lists_push(&r->held, at == PG_AT_LOCKED ? HELD_LOCKED : HELD_NO_ROOM, f);
 }
 
-static uint64_t unhold_queue(struct pg_reclaim *r, unsigned q)
+static void page_unlocked(void *ctx, pg_pfn f)
 {
-	uint64_t n = 0;
+	struct pg_reclaim *r = ctx;
 
-	for (uint64_t left = r->held.q[q].count; left; left--) {
-		pg_pfn f = pg_lists_pop(&r->held, q);
+	if (r->pages[f.v].at != PG_AT_LOCKED || pg_reclaim_locked(r, f))
+		return;
+	pg_lists_forget(&r->held, f);
+	give_back(r, f);
+}
 
-		if (q == 0 && pg_reclaim_locked(r, f)) {
-			pg_lists_push(&r->held, q, f);
-			continue;
-		}
+/* At most n pages for which there was no slot are tried again; how many. */
+static uint64_t unhold(struct pg_reclaim *r, uint64_t n)
+{
+	uint64_t done = 0;
+
+	for (; done < n && r->held.q[HELD_NO_ROOM].count; done++) {
+		pg_pfn f = pg_lists_head(&r->held, HELD_NO_ROOM);
+
 		pg_lists_forget(&r->held, f);
 		give_back(r, f);
-		n++;
 	}
-	return n;
+	return done;
 }
 
-uint64_t pg_reclaim_unhold(struct pg_reclaim *r)
+/* As many as slots were given back since, and least if the store is not known to be full: the disk may have room again. */
+static uint64_t unhold_for_room(struct pg_reclaim *r, uint64_t least)
 {
-	return unhold_queue(r, 0) + (r->swap_full ? 0 : unhold_queue(r, 1));
+	uint64_t n = r->slots_back;
+
+	r->slots_back = 0;
+	if (!r->swap_full && n < least)
+		n = least;
+	return unhold(r, n);
 }
 
 /* ---- when */
 
-/* Frees up to n frames; held pages are looked at again before it gives up. */
-static uint64_t shrink(struct pg_reclaim *r, uint64_t n, bool may_release)
+/* Frees up to n frames; pages for which there may be a slot now are tried too before it gives up. */
+static uint64_t shrink(struct pg_reclaim *r, uint64_t n, bool may_release, uint64_t least)
 {
 	uint64_t got = pg_reclaim_shrink(r, n, may_release);
 
-	if (!got && pg_reclaim_unhold(r))
+	if (!got && unhold_for_room(r, least))
 		got = pg_reclaim_shrink(r, n, may_release);
+	r->failures = got ? 0 : r->failures + (r->failures < MAX_FAILURES);
+	r->rest = (1u << r->failures) - 1;
 	return got;
 }
 
@@ -315,15 +339,19 @@ static void before_fault(void *ctx, struct pg_space *s)
 		pg_reclaim_relieve(r);
 	if (free >= r->low)
 		return;
+	if (r->rest) {
+		r->rest--;
+		return;
+	}
 	if (free >= r->min) {
 		r->st.runs_ahead++;
-		pg_reclaim_shrink(r, r->high - free, true);
+		shrink(r, r->high - free, true, 0);
 		return;
 	}
 	r->st.runs_direct++;
 	s->st.direct_reclaims++;
 	began = pg_reclaim_now_ns();
-	shrink(r, r->high - free, true);
+	shrink(r, r->high - free, true, 0);
 	pg_reclaim_stalled(r, s, began);
 	r->faulting = s;
 }
@@ -337,7 +365,7 @@ static bool rescue(void *ctx, struct pg_space *s)
 		return false; /* it is not for frames */
 	r->st.runs_direct++;
 	s->st.direct_reclaims++;
-	got = shrink(r, PG_BATCH, true);
+	got = shrink(r, PG_BATCH, true, PG_BATCH);
 	pg_reclaim_stalled(r, s, began);
 	r->faulting = s;
 	return got > 0;
@@ -345,12 +373,12 @@ static bool rescue(void *ctx, struct pg_space *s)
 
 static bool make_room(void *ctx)
 {
-	return shrink(ctx, PG_BATCH, false) > 0;
+	return shrink(ctx, PG_BATCH, false, PG_BATCH) > 0;
 }
 
 uint64_t pg_reclaim_free_frames(struct pg_reclaim *r, uint64_t n)
 {
-	return shrink(r, n, true);
+	return shrink(r, n, true, PG_BATCH);
 }
 
 /* ---- making and ending */
@@ -376,6 +404,7 @@ static void hand_down(struct pg_reclaim *r)
 		.make_room = make_room,
 		.page_in = pg_reclaim_page_in,
 		.page_used = page_used,
+		.page_unlocked = page_unlocked,
 		.page_gone = page_gone,
 		.anon_in = pg_reclaim_anon_in,
 		.object_in = pg_reclaim_object_in,
@@ -420,7 +449,7 @@ int pg_reclaim_create(struct pg_vm *vm, const struct pg_reclaim_config *c, struc
 	r->pages = calloc(r->total, sizeof *r->pages);
 	if (!r->pages)
 		goto no_pages;
-	if (pg_lists_init(&r->held, r->total, 3))
+	if (pg_lists_init(&r->held, r->total, HELD_QUEUES))
 		goto no_held;
 	if (pg_ghosts_init(&r->ghosts, r->total))
 		goto no_ghosts;
@@ -469,8 +498,8 @@ void pg_reclaim_stats(const struct pg_reclaim *r, struct pg_reclaim_stats *out)
 	out->slots = r->slot_count;
 	out->slots_used = r->slots_used;
 	out->known = r->policy->ops->pages(r->policy);
-	out->locked = r->held.q[0].count;
-	out->no_room = r->held.q[1].count;
+	out->locked = r->held.q[HELD_LOCKED].count;
+	out->no_room = r->held.q[HELD_NO_ROOM].count;
 	out->min_frames = r->min;
 	out->low_frames = r->low;
 	out->high_frames = r->high;
@@ -492,9 +521,9 @@ static const char *check_page(const struct pg_reclaim *r, uint32_t v)
 		return on == PG_ON_NONE ? NULL : "R1: an unknown page is held";
 	if (!row->owner || (row->state != PG_FRAME_ANON && row->state != PG_FRAME_CACHE))
 		return "R1: a known frame without a page";
-	if (on != (p->at == PG_AT_LOCKED           ? 0
-			  : p->at == PG_AT_NO_ROOM ? 1
-			  : p->at == PG_AT_ASIDE   ? 2
+	if (on != (p->at == PG_AT_LOCKED           ? HELD_LOCKED
+			  : p->at == PG_AT_NO_ROOM ? HELD_NO_ROOM
+			  : p->at == PG_AT_ASIDE   ? HELD_ASIDE
 						   : PG_ON_NONE))
 		return "R1: a page on the wrong queue";
 	return NULL;

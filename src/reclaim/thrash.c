@@ -11,7 +11,7 @@
  * The cure is that of Denning ("Thrashing: its causes and prevention", 1968): one process less in memory. The largest that did not
  * fault just now is swapped out whole; alone there is nobody, and the user is told only.
  *
- * Out of memory: mm/oom_kill.c, oom_badness().
+ * Out of memory: mm/oom_kill.c; what a space counts for is pg_space_badness() (space/measure.c).
  */
 #include "reclaim/impl.h"
 
@@ -67,29 +67,15 @@ void pg_reclaim_relieve(struct pg_reclaim *r)
 	begin(r);
 }
 
-static int64_t badness(const struct pg_reclaim *r, struct pg_space *s, int adj)
-{
-	struct pg_space_stats st;
-	uint64_t all = r->total + r->slot_count;
-
-	pg_space_stats(s, &st);
-	return (int64_t)(st.rss_pages + pg_space_swap_pages(s) + st.table.node_frames) +
-	       (int64_t)adj * (int64_t)(all / 1000);
-}
-
 struct pg_space *pg_reclaim_oom_victim(
 	struct pg_reclaim *r, int (*adj)(void *ctx, struct pg_space *s), void *ctx, int64_t *points)
 {
 	struct pg_space *worst = NULL;
 
 	for (struct pg_space *s = r->vm->spaces; s; s = s->next) {
-		int a = adj ? adj(ctx, s) : 0;
-		int64_t p;
+		int64_t p = pg_space_badness(s, adj ? adj(ctx, s) : 0);
 
-		if (a <= -1000)
-			continue;
-		p = badness(r, s, a);
-		if (!worst || p > *points) {
+		if (p != INT64_MIN && (!worst || p > *points)) {
 			worst = s;
 			*points = p;
 		}

@@ -231,6 +231,8 @@ PG_MUST_CHECK int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte 
 void pg_pages_remove(struct region *r, uint64_t start, uint64_t end);
 /* Gives the entries of [start, end) the rights that r has now. */
 void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end);
+/* The region is locked no more: tells reclaim/ of the pages in [start, end) that are mapped. */
+void pg_pages_unlock(struct region *r, uint64_t start, uint64_t end);
 /* Moves the entries of [start, start + n) of r to page `to` of region d. A page that finds no node
  * is just forgotten. */
 void pg_pages_move(struct region *r, uint64_t start, uint64_t n, struct region *d, uint64_t to);

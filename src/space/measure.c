@@ -113,6 +113,18 @@ void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other)
 		s, s->c.lo.v >> PG_PAGE_SHIFT, end); /* so that the bits are set again */
 }
 
+int64_t pg_space_badness(struct pg_space *s, int adj)
+{
+	uint64_t all = pg_frames_total(s->vm->frames) + s->vm->swap_pages;
+	struct pg_space_stats st;
+
+	if (adj <= -1000)
+		return INT64_MIN;
+	pg_space_stats(s, &st);
+	return (int64_t)(st.rss_pages + pg_space_swap_pages(s) + st.table.node_frames) +
+	       (int64_t)adj * (int64_t)(all / 1000);
+}
+
 /* Linux's bits of a pagemap entry. */
 #define MAP_EXCLUSIVE ((uint64_t)1 << 56)
 #define MAP_FILE ((uint64_t)1 << 61)

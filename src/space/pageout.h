@@ -43,6 +43,8 @@ struct pg_pageout {
 	void (*page_in)(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns);
 	/* A fault found the page in memory. */
 	void (*page_used)(void *ctx, pg_pfn f);
+	/* It left a locked region, or a region that it is in is locked no more. Any frame. */
+	void (*page_unlocked)(void *ctx, pg_pfn f);
 	/* Its contents are gone for good (freed, cut off): the owner is still there. Any frame. */
 	void (*page_gone)(void *ctx, pg_pfn f);
 	/*

@@ -52,6 +52,7 @@ enum pg_overcommit {
 /* A new machine: ALWAYS, 50. swap_pages: what the stores hold; 0 at first. */
 void pg_vm_set_overcommit(struct pg_vm *vm, enum pg_overcommit how, unsigned percent);
 void pg_vm_set_swap(struct pg_vm *vm, uint64_t swap_pages);
+uint64_t pg_vm_swap(const struct pg_vm *vm);
 uint64_t pg_vm_committed(const struct pg_vm *vm);    /* bytes promised: Committed_AS */
 uint64_t pg_vm_commit_limit(const struct pg_vm *vm); /* bytes: CommitLimit */
 
@@ -307,6 +308,11 @@ void pg_space_unpin(
 void pg_space_stats(const struct pg_space *s, struct pg_space_stats *out);
 /* Pages of s that are in a slot and in no frame, a shared one for each space that has it. Walks all anons. */
 uint64_t pg_space_swap_pages(struct pg_space *s);
+/*
+ * What the end of s would free, as the kernel's oom_badness() counts: resident pages, swapped pages and page-table frames, plus
+ * adj (oom_score_adj, -1000 .. 1000) thousandths of all memory and swap. INT64_MIN: adj is -1000, it is not to be killed.
+ */
+int64_t pg_space_badness(struct pg_space *s, int adj);
 /* NULL if every numbered invariant holds, or which is broken. Slow: walks everything. */
 const char *pg_space_check(struct pg_space *s);
 

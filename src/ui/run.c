@@ -536,12 +536,6 @@ static bool make_reclaim(struct run *r)
 		}
 	}
 	config.store = r->store;
-	if (r->store) {
-		struct pg_store_room room;
-
-		pg_store_room(r->store, &room);
-		pg_vm_set_swap(r->vm, room.slots);
-	}
 	pg_vm_set_overcommit(r->vm, o->overcommit, o->overcommit_percent);
 	error = pg_reclaim_create(r->vm, &config, &r->reclaim);
 	if (error == -EINVAL)

@@ -272,6 +272,69 @@ static void locked_pages_stay(void **state)
 	end(&w);
 }
 
+/* mlock(2), Linux's unevictable list: pages that are unlocked, by whatever call, are the policy's again at once. */
+static void unlocked_pages_return_without_a_search(void **state)
+{
+	struct pg_space *child;
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	map(w.s[0], PG_MAP_SHARED);
+	child = space(&w);
+	for (unsigned i = 0; i < 60; i++)
+		put(w.s[0], i, i);
+	assert_int_equal(pg_space_fork(w.s[0], child), 0);
+	for (unsigned i = 0; i < 60; i++)
+		assert_int_equal(get(child, i), i);
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 60 * PG_PAGE_SIZE, PG_MAP_LOCKED), 0);
+	for (unsigned i = 0; i < 60; i++)
+		assert_false(evict(&w, child, i));
+	assert_int_equal(stats(&w).locked, 60);
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 20 * PG_PAGE_SIZE, 0), 0);
+	assert_int_equal(stats(&w).locked, 40);
+	assert_int_equal(pg_space_unmap(w.s[0], at(20), 20 * PG_PAGE_SIZE), 0);
+	assert_int_equal(stats(&w).locked, 20);
+	check(&w);
+	pg_space_destroy(w.s[0]);
+	w.s[0] = NULL;
+	assert_int_equal(stats(&w).locked, 0);
+	for (unsigned i = 0; i < 60; i++)
+		assert_true(evict(&w, child, i));
+	end(&w);
+}
+
+/*
+ * mm/vmscan.c, all_unreclaimable(): a memory full of locked pages ends after each page was looked at about once, and faults that
+ * need no frame are not held up by searches in vain.
+ */
+static void memory_full_of_locked_pages_ends_soon(void **state)
+{
+	struct world w;
+	uint64_t picked, runs;
+	unsigned n = 0;
+
+	begin(&w, "8M", NULL);
+	assert_int_equal(pg_space_lock_all(w.s[0], 0, PG_MAP_LOCKED), 0);
+	assert_int_equal(
+		pg_space_lock(w.s[0], at(0), PAGES * PG_PAGE_SIZE, PG_MAP_LOCKED), -EAGAIN);
+	while (n < PAGES && resident(w.s[0], n))
+		n++;
+	assert_in_range(n, 230, 256);
+	assert_in_range(stats(&w).picked, n - 16, 3 * 256);
+	picked = stats(&w).picked;
+	runs = stats(&w).runs_direct;
+	for (unsigned i = 0; i < 2000; i++)
+		assert_int_equal(
+			pg_space_fault(w.s[0], at(i % n), PG_READ, 0, false), PG_FAULT_RESUME);
+	assert_true(stats(&w).runs_direct - runs <= 2000 / 128);
+	assert_true(stats(&w).picked - picked <= 2000);
+	/* It goes on as soon as some may go. */
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 100 * PG_PAGE_SIZE, 0), 0);
+	for (unsigned i = n; i < n + 90; i++)
+		assert_true(put(w.s[0], i, i));
+	end(&w);
+}
+
 /* A page in use by a host call stays. */
 static void pinned_page_stays(void **state)
 {
@@ -482,6 +545,8 @@ int main(void)
 		cmocka_unit_test(slot_shared_by_fork_is_freed_by_the_last),
 		cmocka_unit_test(shared_memory_goes_out_and_comes_back),
 		cmocka_unit_test(locked_pages_stay),
+		cmocka_unit_test(unlocked_pages_return_without_a_search),
+		cmocka_unit_test(memory_full_of_locked_pages_ends_soon),
 		cmocka_unit_test(pinned_page_stays),
 		cmocka_unit_test(corrupted_page_is_refused_to_its_owner_only),
 		cmocka_unit_test(failed_write_keeps_the_page),
