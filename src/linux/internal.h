@@ -154,6 +154,7 @@ struct pg_thread {
 	uint64_t pc; /* address of the syscall instruction */
 	unsigned number;
 	bool no_result; /* rax is not to be set: sigreturn, execve */
+	unsigned stalled; /* it waits for memory: PSI's in_memstall */
 	bool oom;       /* no frame while memory was touched: somebody is to be killed */
 	bool exiting;   /* this thread ends */
 };
@@ -249,10 +250,14 @@ struct pg_lock {
 	volatile bool wanted; /* somebody has waited for a turn: the holder is to hand it over */
 	unsigned waiters;
 	uint64_t turns;
+	/* For pressure-stall figures: threads that wait for memory; while there are any, time in which others ran. */
+	unsigned stalls;
+	uint64_t ran_ns, since_ns; /* since: of the present turn, or of what was counted of it */
 };
 
 struct pg_linux {
 	struct pg_vm *vm;                /* borrowed */
+	struct pg_reclaim *reclaim;      /* borrowed; NULL: none */
 	const struct pg_engine_ops *ops; /* borrowed */
 	struct pg_engine *engine;        /* owned */
 	struct pg_linux_hooks hooks;
@@ -306,7 +311,7 @@ struct pg_linux {
 	unsigned timer_cap;
 
 	/* figures of the machine; those of processes are added when they are gone */
-	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
+	uint64_t calls, execs, forks, signals, bytes_read, bytes_written, oom_kills;
 	struct pg_space_stats space_before;
 
 	uint64_t waits;          /* futex waits begun */
@@ -477,6 +482,8 @@ const char *pg_path_exe_link(struct pg_thread *me, const char *path);
 
 /* --- proc.c ----------------------------------------------------------------------------------------- */
 
+/* Pages in the stores; *total: as SwapTotal. */
+uint64_t pg_proc_swap(struct pg_linux *l, uint64_t *total);
 #define PG_PROC_HOSTS (-4096) /* the host's file is right */
 /*
  * A guest opens a path: the descriptor to give it, a negative errno, or PG_PROC_HOSTS. By the name it gave, and, after the host opened

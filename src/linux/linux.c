@@ -225,6 +225,7 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 	if (l == NULL)
 		return -ENOMEM;
 	l->vm = c->vm;
+	l->reclaim = c->reclaim;
 	l->ops = c->engine;
 	l->hooks = c->hooks;
 	l->aslr = c->aslr;
@@ -678,11 +679,6 @@ void *pg_linux_wait_begin(struct pg_linux *l)
 void pg_linux_wait_end(struct pg_linux *l, void *waiting)
 {
 	pg_block_end(waiting);
-}
-
-bool pg_linux_others_run(const struct pg_linux *l)
-{
-	return __atomic_load_n(&l->lock.waiters, __ATOMIC_RELAXED) != 0;
 }
 
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)

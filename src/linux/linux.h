@@ -26,6 +26,7 @@
 #define PG_LINUX_PID 1000
 #define PG_LINUX_PPID 999
 
+struct pg_reclaim;
 struct pg_linux; /* one machine's Linux */
 struct pg_linux_end;
 struct pg_linux_process;
@@ -73,6 +74,7 @@ struct pg_linux_hooks {
 
 struct pg_linux_config {
 	struct pg_vm *vm;                   /* borrowed; its hooks are set by pg_linux_create() */
+	struct pg_reclaim *reclaim;         /* of vm; borrowed. NULL: there is no swap */
 	const struct pg_engine_ops *engine; /* borrowed */
 	struct pg_mmu_config mmu;           /* for the engine */
 	bool fast;                          /* for the engine */
@@ -168,8 +170,11 @@ void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
  */
 void *pg_linux_wait_begin(struct pg_linux *l);
 void pg_linux_wait_end(struct pg_linux *l, void *waiting);
-/* True if another thread of the guest waits for the lock only: it could run now. */
-bool pg_linux_others_run(const struct pg_linux *l);
+/*
+ * For struct pg_reclaim_hooks.stalling: the thread that runs begins (1) or ends (-1) to wait for memory, or neither (0). Returns
+ * the time, in ns, in which threads that did not wait ran while others did.
+ */
+uint64_t pg_linux_stalling(struct pg_linux *l, int more);
 
 /* --- for the tracer: the present state, to be read only --------------------------------------- */
 

@@ -11,7 +11,7 @@
  * there of descriptors, working directory and mounts is that thread's and so the guest's. /proc/N/task has no such
  * counterpart: it is opened as .../attr, and its list is made here.
  *
- * What is not here: the names themselves (path.c), the text (proc_memory.c, proc_text.c).
+ * What is not here: the names themselves (path.c), the text (proc_machine.c, proc_memory.c, proc_text.c).
  */
 #include "linux/proc.h"
 
@@ -49,6 +49,18 @@ static const struct {
 	{"pagemap", NULL, PG_PROC_READ_ONLY},
 };
 #define OWN_FILES (sizeof(own_files) / sizeof(own_files[0]))
+
+/* The same of the machine. */
+static const struct {
+	const char *path;
+	void (*put)(struct pg_proc_text *t);
+} machine_files[] = {
+	{"/proc/meminfo", pg_proc_meminfo},
+	{"/proc/swaps", pg_proc_swaps},
+	{"/proc/vmstat", pg_proc_vmstat},
+	{"/proc/pressure/memory", pg_proc_pressure},
+};
+#define MACHINE_FILES (sizeof(machine_files) / sizeof(machine_files[0]))
 
 /* Entries that would show or change Pagoda itself in the guest's place, and for which we have nothing truer. */
 static const char *const refused[] = {"mem", "numa_maps", "syscall", "stack", "coredump_filter",
@@ -96,7 +108,7 @@ static int fill(struct pg_proc_text *t, void (*put)(struct pg_proc_text *t), int
 
 /*
  * A memory file with the text, open as the guest asked. The descriptor is the lowest that is free, as that of any open. Or a negative
- * errno.
+ * errno. row: of own_files, or OWN_FILES and that of machine_files.
  */
 static int make(struct pg_proc_text *t, unsigned row, const char *name, int flags)
 {
@@ -111,7 +123,9 @@ static int make(struct pg_proc_text *t, unsigned row, const char *name, int flag
 		if (t->mm != NULL && own_files[row].writing == PG_PROC_READ_ONLY)
 			err = pg_proc_pagemap(t->mm, fd);
 	} else {
-		err = fill(t, row < OWN_FILES ? own_files[row].put : pg_proc_meminfo, fd);
+		err = fill(t,
+			row < OWN_FILES ? own_files[row].put : machine_files[row - OWN_FILES].put,
+			fd);
 	}
 	if (err != 0) {
 		close(fd);
@@ -157,11 +171,13 @@ int pg_proc_open_name(struct pg_thread *me, const char *path, int flags)
 {
 	struct pg_proc_name n;
 
-	if (strcmp(path, "/proc/meminfo") == 0) {
+	for (unsigned i = 0; i < MACHINE_FILES; i++) {
 		struct pg_proc_text t = {.machine = me->machine};
 
-		return (flags & O_ACCMODE) != O_RDONLY ? -EACCES
-						       : make(&t, OWN_FILES, "meminfo", flags);
+		if (strcmp(path, machine_files[i].path) == 0)
+			return (flags & O_ACCMODE) != O_RDONLY
+				       ? -EACCES
+				       : make(&t, OWN_FILES + i, strrchr(path, '/') + 1, flags);
 	}
 	if (!pg_path_proc(me, path, &n) || n.proc == NULL || n.rest[0] == '\0')
 		return PG_PROC_HOSTS;
@@ -174,8 +190,9 @@ int pg_proc_open(struct pg_thread *me, const char *path, int flags)
 	char prefix[32];
 	const char *rest;
 
-	if (strcmp(path, "/proc/meminfo") == 0)
-		return pg_proc_open_name(me, path, flags);
+	for (unsigned i = 0; i < MACHINE_FILES; i++)
+		if (strcmp(path, machine_files[i].path) == 0)
+			return pg_proc_open_name(me, path, flags);
 	snprintf(prefix, sizeof(prefix), "/proc/%d/", me->machine->host_pid);
 	if (strncmp(path, prefix, strlen(prefix)) != 0)
 		return PG_PROC_HOSTS;

@@ -654,6 +654,7 @@ void pg_process_oom(struct pg_thread *me)
 	}
 	if (victim == NULL)
 		victim = me->proc;
+	l->oom_kills += !victim->exiting;
 	/* who shares the memory goes with it: else nothing would be freed */
 	for (struct pg_process *p = l->processes; p != NULL; p = p->next) {
 		if (p != victim && (p->mm == NULL || p->mm != victim->mm))

@@ -46,6 +46,15 @@ struct pg_slot_row {
 	bool object;
 };
 
+/* Pressure-stall figures, see pressure.c. [0] some, [1] full. */
+struct pg_pressure {
+	unsigned waiting;      /* threads */
+	uint64_t at, ran;      /* time of the last change, and what the hook said then */
+	uint64_t last, next;   /* averages were made, are to be made; next 0: never yet */
+	uint64_t seen[2];      /* of the totals, in the averages */
+	uint64_t avg[2][3];    /* per cent, 11 bits behind the point */
+};
+
 struct pg_reclaim {
 	struct pg_vm *vm;         /* borrowed */
 	struct pg_frames *frames; /* borrowed */
@@ -77,12 +86,14 @@ struct pg_reclaim {
 	uint64_t window_in, window_refaults;
 	unsigned windows_bad;
 	bool is_thrashing, want_relief;
+	struct pg_pressure pressure;
+	bool direct; /* somebody waits for the frames that are being freed */
 	struct pg_reclaim_stats st;
 };
 
 /* ---- reclaim.c */
 struct pg_page_key pg_reclaim_key(const struct pg_frame *row);
-void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns);
+void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how);
 /* A page that was picked or taken: it went, it stays, or it is held back. */
 void pg_reclaim_went(struct pg_reclaim *r, pg_pfn f, struct pg_page_key key);
 void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f);
@@ -93,8 +104,11 @@ bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f);
 uint64_t pg_reclaim_now_ns(void);
 /* The space whose fault was begun last, if it is still there. */
 struct pg_space *pg_reclaim_faulting(const struct pg_reclaim *r);
-/* Somebody waited for memory from `began` until now. */
-void pg_reclaim_stalled(struct pg_reclaim *r, struct pg_space *s, uint64_t began);
+
+/* ---- pressure.c */
+/* A thread of s waits for memory, until end. The lock may be released between. s is the faulting space then again. */
+struct pg_stall pg_reclaim_stall_begin(struct pg_reclaim *r, struct pg_space *s);
+void pg_reclaim_stall_end(struct pg_reclaim *r, struct pg_stall stall);
 
 /* ---- pageout.c */
 /* Evicts pages that the policy picks until n frames are free; how many. may_release: the machine lock. */

@@ -38,17 +38,6 @@ uint64_t pg_reclaim_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-void pg_reclaim_stalled(struct pg_reclaim *r, struct pg_space *s, uint64_t began)
-{
-	uint64_t ns = pg_reclaim_now_ns() - began;
-
-	r->st.some_ns += ns;
-	if (!r->hooks.others_run || !r->hooks.others_run(r->hooks.ctx))
-		r->st.full_ns += ns;
-	if (s)
-		s->st.stall_ns += ns;
-}
-
 struct pg_space *pg_reclaim_faulting(const struct pg_reclaim *r)
 {
 	struct pg_space *s = r->vm->spaces;
@@ -66,6 +55,7 @@ static bool env_accessed(void *ctx, pg_pfn f)
 	bool any = false;
 
 	r->st.scanned++;
+	r->st.scanned_direct += r->direct;
 	for (struct pg_rmap *m = pg_frames_row(r->frames, f)->rmap; m; m = m->next) {
 		struct pg_space *s = m->space;
 
@@ -140,13 +130,14 @@ static void tick(struct pg_reclaim *r)
 	unhold_for_room(r, PG_BATCH);
 }
 
-void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns)
+void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how)
 {
 	struct pg_reclaim *r = ctx;
 	struct pg_page_state *p = &r->pages[f.v];
 	const struct pg_frame *row = pg_frames_row(r->frames, f);
 	struct pg_page_info info = {.distance = PG_DISTANCE_NONE};
 	struct pg_space *s = pg_reclaim_faulting(r);
+	bool file = row->state == PG_FRAME_CACHE && ((struct pg_object *)row->owner)->pager;
 	uint64_t then;
 
 	if (p->at != PG_AT_NONE || !evictable(r, row))
@@ -157,10 +148,9 @@ void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns)
 		info.distance = r->clock - then;
 		r->st.refaults++;
 		r->st.refaults_near += info.distance <= r->total;
+		r->st.refaults_file += file;
 		if (s)
 			s->st.refaults++;
-		if (ns && how == PG_IN_DEMAND) /* PSI counts reading back what was evicted */
-			pg_reclaim_stalled(r, s, pg_reclaim_now_ns() - ns);
 	}
 	pg_reclaim_note_in(r, info.distance <= r->total);
 	*p = (struct pg_page_state){.at = PG_AT_POLICY, .ahead = how == PG_IN_READAHEAD};
@@ -231,6 +221,7 @@ void pg_reclaim_went(struct pg_reclaim *r, pg_pfn f, struct pg_page_key key)
 	unknow(r, f);
 	pg_ghosts_push(&r->ghosts, key, r->clock++);
 	r->st.reclaimed++;
+	r->st.reclaimed_direct += r->direct;
 }
 
 /* Tells the policy of a page that it does not know (any more). */
@@ -329,51 +320,81 @@ static uint64_t shrink(struct pg_reclaim *r, uint64_t n, bool may_release, uint6
 	return got;
 }
 
+/* The same, while somebody waits for it. */
+static uint64_t shrink_now(struct pg_reclaim *r, struct pg_space *s, uint64_t n, bool may_release, uint64_t least)
+{
+	struct pg_stall stall = pg_reclaim_stall_begin(r, s);
+	bool was = r->direct;
+	uint64_t got;
+
+	r->st.runs_direct++;
+	if (s)
+		s->st.direct_reclaims++;
+	r->direct = true;
+	got = shrink(r, n, may_release, least);
+	r->direct = was;
+	pg_reclaim_stall_end(r, stall);
+	return got;
+}
+
 static void before_fault(void *ctx, struct pg_space *s)
 {
 	struct pg_reclaim *r = ctx;
-	uint64_t free = pg_frames_free_count(r->frames), began;
+	uint64_t free = pg_frames_free_count(r->frames);
 
 	r->faulting = s;
-	if (r->want_relief)
+	if (r->want_relief) {
+		struct pg_stall stall = pg_reclaim_stall_begin(r, s);
+
 		pg_reclaim_relieve(r);
+		pg_reclaim_stall_end(r, stall);
+	}
 	if (free >= r->low)
 		return;
 	if (r->rest) {
 		r->rest--;
-		return;
-	}
-	if (free >= r->min) {
+	} else if (free < r->min) {
+		shrink_now(r, s, r->high - free, true, 0);
+	} else {
 		r->st.runs_ahead++;
 		shrink(r, r->high - free, true, 0);
-		return;
+		r->faulting = s;
 	}
-	r->st.runs_direct++;
-	s->st.direct_reclaims++;
-	began = pg_reclaim_now_ns();
-	shrink(r, r->high - free, true, 0);
-	pg_reclaim_stalled(r, s, began);
-	r->faulting = s;
 }
 
 static bool rescue(void *ctx, struct pg_space *s)
 {
 	struct pg_reclaim *r = ctx;
-	uint64_t began = pg_reclaim_now_ns(), got;
 
-	if (pg_frames_free_count(r->frames) >= r->high)
-		return false; /* it is not for frames */
-	r->st.runs_direct++;
-	s->st.direct_reclaims++;
-	got = shrink(r, PG_BATCH, true, PG_BATCH);
-	pg_reclaim_stalled(r, s, began);
-	r->faulting = s;
-	return got > 0;
+	/* If there are frames, it is not for frames. */
+	return pg_frames_free_count(r->frames) < r->high &&
+	       shrink_now(r, s, PG_BATCH, true, PG_BATCH) > 0;
 }
 
+/* Whose doing it is, is not known here; a fault's time is counted where it waits. */
 static bool make_room(void *ctx)
 {
-	return shrink(ctx, PG_BATCH, false, PG_BATCH) > 0;
+	return shrink_now(ctx, NULL, PG_BATCH, false, PG_BATCH) > 0;
+}
+
+static struct pg_stall wait_begin(void *ctx, struct pg_object *o, uint64_t index)
+{
+	struct pg_reclaim *r = ctx;
+	struct pg_space *s = pg_reclaim_faulting(r);
+
+	if (pg_ghosts_find(&r->ghosts, (struct pg_page_key){o->number, index}, NULL))
+		return pg_reclaim_stall_begin(r, s);
+	return (struct pg_stall){s, 0};
+}
+
+static void wait_end(void *ctx, struct pg_stall stall)
+{
+	struct pg_reclaim *r = ctx;
+
+	if (stall.began)
+		pg_reclaim_stall_end(r, stall);
+	else
+		r->faulting = stall.space; /* others had their faults meanwhile */
 }
 
 uint64_t pg_reclaim_free_frames(struct pg_reclaim *r, uint64_t n)
@@ -402,6 +423,8 @@ static void hand_down(struct pg_reclaim *r)
 		.before_fault = before_fault,
 		.rescue = rescue,
 		.make_room = make_room,
+		.wait_begin = wait_begin,
+		.wait_end = wait_end,
 		.page_in = pg_reclaim_page_in,
 		.page_used = page_used,
 		.page_unlocked = page_unlocked,
@@ -506,9 +529,27 @@ void pg_reclaim_stats(const struct pg_reclaim *r, struct pg_reclaim_stats *out)
 	out->is_thrashing = r->is_thrashing;
 }
 
+uint64_t pg_reclaim_swap_cached(const struct pg_reclaim *r)
+{
+	uint64_t n = 0;
+
+	for (uint32_t v = 0; r->slots_used && v < r->total; v++) {
+		const struct pg_frame *row = pg_frames_row(r->frames, (pg_pfn){v});
+
+		n += row->state == PG_FRAME_ANON && row->owner &&
+		     !pg_slot_is_none(((struct pg_anon *)row->owner)->slot);
+	}
+	return n;
+}
+
 const struct pg_policy_ops *pg_reclaim_policy(const struct pg_reclaim *r)
 {
 	return r->policy->ops;
+}
+
+struct pg_store *pg_reclaim_store(const struct pg_reclaim *r)
+{
+	return r->store;
 }
 
 static const char *check_page(const struct pg_reclaim *r, uint32_t v)

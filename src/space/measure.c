@@ -54,12 +54,20 @@ static uint64_t holders(struct pg_vm *vm, uint64_t index, const struct pg_anon *
 	return n;
 }
 
-/* Adds the pages of r that are in a store and in no frame. */
+/* Adds the pages of r that are in a store and in no frame. Of shared memory `swap` only, as Linux does. */
 static void add_swapped(const struct region *r, struct pg_region_figures *out)
 {
-	uint64_t at = 0, index;
+	uint64_t first = pg_region_index(r, r->pub.start.v >> PG_PAGE_SHIFT);
+	uint64_t last = first + ((r->pub.end.v - r->pub.start.v) >> PG_PAGE_SHIFT) - 1;
+	uint64_t at = first, index;
 	struct pg_anon *a;
 
+	while (r->pub.object && r->pub.object->slots.root && at <= last &&
+		pg_sparse_next(&r->pub.object->slots, at, last, &index)) {
+		out->swap += PG_PAGE_SIZE;
+		at = index + 1;
+	}
+	at = 0;
 	while ((a = pg_sparse_next(&r->anons, at, UINT64_MAX, &index))) {
 		bool alone = false;
 

@@ -25,6 +25,12 @@ enum pg_page_in {
 	PG_IN_READAHEAD, /* nobody has asked for it yet */
 };
 
+/* Somebody waits for memory: PSI's stall. */
+struct pg_stall {
+	struct pg_space *space; /* whose time it is; NULL: not known */
+	uint64_t began;         /* 0: it is no stall */
+};
+
 struct pg_pageout {
 	void *ctx; /* handed to all; borrowed for the life of the machine */
 	/*
@@ -36,11 +42,11 @@ struct pg_pageout {
 	bool (*rescue)(void *ctx, struct pg_space *s);
 	/* In the middle of something: frees at least one frame without releasing the lock. False: none. */
 	bool (*make_room)(void *ctx);
-	/*
-	 * A page that has an owner and, if it is an object's, an index. Called again for a known frame: nothing. ns: how long
-	 * the reader of a DEMAND page waited for its pager; 0 if there was none.
-	 */
-	void (*page_in)(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns);
+	/* Page index of o is about to be read by its pager, on demand: a stall if it was evicted. And: it was read. */
+	struct pg_stall (*wait_begin)(void *ctx, struct pg_object *o, uint64_t index);
+	void (*wait_end)(void *ctx, struct pg_stall stall);
+	/* A page that has an owner and, if it is an object's, an index. Called again for a known frame: nothing. */
+	void (*page_in)(void *ctx, pg_pfn f, enum pg_page_in how);
 	/* A fault found the page in memory. */
 	void (*page_used)(void *ctx, pg_pfn f);
 	/* It left a locked region, or a region that it is in is locked no more. Any frame. */

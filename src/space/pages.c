@@ -70,7 +70,7 @@ static int hang_on(struct pg_space *s, pg_pfn f, uint64_t vpn)
 	if (pg_frames_row(s->vm->frames, f)->map_count++ == 0)
 		pg_cache_sort(s->vm, f);
 	if (s->vm->pageout.ctx && f.v != s->vm->zero.v)
-		s->vm->pageout.page_in(s->vm->pageout.ctx, f, PG_IN_DEMAND, 0);
+		s->vm->pageout.page_in(s->vm->pageout.ctx, f, PG_IN_DEMAND);
 	return 0;
 }
 

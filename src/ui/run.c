@@ -491,11 +491,11 @@ static void on_waited(void *ctx, void *waiting)
 		pg_linux_wait_end(r->linux, waiting);
 }
 
-static bool on_others_run(void *ctx)
+static uint64_t on_stalling(void *ctx, int more)
 {
 	struct run *r = ctx;
 
-	return r->linux && pg_linux_others_run(r->linux);
+	return r->linux ? pg_linux_stalling(r->linux, more) : 0;
 }
 
 static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
@@ -523,7 +523,7 @@ static bool make_reclaim(struct run *r)
 		.hooks = {.ctx = r,
 			.unlock = on_wait,
 			.lock = on_waited,
-			.others_run = on_others_run,
+			.stalling = on_stalling,
 			.thrashing = on_thrashing}};
 	const char *why = NULL;
 	int error;
@@ -573,6 +573,7 @@ static bool make_machine(struct run *r)
 		return false;
 	const struct pg_linux_config linux_config = {
 		.vm = r->vm,
+		.reclaim = r->reclaim,
 		.engine = &pg_engine_translator,
 		.mmu = o->mmu,
 		.fast = o->fast,
