@@ -153,10 +153,10 @@ struct pg_thread {
 	/* the system call at work */
 	uint64_t pc; /* address of the syscall instruction */
 	unsigned number;
-	bool no_result; /* rax is not to be set: sigreturn, execve */
+	bool no_result;   /* rax is not to be set: sigreturn, execve */
 	unsigned stalled; /* it waits for memory: PSI's in_memstall */
-	bool oom;       /* no frame while memory was touched: somebody is to be killed */
-	bool exiting;   /* this thread ends */
+	bool oom;         /* no frame while memory was touched: somebody is to be killed */
+	bool exiting;     /* this thread ends */
 };
 
 /* One interval timer or timer_create() timer of a guest, on a host timer. */

@@ -629,6 +629,19 @@ void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats 
 	sum->faults_refused += more->faults_refused;
 	sum->copies += more->copies;
 	sum->pages_in += more->pages_in;
+	sum->swap_in += more->swap_in;
+	sum->swap_out += more->swap_out;
+	sum->refaults += more->refaults;
+	sum->swap_ahead += more->swap_ahead;
+	sum->swap_ahead_used += more->swap_ahead_used;
+	sum->swap_ahead_wasted += more->swap_ahead_wasted;
+	sum->file_ahead += more->file_ahead;
+	sum->file_ahead_used += more->file_ahead_used;
+	sum->file_ahead_wasted += more->file_ahead_wasted;
+	sum->scanned += more->scanned;
+	sum->reclaimed += more->reclaimed;
+	sum->direct_reclaims += more->direct_reclaims;
+	sum->stall_ns += more->stall_ns;
 	sum->minor += more->minor;
 	sum->major += more->major;
 }

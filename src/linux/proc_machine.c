@@ -122,9 +122,9 @@ static void put_swap(FILE *out, struct pg_store *s, int priority)
 	uint64_t total, used = swap_of(s, &total);
 	int n = put_name(out, pg_store_name(s));
 
-	fprintf(out, "%*sfile\t\t%llu\t%s%llu\t%s%d\n", n < 40 ? 40 - n : 1, " ",
-		PAGES_KB(total), PAGES_KB(total) < 10000000 ? "\t" : "",
-		PAGES_KB(used), PAGES_KB(used) < 10000000 ? "\t" : "", priority);
+	fprintf(out, "%*sfile\t\t%llu\t%s%llu\t%s%d\n", n < 40 ? 40 - n : 1, " ", PAGES_KB(total),
+		PAGES_KB(total) < 10000000 ? "\t" : "", PAGES_KB(used),
+		PAGES_KB(used) < 10000000 ? "\t" : "", priority);
 }
 
 /* A line for each store of a stack, the one that is tried first with the highest priority: -2, -3, ... as swapon(8) gives. */
@@ -203,6 +203,6 @@ void pg_proc_pressure(struct pg_proc_text *t)
 	for (unsigned i = 0; i < 2; i++)
 		fprintf(t->out, "%s avg10=%u.%02u avg60=%u.%02u avg300=%u.%02u total=%llu\n",
 			i ? "full" : "some", p[i].avg[0] / 100, p[i].avg[0] % 100,
-			p[i].avg[1] / 100, p[i].avg[1] % 100, p[i].avg[2] / 100,
-			p[i].avg[2] % 100, (unsigned long long)p[i].total_ns / 1000);
+			p[i].avg[1] / 100, p[i].avg[1] % 100, p[i].avg[2] / 100, p[i].avg[2] % 100,
+			(unsigned long long)p[i].total_ns / 1000);
 }

@@ -32,11 +32,12 @@ enum pg_at {
 };
 
 struct pg_page_state {
-	uint8_t at;     /* enum pg_at */
-	uint8_t ahead;  /* read ahead and not asked for yet */
-	uint8_t leaves; /* being evicted: page_gone has nothing to tell the policy */
-	uint8_t spare;
-	uint32_t asked; /* the value of `demands` when it was asked for last */
+	uint8_t at;      /* enum pg_at */
+	uint8_t ahead;   /* read ahead and not asked for yet */
+	uint8_t leaves;  /* being evicted: page_gone has nothing to tell the policy */
+	uint8_t back;    /* not in yet: its bytes were read from a store, so it had been evicted */
+	uint32_t asked;  /* the value of `demands` when it was asked for last */
+	uint32_t reader; /* if ahead: number of the space whose fault read it; 0: none's */
 };
 
 /* A slot's owner: an anon, or page `index` of an object without pager. */
@@ -48,11 +49,11 @@ struct pg_slot_row {
 
 /* Pressure-stall figures, see pressure.c. [0] some, [1] full. */
 struct pg_pressure {
-	unsigned waiting;      /* threads */
-	uint64_t at, ran;      /* time of the last change, and what the hook said then */
-	uint64_t last, next;   /* averages were made, are to be made; next 0: never yet */
-	uint64_t seen[2];      /* of the totals, in the averages */
-	uint64_t avg[2][3];    /* per cent, 11 bits behind the point */
+	unsigned waiting;    /* threads */
+	uint64_t at, ran;    /* time of the last change, and what the hook said then */
+	uint64_t last, next; /* averages were made, are to be made; next 0: never yet */
+	uint64_t seen[2];    /* of the totals, in the averages */
+	uint64_t avg[2][3];  /* per cent, 11 bits behind the point */
 };
 
 struct pg_reclaim {
@@ -72,7 +73,7 @@ struct pg_reclaim {
 	uint64_t clock;              /* evictions so far */
 	uint32_t demands;
 	uint64_t filled;                 /* pages added, for ticks */
-	const struct pg_space *faulting; /* compared only, see pg_reclaim_faulting() */
+	struct pg_fault_event *faulting; /* the fault whose thread has the lock; NULL: none */
 	/* Slots. */
 	struct pg_slot_row *slots; /* [slot_count]; owned, mapped */
 	uint64_t slot_count, slots_used;
@@ -102,12 +103,18 @@ void pg_reclaim_end_round(struct pg_reclaim *r);
 void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at);
 bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f);
 uint64_t pg_reclaim_now_ns(void);
-/* The space whose fault was begun last, if it is still there. */
-struct pg_space *pg_reclaim_faulting(const struct pg_reclaim *r);
+/* Around calls of the store that may take long: the machine lock is released if the upper floors have one. */
+struct pg_unlocked {
+	void *token;
+	struct pg_fault_event *fault;
+	bool direct;
+};
+struct pg_unlocked pg_reclaim_unlock(struct pg_reclaim *r);
+void pg_reclaim_lock(struct pg_reclaim *r, struct pg_unlocked u);
 
 /* ---- pressure.c */
-/* A thread of s waits for memory, until end. The lock may be released between. s is the faulting space then again. */
-struct pg_stall pg_reclaim_stall_begin(struct pg_reclaim *r, struct pg_space *s);
+/* The thread that has the lock waits for memory, until end. The lock may be released between. */
+struct pg_stall pg_reclaim_stall_begin(struct pg_reclaim *r);
 void pg_reclaim_stall_end(struct pg_reclaim *r, struct pg_stall stall);
 
 /* ---- pageout.c */

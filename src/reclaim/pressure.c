@@ -99,19 +99,17 @@ static uint64_t change(struct pg_reclaim *r, int more)
 	return now;
 }
 
-struct pg_stall pg_reclaim_stall_begin(struct pg_reclaim *r, struct pg_space *s)
+struct pg_stall pg_reclaim_stall_begin(struct pg_reclaim *r)
 {
-	return (struct pg_stall){s, change(r, 1)};
+	return (struct pg_stall){r->faulting, change(r, 1)};
 }
 
 void pg_reclaim_stall_end(struct pg_reclaim *r, struct pg_stall stall)
 {
 	uint64_t now = change(r, -1);
 
-	if (stall.space) {
-		stall.space->st.stall_ns += now - stall.began;
-		r->faulting = stall.space; /* others had their faults meanwhile */
-	}
+	if (stall.fault)
+		stall.fault->cost.stall_ns += now - stall.began;
 }
 
 void pg_reclaim_pressure(struct pg_reclaim *r, struct pg_reclaim_pressure out[2])

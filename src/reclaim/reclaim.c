@@ -38,11 +38,30 @@ uint64_t pg_reclaim_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-struct pg_space *pg_reclaim_faulting(const struct pg_reclaim *r)
+struct pg_unlocked pg_reclaim_unlock(struct pg_reclaim *r)
+{
+	struct pg_unlocked u = {.fault = r->faulting, .direct = r->direct};
+
+	r->direct = false;
+	if (r->hooks.unlock)
+		u.token = r->hooks.unlock(r->hooks.ctx);
+	return u;
+}
+
+void pg_reclaim_lock(struct pg_reclaim *r, struct pg_unlocked u)
+{
+	if (r->hooks.unlock)
+		r->hooks.lock(r->hooks.ctx, u.token);
+	r->faulting = u.fault; /* others had their faults meanwhile */
+	r->direct = u.direct;
+}
+
+/* The living space with this number, or NULL. */
+static struct pg_space *space_numbered(const struct pg_reclaim *r, uint32_t number)
 {
 	struct pg_space *s = r->vm->spaces;
 
-	while (s && s != r->faulting)
+	while (s && s->number != number)
 		s = s->next;
 	return s;
 }
@@ -56,6 +75,8 @@ static bool env_accessed(void *ctx, pg_pfn f)
 
 	r->st.scanned++;
 	r->st.scanned_direct += r->direct;
+	if (r->faulting)
+		r->faulting->cost.scanned++;
 	for (struct pg_rmap *m = pg_frames_row(r->frames, f)->rmap; m; m = m->next) {
 		struct pg_space *s = m->space;
 
@@ -130,13 +151,45 @@ static void tick(struct pg_reclaim *r)
 	unhold_for_room(r, PG_BATCH);
 }
 
+/* The page was read ahead. */
+static void note_ahead(struct pg_reclaim *r, struct pg_page_state *p, const struct pg_frame *row)
+{
+	bool file = row->state == PG_FRAME_CACHE;
+
+	*(file ? &r->st.file_ahead : &r->st.swap_ahead) += 1;
+	p->reader = 0;
+	if (!r->faulting)
+		return;
+	p->reader = r->faulting->space->number;
+	r->faulting->cost.ahead++;
+	*(file ? &r->faulting->space->st.file_ahead : &r->faulting->space->st.swap_ahead) += 1;
+}
+
+/* A page that was read ahead was asked for, or is gone. */
+static void ahead_over(struct pg_reclaim *r, pg_pfn f, bool used)
+{
+	bool file = pg_frames_row(r->frames, f)->state == PG_FRAME_CACHE;
+	struct pg_space *s = space_numbered(r, r->pages[f.v].reader);
+
+	r->pages[f.v].ahead = 0;
+	if (used)
+		*(file ? &r->st.file_ahead_used : &r->st.swap_ahead_used) += 1;
+	else
+		*(file ? &r->st.file_ahead_wasted : &r->st.swap_ahead_wasted) += 1;
+	r->swap_hits += used && !file;
+	if (s && used)
+		*(file ? &s->st.file_ahead_used : &s->st.swap_ahead_used) += 1;
+	else if (s)
+		*(file ? &s->st.file_ahead_wasted : &s->st.swap_ahead_wasted) += 1;
+}
+
 void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how)
 {
 	struct pg_reclaim *r = ctx;
 	struct pg_page_state *p = &r->pages[f.v];
 	const struct pg_frame *row = pg_frames_row(r->frames, f);
 	struct pg_page_info info = {.distance = PG_DISTANCE_NONE};
-	struct pg_space *s = pg_reclaim_faulting(r);
+	struct pg_fault_event *e = r->faulting;
 	bool file = row->state == PG_FRAME_CACHE && ((struct pg_object *)row->owner)->pager;
 	uint64_t then;
 
@@ -144,19 +197,20 @@ void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how)
 		return;
 	info.key = pg_reclaim_key(row);
 	info.why = how == PG_IN_DEMAND ? PG_PAGE_DEMAND : PG_PAGE_READAHEAD;
-	if (pg_ghosts_take(&r->ghosts, info.key, &then)) {
+	if (pg_ghosts_take(&r->ghosts, info.key, &then))
 		info.distance = r->clock - then;
+	if (p->back || info.distance != PG_DISTANCE_NONE) {
 		r->st.refaults++;
 		r->st.refaults_near += info.distance <= r->total;
 		r->st.refaults_file += file;
-		if (s)
-			s->st.refaults++;
+		if (e)
+			e->cost.refaults++;
 	}
 	pg_reclaim_note_in(r, info.distance <= r->total);
 	*p = (struct pg_page_state){.at = PG_AT_POLICY, .ahead = how == PG_IN_READAHEAD};
 	p->asked = how == PG_IN_DEMAND ? ++r->demands : r->demands - PG_RECENT;
-	r->st.file_ahead += p->ahead && row->state == PG_FRAME_CACHE;
-	r->st.swap_ahead += p->ahead && row->state == PG_FRAME_ANON;
+	if (p->ahead)
+		note_ahead(r, p, row);
 	r->policy->ops->added(r->policy, f, &info);
 	tick(r);
 }
@@ -174,15 +228,8 @@ static void page_used(void *ctx, pg_pfn f)
 
 	if (p->at == PG_AT_NONE)
 		return;
-	if (p->ahead) {
-		p->ahead = 0;
-		if (pg_frames_row(r->frames, f)->state == PG_FRAME_CACHE) {
-			r->st.file_ahead_used++;
-		} else {
-			r->st.swap_ahead_used++;
-			r->swap_hits++;
-		}
-	}
+	if (p->ahead)
+		ahead_over(r, f, true);
 	p->asked = ++r->demands;
 	if (in_policy(p) && r->policy->ops->touched)
 		r->policy->ops->touched(r->policy, f);
@@ -193,10 +240,8 @@ static void unknow(struct pg_reclaim *r, pg_pfn f)
 {
 	struct pg_page_state *p = &r->pages[f.v];
 
-	if (p->ahead && pg_frames_row(r->frames, f)->state == PG_FRAME_CACHE)
-		r->st.file_ahead_wasted++;
-	else if (p->ahead)
-		r->st.swap_ahead_wasted++;
+	if (p->ahead)
+		ahead_over(r, f, false);
 	if (p->at == PG_AT_LOCKED || p->at == PG_AT_NO_ROOM || p->at == PG_AT_ASIDE)
 		pg_lists_forget(&r->held, f);
 	*p = (struct pg_page_state){0};
@@ -207,6 +252,7 @@ static void page_gone(void *ctx, pg_pfn f)
 	struct pg_reclaim *r = ctx;
 	const struct pg_page_state *p = &r->pages[f.v];
 
+	r->pages[f.v].back = 0;
 	if (p->at == PG_AT_NONE || p->leaves)
 		return;
 	if (in_policy(p))
@@ -222,6 +268,8 @@ void pg_reclaim_went(struct pg_reclaim *r, pg_pfn f, struct pg_page_key key)
 	pg_ghosts_push(&r->ghosts, key, r->clock++);
 	r->st.reclaimed++;
 	r->st.reclaimed_direct += r->direct;
+	if (r->faulting)
+		r->faulting->cost.reclaimed++;
 }
 
 /* Tells the policy of a page that it does not know (any more). */
@@ -321,15 +369,15 @@ static uint64_t shrink(struct pg_reclaim *r, uint64_t n, bool may_release, uint6
 }
 
 /* The same, while somebody waits for it. */
-static uint64_t shrink_now(struct pg_reclaim *r, struct pg_space *s, uint64_t n, bool may_release, uint64_t least)
+static uint64_t shrink_now(struct pg_reclaim *r, uint64_t n, bool may_release, uint64_t least)
 {
-	struct pg_stall stall = pg_reclaim_stall_begin(r, s);
+	struct pg_stall stall = pg_reclaim_stall_begin(r);
 	bool was = r->direct;
 	uint64_t got;
 
 	r->st.runs_direct++;
-	if (s)
-		s->st.direct_reclaims++;
+	if (r->faulting)
+		r->faulting->space->st.direct_reclaims++;
 	r->direct = true;
 	got = shrink(r, n, may_release, least);
 	r->direct = was;
@@ -337,14 +385,14 @@ static uint64_t shrink_now(struct pg_reclaim *r, struct pg_space *s, uint64_t n,
 	return got;
 }
 
-static void before_fault(void *ctx, struct pg_space *s)
+static void before_fault(void *ctx, struct pg_fault_event *e)
 {
 	struct pg_reclaim *r = ctx;
 	uint64_t free = pg_frames_free_count(r->frames);
 
-	r->faulting = s;
+	r->faulting = e;
 	if (r->want_relief) {
-		struct pg_stall stall = pg_reclaim_stall_begin(r, s);
+		struct pg_stall stall = pg_reclaim_stall_begin(r);
 
 		pg_reclaim_relieve(r);
 		pg_reclaim_stall_end(r, stall);
@@ -354,47 +402,57 @@ static void before_fault(void *ctx, struct pg_space *s)
 	if (r->rest) {
 		r->rest--;
 	} else if (free < r->min) {
-		shrink_now(r, s, r->high - free, true, 0);
+		shrink_now(r, r->high - free, true, 0);
 	} else {
 		r->st.runs_ahead++;
 		shrink(r, r->high - free, true, 0);
-		r->faulting = s;
 	}
 }
 
-static bool rescue(void *ctx, struct pg_space *s)
+static bool rescue(void *ctx, struct pg_fault_event *e)
 {
 	struct pg_reclaim *r = ctx;
 
 	/* If there are frames, it is not for frames. */
 	return pg_frames_free_count(r->frames) < r->high &&
-	       shrink_now(r, s, PG_BATCH, true, PG_BATCH) > 0;
+	       shrink_now(r, PG_BATCH, true, PG_BATCH) > 0;
 }
 
-/* Whose doing it is, is not known here; a fault's time is counted where it waits. */
+static void after_fault(void *ctx, struct pg_fault_event *e)
+{
+	struct pg_space_stats *st = &e->space->st;
+	const struct pg_fault_cost *c = &e->cost;
+	struct pg_reclaim *r = ctx;
+
+	r->faulting = NULL;
+	st->stall_ns += c->stall_ns;
+	st->scanned += c->scanned;
+	st->reclaimed += c->reclaimed;
+	st->swap_in += c->swap_in;
+	st->refaults += c->refaults;
+}
+
 static bool make_room(void *ctx)
 {
-	return shrink_now(ctx, NULL, PG_BATCH, false, PG_BATCH) > 0;
+	return shrink_now(ctx, PG_BATCH, false, PG_BATCH) > 0;
 }
 
 static struct pg_stall wait_begin(void *ctx, struct pg_object *o, uint64_t index)
 {
 	struct pg_reclaim *r = ctx;
-	struct pg_space *s = pg_reclaim_faulting(r);
 
 	if (pg_ghosts_find(&r->ghosts, (struct pg_page_key){o->number, index}, NULL))
-		return pg_reclaim_stall_begin(r, s);
-	return (struct pg_stall){s, 0};
+		return pg_reclaim_stall_begin(r);
+	return (struct pg_stall){r->faulting, 0};
 }
 
 static void wait_end(void *ctx, struct pg_stall stall)
 {
 	struct pg_reclaim *r = ctx;
 
+	r->faulting = stall.fault; /* others had their faults meanwhile */
 	if (stall.began)
 		pg_reclaim_stall_end(r, stall);
-	else
-		r->faulting = stall.space; /* others had their faults meanwhile */
 }
 
 uint64_t pg_reclaim_free_frames(struct pg_reclaim *r, uint64_t n)
@@ -422,6 +480,7 @@ static void hand_down(struct pg_reclaim *r)
 		.ctx = r,
 		.before_fault = before_fault,
 		.rescue = rescue,
+		.after_fault = after_fault,
 		.make_room = make_room,
 		.wait_begin = wait_begin,
 		.wait_end = wait_end,

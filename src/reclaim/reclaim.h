@@ -57,14 +57,15 @@ void pg_reclaim_destroy(struct pg_reclaim *r); /* NULL: nothing */
 
 /* Since the beginning; pages unless it says otherwise. */
 struct pg_reclaim_stats {
-	uint64_t scanned;      /* looks at a page's accessed bits */
-	uint64_t scanned_direct, reclaimed_direct; /* of scanned, reclaimed: while somebody waited */
-	uint64_t picked;       /* pages the policy chose */
-	uint64_t reclaimed;    /* frames freed; sum of the next four */
-	uint64_t swap_out;     /* by writing to a store */
-	uint64_t swap_dropped; /* by dropping: the slot's copy was still good */
-	uint64_t file_dropped; /* clean pages of files */
-	uint64_t file_written; /* dirty pages of files, written back first */
+	uint64_t scanned; /* looks at a page's accessed bits */
+	uint64_t scanned_direct,
+		reclaimed_direct; /* of scanned, reclaimed: while somebody waited */
+	uint64_t picked;          /* pages the policy chose */
+	uint64_t reclaimed;       /* frames freed; sum of the next four */
+	uint64_t swap_out;        /* by writing to a store */
+	uint64_t swap_dropped;    /* by dropping: the slot's copy was still good */
+	uint64_t file_dropped;    /* clean pages of files */
+	uint64_t file_written;    /* dirty pages of files, written back first */
 	uint64_t
 		lazy_dropped; /* private pages that their owner gave up (MADV_FREE); in reclaimed too */
 	uint64_t kept;        /* picked, but in use, just come, or not written */

@@ -20,7 +20,7 @@ static struct pg_space *largest_other(const struct pg_reclaim *r)
 	struct pg_space *best = NULL;
 
 	for (struct pg_space *s = r->vm->spaces; s; s = s->next) {
-		if (s != r->faulting && s->st.rss_pages &&
+		if ((!r->faulting || s != r->faulting->space) && s->st.rss_pages &&
 			(!best || s->st.rss_pages > best->st.rss_pages))
 			best = s;
 	}

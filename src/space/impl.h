@@ -118,6 +118,7 @@ struct pg_vm {
 	uint64_t space_count, object_count;
 	uint64_t last_anon_id;
 	uint64_t last_anon_number, last_object_number;
+	uint32_t last_space_number;
 	uint64_t committed_pages; /* of charged regions and objects */
 	uint64_t locked_bytes;    /* of all spaces */
 	uint64_t swap_pages;
@@ -134,6 +135,7 @@ struct pg_space {
 	struct pg_vm *vm; /* borrowed */
 	struct pg_space *next, *prev;
 	struct pg_space_config c;
+	uint32_t number; /* from 1; of spaces that live at the same time never the same */
 	struct pg_space_limits limits;
 	uint32_t lock_later;    /* LOCKED, LOCKONFAULT: for regions to come */
 	struct pg_table *table; /* owned */

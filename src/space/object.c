@@ -191,7 +191,7 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 {
 	struct pg_vm *vm = o->vm;
 	const struct pg_pageout *p = &vm->pageout;
-	bool waits = p->ctx && o->pager && how == PG_IN_DEMAND;
+	bool waits = p->ctx && o->pager;
 	struct pg_sparse_place place;
 	struct pg_stall stall = {0};
 	bool from_slot = false;

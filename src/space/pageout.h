@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "frame/frame.h"
 
+struct pg_fault_event;
 struct pg_space;
 struct pg_anon;
 struct pg_object;
@@ -27,22 +28,23 @@ enum pg_page_in {
 
 /* Somebody waits for memory: PSI's stall. */
 struct pg_stall {
-	struct pg_space *space; /* whose time it is; NULL: not known */
-	uint64_t began;         /* 0: it is no stall */
+	struct pg_fault_event *fault; /* whose time it is; NULL: no fault's */
+	uint64_t began;               /* 0: it is no stall */
 };
 
 struct pg_pageout {
 	void *ctx; /* handed to all; borrowed for the life of the machine */
 	/*
-	 * A fault of s is about to be handled: frees frames ahead of need, writes old dirty pages of files. May release the
-	 * machine lock.
+	 * Fault e is about to be handled: frees frames ahead of need, writes old dirty pages of files. Until after_fault what happens
+	 * is this fault's doing, and its cost is in e. May release the machine lock.
 	 */
-	void (*before_fault)(void *ctx, struct pg_space *s);
+	void (*before_fault)(void *ctx, struct pg_fault_event *e);
 	/* The fault found no frame. True: some are free now, try again. May release the machine lock. */
-	bool (*rescue)(void *ctx, struct pg_space *s);
+	bool (*rescue)(void *ctx, struct pg_fault_event *e);
+	void (*after_fault)(void *ctx, struct pg_fault_event *e);
 	/* In the middle of something: frees at least one frame without releasing the lock. False: none. */
 	bool (*make_room)(void *ctx);
-	/* Page index of o is about to be read by its pager, on demand: a stall if it was evicted. And: it was read. */
+	/* Page index of o is about to be read by its pager, which may release the lock: a stall if it was evicted. And: it was read. */
 	struct pg_stall (*wait_begin)(void *ctx, struct pg_object *o, uint64_t index);
 	void (*wait_end)(void *ctx, struct pg_stall stall);
 	/* A page that has an owner and, if it is an object's, an index. Called again for a known frame: nothing. */

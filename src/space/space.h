@@ -122,9 +122,13 @@ struct pg_space_stats {
 	uint64_t swap_in;          /* pages read from a store for it, read-ahead included */
 	uint64_t swap_out;         /* pages written to a store that it had mapped */
 	uint64_t refaults;         /* pages that came back after they had been evicted */
-	uint64_t direct_reclaims;  /* its faults that had to free frames first */
-	uint64_t stall_ns;         /* time its faults waited for memory (PSI's "some") */
-	uint64_t minor, major;     /* as getrusage counts */
+	uint64_t swap_ahead, swap_ahead_used,
+		swap_ahead_wasted; /* its faults read ahead; asked for later; gone unasked */
+	uint64_t file_ahead, file_ahead_used, file_ahead_wasted;
+	uint64_t scanned, reclaimed; /* looks at accessed bits, and frames freed, by its faults */
+	uint64_t direct_reclaims;    /* its faults that had to free frames first */
+	uint64_t stall_ns;           /* time its faults waited for memory (PSI's "some") */
+	uint64_t minor, major;       /* as getrusage counts */
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;
 };

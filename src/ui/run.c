@@ -239,6 +239,7 @@ static void on_ended(void *ctx, const struct pg_linux_process *e)
 		.rss_peak_pages = e->space.rss_peak_pages,
 		.copies = e->space.copies,
 		.unshared = unshared,
+		.space = e->space,
 		.minor = e->space.minor,
 		.major = e->space.major,
 		.system_calls = e->system_calls,

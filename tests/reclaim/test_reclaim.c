@@ -465,6 +465,39 @@ static void oom_victim_is_the_largest_but_for_its_adjustment(void **state)
 	end(&w);
 }
 
+/* What want of memory cost is told by process, and adds up to the machine's: nothing happens but by a fault. */
+static void costs_by_process_add_up(void **state)
+{
+	struct pg_space_stats a, b;
+	struct pg_reclaim_stats m;
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	map(space(&w), PG_MAP_SHARED);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned k = 0; k < 2; k++) {
+			for (unsigned i = 0; i < 150; i++)
+				put(w.s[k], i, i);
+		}
+	}
+	pg_space_stats(w.s[0], &a);
+	pg_space_stats(w.s[1], &b);
+	m = stats(&w);
+	assert_true(a.refaults > 0 && b.refaults > 0 && a.swap_out > 0 && b.swap_out > 0);
+	assert_int_equal(a.refaults + b.refaults, m.refaults);
+	assert_int_equal(m.refaults, m.swap_in); /* all that is read was evicted */
+	assert_int_equal(a.swap_in + b.swap_in, m.swap_in);
+	assert_int_equal(a.swap_out + b.swap_out, m.swap_out);
+	assert_int_equal(a.scanned + b.scanned, m.scanned);
+	assert_int_equal(a.reclaimed + b.reclaimed, m.reclaimed);
+	assert_int_equal(a.swap_ahead + b.swap_ahead, m.swap_ahead);
+	assert_int_equal(a.swap_ahead_used + b.swap_ahead_used, m.swap_ahead_used);
+	assert_int_equal(a.swap_ahead_wasted + b.swap_ahead_wasted, m.swap_ahead_wasted);
+	assert_int_equal(a.stall_ns + b.stall_ns, m.some_ns); /* one thread: no two wait at once */
+	assert_int_equal(m.full_ns, m.some_ns);
+	end(&w);
+}
+
 /* Two processes in turn touch more than fits: one is swapped out whole and the user is told. */
 static void thrashing_swaps_a_process_out(void **state)
 {
@@ -553,6 +586,7 @@ int main(void)
 		cmocka_unit_test(full_store_ends_in_out_of_memory),
 		cmocka_unit_test(swap_read_ahead_brings_neighbours),
 		cmocka_unit_test(oom_victim_is_the_largest_but_for_its_adjustment),
+		cmocka_unit_test(costs_by_process_add_up),
 		cmocka_unit_test(thrashing_swaps_a_process_out),
 		cmocka_unit_test(no_store_keeps_private_pages),
 		cmocka_unit_test(reclaim_ahead_keeps_frames_free),
