@@ -11,9 +11,11 @@
  * there of descriptors, working directory and mounts is that thread's and so the guest's. /proc/N/task has no such
  * counterpart: it is opened as .../attr, and its list is made here.
  *
- * What is not here: the names themselves (path.c), the text (proc_machine.c, proc_memory.c, proc_text.c).
+ * What is not here: the names themselves (path.c), the text (proc_memory.c, proc_text.c).
  */
 #include "linux/proc.h"
+
+#include "linux/ipc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +52,22 @@ static const struct {
 };
 #define OWN_FILES (sizeof(own_files) / sizeof(own_files[0]))
 
-/* The same of the machine. */
+static void put_shm(struct pg_proc_text *t)
+{
+	pg_shm_list(t->machine, t->out);
+}
+
+static void put_sem(struct pg_proc_text *t)
+{
+	pg_sem_list(t->machine, t->out);
+}
+
+static void put_msg(struct pg_proc_text *t)
+{
+	pg_msg_list(t->machine, t->out);
+}
+
+/* Files about the machine; read only. */
 static const struct {
 	const char *path;
 	void (*put)(struct pg_proc_text *t);
@@ -59,8 +76,19 @@ static const struct {
 	{"/proc/swaps", pg_proc_swaps},
 	{"/proc/vmstat", pg_proc_vmstat},
 	{"/proc/pressure/memory", pg_proc_pressure},
+	{"/proc/sysvipc/shm", put_shm},
+	{"/proc/sysvipc/sem", put_sem},
+	{"/proc/sysvipc/msg", put_msg},
 };
 #define MACHINE_FILES (sizeof(machine_files) / sizeof(machine_files[0]))
+
+static int machine_file(const char *path)
+{
+	for (unsigned i = 0; i < MACHINE_FILES; i++)
+		if (strcmp(path, machine_files[i].path) == 0)
+			return (int)i;
+	return -1;
+}
 
 /* Entries that would show or change Pagoda itself in the guest's place, and for which we have nothing truer. */
 static const char *const refused[] = {"mem", "numa_maps", "syscall", "stack", "coredump_filter",
@@ -107,8 +135,8 @@ static int fill(struct pg_proc_text *t, void (*put)(struct pg_proc_text *t), int
 }
 
 /*
- * A memory file with the text, open as the guest asked. The descriptor is the lowest that is free, as that of any open. Or a negative
- * errno. row: of own_files, or OWN_FILES and that of machine_files.
+ * A memory file with the text of row `row` of own_files, then machine_files, open as the guest asked. The descriptor is the lowest that is free, as that of any open. Or a negative
+ * errno.
  */
 static int make(struct pg_proc_text *t, unsigned row, const char *name, int flags)
 {
@@ -169,15 +197,16 @@ static int open_entry(struct pg_thread *me, const struct pg_proc_name *n, int fl
 
 int pg_proc_open_name(struct pg_thread *me, const char *path, int flags)
 {
+	int row = machine_file(path);
 	struct pg_proc_name n;
 
-	for (unsigned i = 0; i < MACHINE_FILES; i++) {
+	if (row >= 0) {
 		struct pg_proc_text t = {.machine = me->machine};
 
-		if (strcmp(path, machine_files[i].path) == 0)
-			return (flags & O_ACCMODE) != O_RDONLY
-				       ? -EACCES
-				       : make(&t, OWN_FILES + i, strrchr(path, '/') + 1, flags);
+		return (flags & O_ACCMODE) != O_RDONLY
+			       ? -EACCES
+			       : make(&t, (unsigned)(OWN_FILES + (unsigned)row),
+					 strrchr(path, '/') + 1, flags);
 	}
 	if (!pg_path_proc(me, path, &n) || n.proc == NULL || n.rest[0] == '\0')
 		return PG_PROC_HOSTS;
@@ -190,9 +219,8 @@ int pg_proc_open(struct pg_thread *me, const char *path, int flags)
 	char prefix[32];
 	const char *rest;
 
-	for (unsigned i = 0; i < MACHINE_FILES; i++)
-		if (strcmp(path, machine_files[i].path) == 0)
-			return pg_proc_open_name(me, path, flags);
+	if (machine_file(path) >= 0)
+		return pg_proc_open_name(me, path, flags);
 	snprintf(prefix, sizeof(prefix), "/proc/%d/", me->machine->host_pid);
 	if (strncmp(path, prefix, strlen(prefix)) != 0)
 		return PG_PROC_HOSTS;
