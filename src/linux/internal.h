@@ -165,6 +165,11 @@ void pg_lock_give(struct pg_linux *l);
 /* Hands the lock to whoever waits, and takes it again in turn. */
 void pg_lock_turn(struct pg_thread *me);
 
+/* --- pause.c ----------------------------------------------------------------------------------- */
+
+/* Returns when me's process is not paused, or is to end. */
+void pg_pause_wait(struct pg_thread *me);
+
 /* --- host.c: calls to the host ------------------------------------------------------------------ */
 
 void pg_block_begin(struct pg_thread *me);

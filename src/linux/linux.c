@@ -561,6 +561,10 @@ void pg_linux_go(struct pg_thread *me)
 			while_stopped(me);
 			continue;
 		}
+		if (me->mm->paused_until != 0) {
+			pg_pause_wait(me);
+			continue;
+		}
 		if (me->poke || me->sig.restart != 0 || me->sig.restore_mask ||
 			(pg_signal_pending(me) & ~me->sig.blocked) != 0) {
 			me->poke = 0;

@@ -123,6 +123,8 @@ struct pg_linux_process {
 	uint64_t system_calls, execs;
 	uint64_t cpu_ns;  /* on the host */
 	uint64_t wall_ns; /* from its making to its end */
+	unsigned pauses;  /* times that it had to wait for others because memory was short */
+	uint64_t paused_ns;
 };
 
 /* The exit status a shell would show: code, or 128 + signal. */
@@ -175,6 +177,15 @@ void pg_linux_wait_end(struct pg_linux *l, void *waiting);
  * the time, in ns, in which threads that did not wait ran while others did.
  */
 uint64_t pg_linux_stalling(struct pg_linux *l, int more);
+
+/*
+ * Memory is short, and s was swapped out whole: its process does not run until there is room for its `pages`, its turn has come
+ * or nobody else runs (pause.c). True, and which process it is, if that happens to it for the first time. *name is borrowed.
+ */
+bool pg_linux_pause(
+	struct pg_linux *l, struct pg_space *s, uint64_t pages, int *pid, const char **name);
+/* How often the process of s was paused so far; UINT_MAX: it is paused now, or s is no process's. */
+unsigned pg_linux_pauses(struct pg_linux *l, struct pg_space *s);
 
 /* --- for the tracer: the present state, to be read only --------------------------------------- */
 

@@ -516,7 +516,9 @@ static void tell_ended(struct pg_process *p)
 		.system_calls = p->calls,
 		.execs = p->execs,
 		.cpu_ns = p->cpu_ns,
-		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns};
+		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns,
+		.pauses = p->pauses,
+		.paused_ns = p->paused_ns};
 
 	if (p->machine->hooks.ended != NULL)
 		p->machine->hooks.ended(p->machine->hooks.ctx, &told);

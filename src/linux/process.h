@@ -92,6 +92,9 @@ struct pg_mm {
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
+	/* It waits while memory is short (pause.c): until then, CLOCK_MONOTONIC; 0: no. Pages that it had. How often so far. */
+	uint64_t paused_until, paused_pages;
+	unsigned pauses;
 };
 
 /* A guest thread, which is a host thread. */
@@ -163,6 +166,8 @@ struct pg_process {
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
 	int oom_score_adj;
+	unsigned pauses; /* for want of memory, see pause.c */
+	uint64_t paused_ns, paused_since; /* since: 0: it is not paused */
 	bool subreaper;
 	int death_signal; /* PR_SET_PDEATHSIG */
 

@@ -29,8 +29,13 @@ struct pg_reclaim_hooks {
 	 */
 	uint64_t (*stalling)(void *ctx, int more);
 	/*
-	 * Thrashing was found (on), or is over. out: the space that was swapped out whole for it, with its pages, or NULL: there is
-	 * none but the one that faults.
+	 * How often s was made to wait for others so far, by `thrashing`; UINT_MAX: it waits now, or cannot. NULL: nobody can, and
+	 * then the space that faults is never the one to go.
+	 */
+	unsigned (*pauses)(void *ctx, struct pg_space *s);
+	/*
+	 * Thrashing was found (on), or is over. out: the space that was swapped out whole for it, with its pages, and should not run
+	 * for a while; or NULL: there is no second one of any size.
 	 */
 	void (*thrashing)(void *ctx, bool on, struct pg_space *out, uint64_t pages);
 };

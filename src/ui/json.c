@@ -330,6 +330,8 @@ static void write_processes(struct json *j, const struct pg_report *r)
 		number(j, "system_calls", p->system_calls);
 		number(j, "programs", p->execs);
 		write_shortage(j, &p->space);
+		number(j, "pauses", p->pauses);
+		fraction(j, "paused_seconds", p->paused_s);
 		fraction(j, "processor_seconds", p->cpu_s);
 		fraction(j, "wall_seconds", p->wall_s);
 		close_(j, '}');

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -240,6 +241,8 @@ static void on_ended(void *ctx, const struct pg_linux_process *e)
 		.copies = e->space.copies,
 		.unshared = unshared,
 		.space = e->space,
+		.pauses = e->pauses,
+		.paused_s = (double)e->paused_ns / 1e9,
 		.minor = e->space.minor,
 		.major = e->space.major,
 		.system_calls = e->system_calls,
@@ -499,19 +502,29 @@ static uint64_t on_stalling(void *ctx, int more)
 	return r->linux ? pg_linux_stalling(r->linux, more) : 0;
 }
 
-static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
+static unsigned on_pauses(void *ctx, struct pg_space *s)
 {
 	struct run *r = ctx;
 
-	if (r->o->quiet)
+	return r->linux ? pg_linux_pauses(r->linux, s) : UINT_MAX;
+}
+
+/* Each process is told of once, and thrashing that nobody can be paused for. */
+static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
+{
+	struct run *r = ctx;
+	const char *name = "";
+	int pid = 0;
+	bool first = out && pg_linux_pause(r->linux, out, pages, &pid, &name);
+
+	if (r->o->quiet || !on)
 		return;
-	if (out)
-		say(r, "thrashing: a process is swapped out whole, %" PRIu64 " pages", pages);
-	else if (on)
+	if (first)
+		say(r, "thrashing: process %d (%s) is swapped out whole, %" PRIu64 " pages, and waits for the others",
+			pid, name, pages);
+	else if (!out)
 		say(r, "thrashing: most pages that come in had just been evicted; give it more "
 		       "--memory");
-	else
-		say(r, "thrashing is over");
 }
 
 /* The store and what uses it; without --swap only pages of files are evicted. */
@@ -525,6 +538,7 @@ static bool make_reclaim(struct run *r)
 			.unlock = on_wait,
 			.lock = on_waited,
 			.stalling = on_stalling,
+			.pauses = on_pauses,
 			.thrashing = on_thrashing}};
 	const char *why = NULL;
 	int error;

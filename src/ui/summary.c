@@ -338,7 +338,7 @@ static void write_reclaim(const struct summary *s)
 		(double)v->full_ns / 1e9);
 	row(s, "stalled", text, note);
 	if (v->thrashing) {
-		snprintf(note, sizeof note, "times; %s processes were swapped out whole",
+		snprintf(note, sizeof note, "times; processes were swapped out whole and waited %s times",
 			pg_format_count(v->swapped_out_whole, a));
 		count_row(s, "thrashing", v->thrashing, note);
 	}
@@ -401,7 +401,7 @@ static void write_waiting_functions(const struct summary *s)
 static void write_waiting_processes(const struct summary *s)
 {
 	static const char *const head[] = {"pid", "waited", "refaults", "swapped in", "out",
-		"read ahead", "used", "wasted", "scanned", "reclaimed", "process"};
+		"read ahead", "used", "wasted", "scanned", "paused", "process"};
 	const struct pg_report *r = s->r;
 	size_t limit = row_limit(s, r->process_count);
 	char text[11][PG_FORMAT_BYTES];
@@ -415,13 +415,13 @@ static void write_waiting_processes(const struct summary *s)
 		const struct pg_space_stats *m = &p->space;
 		snprintf(text[0], sizeof text[0], "%d", p->pid);
 		snprintf(text[1], sizeof text[1], "%.1f ms", (double)m->stall_ns / 1e6);
+		snprintf(text[9], sizeof text[9], "%u, %.1f s", p->pauses, p->paused_s);
 		const char *cells[] = {text[0], text[1], pg_format_count(m->refaults, text[2]),
 			pg_format_count(m->swap_in, text[3]), pg_format_count(m->swap_out, text[4]),
 			pg_format_count(m->swap_ahead + m->file_ahead, text[5]),
 			pg_format_count(m->swap_ahead_used + m->file_ahead_used, text[6]),
 			pg_format_count(m->swap_ahead_wasted + m->file_ahead_wasted, text[7]),
-			pg_format_count(m->scanned, text[8]),
-			pg_format_count(m->reclaimed, text[9]), p->name};
+			pg_format_count(m->scanned, text[8]), p->pauses ? text[9] : "-", p->name};
 		pg_table_add(&t, cells);
 	}
 	pg_table_write(&t, s->out);

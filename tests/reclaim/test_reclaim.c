@@ -8,6 +8,7 @@
 #include "reclaim/impl.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -27,7 +28,20 @@ struct world {
 	unsigned told;
 	struct pg_space *out;
 	uint64_t out_pages;
+	/* How often each was made to wait; UINT_MAX: it does. */
+	unsigned pauses[3];
 };
+
+static unsigned on_pauses(void *ctx, struct pg_space *s)
+{
+	struct world *w = ctx;
+
+	for (unsigned i = 0; i < w->spaces; i++) {
+		if (w->s[i] == s)
+			return w->pauses[i];
+	}
+	return UINT_MAX;
+}
 
 static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
 {
@@ -520,6 +534,44 @@ static void thrashing_swaps_a_process_out(void **state)
 	end(&w);
 }
 
+/* Who waited least often goes, be it the one that faults; the last one that runs is left alone. */
+static void thrashing_takes_turns_and_leaves_one(void **state)
+{
+	unsigned round, chosen = 3;
+	struct world w;
+
+	begin(&w, "8M", "fifo");
+	w.r->hooks.pauses = on_pauses;
+	map(space(&w), 0);
+	map(space(&w), 0);
+	w.pauses[0] = 2;
+	w.pauses[1] = 1;
+	w.pauses[2] = 2;
+	for (round = 0; round < 40 && !w.out; round++) {
+		for (unsigned i = 0; i < 480; i++)
+			put(w.s[i % 3], i / 3, i);
+	}
+	assert_ptr_equal(w.out, w.s[1]);
+	w.out = NULL;
+	w.pauses[1] = UINT_MAX;
+	for (round = 0; round < 40 && !w.out; round++) {
+		for (unsigned i = 0; i < 640; i++)
+			put(w.s[i % 2 * 2], i / 2, i);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		chosen = w.out == w.s[i] ? i : chosen;
+	assert_true(chosen == 0 || chosen == 2);
+	w.pauses[chosen] = UINT_MAX;
+	w.out = NULL;
+	for (round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 320; i++)
+			put(w.s[2 - chosen], i, i);
+	}
+	assert_true(stats(&w).is_thrashing);
+	assert_null(w.out);
+	end(&w);
+}
+
 /* Without a store private pages stay and memory ends. */
 static void no_store_keeps_private_pages(void **state)
 {
@@ -588,6 +640,7 @@ int main(void)
 		cmocka_unit_test(oom_victim_is_the_largest_but_for_its_adjustment),
 		cmocka_unit_test(costs_by_process_add_up),
 		cmocka_unit_test(thrashing_swaps_a_process_out),
+		cmocka_unit_test(thrashing_takes_turns_and_leaves_one),
 		cmocka_unit_test(no_store_keeps_private_pages),
 		cmocka_unit_test(reclaim_ahead_keeps_frames_free),
 		cmocka_unit_test(lazily_freed_page_goes_without_write),
