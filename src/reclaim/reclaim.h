@@ -22,11 +22,20 @@ struct pg_reclaim_hooks {
 	/* Around calls of the store made at a fault's beginning: the machine lock may be released. Both or none. */
 	void *(*unlock)(void *ctx);              /* what it returns is handed to lock */
 	void (*lock)(void *ctx, void *unlocked); /* holds the lock again */
-	/* True if another thread of any guest process could run now: then a stall is not "full". */
-	bool (*others_run)(void *ctx);
 	/*
-	 * Thrashing was found (on), or is over. out: the space that was swapped out whole for it, with its pages, or NULL: there is
-	 * none but the one that faults.
+	 * The thread that calls begins to wait for memory (1), has it (-1), or asks (0). Returns the time, in ns since any moment, in
+	 * which threads that did not wait ran, up to now; of interest only while somebody waits. NULL: nobody else runs, each stall is
+	 * "full".
+	 */
+	uint64_t (*stalling)(void *ctx, int more);
+	/*
+	 * How often s was made to wait for others so far, by `thrashing`; UINT_MAX: it waits now, or cannot. NULL: nobody can, and
+	 * then the space that faults is never the one to go.
+	 */
+	unsigned (*pauses)(void *ctx, struct pg_space *s);
+	/*
+	 * Thrashing was found (on), or is over. out: the space that was swapped out whole for it, with its pages, and should not run
+	 * for a while; or NULL: there is no second one of any size.
 	 */
 	void (*thrashing)(void *ctx, bool on, struct pg_space *out, uint64_t pages);
 };
@@ -53,13 +62,15 @@ void pg_reclaim_destroy(struct pg_reclaim *r); /* NULL: nothing */
 
 /* Since the beginning; pages unless it says otherwise. */
 struct pg_reclaim_stats {
-	uint64_t scanned;      /* looks at a page's accessed bits */
-	uint64_t picked;       /* pages the policy chose */
-	uint64_t reclaimed;    /* frames freed; sum of the next four */
-	uint64_t swap_out;     /* by writing to a store */
-	uint64_t swap_dropped; /* by dropping: the slot's copy was still good */
-	uint64_t file_dropped; /* clean pages of files */
-	uint64_t file_written; /* dirty pages of files, written back first */
+	uint64_t scanned; /* looks at a page's accessed bits */
+	uint64_t scanned_direct,
+		reclaimed_direct; /* of scanned, reclaimed: while somebody waited */
+	uint64_t picked;          /* pages the policy chose */
+	uint64_t reclaimed;       /* frames freed; sum of the next four */
+	uint64_t swap_out;        /* by writing to a store */
+	uint64_t swap_dropped;    /* by dropping: the slot's copy was still good */
+	uint64_t file_dropped;    /* clean pages of files */
+	uint64_t file_written;    /* dirty pages of files, written back first */
 	uint64_t
 		lazy_dropped; /* private pages that their owner gave up (MADV_FREE); in reclaimed too */
 	uint64_t kept;        /* picked, but in use, just come, or not written */
@@ -70,7 +81,8 @@ struct pg_reclaim_stats {
 		swap_ahead_wasted; /* read ahead; asked for later; gone unasked */
 	uint64_t file_ahead, file_ahead_used, file_ahead_wasted;
 	uint64_t refaults;          /* came back after eviction: by demand or read-ahead */
-	uint64_t refaults_near;     /* of these: not more evictions ago than there are frames */
+	uint64_t refaults_file;     /* of these: pages of files */
+	uint64_t refaults_near;     /* of refaults: not more evictions ago than there are frames */
 	uint64_t runs_ahead;        /* reclaim because few frames were free */
 	uint64_t runs_direct;       /* reclaim that a fault waited for */
 	uint64_t read_errors;       /* pages that a store could not give back */
@@ -80,8 +92,7 @@ struct pg_reclaim_stats {
 	uint64_t thrashing;         /* times that it began */
 	uint64_t swapped_out_whole; /* processes */
 	uint64_t slots, slots_used, slots_peak;
-	uint64_t some_ns,
-		full_ns; /* Documentation/accounting/psi.rst: one waited for memory; all did */
+	uint64_t some_ns, full_ns; /* pg_reclaim_pressure() */
 	/* Now. */
 	uint64_t known, locked,
 		no_room; /* pages that could go, that are locked, for which there is no slot */
@@ -89,7 +100,17 @@ struct pg_reclaim_stats {
 	bool is_thrashing;
 };
 void pg_reclaim_stats(const struct pg_reclaim *r, struct pg_reclaim_stats *out);
+
+/* Time in which somebody waited for memory [0], and in which nobody did anything else [1]: Documentation/accounting/psi.rst. */
+struct pg_reclaim_pressure {
+	uint64_t total_ns;
+	unsigned avg[3]; /* of the last 10, 60, 300 s: hundredths of a per cent */
+};
+void pg_reclaim_pressure(struct pg_reclaim *r, struct pg_reclaim_pressure out[2]);
+/* Pages that are in a frame and have a slot with the same bytes or older ones. Looks at every frame. */
+uint64_t pg_reclaim_swap_cached(const struct pg_reclaim *r);
 const struct pg_policy_ops *pg_reclaim_policy(const struct pg_reclaim *r);
+struct pg_store *pg_reclaim_store(const struct pg_reclaim *r); /* NULL: none */
 
 /*
  * Pages in frames that were accessed since the last call, through any mapping; the shared page of zeros is none of them. Forgets

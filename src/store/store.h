@@ -78,9 +78,11 @@ struct pg_store_stats {
 
 /* How much a store can hold. */
 struct pg_store_room {
-	uint64_t slots;       /* that can be reserved at most */
-	uint64_t used;        /* reserved now */
-	uint64_t sure;        /* pages that fit whatever their bytes are: `slots` for files */
+	uint64_t slots; /* that can be reserved at most */
+	uint64_t used;  /* reserved now */
+	uint64_t sure;  /* pages that fit whatever their bytes are: `slots` for files */
+	uint64_t
+		free; /* pages that fit now, whatever their bytes are: a guess for compressed memory */
 	uint64_t limit_bytes; /* file size, or memory limit */
 };
 
