@@ -95,7 +95,8 @@ unsigned pg_linux_pauses(struct pg_linux *l, struct pg_space *s)
 	return is_paused(mm) ? UINT_MAX : mm->pauses;
 }
 
-bool pg_linux_pause(struct pg_linux *l, struct pg_space *s, uint64_t pages, int *pid, const char **name)
+bool pg_linux_pause(
+	struct pg_linux *l, struct pg_space *s, uint64_t pages, int *pid, const char **name)
 {
 	uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC);
 	struct pg_mm *mm = mm_of(l, s);
@@ -114,7 +115,8 @@ bool pg_linux_pause(struct pg_linux *l, struct pg_space *s, uint64_t pages, int 
 		*name = p->thread != NULL ? p->thread->comm : p->comm;
 		for (struct pg_thread *t = p->thread; t != NULL; t = t->next)
 			if (t->cpu != NULL)
-				l->ops->interrupt(t->cpu); /* it may be in guest code or in a fault */
+				l->ops->interrupt(
+					t->cpu); /* it may be in guest code or in a fault */
 	}
 	return mm->pauses == 1;
 }

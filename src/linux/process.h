@@ -166,7 +166,7 @@ struct pg_process {
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
 	int oom_score_adj;
-	unsigned pauses; /* for want of memory, see pause.c */
+	unsigned pauses;                  /* for want of memory, see pause.c */
 	uint64_t paused_ns, paused_since; /* since: 0: it is not paused */
 	bool subreaper;
 	int death_signal; /* PR_SET_PDEATHSIG */

@@ -520,7 +520,9 @@ static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t page
 	if (r->o->quiet || !on)
 		return;
 	if (first)
-		say(r, "thrashing: process %d (%s) is swapped out whole, %" PRIu64 " pages, and waits for the others",
+		say(r,
+			"thrashing: process %d (%s) is swapped out whole, %" PRIu64
+			" pages, and waits for the others",
 			pid, name, pages);
 	else if (!out)
 		say(r, "thrashing: most pages that come in had just been evicted; give it more "

@@ -338,7 +338,8 @@ static void write_reclaim(const struct summary *s)
 		(double)v->full_ns / 1e9);
 	row(s, "stalled", text, note);
 	if (v->thrashing) {
-		snprintf(note, sizeof note, "times; processes were swapped out whole and waited %s times",
+		snprintf(note, sizeof note,
+			"times; processes were swapped out whole and waited %s times",
 			pg_format_count(v->swapped_out_whole, a));
 		count_row(s, "thrashing", v->thrashing, note);
 	}
