@@ -25,6 +25,9 @@
  * value. One machine is used by one thread at a time: hold one lock of yours around all calls on
  * it. After a mapping call has failed, nothing has changed.
  *
+ * Memory may be smaller than what is asked of it: pagoda/reclaim.h, with pagoda/store.h (where pages go) and pagoda/policy.h
+ * (which).
+ *
  * This header stands alone; link with `pkg-config --cflags --libs pagoda`. Example:
  * tests/model/example_embed.c.
  */
@@ -60,6 +63,10 @@ typedef struct pg_vpn {
 typedef struct pg_pfn {
 	uint32_t v; /* a frame number, or UINT32_MAX for none */
 } pg_pfn;
+
+typedef struct pg_slot {
+	uint32_t v; /* a page's place in a backing store, or UINT32_MAX for none */
+} pg_slot;
 
 enum pg_access { PG_READ = 1, PG_WRITE = 2, PG_EXEC = 4 };
 typedef uint8_t pg_prot; /* an OR of them; 0: no access */

@@ -501,11 +501,18 @@ static void hand_down(struct pg_reclaim *r)
 	pg_vm_set_pageout(r->vm, &p);
 }
 
+static const struct pg_policy_ops *policy_of(const struct pg_reclaim_config *c, const char **args)
+{
+	if (!c->own_policy)
+		return c->policy ? pg_policy_find(c->policy, args) : pg_policies[0];
+	*args = c->policy ? c->policy : "";
+	return c->own_policy;
+}
+
 int pg_reclaim_create(struct pg_vm *vm, const struct pg_reclaim_config *c, struct pg_reclaim **out)
 {
 	const char *args = "";
-	const struct pg_policy_ops *ops =
-		c->policy ? pg_policy_find(c->policy, &args) : pg_policies[0];
+	const struct pg_policy_ops *ops = policy_of(c, &args);
 	struct pg_reclaim *r;
 	int err = -ENOMEM;
 
