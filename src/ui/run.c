@@ -249,12 +249,12 @@ static void on_signal(void *ctx, int signo, int si_code, uint64_t address, uint6
 	r->o->observer->hooks->signal(OBSERVER(r), signo, si_code, address, handler);
 }
 
-static void on_ending(void *ctx, int pid, int tid)
+static void on_ending(void *ctx, int pid, int tid, const struct pg_linux_end *end)
 {
 	struct run *r = ctx;
 
 	if (OBSERVED(r, ending))
-		r->o->observer->hooks->ending(OBSERVER(r), pid, tid);
+		r->o->observer->hooks->ending(OBSERVER(r), pid, tid, end);
 }
 
 static void on_ended(void *ctx, const struct pg_linux_process *e)
