@@ -84,7 +84,7 @@ static void draw_frame(
 	pg_stack_scope_name(outer, f, name, sizeof name);
 	pg_svg_rect(s, (struct pg_svg_box){x, y, COLUMN - 30, h}, colour_of(name), tip);
 	pg_svg_line(s, x, y + h, x + COLUMN - 30, y + h, "#666666", 0.5);
-	name[28] = '\0';
+	name[22] = '\0';
 	pg_svg_text(s, x + 5, y + 13, PG_SVG_START, 11, false, name);
 	if (f->f.cfa > f->f.regs[PG_DWARF_RSP])
 		pg_svg_text(s, x + COLUMN - 35, y + 13, PG_SVG_END, 9, false,
