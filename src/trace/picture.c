@@ -79,6 +79,9 @@ static int add_frame(const struct taking *t, size_t i, struct pg_picture *out)
 	if (p->f.saved_rbp_at &&
 		!pg_trace_peek(q->space, p->f.saved_rbp_at, &p->saved_rbp, sizeof p->saved_rbp))
 		p->f.saved_rbp_at = 0;
+	if (p->f.return_at && !pg_trace_peek(q->space, p->f.return_at, &p->return_address,
+				      sizeof p->return_address))
+		p->f.return_at = 0;
 	out->count++;
 	return pg_scopes_of(
 		q->symbols, q->space, around, 0, n, q->values, &p->scopes, &p->scope_count);

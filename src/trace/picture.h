@@ -15,6 +15,7 @@ struct pg_picture_frame {
 	size_t level;             /* 0: the innermost */
 	struct pg_unwind_frame f; /* it occupies [f.regs[7], f.cfa) */
 	uint64_t saved_rbp;       /* the word at f.saved_rbp_at */
+	uint64_t return_address;  /* the word at f.return_at */
 	struct pg_scope *scopes;  /* owned; innermost inlined function first */
 	size_t scope_count;
 };

@@ -579,6 +579,7 @@ static void on_end(void *ctx, const struct pg_report *report)
 	s->failed |= s->calls->failed;
 	r->calls = s->calls;
 	r->command = s->options.command;
+	r->run = report->stats;
 	pg_stack_text(r, s->text.file ? s->text.file : stderr);
 	if (s->json.file)
 		pg_stack_json(r, s->json.file);

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "linux/linux.h"
 #include "trace/calls.h"
 #include "trace/picture.h"
 
@@ -28,8 +29,9 @@ struct pg_stack_result {
 	const struct pg_calls *calls; /* borrowed */
 	char *overflow; /* owned; what repeated when a stack overflowed; NULL: none did, or nothing repeated */
 	bool overflowed;
-	size_t overflow_depth; /* frames */
-	unsigned top;          /* functions in tables; 0: all */
+	size_t overflow_depth;     /* frames */
+	unsigned top;              /* functions in tables; 0: all */
+	struct pg_linux_stats run; /* figures of the whole run */
 };
 
 /* `pagoda stack`; argv[0] is the first word behind it. The exit status. */

@@ -65,8 +65,10 @@ static void write_frame(struct json *j, const struct pg_picture_frame *f)
 		address(j, "high", f->f.cfa);
 	else
 		string(j, "high", NULL);
-	if (f->f.return_at)
+	if (f->f.return_at) {
+		address(j, "return_address", f->return_address);
 		address(j, "return_address_at", f->f.return_at);
+	}
 	if (f->f.saved_rbp_at) {
 		address(j, "saved_rbp", f->saved_rbp);
 		address(j, "saved_rbp_at", f->f.saved_rbp_at);
@@ -208,6 +210,15 @@ void pg_stack_json(const struct pg_stack_result *r, FILE *out)
 		string(&j, "repeated", r->overflow);
 		close_(&j, '}');
 	}
+	/* the same figures as `pagoda run` gives */
+	open_(&j, "run", '{');
+	number_if(&j, "instructions", r->run.cpu.instructions, r->run.cpu.has_tlb);
+	number_if(&j, "data_lookups", r->run.cpu.data_lookups, r->run.cpu.has_tlb);
+	number_if(&j, "fetch_lookups", r->run.cpu.fetch_lookups, r->run.cpu.has_tlb);
+	number(&j, "minor_faults", r->run.space.minor);
+	number(&j, "major_faults", r->run.space.major);
+	number(&j, "system_calls", r->run.system_calls);
+	close_(&j, '}');
 	open_(&j, "stacks", '[');
 	for (size_t i = 0; i < r->thread_count; i++)
 		write_picture(&j, &r->threads[i]);

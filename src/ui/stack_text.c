@@ -73,10 +73,9 @@ static void write_frame(const struct pg_picture *t, size_t i, FILE *out)
 		else if (k + 1 == f->scope_count)
 			fprintf(out, "        frame from 0x%" PRIx64, f->f.regs[PG_DWARF_RSP]);
 		if (k + 1 == f->scope_count) {
-			if (f->f.return_at && i + 1 < t->count &&
-				t->frames[i + 1].level == f->level + 1)
+			if (f->f.return_at)
 				fprintf(out, "; return address 0x%" PRIx64 " at 0x%" PRIx64,
-					t->frames[i + 1].f.pc, f->f.return_at);
+					f->return_address, f->f.return_at);
 			if (f->f.saved_rbp_at)
 				fprintf(out, "; saved rbp 0x%" PRIx64 " at 0x%" PRIx64,
 					f->saved_rbp, f->f.saved_rbp_at);
@@ -421,11 +420,11 @@ void pg_stack_text(const struct pg_stack_result *r, FILE *out)
 	char text[PG_FORMAT_BYTES];
 
 	if (r->overflowed) {
-		fprintf(out, "\nstack overflow: %s frames",
-			pg_format_count(r->overflow_depth, text));
 		if (r->overflow)
-			fprintf(out, "; %s", r->overflow);
-		fputc('\n', out);
+			fprintf(out, "\nstack overflow: %s\n", r->overflow);
+		else
+			fprintf(out, "\nstack overflow, %s frames: nothing repeats\n",
+				pg_format_count(r->overflow_depth, text));
 	}
 	if (r->taken) {
 		fprintf(out, "\nstacks of %s %s", r->command[0], r->moment);
