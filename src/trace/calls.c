@@ -33,7 +33,8 @@
 
 #define NEAR ((uint64_t)1 << 16)
 #define MOST_FRAME ((uint64_t)1 << 30) /* bytes of one frame, or it lies on another stack */
-#define STUB 8                         /* bytes from a linkage table's entry to its jump, at most */
+#define ASIDE 4096 /* bytes that a function may push by itself and return through */
+#define STUB 8     /* bytes from a linkage table's entry to its jump, at most */
 
 int pg_calls_create(struct pg_symbols *symbols, struct pg_calls **out)
 {
@@ -396,12 +397,14 @@ static bool before_return(
 	if (f->guessed && slot > f->slot) /* the handler, whose slot shows now */
 		return true;
 	c->strays++;
-	if (slot > f->slot && same_region(space, slot, f->slot)) {
-		uint32_t keep = t->stacks[0].count;
-		while (keep > 0 && t->stacks[0].frames[keep - 1].slot < slot &&
-			same_region(space, slot, t->stacks[0].frames[keep - 1].slot))
+	struct pg_shadow *s = &t->stacks[0];
+	if (slot > f->slot && slot <= s->frames[0].slot && same_region(space, slot, f->slot)) {
+		uint32_t keep = s->count;
+		while (keep > 0 && s->frames[keep - 1].slot < slot)
 			keep--;
 		cut_to(c, t, keep);
+	} else if (slot > s->frames[0].slot || f->slot - slot > ASIDE) {
+		(void)add_stack(c, t); /* a context that begins */
 	}
 	return false;
 }
@@ -446,18 +449,19 @@ static void note(
 		t->depth_max_event = c->events;
 		t->depth_max_node = s->frames[s->count - 1].node;
 	}
-	if (call && bytes > t->bytes_max) {
+	if (bytes > t->bytes_max &&
+		s->count) { /* by a return: that of a handler, whom nobody called */
 		t->bytes_max = bytes;
 		t->bytes_max_event = c->events;
 		t->bytes_max_node = s->frames[s->count - 1].node;
-		if (bytes > c->deepest_bytes) {
-			c->deepest_bytes = bytes;
-			c->deepest_slot = s->frames[s->count - 1].slot;
-			c->deepest_thread = index;
-			c->deepest_waits = true;
-			fill_film_frame(c, t, index, bytes, &frame);
-			c->failed |= !pg_film_set_deepest(&c->film, &frame);
-		}
+	}
+	if (call && bytes > c->deepest_bytes) {
+		c->deepest_bytes = bytes;
+		c->deepest_slot = s->frames[s->count - 1].slot;
+		c->deepest_thread = index;
+		c->deepest_waits = true;
+		fill_film_frame(c, t, index, bytes, &frame);
+		c->failed |= !pg_film_set_deepest(&c->film, &frame);
 	}
 	if (c->events % c->film.step == 0)
 		for (unsigned i = 0; i < c->thread_count; i++) {
@@ -473,6 +477,19 @@ static void note(
 				&frame);
 			c->failed |= !pg_film_add(&c->film, &frame);
 		}
+}
+
+/* A call or return has been seen to. */
+static void end_event(struct pg_calls *c, struct pg_calls_thread *t, bool returns, uint64_t bytes)
+{
+	unsigned index = 0;
+
+	c->events++;
+	*(returns ? &c->returns : &c->calls) += 1;
+	*(returns ? &t->returns : &t->calls) += 1;
+	while (c->threads[index] != t)
+		index++;
+	note(c, t, index, bytes, !returns);
 }
 
 void pg_calls_transfer(
@@ -511,6 +528,15 @@ void pg_calls_transfer(
 	} else if (returns && top(t)) {
 		matched = before_return(c, space, t, before);
 	}
+	if (!top(t) && returns && t->calls) {
+		/* what it leads to begins there as if it had been called: its return address is on top */
+		to = pg_call_tree_function(&c->tree, space, e->regs->rip);
+		if (!push(c, t, e->regs->gpr[PG_RSP], e->regs->rip, to))
+			return;
+		charge(c, t, e->instructions);
+		end_event(c, t, true, top(t)->bytes);
+		return;
+	}
 	if (!top(t) && !push_base(c, t, before, e->from, from))
 		return;
 	charge(c, t, e->instructions);
@@ -521,23 +547,15 @@ void pg_calls_transfer(
 			retarget(c, t, to, e->from - top(t)->entry < STUB);
 		return;
 	}
-	c->events++;
 	uint64_t bytes = top(t)->bytes - 8;
 	if (returns) {
-		c->returns++;
-		t->returns++;
 		if (matched)
 			pop(c, t);
 	} else {
-		c->calls++;
-		t->calls++;
 		on_call(c, t, e, to);
 		bytes = top(t)->bytes;
 	}
-	unsigned index = 0;
-	while (c->threads[index] != t)
-		index++;
-	note(c, t, index, bytes, !returns);
+	end_event(c, t, returns, bytes);
 }
 
 void pg_calls_signal(struct pg_calls *c, int tid, uint64_t handler)
