@@ -263,7 +263,7 @@ def longjmp_is_followed(kind):
 def handlers_are_followed(kind):
     figures, _, _ = stack(os.path.join(FOLDER, "odd_" + kind), "signals",
                           options=("--at", "in_handler", "--frames", "0"), status=0)
-    t, names = figures["over_time"], [s["scopes"][0] for s in current(figures)["frames"]]
+    t, names = figures["over_time"], [s["scopes"][-1] for s in current(figures)["frames"]]
     wrong = []
     if (t["signal_handlers"], t["returns_to_nobody"]) != (4, 0):
         wrong.append("%d handlers, %d strays" % (t["signal_handlers"], t["returns_to_nobody"]))
