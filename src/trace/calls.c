@@ -262,6 +262,24 @@ static struct pg_calls_thread *thread_of(struct pg_calls *c, int tid)
 	return t;
 }
 
+/* What was noted of the call to a linkage table's entry is of the function that this led to. */
+static void rename_last(
+	struct pg_calls *c, struct pg_calls_thread *t, uint32_t before, uint32_t function)
+{
+	const struct pg_shadow_frame *f = top(t);
+	struct pg_film_frame *last[2] = {c->film.count ? &c->film.frames[c->film.count - 1] : NULL,
+		c->film.has_deepest ? &c->film.deepest : NULL};
+
+	if (t->bytes_max_node == before)
+		t->bytes_max_node = f->node;
+	if (t->depth_max_node == before)
+		t->depth_max_node = f->node;
+	for (unsigned i = 0; i < 2; i++)
+		if (last[i] && last[i]->event + 1 == c->events &&
+			c->threads[last[i]->thread] == t && last[i]->count)
+			last[i]->calls[last[i]->count - 1].function = function;
+}
+
 /* The top frame has turned out to be `function`'s: that was jumped to. stub: what was called only led there. */
 static void retarget(struct pg_calls *c, struct pg_calls_thread *t, uint32_t function, bool stub)
 {
@@ -283,7 +301,11 @@ static void retarget(struct pg_calls *c, struct pg_calls_thread *t, uint32_t fun
 		}
 		f->own = 8;
 	}
+	uint32_t before = f->node;
 	f->node = pg_call_tree_child(&c->tree, parent, function);
+	f->stub = stub;
+	if (stub)
+		rename_last(c, t, before, function);
 	node_of(c, f)->calls++;
 	c->tree.functions[function].calls++;
 	if (t->stacks[0].count > c->tree.functions[function].depth_max)
@@ -544,7 +566,7 @@ void pg_calls_transfer(
 		retarget(c, t, from, false);
 	if (e->how == PG_TRANSFER_JUMP) {
 		if (to != PG_CALL_NONE && to != from)
-			retarget(c, t, to, e->from - top(t)->entry < STUB);
+			retarget(c, t, to, e->from - top(t)->entry < STUB || top(t)->stub);
 		return;
 	}
 	uint64_t bytes = top(t)->bytes - 8;

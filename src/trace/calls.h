@@ -24,6 +24,7 @@ struct pg_shadow_frame {
 	uint32_t own;   /* bytes of its frame so far, the return address included */
 	uint64_t
 		bytes; /* of stack from the outermost frame's end to its return address, that included */
+	bool stub; /* the call led to an entry of a linkage table, which has only jumped on so far */
 	bool by_signal; /* a handler: nobody called it */
 	bool guessed;   /* slot is not known exactly yet: of a handler, until it returns */
 };

@@ -508,8 +508,9 @@ static void on_transferred(void *ctx, const struct pg_transferred *t)
 			regs = before(t);
 			s->armed = 0;
 			s->done = true;
-			take_picture(s, tid, &regs, t->instructions, "in call %" PRIu64 " of %s",
-				s->n, s->function);
+			take_picture(s, tid, &regs, t->instructions,
+				"in call %" PRIu64 " of %s, about to %s", s->n, s->function,
+				t->how == PG_TRANSFER_CALL ? "make a call" : "return");
 		} else if (s->at == AT_INSTRUCTIONS && t->instructions >= s->n) {
 			regs = before(t);
 			s->done = true;

@@ -20,13 +20,58 @@
 #define TOP 90.0
 #define CHART 260.0
 
+#define ROWS 8 /* words of a frame that are named in it */
+
+/* A word of a frame: what it is, and where; 0: in no memory. */
+struct word {
+	uint64_t at;
+	char text[64];
+};
+
+static int by_address(const void *a, const void *b)
+{
+	const struct word *x = a, *y = b;
+
+	return x->at < y->at ? 1 : x->at > y->at ? -1 : 0;
+}
+
+/* The words of a frame from its end downwards; what lies in no memory comes last. How many. */
+static size_t words_of(const struct pg_picture_frame *f, struct word words[ROWS])
+{
+	size_t n = 0;
+
+	if (f->f.return_at) {
+		words[n].at = f->f.return_at;
+		snprintf(words[n++].text, sizeof words[0].text, "return address 0x%" PRIx64,
+			f->return_address);
+	}
+	if (f->f.saved_rbp_at) {
+		words[n].at = f->f.saved_rbp_at;
+		snprintf(words[n++].text, sizeof words[0].text, "saved rbp 0x%" PRIx64,
+			f->saved_rbp);
+	}
+	for (size_t k = f->scope_count; k-- > 0;)
+		for (size_t v = 0; v < f->scopes[k].count && n < ROWS; v++) {
+			const struct pg_variable *x = &f->scopes[k].variables[v];
+
+			if (x->located != PG_LOCATED_OK)
+				continue;
+			words[n].at = x->at;
+			snprintf(words[n++].text, sizeof words[0].text, "%.20s = %.38s", x->name,
+				x->value);
+		}
+	qsort(words, n, sizeof *words, by_address);
+	return n;
+}
+
 static double height_of(const struct pg_picture_frame *f)
 {
 	uint64_t bytes =
 		f->f.cfa > f->f.regs[PG_DWARF_RSP] ? f->f.cfa - f->f.regs[PG_DWARF_RSP] : 8;
-	double h = 18 + 7 * log2((double)bytes / 16);
+	struct word words[ROWS];
+	double h = 18 + 7 * log2((double)bytes / 16), least = 20 + 11 * (double)words_of(f, words);
 
-	return h < 18 ? 18 : h > 90 ? 90 : h;
+	return h < least ? least : h > 110 ? fmax(least, 110) : h;
 }
 
 static double column_height(const struct pg_picture *t)
@@ -89,14 +134,12 @@ static void draw_frame(
 	if (f->f.cfa > f->f.regs[PG_DWARF_RSP])
 		pg_svg_text(s, x + COLUMN - 35, y + 13, PG_SVG_END, 9, false,
 			pg_format_size(f->f.cfa - f->f.regs[PG_DWARF_RSP], size));
-	/* as many of its variables as there is room for */
+	struct word words[ROWS];
+	size_t n = words_of(f, words);
 	double line = y + 26;
-	for (size_t v = 0; v < outer->count && line + 2 < y + h; v++, line += 11) {
-		snprintf(text, sizeof text, "%.40s = %.100s", outer->variables[v].name,
-			outer->variables[v].value);
-		if (strlen(text) > 40)
-			strcpy(text + 37, "...");
-		pg_svg_text(s, x + 12, line, PG_SVG_START, 9, false, text);
+	for (size_t i = 0; i < n; i++, line += 11) {
+		snprintf(text, sizeof text, "%.40s", words[i].text);
+		pg_svg_text(s, x + 10, line, PG_SVG_START, 8.5, false, text);
 	}
 }
 

@@ -265,20 +265,18 @@ static void write_chain(const struct pg_call_tree *t, uint32_t node, FILE *out)
 			const char *name = t->functions[chain[i + k]].name;
 
 			if (column > 4 && column + strlen(name) + 4 > WIDE) {
-				fputs("\n    ", out);
+				fputs("\n   ", out);
 				column = 4;
 			}
-			if (i + k)
-				fputs("-> ", out);
-			fprintf(out, "%s ", name);
+			fprintf(out, "%s%s", i + k ? " -> " : "", name);
 			column += (uint32_t)strlen(name) + 4;
 		}
 		if (turns > 1) {
 			if (length > 1)
-				fprintf(out, "(these %" PRIu32 " %" PRIu32 " times) ", length,
+				fprintf(out, " (these %" PRIu32 " %" PRIu32 " times)", length,
 					turns);
 			else
-				fprintf(out, "(%" PRIu32 " times) ", turns);
+				fprintf(out, " (%" PRIu32 " times)", turns);
 			column += 20;
 		}
 		i += length * turns;
