@@ -196,7 +196,8 @@ void pg_stack_json(const struct pg_stack_result *r, FILE *out)
 	const struct pg_calls *c = r->calls;
 
 	open_(&j, NULL, '{');
-	string(&j, "format", "pagoda-stack 1");
+	number(&j, "format", 1);
+	string(&j, "pagoda", PG_VERSION);
 	open_(&j, "command", '[');
 	for (char **w = r->command; *w; w++)
 		string(&j, NULL, *w);

@@ -108,9 +108,9 @@ static void write_pages(const struct pg_picture *t, FILE *out)
 		fputc(marks[t->pages[i]], out);
 	fprintf(out, "%s]\n", shown < t->page_count ? "..." : "");
 	if (t->resident_below)
-		fprintf(out,
-			"  below it %zu pages are in memory still: calls that returned left them\n",
-			t->resident_below);
+		fprintf(out, "  below it %zu page%s in memory still: calls that returned left %s\n",
+			t->resident_below, t->resident_below == 1 ? " is" : "s are",
+			t->resident_below == 1 ? "it" : "them");
 }
 
 static void write_mapping(const struct pg_picture *t, FILE *out)
