@@ -432,7 +432,8 @@ static void tell_ending(const struct pg_process *p, const struct pg_thread *by)
 	const struct pg_linux *l = p->machine;
 
 	if (l->hooks.ending != NULL)
-		l->hooks.ending(l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0);
+		l->hooks.ending(
+			l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0, &p->end);
 }
 
 void pg_process_exit(struct pg_thread *me, int code)
