@@ -267,6 +267,7 @@ mlock: 0
 msync: 0
 madvise free: 0
 madvise dontneed: EINVAL
+madvise guard: EINVAL
 madvise dontfork: EINVAL
 shmat: ENOMEM
 sbrk far: ENOMEM

@@ -42,6 +42,7 @@ int main(void)
 	say("msync", msync(page, 4096, MS_SYNC));
 	say("madvise free", madvise(page, 4096, MADV_FREE));
 	say("madvise dontneed", madvise(page, 4096, MADV_DONTNEED));
+	say("madvise guard", madvise(page, 4096, 102 /* MADV_GUARD_INSTALL */));
 	say("madvise dontfork", madvise(page, 4096, MADV_DONTFORK));
 	if (id >= 0) {
 		say("shmat", as_long(shmat(id, NULL, 0)));
