@@ -92,10 +92,10 @@ struct pg_mm {
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
+	uint64_t in_since; /* CLOCK_MONOTONIC: its block came to where it is, from a store or new */
 	/* It waits while memory is short (pause.c): until then, CLOCK_MONOTONIC; 0: no. Pages that it had. How often so far. */
 	uint64_t paused_until, paused_pages;
 	unsigned pauses;
-	uint64_t in_since; /* CLOCK_MONOTONIC: its block came to where it is, from a store or new */
 };
 
 /* A guest thread, which is a host thread. */
@@ -120,6 +120,7 @@ struct pg_thread {
 	bool new_files, new_fs; /* to be copied when it begins */
 	volatile sig_atomic_t
 		poke; /* something came: stop what may block. Written by others with the lock held */
+	uint64_t lock_ino;     /* of the file of which it waits for a lock; 0: none */
 	bool in_host;          /* inside a host call that may block, without the lock */
 	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
 	bool asleep;           /* in pg_thread_sleep() */
