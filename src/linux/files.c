@@ -199,7 +199,8 @@ void pg_files_sync_all(struct pg_thread *me, const struct stat *on)
 		if (o == NULL || (on != NULL && key_of(on).device != keys[i].device))
 			continue;
 		pg_object_ref(o);
-		(void)!pg_object_sync(o, 0, UINT64_MAX); /* the page stays dirty, the error is told later */
+		(void)!pg_object_sync(
+			o, 0, UINT64_MAX); /* the page stays dirty, the error is told later */
 		pg_object_unref(o);
 	}
 	free(keys);

@@ -119,8 +119,8 @@ static void wrote(struct pg_thread *me, int fd, int64_t offset, uint64_t done)
 		offset = lseek(fd, 0, SEEK_CUR) - (int64_t)done;
 	else if (fcntl(fd, F_GETFL) & O_APPEND) /* Linux's pwrite appends too */
 		offset = st.st_size - (int64_t)done;
-	if (offset >= 0 && pg_object_after_host_write(o, (uint64_t)offset,
-				   (uint64_t)offset + done) == -ENOMEM)
+	if (offset >= 0 &&
+		pg_object_after_host_write(o, (uint64_t)offset, (uint64_t)offset + done) == -ENOMEM)
 		me->oom = true;
 	pg_object_unref(o);
 }
