@@ -19,7 +19,7 @@ static void lose(struct pg_heap_watch *w)
 	w->cuts.lost = true;
 }
 
-static bool put(struct pg_heap_watch *w, uint64_t at, uint64_t size, bool top)
+static bool put(struct pg_heap_watch *w, uint64_t at, uint64_t size, enum pg_chunk_state state)
 {
 	struct pg_heap_cut *c = pg_heap_table_put(&w->cuts.table, at);
 
@@ -27,7 +27,7 @@ static bool put(struct pg_heap_watch *w, uint64_t at, uint64_t size, bool top)
 		w->no_memory = true;
 		return false;
 	}
-	*c = (struct pg_heap_cut){size, top};
+	*c = (struct pg_heap_cut){size, (uint8_t)state};
 	return true;
 }
 
@@ -62,7 +62,7 @@ static void reshape(struct pg_heap_watch *w, uint64_t c, uint64_t size)
 			return;
 		}
 		uint64_t at = to;
-		top = old->top;
+		top = old->state == PG_CHUNK_TOP;
 		to = top && to + old->size < c + size ? c + size
 						      : to + old->size; /* the top grew */
 		if (at != c)
@@ -75,10 +75,10 @@ static void reshape(struct pg_heap_watch *w, uint64_t c, uint64_t size)
 	else if (to > c + size)
 		k->splits++;
 	if (top)
-		put(w, c + size, to > c + size ? to - c - size : 1, true);
+		put(w, c + size, to > c + size ? to - c - size : 1, PG_CHUNK_TOP);
 	else if (to > c + size)
-		put(w, c + size, to - c - size, false);
-	put(w, c, size, false);
+		put(w, c + size, to - c - size, PG_CHUNK_FREE);
+	put(w, c, size, PG_CHUNK_FREE);
 }
 
 void pg_heap_cuts_took(struct pg_heap_watch *w, uint64_t block)
@@ -122,7 +122,7 @@ void pg_heap_cuts_gave(struct pg_heap_watch *w, uint64_t chunk, uint64_t size, u
 			return;
 		}
 		uint64_t at = to;
-		bool was_top = old->top;
+		bool was_top = old->state == PG_CHUNK_TOP;
 		to += old->size;
 		if (at != start)
 			pg_heap_table_remove(&w->cuts.table, at);
@@ -140,7 +140,7 @@ void pg_heap_cuts_gave(struct pg_heap_watch *w, uint64_t chunk, uint64_t size, u
 	} else {
 		w->cuts.coalesces += pieces - 1;
 	}
-	put(w, start, to - start, now == UINT64_MAX);
+	put(w, start, to - start, now == UINT64_MAX ? PG_CHUNK_TOP : PG_CHUNK_FREE);
 }
 
 /* Which chunk of the picture holds address at; PG_HEAP_NONE: none. */
@@ -158,33 +158,36 @@ static uint32_t holder(const struct pg_heap_picture *p, uint64_t at)
 	return low < p->chunk_count && p->chunks[low].address <= at ? low : PG_HEAP_NONE;
 }
 
-/* Chunks that the table has and the walk has not were joined; those that only the walk has were cut from a chunk of the table. */
+/*
+ * Chunks that the table has and the walk has not were joined; those that only the walk has were cut from a chunk of the table. What was no
+ * chunk of the heap, as an end mark that the heap has grown over, does not count.
+ */
 static void count_changes(struct pg_heap_watch *w, const struct pg_heap_picture *p)
 {
 	struct pg_heap_cuts *k = &w->cuts;
 	uint64_t last = 0; /* the chunk of the table before the present one ends here */
-	bool top = false;
+	unsigned state = PG_CHUNK_FREE;
 
 	for (uint32_t i = 0; k->table.keys && i <= k->table.mask; i++) {
 		uint64_t at = k->table.keys[i];
-		const struct pg_heap_cut *c =
-			(const void *)(k->table.rows + i * k->table.row_bytes);
+		const struct pg_heap_cut *c = (const void *)(k->table.rows + i * k->table.row_bytes);
 		uint32_t in = at ? holder(p, at) : PG_HEAP_NONE;
-		if (in == PG_HEAP_NONE || p->chunks[in].address == at)
+		if (in == PG_HEAP_NONE || p->chunks[in].address == at || c->state == PG_CHUNK_FENCE)
 			continue;
-		if (c->top || p->chunks[in].state == PG_CHUNK_TOP)
-			k->to_top++;
-		else
-			k->coalesces++;
+		if (c->state == PG_CHUNK_TOP)
+			continue;
+		*(p->chunks[in].state == PG_CHUNK_TOP ? &k->to_top : &k->coalesces) += 1;
 	}
 	for (uint32_t i = 0; i < p->chunk_count; i++) {
 		uint64_t at = p->chunks[i].address;
 		const struct pg_heap_cut *c = pg_heap_table_find(&k->table, at);
 		if (c) {
 			last = at + c->size;
-			top = c->top;
-		} else if (at < last) {
-			*(top ? &k->from_top : &k->splits) += 1;
+			state = c->state;
+		} else if (at < last && state == PG_CHUNK_TOP) {
+			k->from_top++;
+		} else if (at < last && state != PG_CHUNK_FENCE) {
+			k->splits++;
 		}
 	}
 }
@@ -201,7 +204,10 @@ void pg_heap_cuts_compare(struct pg_heap_watch *w, const struct pg_heap_picture 
 		count_changes(w, p);
 	pg_heap_table_clear(&k->table);
 	for (uint32_t i = 0; i < p->chunk_count; i++)
-		put(w, p->chunks[i].address, p->chunks[i].size, p->chunks[i].state == PG_CHUNK_TOP);
+		put(w, p->chunks[i].address, p->chunks[i].size,
+			p->chunks[i].state == PG_CHUNK_TOP || p->chunks[i].state == PG_CHUNK_FENCE
+				? (enum pg_chunk_state)p->chunks[i].state
+				: PG_CHUNK_FREE);
 	k->valid = true;
 	k->lost = false;
 }

@@ -75,7 +75,7 @@ struct pg_heap_chain {
 /* What is known of a boundary: a chunk begins here. */
 struct pg_heap_cut {
 	uint64_t size;
-	bool top;
+	uint8_t state; /* enum pg_chunk_state; FREE stands for all but TOP and FENCE */
 };
 
 /* How an allocator marks its chunks: what heap_cuts.c needs of one. */
