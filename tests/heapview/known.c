@@ -6,7 +6,8 @@
  *     most BYTES CALL                       the most bytes it ever had, and after which of its calls
  *     info FIELD VALUE ...                  mallinfo2() at that moment; then it ends at once
  *
- * Arguments: a seed, the number of operations, threads (0: none), and options: "small" (no block above 1 KiB), "fork" (the child does
+ * Arguments: a seed, the number of operations, threads (0: none), and options: "small" (no block above 1 KiB), "few" (12 blocks at
+ * most, so that there are frees soon), "fork" (the child does
  * it all). It prints without the allocator.
  */
 #include <errno.h>
@@ -32,6 +33,7 @@ static struct block {
 
 static unsigned long operations;
 static int small;
+static size_t room = BLOCKS;
 static size_t live, most; /* of the first thread */
 static unsigned long calls, most_call;
 
@@ -163,9 +165,10 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++) {
 		small |= !strcmp(argv[i], "small");
 		forks |= !strcmp(argv[i], "fork");
+		room = !strcmp(argv[i], "few") ? 12 : room;
 	}
 	for (unsigned long i = 0; i < operations; i++)
-		step(&blocks[0][next(&r) % BLOCKS], &r, 1);
+		step(&blocks[0][next(&r) % room], &r, 1);
 	if (forks && fork()) {
 		int status;
 		wait(&status);

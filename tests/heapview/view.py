@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """`pagoda heap` beside programs that know their heaps (known.c), block by block, and beside what mallinfo2() says in them.
 
-    view.py PAGODA KNOWN KNOWN_STATIC BYSTANDER OBJECTS
+    view.py PAGODA KNOWN KNOWN_STATIC BYSTANDER OBJECTS [--part glibc|pagoda|other | CASE...]
 
 Output: TAP. The oracle is the program, with the C library's or libpagoda-malloc's own figures; the picture comes from outside.
 """
@@ -196,7 +196,7 @@ def glibc_without_caches_blocks_are_the_programs():
 
 @case
 def glibc_arenas_of_threads_are_walked():
-    picture, _, _, info = check_known([], ["7", "1500", "4"])
+    picture, _, _, info = check_known([], ["7", "900", "4"])
     check_glibc(picture, info)
     assert sum(a["kind"] == "arena" for a in picture["areas"]) >= 2, "no arena but the main one"
     threads = {c["thread"] for c in chunks_of(picture) if c["thread"]}
@@ -243,7 +243,7 @@ def pagoda_blocks_and_figures_are_the_programs():
 @case
 def pagoda_blocks_of_threads_are_theirs():
     for family in ("sharded", "best-fit"):
-        picture, _, _, info = check_known(["--malloc", family], ["13", "1200", "4"])
+        picture, _, _, info = check_known(["--malloc", family], ["13", "700", "4"])
         check_pagoda(picture, info)
 
 
@@ -347,11 +347,11 @@ def ordinary_events(family, arguments):
 
 @case
 def events_are_those_between_walks_after_each_call():
-    for family, arguments in ((None, ["14", "45"]), ("best-fit", ["15", "40"])):
+    for family, arguments in ((None, ["14", "60", "0", "few"]), ("best-fit", ["19", "50", "0", "few"])):
         picture, _ = heap(["--malloc", family] if family else [], [KNOWN, *arguments])
         should = ordinary_events(family, arguments)
         is_ = picture["events"]["splits"], picture["events"]["coalesces"]
-        assert sum(should) > 5, should
+        assert min(should) > 2, should
         same(f"{family}: splits and coalesces", is_, should)
 
 
@@ -359,7 +359,7 @@ def events_are_those_between_walks_after_each_call():
 def timeline_rises_and_ends_with_the_picture():
     picture, _ = heap([], [KNOWN, "1", "4000"])
     line = picture["timeline"]
-    assert 100 <= len(line) <= 256, len(line)
+    assert 20 <= len(line) <= 256, len(line)
     calls = [s["calls"] for s in line]
     same("order", calls, sorted(set(calls)))
     totals = picture["totals"]
@@ -460,8 +460,13 @@ def options_that_make_no_sense_are_refused():
 
 
 def main():
-    wanted = sys.argv[6:]
-    chosen = [f for f in cases if not wanted or any(w in f.__name__ for w in wanted)]
+    words = sys.argv[6:]
+    if words[:1] == ["--part"]:
+        parts = ("glibc", "pagoda")
+        chosen = [f for f in cases if (f.__name__.startswith(words[1]) if words[1] in parts
+                                       else not f.__name__.startswith(parts))]
+    else:
+        chosen = [f for f in cases if not words or any(w in f.__name__ for w in words)]
     print(f"1..{len(chosen)}")
     for number, f in enumerate(chosen, 1):
         try:
