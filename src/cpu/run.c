@@ -540,7 +540,7 @@ static enum pg_turn handle(
 		c->regs.rip = c->scratch[0];
 		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
-			x = pg_exit_at(e, (uint32_t)c->scratch[2]);
+			x = pg_exit_at(e, c->site);
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
 			stop_before(c, pg_block_at(e, x->block), x->row);
 			return pg_exit_with(c, PG_EXIT_GP);
