@@ -5,6 +5,7 @@
 #   make run       a real program of the distribution on 64 MiB of Pagoda's memory, and what it cost
 #   make check     build and run every test; the last line counts them
 #   make bench     tables of ratios to native, some minutes
+#   make bench-partition  contiguous memory: requests a second by fit and number of holes, to 10 million blocks
 #   make bench-heap  libpagoda-malloc beside other allocators, some minutes
 #   make heap-long real programs with libpagoda-malloc preloaded, with large inputs
 #   make install   PREFIX and DESTDIR are honoured
@@ -63,6 +64,12 @@ bench: deps configure
 	@$(NINJA) -C $(BUILD)
 	@python3 bench/bench.py $(BUILD)
 
+# 10 million live blocks take 1.5 GiB of the host.
+.PHONY: bench-partition
+bench-partition: deps configure
+	@$(NINJA) -C $(BUILD) tests/partition/bench_partition
+	@$(BUILD)/tests/partition/bench_partition 10000000
+
 bench-heap: deps configure
 	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so bench/heap/bench_heap bench/heap/bench_replay
 	@python3 bench/heap.py $(BUILD)
@@ -99,4 +106,4 @@ clean:
 	@rm -rf $(BUILD)
 
 help:
-	@sed -n '4,14s/^#   //p' Makefile
+	@sed -n '4,18s/^#   //p' Makefile

@@ -240,7 +240,8 @@ def micro_table(folder, pagoda, markdown):
 
 def helper_tables(folder, markdown):
     """Tables that other benchmark programs of the build print themselves."""
-    for name in ("tests/unit/bench_mmu", "tests/scale/bench_space", "tests/scale/bench_tables", "tests/scale/bench_fork"):
+    for name in ("tests/unit/bench_mmu", "tests/scale/bench_space", "tests/scale/bench_tables", "tests/scale/bench_fork",
+                 "tests/partition/bench_partition"):
         program = os.path.join(folder, name)
         if os.path.exists(program):
             done = subprocess.run([program], capture_output=True, text=True)

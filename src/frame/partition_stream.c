@@ -2,10 +2,11 @@
 /*
  * frame/partition_stream.c: streams of requests, and who serves them.
  *
- *   arrival -> those whose time is over leave (a heap by time) -> size and lifetime -> server: room or none
+ *   request -> those whose time is over leave (a heap by time), and for each those who wait and now fit start
+ *           -> server: room or none -> none: it goes away, or joins the queue
  *
- * Called by ui/partition.c through frame/partition_stream.h. Owns the server and the heap for one run. A server is
- * contiguous partitions (frame/partition.h) or a list of free frames.
+ * Called by ui/partition.c through frame/partition_stream.h. Owns the server, the heap and who waits for one run. A server is
+ * contiguous partitions (frame/partition.h) or a list of free frames. Where requests come from: partition_source.c.
  */
 #include "frame/partition_stream.h"
 
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "frame/partition_queue.h"
 
 #define NO_FRAME UINT32_MAX
 
@@ -28,64 +30,25 @@ struct guest {
 	};
 };
 
+/* Who waits; owned by the queue's run. */
+struct waiter {
+	struct pg_wait wait; /* its size is in the server's units */
+	struct pg_stream_request request;
+	bool counted;
+};
+
 struct run {
 	const struct pg_stream *s;
-	struct pg_random random;
-	double lifetime;        /* mean */
 	struct pg_partition *p; /* NULL: paging */
 	uint32_t *next_frame;   /* paging: the frame behind, in the free list or in a guest's */
 	uint32_t free_frame;    /* the first free one */
 	uint64_t frames, free_frames; /* all; free */
 	struct guest *guests;         /* owned: a binary heap, who leaves first on top */
 	size_t n, room;
-	uint64_t asked;  /* bytes of all guests */
-	uint64_t failed; /* arrivals */
+	uint64_t asked;             /* bytes of all guests */
+	struct pg_wait_queue queue; /* of struct waiter, owned */
+	struct pg_stream_result *out;
 };
-
-const char *const pg_stream_size_names[PG_STREAM_SIZES] = {"uniform", "exponential", "bimodal"};
-
-/* ---- random sizes and times */
-
-/*
- * Exponential with mean 1, by comparisons alone, so that it is the same on every host: a falling run of uniform numbers is
- * odd in length with probability e^-x, x its first. Source: von Neumann 1951; Knuth, vol. 2, 3.4.1.
- */
-static double exponential(struct pg_random *r)
-{
-	for (double whole = 0;; whole++) {
-		uint64_t first = pg_random_next(r), last = first, next;
-		bool odd = true;
-
-		while ((next = pg_random_next(r)) < last) {
-			last = next;
-			odd = !odd;
-		}
-		if (odd)
-			return whole + (double)(first >> 11) * 0x1p-53;
-	}
-}
-
-/* Uniform over 1 .. 2 * mean - 1, in units. */
-static uint64_t uniform(struct pg_random *r, uint64_t mean_bytes)
-{
-	return 1 + pg_random_below(r, 2 * mean_bytes / PG_STREAM_UNIT_BYTES - 1);
-}
-
-static uint64_t draw_units(struct run *r)
-{
-	const uint64_t most = PG_STREAM_MOST_BYTES / PG_STREAM_UNIT_BYTES;
-	double n;
-
-	switch (r->s->sizes) {
-	case PG_STREAM_EXPONENTIAL:
-		n = exponential(&r->random) * PG_STREAM_MEAN_BYTES / PG_STREAM_UNIT_BYTES;
-		return n >= (double)most ? most : (uint64_t)n + 1;
-	case PG_STREAM_BIMODAL:
-		return uniform(&r->random, pg_random_one_in(&r->random, 10) ? 496 << 10 : 16 << 10);
-	default:
-		return uniform(&r->random, PG_STREAM_MEAN_BYTES);
-	}
-}
 
 /* ---- the heap of guests: none leaves before its parent */
 
@@ -125,17 +88,46 @@ static struct guest guest_take(struct run *r)
 	return top;
 }
 
-/* ---- servers */
+/* ---- servers: memory in units of their own */
 
-static uint64_t pages_of(uint64_t bytes)
+/* What the server gives to a request of so many bytes. */
+static uint64_t units_of(const struct run *r, uint64_t bytes)
 {
-	return (bytes + PG_PAGE_SIZE - 1) / PG_PAGE_SIZE;
+	uint64_t unit = r->p ? PG_STREAM_UNIT_BYTES : r->s->page_bytes;
+
+	return bytes / unit + (bytes % unit != 0);
+}
+
+static uint64_t all_units(const struct run *r)
+{
+	return r->p ? r->s->memory_bytes / PG_STREAM_UNIT_BYTES : r->frames;
+}
+
+static uint64_t free_units(const struct run *r)
+{
+	struct pg_partition_figures f;
+
+	if (!r->p)
+		return r->free_frames;
+	pg_partition_counters(r->p, &f);
+	return f.free;
+}
+
+/* The most units that one request could get now. */
+static uint64_t most_units(const struct run *r)
+{
+	struct pg_partition_figures f;
+
+	if (!r->p)
+		return r->free_frames;
+	pg_partition_figures(r->p, &f);
+	return f.largest;
 }
 
 /* Frames for g->asked bytes, off the free list. -ENOSPC. */
 static int frames_take(struct run *r, struct guest *g)
 {
-	uint64_t pages = pages_of(g->asked);
+	uint64_t pages = units_of(r, g->asked);
 	uint32_t last = r->free_frame;
 
 	if (pages > r->free_frames)
@@ -151,7 +143,7 @@ static int frames_take(struct run *r, struct guest *g)
 
 static int serve(struct run *r, struct guest *g)
 {
-	int e = r->p ? pg_partition_alloc(r->p, g->asked / PG_STREAM_UNIT_BYTES, &g->block)
+	int e = r->p ? pg_partition_alloc(r->p, units_of(r, g->asked), &g->block)
 		     : frames_take(r, g);
 
 	if (e == 0)
@@ -159,7 +151,7 @@ static int serve(struct run *r, struct guest *g)
 	return e;
 }
 
-static void leave(struct run *r, struct guest g)
+static void give_back(struct run *r, struct guest g)
 {
 	r->asked -= g.asked;
 	if (r->p) {
@@ -168,12 +160,12 @@ static void leave(struct run *r, struct guest g)
 	}
 	r->next_frame[g.last] = r->free_frame;
 	r->free_frame = g.first;
-	r->free_frames += pages_of(g.asked);
+	r->free_frames += units_of(r, g.asked);
 }
 
 static int frames_create(struct run *r)
 {
-	r->frames = r->free_frames = r->s->memory_bytes / PG_PAGE_SIZE;
+	r->frames = r->free_frames = r->s->memory_bytes / r->s->page_bytes;
 	if (r->frames >= NO_FRAME)
 		return -EINVAL;
 	r->next_frame = malloc(r->frames * sizeof *r->next_frame);
@@ -184,16 +176,119 @@ static int frames_create(struct run *r)
 	return 0;
 }
 
+/* ---- coming, waiting and going */
+
+/* The request gets its memory at `now` and stays for its lifetime. -ENOSPC: there is no room; -ENOMEM. */
+static int start(struct run *r, const struct pg_stream_request *request, bool counted, double now)
+{
+	struct guest g = {.asked = request->bytes, .leaves = now + request->lifetime};
+	double waited = now - request->time;
+	int e = serve(r, &g);
+
+	if (e)
+		return e;
+	e = guest_add(r, g);
+	if (e) {
+		give_back(r, g);
+		return e;
+	}
+	if (!counted)
+		return 0;
+	r->out->priority[request->priority].served++;
+	r->out->priority[request->priority].wait += waited;
+	if (waited > r->out->longest_wait)
+		r->out->longest_wait = waited;
+	return 0;
+}
+
+/* All who wait and may start now, do. */
+static int admit(struct run *r, double now)
+{
+	while (r->queue.n) {
+		uint64_t most = most_units(r);
+		struct pg_wait *w =
+			r->s->backfill ? pg_wait_fitting(&r->queue, most) : pg_wait_head(&r->queue);
+		struct waiter *waiter;
+		int e;
+
+		if (!w || w->size > most)
+			return 0;
+		waiter = PG_TREE_ENTRY(w, struct waiter, wait);
+		e = start(r, &waiter->request, waiter->counted, now);
+		PG_ASSERT(e != -ENOSPC);
+		if (e)
+			return e;
+		pg_wait_leave(&r->queue, w);
+		free(waiter);
+	}
+	return 0;
+}
+
+/* Those whose time is over at `now` leave, one after the other. */
+static int leave(struct run *r, double now)
+{
+	int e = 0;
+
+	while (r->n && r->guests[0].leaves <= now && !e) {
+		struct guest g = guest_take(r);
+
+		give_back(r, g);
+		e = admit(r, g.leaves);
+	}
+	return e;
+}
+
+/* The request joins the queue, and starts if it may. */
+static int arrive_waiting(struct run *r, const struct pg_stream_request *request, bool counted)
+{
+	struct waiter *waiter = malloc(sizeof *waiter);
+	uint64_t size = units_of(r, request->bytes), n;
+	uint64_t most = most_units(r), all_free = free_units(r);
+	int e;
+
+	if (!waiter)
+		return -ENOMEM;
+	*waiter = (struct waiter){.request = *request, .counted = counted};
+	pg_wait_join(&r->queue, &waiter->wait, size, request->priority);
+	n = r->queue.n;
+	e = admit(r, request->time);
+	/* Nobody leaves an arrival room that it had not before: only it itself, or nobody, has started. */
+	if (e || r->queue.n < n || !counted)
+		return e;
+	r->out->waited++;
+	r->out->scattered += size > most && size <= all_free;
+	if (r->queue.n > r->out->longest_queue)
+		r->out->longest_queue = r->queue.n;
+	return 0;
+}
+
+static int arrive(struct run *r, const struct pg_stream_request *request, bool counted)
+{
+	uint64_t size = units_of(r, request->bytes);
+	int e;
+
+	if (r->s->queue != PG_QUEUE_NONE && size <= all_units(r))
+		return arrive_waiting(r, request, counted);
+	e = start(r, request, counted, request->time);
+	if (e != -ENOSPC)
+		return e;
+	r->out->failed += counted;
+	r->out->scattered += counted && size <= free_units(r);
+	return 0;
+}
+
 /* ---- the run */
 
-static void sample(const struct run *r, uint64_t request, struct pg_stream_result *out)
+static void sample(const struct run *r, uint64_t request)
 {
 	struct pg_partition_figures f;
+	struct pg_stream_result *out = r->out;
 	struct pg_stream_sample *m = &out->sample[out->samples++];
 
-	*m = (struct pg_stream_sample){.request = request, .blocks = r->n, .asked_bytes = r->asked};
+	*m = (struct pg_stream_sample){
+		.request = request, .blocks = r->n, .asked_bytes = r->asked, .waiting = r->queue.n};
 	if (!r->p) {
-		m->free_bytes = r->free_frames * PG_PAGE_SIZE;
+		m->free_bytes = r->free_frames * r->s->page_bytes;
 		return;
 	}
 	pg_partition_figures(r->p, &f);
@@ -201,132 +296,145 @@ static void sample(const struct run *r, uint64_t request, struct pg_stream_resul
 	m->free_bytes = f.free * PG_STREAM_UNIT_BYTES;
 	m->largest_bytes = f.largest * PG_STREAM_UNIT_BYTES;
 	m->unusable_bytes =
-		pg_partition_unusable(r->p, PG_STREAM_MEAN_BYTES / PG_STREAM_UNIT_BYTES) *
-		PG_STREAM_UNIT_BYTES;
+		pg_partition_unusable(r->p, units_of(r, out->mean_bytes)) * PG_STREAM_UNIT_BYTES;
 }
 
 /* What a mean is made of, before an arrival. */
-static void count(const struct run *r, struct pg_stream_result *out)
+static void count(const struct run *r)
 {
-	struct pg_partition_figures f;
+	struct pg_stream_result *out = r->out;
+	struct pg_partition_figures f = {0};
 
+	if (r->p)
+		pg_partition_counters(r->p, &f);
 	out->asked_bytes += (double)r->asked;
 	out->blocks += (double)r->n;
-	if (r->p) {
-		pg_partition_counters(r->p, &f);
-		out->holes += (double)f.holes;
-		out->given_bytes += (double)r->asked;
-	} else {
-		out->given_bytes += (double)((r->frames - r->free_frames) * PG_PAGE_SIZE);
-	}
+	out->holes += (double)f.holes;
+	out->given_bytes += r->p ? (double)((f.units - f.free) * PG_STREAM_UNIT_BYTES)
+				 : (double)((r->frames - r->free_frames) * r->s->page_bytes);
+	out->waiting += (double)r->queue.n;
 }
 
-static int arrive(struct run *r, uint64_t now)
+/* The means, and the differences of what the allocator counts. */
+static void conclude(const struct run *r, const struct pg_partition_figures *before)
 {
-	struct guest g = {.asked = draw_units(r) * PG_STREAM_UNIT_BYTES};
-	int e;
+	struct pg_stream_result *out = r->out;
+	struct pg_partition_figures after = {0};
+	double inverse = 1 / (double)out->requests;
 
-	/* Drawn whether there is room or not, so that all servers see the same arrivals. */
-	g.leaves = (double)now + r->lifetime * exponential(&r->random);
-	e = serve(r, &g);
-	if (e == 0) {
-		e = guest_add(r, g);
-		if (e)
-			leave(r, g);
-		return e;
-	}
-	r->failed += e == -ENOSPC;
-	return e == -ENOSPC ? 0 : e;
-}
-
-/* All arrivals. */
-static int serve_all(struct run *r, struct pg_stream_result *out)
-{
-	struct pg_partition_figures before = {0}, after = {0};
-	uint64_t every, failed = 0;
-	double inverse;
-
-	every = out->requests / PG_STREAM_SAMPLES + 1;
-	if (every < r->s->memory_bytes / PG_STREAM_MEAN_BYTES)
-		every = r->s->memory_bytes / PG_STREAM_MEAN_BYTES; /* looking costs O(blocks) */
-	for (uint64_t now = 0; now < r->s->requests; now++) {
-		int e;
-
-		while (r->n && r->guests[0].leaves <= (double)now)
-			leave(r, guest_take(r));
-		if (now == out->warm) {
-			failed = r->failed;
-			if (r->p)
-				pg_partition_counters(r->p, &before);
-		}
-		if (now >= out->warm) {
-			count(r, out);
-			if ((now - out->warm) % every == 0)
-				sample(r, now, out);
-		}
-		e = arrive(r, now);
-		if (e)
-			return e;
-	}
-	inverse = 1 / (double)out->requests;
 	out->asked_bytes *= inverse;
 	out->given_bytes *= inverse;
 	out->blocks *= inverse;
 	out->holes *= inverse;
-	out->failed = r->failed - failed;
+	out->waiting *= inverse;
+	out->waiting_last = r->queue.n;
 	if (!r->p)
-		return 0;
+		return;
 	pg_partition_counters(r->p, &after);
-	out->scattered = after.scattered - before.scattered;
-	out->steps = after.steps - before.steps;
-	out->exact = after.exact - before.exact;
+	out->allocations = after.searches - after.failed - (before->searches - before->failed);
+	out->steps = after.steps - before->steps;
+	out->exact = after.exact - before->exact;
+}
+
+/* All arrivals. */
+static int serve_all(struct run *r, struct pg_stream_source *source)
+{
+	struct pg_partition_figures before = {0};
+	struct pg_stream_result *out = r->out;
+	struct pg_stream_request request;
+	uint64_t every = out->requests / PG_STREAM_SAMPLES + 1;
+	uint64_t blocks = r->s->memory_bytes / out->mean_bytes;
+
+	if (every < blocks / 8)
+		every = blocks / 8; /* looking costs O(blocks) */
+	for (uint64_t i = 0; pg_stream_next(source, &request); i++) {
+		int e = leave(r, request.time);
+
+		if (e)
+			return e;
+		if (i == out->warm && r->p)
+			pg_partition_counters(r->p, &before);
+		if (i >= out->warm) {
+			count(r);
+			if ((i - out->warm) % every == 0)
+				sample(r, i);
+		}
+		e = arrive(r, &request, i >= out->warm);
+		if (e)
+			return e;
+	}
+	conclude(r, &before);
 	return 0;
 }
 
-static int run_start(struct run *r, const struct pg_stream *s, struct pg_stream_result *out)
+/* The mean size of recorded requests, or that which random ones tend to. */
+static uint64_t mean_bytes(const struct pg_stream *s)
 {
-	double warm;
+	double sum = 0;
 
-	if (s->memory_bytes < PG_STREAM_MOST_BYTES || s->memory_bytes % PG_PAGE_SIZE ||
-		s->requests < 2 || !(s->load > 0) || s->sizes >= PG_STREAM_SIZES)
-		return -EINVAL;
-	*r = (struct run){
-		.s = s, .lifetime = s->load * (double)s->memory_bytes / PG_STREAM_MEAN_BYTES};
-	pg_random_seed(&r->random, s->seed);
-	warm = 10 * r->lifetime;
-	*out = (struct pg_stream_result){.equilibrium = warm <= (double)(s->requests / 2)};
-	out->warm = out->equilibrium ? (uint64_t)warm : s->requests / 2;
+	if (!s->recorded)
+		return PG_STREAM_MEAN_BYTES;
+	for (uint64_t i = 0; i < s->requests; i++)
+		sum += (double)s->recorded[i].bytes;
+	sum /= (double)s->requests;
+	return sum < 1 ? 1 : (uint64_t)sum;
+}
+
+static int run_start(struct run *r, const struct pg_stream *s, struct pg_stream_source *source,
+	struct pg_stream_result *out)
+{
+	int e = pg_stream_begin(source, s);
+
+	if (e)
+		return e;
+	*r = (struct run){.s = s, .out = out};
+	pg_wait_init(&r->queue, s->queue == PG_QUEUE_PRIORITY);
+	*out = (struct pg_stream_result){.mean_bytes = mean_bytes(s)};
+	out->warm = pg_stream_warm(s, &out->equilibrium);
 	out->requests = s->requests - out->warm;
 	return 0;
+}
+
+static void run_end(struct run *r)
+{
+	while (r->queue.n) {
+		struct pg_wait *w = pg_wait_head(&r->queue);
+
+		pg_wait_leave(&r->queue, w);
+		free(PG_TREE_ENTRY(w, struct waiter, wait));
+	}
+	pg_partition_destroy(r->p);
+	free(r->next_frame);
+	free(r->guests);
 }
 
 int pg_stream_partition(const struct pg_stream *s, enum pg_partition_fit fit, bool linear,
 	struct pg_stream_result *out)
 {
+	struct pg_stream_source source;
 	struct run r;
-	int e = run_start(&r, s, out);
+	int e = run_start(&r, s, &source, out);
 
 	if (e)
 		return e;
 	e = pg_partition_create(s->memory_bytes / PG_STREAM_UNIT_BYTES, fit, linear, &r.p);
 	if (!e)
-		e = serve_all(&r, out);
-	pg_partition_destroy(r.p);
-	free(r.guests);
+		e = serve_all(&r, &source);
+	run_end(&r);
 	return e;
 }
 
 int pg_stream_paging(const struct pg_stream *s, struct pg_stream_result *out)
 {
+	struct pg_stream_source source;
 	struct run r;
-	int e = run_start(&r, s, out);
+	int e = run_start(&r, s, &source, out);
 
 	if (e)
 		return e;
 	e = frames_create(&r);
 	if (!e)
-		e = serve_all(&r, out);
-	free(r.next_frame);
-	free(r.guests);
+		e = serve_all(&r, &source);
+	run_end(&r);
 	return e;
 }

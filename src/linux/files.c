@@ -1,444 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/files.c: host files as objects of the page cache, and whose descriptors are whose.
+ * linux/files.c: host files as objects of the page cache.
  *
- * Called by exec.c and sys_mem.c (mappings), io.c (coherence). Calls space/object.h and the host.
- * Owns the pager's descriptors.
+ * Called by exec.c and sys_mem.c (mappings), io.c (coherence). Calls descriptors.c, space/object.h and the host.
+ * Owns the machine's list of files and the windows of those that are sealed.
  *
  * Invariants:
  *   F1 two mappings of one host file (device and inode) share one object, however it was opened.
- *   F2 every descriptor of Pagoda's own is at or above pg_linux_fd_limit(), every one of the guest's below.
- *   F3 a pager's descriptor may be written as soon as one writable shared mapping was made.
- *   F4 closing a pager's descriptor never drops a guest's fcntl lock: once the guest has taken one, they are
- *      kept until the guest ends (closing any descriptor of a file drops a process's locks on it).
+ *   F2 a pager's descriptor may be written as soon as one writable shared mapping was made.
  */
 #include "linux/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/statfs.h>
 #include <unistd.h>
-
-#define OWN_FDS 512 /* how many numbers are kept for Pagoda at the top */
-#define OWN_FDS_FROM                                                                               \
-	16384 /* not higher than this: the host's table of descriptors grows with the number */
-
-/* The hard limit is never changed while Pagoda lives, so neither is what follows from it. */
-static int compute_fd_limit(void)
-{
-	struct rlimit r;
-	uint64_t top;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-		return 512;
-	top = r.rlim_max;
-	if (top >= OWN_FDS_FROM + OWN_FDS)
-		return OWN_FDS_FROM;
-	if (top >= 2 * OWN_FDS)
-		return (int)(top - OWN_FDS);
-	return (int)(top / 2);
-}
-
-int pg_linux_fd_limit(void)
-{
-	static _Atomic int limit; /* a constant, remembered */
-
-	if (limit == 0)
-		limit = compute_fd_limit();
-	return limit;
-}
-
-/* A copy of fd among our own numbers, close-on-exec; the old one stays open. Or a negative errno. */
-static int own_copy(int fd)
-{
-	int limit = pg_linux_fd_limit(), n;
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-		return -errno;
-	if (r.rlim_cur < r.rlim_max) {
-		struct rlimit up = {r.rlim_max, r.rlim_max};
-
-		if (setrlimit(RLIMIT_NOFILE, &up) != 0)
-			return -errno;
-	}
-	n = fcntl(fd, F_DUPFD_CLOEXEC, limit);
-	if (n < 0)
-		n = -errno;
-	if (r.rlim_cur < r.rlim_max)
-		(void)setrlimit(RLIMIT_NOFILE, &r);
-	return n;
-}
-
-int pg_linux_own_fd(int fd)
-{
-	int n;
-
-	if (fd >= pg_linux_fd_limit())
-		return fd;
-	n = own_copy(fd);
-	if (n >= 0)
-		close(fd);
-	return n;
-}
-
-bool pg_fd_ok(int fd)
-{
-	return fd >= 0 && fd < pg_linux_fd_limit();
-}
-
-int64_t pg_fd_given(int64_t fd)
-{
-	if (fd >= 0 && !pg_fd_ok((int)fd)) {
-		close((int)fd);
-		return -EMFILE;
-	}
-	return fd;
-}
-
-bool pg_fd_path(int fd, char *out, size_t cap)
-{
-	char link[64];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
-	n = readlink(link, out, cap - 1);
-	if (n <= 0)
-		return false;
-	out[n] = '\0';
-	return true;
-}
-
-/* --- tables of descriptors, and who keeps what ------------------------------------------------------- */
-
-/*
- * A pager's descriptor has a number of its own, from PAGER_FROM above the limit on, the same in every table that has it. The first
- * process's table has them all: the keeper, a thread in that table, gives a copy to whoever asks.
- */
-#define PAGER_FROM 256
-
-struct order {
-	enum { KEEP, GIVE, DROP, LEAVE } what;
-	int fd;
-};
-
-static int pager_number(unsigned n)
-{
-	return pg_linux_fd_limit() + PAGER_FROM + (int)n;
-}
-
-static unsigned pager_index(int fd)
-{
-	return (unsigned)(fd - pg_linux_fd_limit() - PAGER_FROM);
-}
-
-static bool has(const struct pg_fds *f, unsigned n)
-{
-	return n / 64 < f->words && (f->has[n / 64] >> (n % 64) & 1);
-}
-
-/* Notes that the table has number n. -ENOMEM. */
-static int note(struct pg_fds *f, unsigned n)
-{
-	if (n / 64 >= f->words) {
-		unsigned words = n / 64 + 8;
-		uint64_t *more = realloc(f->has, words * sizeof(*more));
-
-		if (more == NULL)
-			return -ENOMEM;
-		memset(more + f->words, 0, (words - f->words) * sizeof(*more));
-		f->has = more;
-		f->words = words;
-	}
-	f->has[n / 64] |= (uint64_t)1 << (n % 64);
-	return 0;
-}
-
-struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from)
-{
-	struct pg_fds *f = calloc(1, sizeof(*f));
-
-	if (f == NULL)
-		return NULL;
-	if (from != NULL && from->words != 0) {
-		f->has = malloc(from->words * sizeof(*f->has));
-		if (f->has == NULL) {
-			free(f);
-			return NULL;
-		}
-		memcpy(f->has, from->has, from->words * sizeof(*f->has));
-		f->words = from->words;
-	}
-	/* locks are not inherited, so posix_locks begins as false */
-	f->next = l->fds;
-	l->fds = f;
-	return f;
-}
-
-void pg_fds_put(struct pg_linux *l, struct pg_fds *f)
-{
-	struct pg_fds **at = &l->fds;
-
-	if (f->users > 0 && --f->users != 0)
-		return;
-	if (l->init != NULL && f == l->first_fds)
-		return; /* Pagoda's own: the keeper lives in it */
-	while (*at != f)
-		at = &(*at)->next;
-	*at = f->next;
-	free(f->has);
-	free(f);
-}
-
-static int send_order(int to, struct order o, int fd)
-{
-	struct iovec v = {&o, sizeof(o)};
-	char control[CMSG_SPACE(sizeof(int))];
-	struct msghdr h = {.msg_iov = &v, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		memset(control, 0, sizeof(control));
-		h.msg_control = control;
-		h.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&h);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	return sendmsg(to, &h, MSG_NOSIGNAL) == (ssize_t)sizeof(o) ? 0 : -errno;
-}
-
-/* *fd: what came with it, or -1. */
-static int receive_order(int from, struct order *o, int *fd)
-{
-	struct iovec v = {o, sizeof(*o)};
-	char control[CMSG_SPACE(sizeof(int))];
-	struct msghdr h = {.msg_iov = &v,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	struct cmsghdr *c;
-	ssize_t n;
-
-	*fd = -1;
-	do
-		n = recvmsg(from, &h, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(*o))
-		return n < 0 ? -errno : -EPIPE;
-	c = CMSG_FIRSTHDR(&h);
-	if (c != NULL && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-	return 0;
-}
-
-/* Puts a descriptor at number `to`, above the guest's limit. The old one is closed. */
-static int move_to(int fd, int to)
-{
-	struct rlimit r;
-	int n;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-		r.rlim_cur = r.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &r);
-	}
-	n = dup3(fd, to, O_CLOEXEC);
-	if (n < 0)
-		n = -errno;
-	close(fd);
-	return n;
-}
-
-/* Every order is answered, with what became of it: nobody may use a number before the keeper has done with it. */
-static void *keep(void *arg)
-{
-	struct pg_linux *l = arg;
-	struct order o;
-	int fd, err;
-
-	while (receive_order(l->keeper_end, &o, &fd) == 0) {
-		if (o.what == LEAVE)
-			break;
-		err = 0;
-		if (o.what == KEEP)
-			err = fd < 0 ? -EBADF : move_to(fd, o.fd);
-		else if (o.what == DROP)
-			close(o.fd);
-		else
-			err = send_order(l->keeper_end, o, o.fd);
-		if (o.what != GIVE || err < 0) {
-			o.fd = err < 0 ? err : 0;
-			(void)send_order(l->keeper_end, o, -1);
-		}
-	}
-	return NULL;
-}
-
-/* Makes the keeper do it. *got: the descriptor that it gave, for GIVE. 0 or a negative errno. */
-static int order(struct pg_linux *l, struct order o, int fd, int *got)
-{
-	int given = -1, err;
-
-	pthread_mutex_lock(&l->keeper_lock);
-	err = send_order(l->keeper_ask, o, fd);
-	if (err == 0)
-		err = receive_order(l->keeper_ask, &o, &given);
-	pthread_mutex_unlock(&l->keeper_lock);
-	if (err == 0 && given < 0 && (o.what == GIVE || o.fd < 0))
-		err = o.fd < 0 ? o.fd : -EBADF;
-	if (got != NULL)
-		*got = given;
-	return err;
-}
-
-int pg_keeper_begin(struct pg_linux *l)
-{
-	int s[2], err;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) != 0)
-		return -errno;
-	l->keeper_ask = pg_linux_own_fd(s[0]);
-	l->keeper_end = pg_linux_own_fd(s[1]);
-	err = l->keeper_ask < 0 || l->keeper_end < 0 ? -EMFILE
-						     : -pthread_create(&l->keeper, NULL, keep, l);
-	if (err != 0) {
-		if (l->keeper_ask >= 0)
-			close(l->keeper_ask);
-		if (l->keeper_end >= 0)
-			close(l->keeper_end);
-		l->keeper_ask = l->keeper_end = -1;
-	}
-	return err;
-}
-
-void pg_keeper_end(struct pg_linux *l)
-{
-	if (l->keeper_ask < 0)
-		return;
-	(void)send_order(l->keeper_ask, (struct order){LEAVE, 0}, -1);
-	pthread_join(l->keeper, NULL);
-	close(l->keeper_ask);
-	close(l->keeper_end);
-	l->keeper_ask = l->keeper_end = -1;
-}
-
-/* Whose descriptors the caller sees: the running thread's; nobody's when the machine is taken down: then it is the first table. */
-static struct pg_fds *present_table(struct pg_linux *l)
-{
-	return l->current != NULL ? l->current->fds : l->first_fds;
-}
-
-/* The descriptor of a pager in the present table; fetched from the keeper if that has not got it. Negative errno. */
-static int pager_fd(struct pg_file *f)
-{
-	struct pg_linux *l = f->machine;
-	struct pg_fds *t = present_table(l);
-	unsigned n = pager_index(f->fd);
-	int fd = -1, err;
-
-	if (t == NULL || t == l->first_fds || has(t, n))
-		return f->fd;
-	err = note(t, n);
-	if (err != 0)
-		return err;
-	err = order(l, (struct order){GIVE, f->fd}, -1, &fd);
-	if (err == 0)
-		err = move_to(fd, f->fd);
-	if (err < 0)
-		t->has[n / 64] &= ~((uint64_t)1 << (n % 64));
-	return err < 0 ? err : f->fd;
-}
-
-/* A number that no table uses. */
-static int new_number(struct pg_linux *l)
-{
-	for (unsigned i = 0; i < sizeof(l->own_numbers) / sizeof(l->own_numbers[0]); i++)
-		if (l->own_numbers[i] != UINT64_MAX) {
-			unsigned n = i * 64 + (unsigned)__builtin_ctzll(~l->own_numbers[i]);
-
-			l->own_numbers[i] |= (uint64_t)1 << (n % 64);
-			return pager_number(n);
-		}
-	return -EMFILE;
-}
-
-/*
- * A new file's descriptor: a copy of fd under a number of its own, in the present table and with the keeper. to: a number that the
- * file has already, or -1.
- */
-static int pager_open(struct pg_linux *l, int fd, int to)
-{
-	struct pg_fds *t = present_table(l);
-	bool new = to < 0;
-	int copy, err;
-
-	if (new)
-		to = new_number(l);
-	if (to < 0)
-		return to;
-	err = t != NULL && t != l->first_fds ? note(t, pager_index(to)) : 0;
-	copy = err == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (err == 0)
-		err = copy < 0 ? -errno : move_to(copy, to);
-	if (err >= 0 && t != l->first_fds) {
-		err = order(l, (struct order){KEEP, to}, to, NULL);
-		/* others may hold the file's older descriptor, which could not be written */
-		for (struct pg_fds *k = l->fds; k != NULL && !new; k = k->next)
-			if (k != t && has(k, pager_index(to)))
-				k->has[pager_index(to) / 64] &=
-					~((uint64_t)1 << (pager_index(to) % 64));
-	}
-	if (err < 0 && new)
-		l->own_numbers[pager_index(to) / 64] &= ~((uint64_t)1 << (pager_index(to) % 64));
-	return err < 0 ? err : to;
-}
-
-/*
- * The file is nobody's any more. In the present table and at the keeper its descriptor is closed, unless that would drop a guest's
- * fcntl locks; other tables lose theirs with their process. The number is used again only when no table has it.
- */
-static void pager_close(struct pg_linux *l, int fd)
-{
-	struct pg_fds *t = present_table(l);
-	unsigned n = pager_index(fd);
-	bool kept = false;
-
-	for (struct pg_fds *k = l->fds; k != NULL; k = k->next)
-		if (k != t && k != l->first_fds && has(k, n))
-			kept = true;
-	if (t != NULL && t != l->first_fds && has(t, n)) {
-		if (t->posix_locks) {
-			kept = true;
-		} else {
-			close(fd);
-			t->has[n / 64] &= ~((uint64_t)1 << (n % 64));
-		}
-	}
-	if (l->first_fds != NULL && l->first_fds->posix_locks)
-		kept = true;
-	else if (t == l->first_fds || l->keeper_ask < 0)
-		close(fd);
-	else
-		(void)order(l, (struct order){DROP, fd}, -1, NULL);
-	if (!kept)
-		l->own_numbers[n / 64] &= ~((uint64_t)1 << (n % 64));
-}
-
-/* --- the pager of a host file ------------------------------------------------------------------ */
 
 static uint64_t file_size(void *ctx)
 {
 	struct pg_file *f = ctx;
-	int fd = pager_fd(f);
+	int fd = pg_pager_fd(f);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
@@ -449,7 +34,7 @@ static int file_read(void *ctx, uint64_t index, void *buf)
 	struct pg_file *f = ctx;
 	struct pg_thread *me = f->machine->current;
 	uint64_t done = 0;
-	int err = 0, fd = pager_fd(f);
+	int err = 0, fd = pg_pager_fd(f);
 
 	if (fd < 0)
 		return fd;
@@ -477,7 +62,7 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 	struct pg_file *f = ctx;
 	struct pg_thread *me = f->machine->current;
 	uint64_t size = file_size(f), from = index * PG_PAGE_SIZE, done = 0, want;
-	int err = 0, fd = pager_fd(f);
+	int err = 0, fd = pg_pager_fd(f);
 
 	if (fd < 0)
 		return fd;
@@ -509,7 +94,7 @@ static int file_punch(void *ctx, uint64_t start, uint64_t end)
 {
 	struct pg_file *f = ctx;
 	struct pg_thread *me = f->machine->current;
-	int err = 0, fd = pager_fd(f);
+	int err = 0, fd = pg_pager_fd(f);
 
 	if (fd < 0)
 		return fd;
@@ -535,7 +120,7 @@ static void file_close(void *ctx)
 		*at = f->next;
 	if (f->window != NULL)
 		munmap(f->window, f->window_bytes);
-	pager_close(f->machine, f->fd);
+	pg_pager_close(f->machine, f->fd);
 	free(f);
 }
 
@@ -574,7 +159,7 @@ int pg_files_keep_writable(struct pg_thread *me, const struct stat *st)
 	struct pg_file *f = find_file(me, key_of(st));
 	/* room to grow: pages beyond the end are only written when the file has them */
 	uint64_t bytes = pg_align_up((uint64_t)st->st_size, PG_PAGE_SIZE) + ((uint64_t)64 << 20);
-	int fd = f != NULL ? pager_fd(f) : -1;
+	int fd = f != NULL ? pg_pager_fd(f) : -1;
 	void *p;
 
 	if (f == NULL || f->window != NULL)
@@ -602,7 +187,7 @@ int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool wr
 		return -ENODEV;
 	if (f != NULL && pg_object_find(me->machine->vm, key) != NULL) {
 		if (writable && !f->writable) {
-			own = pager_open(me->machine, fd, f->fd);
+			own = pg_pager_open(me->machine, fd, f->fd);
 			if (own < 0)
 				return own;
 			f->writable = true;
@@ -612,7 +197,7 @@ int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool wr
 	f = calloc(1, sizeof(*f));
 	if (f == NULL)
 		return -ENOMEM;
-	own = pager_open(me->machine, fd, -1);
+	own = pg_pager_open(me->machine, fd, -1);
 	if (own < 0) {
 		free(f);
 		return own;
@@ -624,7 +209,7 @@ int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool wr
 		.writable = writable};
 	err = pg_object_open(me->machine->vm, key, name, &file_pager, f, 0, out, &existed);
 	if (err != 0) {
-		pager_close(me->machine, own);
+		pg_pager_close(me->machine, own);
 		free(f);
 		return err;
 	}

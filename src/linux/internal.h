@@ -9,14 +9,16 @@
  * through pg_host_call(), which gives it up around the call; waits for other guests through pg_thread_sleep(). While a
  * thread holds it, pg_linux.current is that thread.
  *
- * Descriptors: the threads of one guest process share one host table of descriptors, and the number in the guest is that on the
- * host. A forked process gets a copy of the table from the host (unshare), so closing, sharing of offsets, locks and passing
- * are the host's own. The first process's table is that of Pagoda itself.
+ * What a process is stands in process.h, what its descriptors are in files.h; this file has the machine around them.
  */
 #ifndef PG_LINUX_INTERNAL_H
 #define PG_LINUX_INTERNAL_H
 
+#include "linux/elf.h"
+#include "linux/files.h"
 #include "linux/linux.h"
+#include "linux/partition.h"
+#include "linux/process.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -34,197 +36,9 @@
 #define PG_ERESTARTNOINTR 513 /* always restart */
 #define PG_ERESTARTNOHAND 514 /* restart if no handler runs */
 
-#define PG_NSIG 64
-#define SA_RESTORER_FLAG 0x04000000u /* the C library hides it */
 /* Pagoda's own use of host signals; the guest's numbers never reach the host. */
 #define PG_HOST_KICK 64  /* gets a host thread out of a blocking call */
 #define PG_HOST_TIMER 63 /* a guest's timer went off */
-
-/* Linux's siginfo_t, 128 bytes, kept as the guest's bytes. */
-union pg_siginfo {
-	siginfo_t host;
-	uint8_t bytes[128];
-};
-
-struct pg_sigaction {
-	uint64_t handler; /* 0 default, 1 ignore, or an address */
-	uint64_t flags;   /* SA_* as the guest gave them */
-	uint64_t restorer;
-	uint64_t mask;
-};
-
-/* A signal that waits for the guest. */
-struct pg_queued {
-	struct pg_queued *next;
-	int tid; /* for this thread only; 0: for the process */
-	union pg_siginfo info;
-};
-
-/* What of signals belongs to one thread. */
-struct pg_signals_own {
-	uint64_t blocked;    /* bit n-1: signal n */
-	uint64_t saved_mask; /* to be put back after the handler (sigsuspend, pselect, ppoll) */
-	bool restore_mask;   /* saved_mask is meaningful */
-	uint32_t alt_flags;  /* SS_DISABLE, SS_AUTODISARM */
-	uint64_t alt_sp, alt_size;
-	/* of the last fault, as Linux leaves them in the thread and shows them in every frame */
-	uint64_t trapno, error_code, cr2;
-	/* the interrupted call that may have to be restarted; 0: none */
-	int restart;
-	uint64_t restart_rax;
-};
-
-/* What of signals belongs to the process. */
-struct pg_signals {
-	struct pg_sigaction act[PG_NSIG + 1];
-	uint64_t pending;                     /* signals with at least one element of the queue */
-	struct pg_queued *queue, **queue_end; /* owned, oldest first */
-	unsigned queued;
-	uint64_t delivered;
-};
-
-/* What a sleeping thread waits for, so that others know whom to wake. */
-enum pg_wait_kind {
-	PG_WAIT_NONE,
-	PG_WAIT_FUTEX,  /* key, bits */
-	PG_WAIT_CHILD,  /* a change of state of a child */
-	PG_WAIT_SIGNAL, /* also blocked signals of `signals` */
-};
-struct pg_wait {
-	enum pg_wait_kind kind;
-	const void *key; /* a futex is one word of one page of something: see futex.c */
-	uint64_t offset;
-	uint32_t bits;  /* of FUTEX_WAIT_BITSET */
-	uint64_t since; /* order of waiting */
-	uint64_t signals;
-};
-
-/*
- * The descriptors of a process on the host: one host table. Besides the guest's it holds those of pagers: file N has the
- * same number in every table that has it.
- */
-struct pg_fds {
-	struct pg_fds *next; /* all of the machine */
-	unsigned users;      /* threads */
-	bool posix_locks;    /* the guest took fcntl locks: pager fds must not be closed */
-	uint64_t *has;       /* owned: bit n: pager descriptor number n is open here */
-	unsigned words;
-};
-
-/* A space and how many processes are in it (vfork, clone(CLONE_VM)). */
-struct pg_mm {
-	struct pg_space *space; /* owned */
-	unsigned users;
-	struct pg_linux_layout layout;
-	char exe[PATH_MAX]; /* absolute path, as /proc/self/exe */
-	uint8_t auxv[512];  /* as /proc/self/auxv */
-	uint32_t auxv_bytes;
-	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
-	bool dumpable;
-};
-
-/* A guest thread, which is a host thread. */
-struct pg_thread {
-	struct pg_thread *next;   /* of the process */
-	struct pg_linux *machine; /* borrowed */
-	struct pg_process *proc;  /* borrowed */
-	struct pg_mm *mm;         /* the process's; NULL once left */
-	struct pg_fds *fds;       /* counted */
-	int tid;
-	char comm[16];
-	struct pg_cpu *cpu;       /* owned */
-	struct pg_cpu_regs *regs; /* the cpu's */
-	struct pg_signals_own sig;
-	uint64_t clear_tid, robust_list, robust_len;
-	struct pg_wait wait;
-
-	/* the host's side */
-	pthread_t host;
-	_Atomic int host_tid;   /* 0: not running yet, or over */
-	bool new_files, new_fs; /* to be copied when it begins */
-	volatile sig_atomic_t
-		poke; /* something came: stop what may block. Written by others with the lock held */
-	bool in_host;          /* inside a host call that may block, without the lock */
-	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
-	bool asleep;           /* in pg_thread_sleep() */
-	bool woken;            /* what it slept for has come */
-	bool must_end;         /* by exec or exit of another thread */
-
-	/* the system call at work */
-	uint64_t pc; /* address of the syscall instruction */
-	unsigned number;
-	bool no_result; /* rax is not to be set: sigreturn, execve */
-	bool oom;       /* no frame while memory was touched: somebody is to be killed */
-	bool exiting;   /* this thread ends */
-};
-
-/* One interval timer or timer_create() timer of a guest, on a host timer. */
-struct pg_timer {
-	struct pg_timer *next; /* of the process */
-	int id;                /* the guest's; -1 - which for setitimer */
-	int host;              /* the host's */
-	int slot;              /* in pg_linux.timers: what the host hands back */
-	int signo, tid;        /* tid 0: the process */
-	bool silent;           /* SIGEV_NONE */
-	uint64_t value;
-	int overrun;
-};
-
-enum pg_process_state { PG_RUNNING, PG_ZOMBIE };
-
-/* A guest process. */
-struct pg_process {
-	struct pg_process *next;   /* all of the machine, by age */
-	struct pg_linux *machine;  /* borrowed */
-	struct pg_process *parent; /* NULL: the outside world's, as the first one */
-	int pid, pgid, sid;
-	struct pg_terminal *terminal; /* that controls it; borrowed. NULL: none */
-	int hung_group; /* a leader whose terminal was hung up: the group that was in front */
-	bool execed;    /* since fork: setpgid by the parent is refused */
-	enum pg_process_state state;
-	struct pg_thread *thread; /* list, the first one first */
-	unsigned threads;
-	struct pg_mm *mm; /* counted; NULL: zombie */
-	char comm[16];    /* of the last thread, when it has ended */
-	struct pg_signals sig;
-	uint64_t personality;
-	struct rlimit64 limits[RLIM_NLIMITS];
-	int oom_score_adj;
-	bool subreaper;
-	int death_signal; /* PR_SET_PDEATHSIG */
-
-	bool stopped; /* by a stop signal */
-	int stop_signal;
-	bool tell_stop, tell_cont; /* not yet waited for */
-	bool exiting;              /* all threads are to end; how is in `end` */
-	int exit_signal;           /* to the parent; 0: none */
-	struct pg_thread *vfork;   /* who sleeps until we exec or exit */
-
-	struct pg_timer *timers; /* owned */
-	int next_timer;
-	uint64_t start_ticks; /* since boot, as in /proc/self/stat */
-	uint64_t start_ns;
-
-	/* how it ended, and what it cost */
-	struct pg_linux_end end;
-	bool leave_told;
-	uint64_t cpu_ns;                    /* host CPU time of threads that have ended */
-	struct rusage children;             /* of those waited for */
-	struct pg_cpu_stats cpu_before;     /* of threads that have ended */
-	struct pg_space_stats space_before; /* of programs that exec replaced */
-	uint64_t execs, calls;
-};
-
-/* A host file behind an object: the context of its pager. */
-struct pg_file {
-	struct pg_file *next; /* in pg_linux.files */
-	struct pg_linux *machine;
-	struct pg_object_key key;
-	int fd;          /* the number under which the tables that have it hold it */
-	bool writable;   /* fd may be written */
-	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
-	uint64_t window_bytes;
-};
 
 /* The calling convention of the argument formatter, see table.c. */
 struct pg_syscall {
@@ -310,9 +124,14 @@ struct pg_linux {
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
 	struct pg_space_stats space_before;
 
+	struct pg_partitions *partition; /* owned; NULL: a machine of pages */
+	bool jobs; /* in pg_linux_run_jobs(): the machine is not over while no process is left */
+
 	uint64_t waits;          /* futex waits begun */
 	struct pg_sigfd *sigfds; /* signalfd; owned */
 	struct pg_shm *shm;      /* System V segments; owned; NULL: none yet */
+	struct pg_sem *sem;      /* and sets of semaphores */
+	struct pg_msg *msg;      /* and queues of messages */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -336,6 +155,50 @@ void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats 
 void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more);
 /* What a guest thread does from its first instruction to its end. Lock held. */
 void pg_linux_go(struct pg_thread *me);
+
+/* As execvp(3): the first executable of that name in PATH of envp. 0, or a negative errno and the error is set. */
+PG_MUST_CHECK int pg_linux_find_program(
+	struct pg_linux *l, const char *path, char *const *envp, char out[PATH_MAX]);
+/* What Pagoda was started with, but for the options. */
+void pg_linux_first_limits(const struct pg_linux *l, struct rlimit64 *limits);
+
+/* --- partition.c: processes in contiguous blocks ------------------------------------------------- */
+
+struct pg_partitions {
+	struct pg_partition_options o;
+	struct pg_partition_hooks hooks;
+	uint64_t counts[PG_BLOCK_EVENTS];
+	const char *loading; /* the path of the program that is being loaded; NULL: none is */
+	bool spawning;       /* for a scheduler, which is not asked for room */
+	bool fork_waits;     /* `forked` is to be told when the child has a number */
+	struct pg_partition_event forked;
+};
+
+/* o NULL: the machine must be one of pages. -EINVAL: it is not of the kind that o says; -ENOMEM. */
+PG_MUST_CHECK int pg_partitions_create(struct pg_linux *l, const struct pg_partition_options *o);
+void pg_partitions_destroy(struct pg_linux *l);
+/* A guest thread is about to run guest code: for the first time, or behind a system call. */
+void pg_partition_turn(struct pg_thread *me);
+/* A child was made, and has a number. */
+void pg_partition_forked(struct pg_linux *l, struct pg_process *child);
+
+/* exec_block.c: the block of a static program. */
+struct pg_block_program {
+	struct pg_thread *me;
+	const char *file; /* for messages */
+	const char *path; /* for maps */
+	int fd;
+	const struct pg_elf *elf;
+	char *const *argv, *const *envp;
+	uint64_t bytes; /* wanted of the block; 0: by the options */
+	uint64_t address_top;
+};
+/* Whether it can be loaded, and into what. A negative errno: the error is set. */
+PG_MUST_CHECK int pg_block_program_shape(
+	const struct pg_block_program *b, struct pg_block_shape *shape);
+/* Places it in s and copies its segments. */
+PG_MUST_CHECK int pg_block_program_load(
+	const struct pg_block_program *b, const struct pg_block_shape *shape, struct pg_space *s);
 
 /* --- lock.c: the machine lock --------------------------------------------------------------------- */
 
@@ -403,6 +266,9 @@ uint64_t pg_guest_pin_bytes(const struct pg_thread *me);
 struct pg_exec_args {
 	const char *filename; /* as given to execve: AT_EXECFN, comm */
 	char **argv, **envp;  /* borrowed */
+	/* On a partition machine: of its block; 0: by the options. */
+	uint64_t block_bytes;
+	uint64_t *size; /* not NULL: nothing is loaded, this becomes the bytes of its block */
 };
 /*
  * Replaces the program. On failure a negative errno, pg_linux_error() set and the old program as it was. After the point
@@ -420,40 +286,13 @@ struct pg_stack_in {
 	char **argv, **envp;
 	uint64_t stack_limit;
 	bool exec_stack;
+	bool mapped; /* the stack is there already */
 };
 PG_MUST_CHECK int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in,
 	struct pg_linux_layout *layout, uint64_t *sp, const char **why);
 /* Frees a NULL-ended list of strings. */
 void pg_strings_free(char **v);
 char **pg_strings_copy(const char *const *v);
-
-/* --- files.c: files as objects, descriptors -------------------------------------------------------- */
-
-/*
- * The object of an open host file; a reference for the caller. writable: the descriptor may be written and shared
- * mappings of it will be. name: what maps show. -ENODEV for what cannot be mapped.
- */
-PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct stat *st,
-	bool writable, const char *name, struct pg_object **out);
-/* The object of the file, if it is mapped: borrowed, or NULL. */
-struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
-/*
- * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
- */
-PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
-/* A table of descriptors; from: a copy of that one's record. NULL: no memory. */
-struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from);
-/* One user less; the last one forgets it. The host's table goes with its last thread. */
-void pg_fds_put(struct pg_linux *l, struct pg_fds *f);
-/* The keeper of pager descriptors: gives a table what another one opened. */
-PG_MUST_CHECK int pg_keeper_begin(struct pg_linux *l);
-void pg_keeper_end(struct pg_linux *l);
-/* Whether the guest may use this descriptor number. */
-bool pg_fd_ok(int fd);
-/* A descriptor that the host made, or its error: Pagoda's numbers are not for the guest, -EMFILE. */
-int64_t pg_fd_given(int64_t fd);
-/* Path of an open descriptor as the host knows it; false if it has none. */
-bool pg_fd_path(int fd, char *out, size_t cap);
 
 /* --- path.c ----------------------------------------------------------------------------------------- */
 
@@ -494,130 +333,6 @@ enum pg_proc_list pg_proc_lists(struct pg_thread *me, const char *path, struct p
 int64_t pg_proc_list(struct pg_thread *me, int fd, const struct pg_process *of, char *buf,
 	uint64_t cap, bool wide);
 
-/* --- signal.c, sigframe.c, service.c ------------------------------------------------------------------ */
-
-void pg_signal_init(struct pg_signals *s);
-void pg_signal_free(struct pg_signals *s);
-/* exec: handlers go back to their defaults, the alternate stack is forgotten. */
-void pg_signal_exec(struct pg_thread *me);
-/* Queues a signal as sent, for one thread or (tid 0) for the process, and wakes who will take it. 0 or -EAGAIN. */
-int pg_signal_send(struct pg_process *p, const union pg_siginfo *info, int tid);
-/* The same with the sender's number: kill, tkill, the terminal. */
-int pg_signal_post(struct pg_process *p, int signo, int code, int from, int tid);
-/* The signals of the queue that thread t would take. */
-uint64_t pg_signal_pending(const struct pg_thread *t);
-/* A fault of the guest's own: delivered at once; kills if blocked or ignored. */
-void pg_signal_force(struct pg_thread *me, int signo, int code, uint64_t addr);
-/*
- * Whether the thread has to leave what it waits for: an unblocked signal that is not ignored, a stop, or its end. Takes note of
- * all pokes so far: look before each sleep.
- */
-bool pg_signal_waiting(struct pg_thread *me);
-/* Delivers all that waits: frames built, or the guest ended. Also settles an interrupted system call. */
-void pg_signal_deliver(struct pg_thread *me);
-/* Takes the first pending signal of a set: its number, or 0. */
-int pg_signal_take(struct pg_thread *me, uint64_t set, union pg_siginfo *info);
-void pg_signal_set_mask(struct pg_thread *me, uint64_t mask);
-/* Whether nobody could continue the process's group: then the terminal does not stop it. */
-bool pg_signal_orphaned_group(const struct pg_process *p);
-bool pg_signal_ignored(const struct pg_process *p, int signo);
-bool pg_signal_default_ignores(int signo);
-/* Takes the signals of a set off the queue, unseen. */
-void pg_signal_drop(struct pg_process *p, uint64_t set);
-
-/* Builds the handler's frame and enters it. false: it does not fit. */
-bool pg_sigframe_push(struct pg_thread *me, int signo, const struct pg_sigaction *act,
-	const union pg_siginfo *info, uint64_t mask_to_save);
-/* rt_sigreturn. false: the frame is bad. */
-bool pg_sigframe_pop(struct pg_thread *me);
-uint64_t pg_sigframe_min_stack(void);
-bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp);
-
-/* The host's signals are caught and blocked in all threads made from now on. -EBUSY: another machine runs. */
-PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
-/* Brings host signals and timers to the guests until the machine is over. Without the lock. */
-void pg_service_run(struct pg_linux *l);
-/* The machine is over: pg_service_run() returns. Lock held. */
-void pg_service_ring(struct pg_linux *l);
-void pg_service_end(struct pg_linux *l);
-
-/* --- thread.c ------------------------------------------------------------------------------------------- */
-
-/* A thread of a process with a CPU on its space; not running. NULL: no memory. */
-struct pg_thread *pg_thread_make(
-	struct pg_process *p, struct pg_mm *mm, struct pg_fds *fds, int *err);
-/* Undoes it: it never ran. */
-void pg_thread_unmake(struct pg_thread *t);
-/* Gives it a host thread; returns when that has its own descriptors. -EAGAIN: then unmake it. */
-PG_MUST_CHECK int pg_thread_start(struct pg_thread *t);
-/* The thread with this id in the machine, or NULL. */
-struct pg_thread *pg_thread_find(struct pg_linux *l, int tid);
-struct pg_thread *pg_thread_of(struct pg_process *p, int tid);
-/* The guest thread of host thread tid, or NULL. */
-struct pg_thread *pg_thread_of_host(struct pg_linux *l, int tid);
-/* The running thread is over: the last words of its registers, then gone. Called by its host thread at the end. */
-void pg_thread_end(struct pg_thread *me);
-/* Words that others watch: the robust futexes it holds, and clear_tid. At its end and at exec. */
-void pg_thread_farewell(struct pg_thread *me);
-/* A table of descriptors of its own, if it shares one with another process. 0, -ENOMEM, or why the host refused. */
-int pg_fds_own(struct pg_thread *me);
-/* All other threads of the process are told to end and have ended. */
-void pg_thread_alone(struct pg_thread *me);
-/*
- * Sleeps, without the lock, until somebody woke it, a signal came or the time (CLOCK_MONOTONIC, ns; UINT64_MAX: for ever). The
- * caller has looked at pg_signal_waiting() with the lock held and looks again at everything afterwards.
- */
-void pg_thread_sleep(struct pg_thread *me, uint64_t until);
-/* It has something to look at: out of sleep, host call or guest code. */
-void pg_thread_poke(struct pg_thread *t);
-/* The same for what it sleeps for: woken is set. */
-void pg_thread_wake(struct pg_thread *t);
-
-/* --- process.c -------------------------------------------------------------------------------------------- */
-
-PG_MUST_CHECK int pg_process_init(struct pg_linux *l, struct pg_thread **first);
-/* Its parent's number: the outside world's for the first one, 1 for orphans. */
-int pg_process_ppid(const struct pg_process *p);
-struct pg_process *pg_process_find(struct pg_linux *l, int pid);
-/* clone() of all kinds: the new thread's or process's id, or a negative errno. */
-struct pg_clone {
-	uint64_t flags, stack, parent_tid, child_tid, tls, pidfd;
-	int exit_signal;
-};
-int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c);
-/* The process is to end; the first call counts. Its threads see it soon. */
-void pg_process_exit(struct pg_thread *me, int code);
-void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo);
-/* Stops and continues as a whole. */
-void pg_process_stop(struct pg_process *p, int signo);
-void pg_process_continue(struct pg_process *p);
-/* The last thread is gone: descriptors, memory, children and parent are seen to. */
-void pg_process_end(struct pg_process *p, struct pg_thread *last);
-/* exec: vfork's parent goes on, figures of the old program are kept. */
-void pg_process_new_mm(struct pg_thread *me, struct pg_mm *mm);
-void pg_process_free(struct pg_process *p);
-struct pg_mm *pg_mm_make(struct pg_space *s);
-void pg_mm_put(struct pg_mm *mm);
-/* Calls f for each process of the group until it returns false. */
-void pg_process_each_of_group(
-	struct pg_linux *l, int pgid, bool (*f)(void *ctx, struct pg_process *p), void *ctx);
-/* CPU time so far of its threads on the host, ns. */
-uint64_t pg_process_cpu_ns(const struct pg_process *p);
-/* As getrusage(); me: the running thread, or NULL. */
-void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out);
-/* Sums for one process, with what ended threads and programs left. */
-void pg_process_stats(
-	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
-/* How good a victim for want of memory: pages, moved by oom_score_adj; INT64_MIN: none. */
-int64_t pg_process_badness(const struct pg_process *p);
-/* Somebody has to be killed for memory; me waits until it is over, or is the one. */
-void pg_process_oom(struct pg_thread *me);
-
-/* --- futex.c ---------------------------------------------------------------------------------------------- */
-
-/* Wakes at most n waiters on the word at va. How many. */
-unsigned pg_futex_wake(struct pg_thread *me, uint64_t va, bool shared, unsigned n, uint32_t bits);
-
 /* --- table.c, text.c ----------------------------------------------------------------------------------- */
 
 const struct pg_syscall *pg_syscall_get(unsigned number); /* NULL: Linux has no such call */
@@ -625,21 +340,6 @@ const struct pg_syscall *pg_syscall_get(unsigned number); /* NULL: Linux has no 
 void pg_syscall_run(struct pg_thread *me);
 void pg_syscall_text(struct pg_thread *me, const struct pg_syscall *s, const char *name,
 	const uint64_t *a, bool returned, int64_t result, char *out, size_t cap);
-
-/* --- io.c ------------------------------------------------------------------------------------------------ */
-
-/* Reads or writes guest memory from or to a descriptor; offset -1: the descriptor's own. As preadv2/pwritev2. */
-int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
-	uint64_t total, int64_t offset, int flags);
-int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
-	uint64_t total, int64_t offset, int flags);
-/* r, and the signal that goes with it if it is -EPIPE or -EFBIG: the host ignores SIGPIPE and SIGXFSZ for us. */
-int64_t pg_io_signal(struct pg_thread *me, int64_t r);
-/* Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. */
-void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
-void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
-void pg_io_truncated(struct pg_thread *me, int fd);
-void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 
 /* --- terminal.c: controlling terminals ------------------------------------------------------------------ */
 
@@ -668,28 +368,17 @@ void pg_terminal_process_ends(struct pg_process *p);
 bool pg_terminal_ioctl(
 	struct pg_thread *me, int fd, unsigned request, uint64_t arg, int64_t *result);
 
-/* --- sys_signalfd.c ------------------------------------------------------------------------------------- */
-
-/* The process's queue of signals changed: poll of its signalfds is to tell. */
-void pg_sigfd_changed(struct pg_process *p);
-/* A child that has them too becomes the owner of its signalfds. */
-void pg_sigfd_process_ends(struct pg_process *p);
-void pg_sigfd_free(struct pg_linux *l);
-/* Whether fd is a signalfd; then *result is what reading it gave. */
-bool pg_sigfd_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
-	uint64_t total, int64_t *result);
-
-/* --- sys_time.c ---------------------------------------------------------------------------------------- */
-
-/* Deletes the process's timers: those of timer_create, and at its end the interval timers too. */
-void pg_timers_delete(struct pg_process *p, bool intervals);
-/* The host's timer in `slot` went off. */
-void pg_timer_fired(struct pg_linux *l, unsigned slot, int overrun);
-
-/* --- sys_shm.c, sys_memfd.c ------------------------------------------------------------------------------ */
+/* --- sys_shm.c, sys_sem.c, sys_msg.c, sys_memfd.c ------------------------------------------------------------------------------ */
 
 /* The machine is over: segments are forgotten. */
 void pg_shm_end(struct pg_linux *l);
+/* The same for semaphores and queues of messages: nobody waits for them any more. */
+void pg_sem_end(struct pg_linux *l);
+void pg_msg_end(struct pg_linux *l);
+/* `to` writes to the list of undos of semaphores that `from` writes to (CLONE_SYSVSEM). 0 or -ENOMEM. */
+PG_MUST_CHECK int pg_sem_share(struct pg_thread *from, struct pg_thread *to);
+/* The thread leaves its list; the last one to leave carries the undos out. */
+void pg_sem_leave(struct pg_thread *t);
 /* fcntl(F_ADD_SEALS). */
 int64_t pg_memfd_seal(struct pg_thread *me, int fd, unsigned seals);
 

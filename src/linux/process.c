@@ -193,6 +193,29 @@ int pg_process_init(struct pg_linux *l, struct pg_thread **first)
 	return *first != NULL ? 0 : err;
 }
 
+int pg_process_orphan(struct pg_linux *l, struct pg_thread **first)
+{
+	struct pg_process *p = process_make(l);
+	struct pg_fds *fds = p != NULL ? pg_fds_make(l, l->first_fds) : NULL;
+	int err = -ENOMEM;
+
+	if (fds != NULL) {
+		fds->users++; /* ours, until the thread has it */
+		*first = pg_thread_make(p, NULL, fds, &err);
+		pg_fds_put(l, fds);
+	}
+	if (err != 0) {
+		if (p != NULL) {
+			l->alive--;
+			pg_process_free(p);
+		}
+		return err;
+	}
+	p->pid = p->pgid = p->sid = (*first)->tid;
+	pg_linux_first_limits(l, p->limits);
+	return 0;
+}
+
 struct pg_process *pg_process_find(struct pg_linux *l, int pid)
 {
 	struct pg_process *p = l->processes;
@@ -366,12 +389,15 @@ int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c)
 		t->new_files = !(c->flags & CLONE_FILES);
 		t->new_fs = !(c->flags & CLONE_FS);
 		tid = t->tid;
-		err = write_ids(me, t, c);
+		err = c->flags & CLONE_SYSVSEM ? pg_sem_share(me, t) : 0;
+		if (err == 0)
+			err = write_ids(me, t, c);
 		if (err == 0 && k != p) {
 			k->vfork = c->flags & CLONE_VFORK ? me : NULL;
 			l->forks++;
 			if (l->hooks.fork != NULL)
 				l->hooks.fork(l->hooks.ctx, p->pid, k->pid);
+			pg_partition_forked(l, k);
 		}
 		if (err == 0)
 			err = pg_thread_start(t);
@@ -401,6 +427,14 @@ static void all_to_end(struct pg_process *p)
 		pg_thread_poke(t);
 }
 
+static void tell_ending(const struct pg_process *p, const struct pg_thread *by)
+{
+	const struct pg_linux *l = p->machine;
+
+	if (l->hooks.ending != NULL)
+		l->hooks.ending(l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0);
+}
+
 void pg_process_exit(struct pg_thread *me, int code)
 {
 	struct pg_process *p = me->proc;
@@ -411,6 +445,7 @@ void pg_process_exit(struct pg_thread *me, int code)
 	p->end.code = code & 255;
 	p->end.pc = me->pc;
 	p->end.sp = me->regs->gpr[PG_RSP];
+	tell_ending(p, me);
 	all_to_end(p);
 }
 
@@ -424,6 +459,7 @@ void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo)
 		p->end.pc = by->regs->rip;
 		p->end.sp = by->regs->gpr[PG_RSP];
 	}
+	tell_ending(p, by);
 	all_to_end(p);
 }
 
@@ -539,6 +575,8 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	if (p != l->init || p->mm->users > 1) {
 		pg_mm_put(p->mm);
 		p->mm = NULL; /* the first one's stays, for whoever looks at the machine afterwards */
+	} else {
+		pg_block_release(p->mm->space); /* but not as a block, which others may want */
 	}
 	orphan_children(p);
 	memcpy(p->comm, last->comm, sizeof(p->comm));

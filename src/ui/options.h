@@ -10,17 +10,32 @@
 #include <stdio.h>
 
 #include "base/types.h"
+#include "frame/partition.h"
 #include "mmu/table.h"
 #include "mmu/tlb.h"
 #include "space/space.h"
 
 struct pg_report;
 struct pg_reclaim;
+struct pg_linux;
+struct pg_linux_hooks;
+struct pg_symbols;
 
 /* One output: wanted or not, and to which file. */
 struct pg_output {
 	bool wanted;
 	const char *path; /* NULL: standard error */
+};
+
+/* Who looks on while a program runs, as `pagoda stack` does. It changes nothing of the machine. */
+struct pg_observer {
+	void *ctx; /* borrowed; given to all of these */
+	/* The program is loaded and has not run yet. The two are valid until end(). */
+	void (*begin)(void *ctx, struct pg_linux *l, struct pg_symbols *symbols);
+	/* Called after run.c's own hooks; their member ctx is not read. Members may be NULL. */
+	const struct pg_linux_hooks *hooks;
+	/* The guest is gone, the report is made; before anything is destroyed. */
+	void (*end)(void *ctx, const struct pg_report *r);
 };
 
 struct pg_options {
@@ -37,6 +52,12 @@ struct pg_options {
 	const char *table_text;      /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
+	/* --mmu base-limit: contiguous blocks instead of pages, and how */
+	bool base_limit;
+	enum pg_partition_fit fit;
+	uint64_t partition_bytes, heap_bytes; /* 0: by the image; the default */
+	bool fixed, compact;
+	const char *partition_log;  /* NULL: none */
 	const char *malloc_family;  /* of libpagoda-malloc; NULL: the program's own malloc */
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
 	bool quiet, verbose;
@@ -48,7 +69,8 @@ struct pg_options {
 	char **command;                          /* the program and its arguments, NULL-ended */
 	/* Not an option: is called with the report of the run, unless NULL. */
 	void (*on_report)(void *ctx, const struct pg_report *r);
-	void *on_report_ctx; /* borrowed */
+	void *on_report_ctx;                /* borrowed */
+	const struct pg_observer *observer; /* not an option: NULL, or who looks on; borrowed */
 	/*
 	 * Not an option: is called after each page fault and system call, unless NULL, with on_report_ctx. now: instructions so
 	 * far, or in fast mode nanoseconds.

@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mmu/base_limit.h"
 #include "trace/faultlog.h"
 #include "ui/format.h"
 #include "ui/malloc.h"
@@ -50,6 +51,7 @@ struct run {
 	FILE *err;                       /* our own standard error */
 	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
 	FILE *json_file, *summary_file;           /* NULL, or err */
+	FILE *block_file;                         /* --partition-log; NULL: none */
 	struct unsharer *unsharers;               /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
@@ -141,6 +143,8 @@ static bool open_outputs(struct run *r)
 		return false;
 	if ((!o->quiet || o->output_path) && !open_output(r, o->output_path, &r->summary_file))
 		return false;
+	if (o->partition_log && !open_output(r, o->partition_log, &r->block_file))
+		return false;
 	if (o->faults.wanted && !open_output(r, o->faults.path, &r->fault_file))
 		return false;
 	if (o->explain.wanted && !open_output(r, o->explain.path, &r->step_file))
@@ -210,12 +214,61 @@ static uint64_t take_unshared(struct run *r, int pid)
 	return 0;
 }
 
+/* The observer's hook `name`, if there is one. */
+#define OBSERVED(r, name) ((r)->o->observer && (r)->o->observer->hooks->name)
+#define OBSERVER(r) ((r)->o->observer->ctx)
+
+static void on_reached(void *ctx, const struct pg_cpu_regs *regs)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->reached(OBSERVER(r), regs);
+}
+
+static void on_transferred(void *ctx, const struct pg_transferred *t)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->transferred(OBSERVER(r), t);
+}
+
+static void on_code(void *ctx)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->code(OBSERVER(r));
+}
+
+static void on_fork(void *ctx, int parent, int child)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->fork(OBSERVER(r), parent, child);
+}
+
+static void on_signal(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->signal(OBSERVER(r), signo, si_code, address, handler);
+}
+
+static void on_ending(void *ctx, int pid, int tid)
+{
+	struct run *r = ctx;
+
+	if (OBSERVED(r, ending))
+		r->o->observer->hooks->ending(OBSERVER(r), pid, tid);
+}
+
 static void on_ended(void *ctx, const struct pg_linux_process *e)
 {
 	struct run *r = ctx;
 	struct pg_report *p = &r->report;
 	uint64_t unshared = take_unshared(r, e->pid), faults = 0;
 
+	if (OBSERVED(r, ended))
+		r->o->observer->hooks->ended(OBSERVER(r), e);
 	p->processes_ended++;
 	if (p->process_count == PG_PROCESS_ROWS)
 		return;
@@ -256,6 +309,8 @@ static void on_fault(void *ctx, const struct pg_fault_event *e)
 	if (e->after_fork)
 		count_unshared(r);
 	look(r);
+	if (OBSERVED(r, fault))
+		r->o->observer->hooks->fault(OBSERVER(r), e);
 	if (!r->lines.out && !r->steps.out)
 		return;
 	sigset_t before;
@@ -281,6 +336,8 @@ static void on_call(void *ctx, const struct pg_linux_call *c)
 	sigset_t before;
 
 	look(r);
+	if (OBSERVED(r, call))
+		r->o->observer->hooks->call(OBSERVER(r), c);
 	if (!r->call_file)
 		return;
 	pipe_errors_begin(&before);
@@ -292,6 +349,8 @@ static void on_exec(void *ctx, const char *path)
 {
 	struct run *r = ctx;
 
+	if (OBSERVED(r, exec))
+		r->o->observer->hooks->exec(OBSERVER(r), path);
 	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
 		return; /* the report is headed by the program that was asked for, or what it execs */
 	free(r->program);
@@ -338,6 +397,8 @@ static void on_leave(void *ctx)
 {
 	struct run *r = ctx;
 
+	if (OBSERVED(r, leave))
+		r->o->observer->hooks->leave(OBSERVER(r));
 	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
 		return; /* the map is the first process's */
 	forget_regions(&r->report);
@@ -466,6 +527,14 @@ static bool write_report(struct run *r)
 		}
 		r->json_file = NULL;
 	}
+	if (r->block_file) {
+		pg_block_log_write(&p->blocks, r->o, r->block_file);
+		if (!close_output(r, r->block_file)) {
+			say(r, "cannot write all of %s", r->o->partition_log);
+			fine = false;
+		}
+		r->block_file = NULL;
+	}
 	if (r->summary_file && r->summary_file != r->err) {
 		if (!close_output(r, r->summary_file)) {
 			say(r, "cannot write all of %s", r->o->output_path);
@@ -535,8 +604,8 @@ static bool make_reclaim(struct run *r)
 			return false;
 		}
 	}
-	config.store = r->store;
-	if (r->store) {
+	config.store = o->base_limit ? NULL : r->store; /* there it is for whole processes */
+	if (config.store) {
 		struct pg_store_room room;
 
 		pg_store_room(r->store, &room);
@@ -554,11 +623,19 @@ static bool make_reclaim(struct run *r)
 static bool make_machine(struct run *r)
 {
 	const struct pg_options *o = r->o;
+	const struct pg_block_config blocks = {.fit = o->fit};
 	const struct pg_vm_config config = {
 		.memory_bytes = o->memory_bytes,
-		.form = o->form,
+		.form = o->base_limit ? &pg_table_base_limit : o->form,
 		.geometry = o->geometry,
+		.blocks = o->base_limit ? &blocks : NULL,
 	};
+	struct pg_partition_options partition = {.bytes = o->partition_bytes,
+		.heap_bytes = o->heap_bytes,
+		.fixed = o->fixed,
+		.compact = o->compact};
+	const struct pg_partition_hooks block_hooks = {
+		.ctx = &r->report.blocks, .event = pg_block_log_add};
 	char size[PG_FORMAT_BYTES];
 
 	int error = pg_vm_create(&config, &r->vm);
@@ -577,6 +654,7 @@ static bool make_machine(struct run *r)
 	}
 	if (!make_reclaim(r))
 		return false;
+	partition.store = r->store;
 	const struct pg_linux_config linux_config = {
 		.vm = r->vm,
 		.engine = &pg_engine_translator,
@@ -589,13 +667,20 @@ static bool make_machine(struct run *r)
 		.aslr = o->aslr,
 		.seeded = o->seeded,
 		.seed = o->seed,
+		.partition = o->base_limit ? &partition : NULL,
 		.hooks = {.ctx = r,
 			.fault = on_fault,
 			.unknown = on_unknown,
-			.call = r->call_file || o->on_look ? on_call : NULL,
+			.call = r->call_file || o->on_look || OBSERVED(r, call) ? on_call : NULL,
 			.exec = on_exec,
 			.leave = on_leave,
-			.ended = on_ended},
+			.ending = on_ending,
+			.fork = OBSERVED(r, fork) ? on_fork : NULL,
+			.ended = on_ended,
+			.reached = OBSERVED(r, reached) ? on_reached : NULL,
+			.code = OBSERVED(r, code) ? on_code : NULL,
+			.transferred = OBSERVED(r, transferred) ? on_transferred : NULL,
+			.signal = OBSERVED(r, signal) ? on_signal : NULL},
 	};
 	const char *why = NULL;
 	error = pg_linux_create(&linux_config, &r->linux, &why);
@@ -603,6 +688,8 @@ static bool make_machine(struct run *r)
 		say(r, "cannot make the machine: %s", why ? why : strerror(-error));
 		return false;
 	}
+	if (o->base_limit)
+		pg_partition_set_hooks(r->linux, &block_hooks);
 	/* The guest has its copy of the environment. elfutils would ask a server if this named one. */
 	unsetenv("DEBUGINFOD_URLS");
 	error = pg_linux_load(r->linux);
@@ -614,6 +701,8 @@ static bool make_machine(struct run *r)
 			say(r, "%s: %s", o->command[0], strerror(-error));
 		return false;
 	}
+	if (o->observer)
+		o->observer->begin(o->observer->ctx, r->linux, r->symbols);
 	return true;
 }
 
@@ -640,6 +729,8 @@ int pg_run_command(const struct pg_options *o)
 	if (make_report(&r)) {
 		if (o->on_report)
 			o->on_report(o->on_report_ctx, &r.report);
+		if (o->observer)
+			o->observer->end(o->observer->ctx, &r.report);
 		status = write_report(&r) ? r.report.status : 2;
 	}
 
@@ -658,6 +749,8 @@ out:
 	}
 	if (r.json_file)
 		fclose(r.json_file);
+	if (r.block_file)
+		fclose(r.block_file);
 	if (r.summary_file && r.summary_file != r.err)
 		fclose(r.summary_file);
 	free(r.report.functions);
@@ -677,6 +770,7 @@ out:
 		pg_malloc_environment_free(r.env);
 	free(r.program);
 	free(r.unsharers);
+	pg_block_log_free(&r.report.blocks);
 	free(r.report.processes);
 	fclose(r.err);
 	return status;

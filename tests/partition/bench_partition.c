@@ -3,8 +3,8 @@
  * tests/partition/bench_partition.c: requests a second by fit and number of blocks.
  * Run by hand or by `make bench`; not part of the check. Prints a table to stdout.
  *
- * bench_partition [BLOCKS]: from 1,000 blocks by tens up to BLOCKS (default 1,000,000). As many blocks as said are
- * live; each request frees a random one and allocates another. Lists only as far as that takes seconds.
+ * bench_partition [BLOCKS]: from 1,000 live blocks by tens up to BLOCKS (default 1,000,000), and half as many holes. Each
+ * request frees a random block and allocates another. Lists up to 100,000 blocks only.
  */
 #include "base/random.h"
 #include "frame/partition.h"
@@ -14,8 +14,8 @@
 #include <time.h>
 
 #define REQUESTS 200000
-#define LIST_BLOCKS 10000 /* more are not tried on lists */
-#define LIST_REQUESTS 20000
+#define LIST_BLOCKS 100000 /* more are not tried on lists */
+#define LONGEST_S 2.0      /* of a measurement: on long lists it makes fewer requests */
 #define MEAN 2048
 
 static double now_s(void)
@@ -34,30 +34,39 @@ static void need(int ok, const char *what)
 	exit(1);
 }
 
-/* Memory is a third larger than the blocks, so that holes are many and nothing fails but for worst-fit. */
-static void measure(enum pg_partition_fit fit, bool linear, uint64_t blocks)
+/*
+ * `live` blocks and a hole behind every second: what the fifty-percent rule says. The holes are as large as the blocks, so memory is half
+ * as large again as what is used and nothing fails but for worst-fit.
+ */
+static void measure(enum pg_partition_fit fit, bool linear, uint64_t live)
 {
-	struct pg_partition_block **b = calloc(blocks, sizeof *b);
-	uint64_t requests = linear ? LIST_REQUESTS : REQUESTS, failed = 0;
+	uint64_t all = live / 2 * 3, used = 0, failed = 0, requests = REQUESTS;
+	struct pg_partition_block **b = calloc(all, sizeof *b);
 	struct pg_partition_figures f, start;
+	struct pg_partition_block *rest;
 	struct pg_partition *p;
 	struct pg_random r;
 	double t;
 
-	need(b && pg_partition_create(blocks * MEAN / 3 * 4, fit, linear, &p) == 0, "create");
+	need(b && pg_partition_create(all * 2 * MEAN, fit, linear, &p) == 0, "create");
 	pg_random_seed(&r, 1);
-	for (uint64_t i = 0; i < blocks;
-		i++) /* side by side: each fit does that in an empty memory */
+	for (uint64_t i = 0; i < all; i++) /* side by side: each fit does that in an empty memory */
 		need(pg_partition_alloc(p, 1 + pg_random_below(&r, 2 * MEAN - 1), &b[i]) == 0,
 			"fill");
-	for (uint64_t i = 0; i < blocks; i += 3) { /* holes */
-		pg_partition_free(p, b[i]);
-		b[i] = NULL;
+	pg_partition_figures(p, &f); /* what is left at the top is taken out of the game */
+	need(pg_partition_alloc(p, f.largest, &rest) == 0, "the rest");
+	for (uint64_t i = 0; i < all; i++) {
+		if (i % 3 == 2)
+			pg_partition_free(p, b[i]);
+		else
+			b[used++] = b[i];
 	}
 	pg_partition_figures(p, &start);
 	t = now_s();
 	for (uint64_t i = 0; i < requests; i++) {
-		uint64_t k = pg_random_below(&r, blocks);
+		if (i % 256 == 0 && now_s() - t > LONGEST_S)
+			requests = i;
+		uint64_t k = pg_random_below(&r, used);
 
 		if (b[k])
 			pg_partition_free(p, b[k]);
@@ -67,9 +76,10 @@ static void measure(enum pg_partition_fit fit, bool linear, uint64_t blocks)
 	t = now_s() - t;
 	pg_partition_figures(p, &f);
 	printf("%-6s %-5s %10llu %10llu %12.0f %10.1f %8llu\n", pg_partition_fit_names[fit],
-		linear ? "list" : "tree", (unsigned long long)blocks,
+		linear ? "list" : "tree", (unsigned long long)start.blocks,
 		(unsigned long long)start.holes, (double)requests / t,
 		(double)(f.steps - start.steps) / (double)requests, (unsigned long long)failed);
+	fflush(stdout);
 	pg_partition_destroy(p);
 	free(b);
 }

@@ -7,6 +7,7 @@
  */
 #include "base/random.h"
 #include "frame/partition.h"
+#include "frame/partition_queue.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -298,12 +299,69 @@ static void search_of_many_holes_is_logarithmic(void **state)
 	}
 }
 
+/* The first in order of those that want no more than `most`, by asking everybody; -1: nobody. */
+static int naive_fitting(const struct pg_wait *w, const bool *in, int n, bool urgent, uint64_t most)
+{
+	int found = -1;
+
+	for (int i = 0; i < n; i++) {
+		if (!in[i] || w[i].size > most)
+			continue;
+		if (found < 0 || (urgent && w[i].priority != w[found].priority
+						 ? w[i].priority > w[found].priority
+						 : w[i].age < w[found].age))
+			found = i;
+	}
+	return found;
+}
+
+/* R1, "the wait queue": joining, leaving and coming back in random order. */
+static void queue_finds_who_is_first_and_fits(void **state)
+{
+	enum { most = 60 };
+	struct pg_random r;
+
+	(void)state;
+	pg_random_seed(&r, 3);
+	for (int urgent = 0; urgent < 2; urgent++) {
+		struct pg_wait w[most] = {0};
+		bool in[most] = {false}, known[most] = {false};
+		struct pg_wait_queue q;
+
+		pg_wait_init(&q, urgent);
+		for (int step = 0; step < 20000; step++) {
+			int i = (int)pg_random_below(&r, most), want;
+			uint64_t size = pg_random_below(&r, 40);
+			struct pg_wait *got;
+
+			if (in[i])
+				pg_wait_leave(&q, &w[i]);
+			else if (known[i] && pg_random_one_in(&r, 3))
+				pg_wait_rejoin(&q, &w[i]);
+			else
+				pg_wait_join(&q, &w[i], 1 + pg_random_below(&r, 30),
+					(unsigned)pg_random_below(&r, 4));
+			in[i] = !in[i];
+			known[i] = true;
+			if (step % 16 == 0)
+				assert_null(pg_wait_check(&q));
+			want = naive_fitting(w, in, most, urgent, size);
+			got = pg_wait_fitting(&q, size);
+			assert_int_equal(got ? got - w : -1, want);
+			want = naive_fitting(w, in, most, urgent, UINT64_MAX);
+			got = pg_wait_head(&q);
+			assert_int_equal(got ? got - w : -1, want);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_fit_picks_what_its_definition_says),
 		cmocka_unit_test(fifty_percent_rule_holds_in_equilibrium),
 		cmocka_unit_test(search_of_many_holes_is_logarithmic),
+		cmocka_unit_test(queue_finds_who_is_first_and_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

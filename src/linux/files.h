@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * linux/files.h: a guest's descriptors, and the files behind its mappings.
+ *
+ * Included by linux/internal.h. The functions are those of descriptors.c, files.c and io.c.
+ *
+ * Descriptors: the threads of one guest process share one host table of descriptors, and the number in the guest is that on the
+ * host. A forked process gets a copy of the table from the host (unshare), so closing, sharing of offsets, locks and passing
+ * are the host's own. The first process's table is that of Pagoda itself.
+ */
+#ifndef PG_LINUX_FILES_H
+#define PG_LINUX_FILES_H
+
+#include "linux/linux.h"
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+struct pg_thread;
+
+/*
+ * The descriptors of a process on the host: one host table. Besides the guest's it holds those of pagers: file N has the
+ * same number in every table that has it.
+ */
+struct pg_fds {
+	struct pg_fds *next; /* all of the machine */
+	unsigned users;      /* threads */
+	bool posix_locks;    /* the guest took fcntl locks: pager fds must not be closed */
+	uint64_t *has;       /* owned: bit n: pager descriptor number n is open here */
+	unsigned words;
+};
+
+/* A host file behind an object: the context of its pager. */
+struct pg_file {
+	struct pg_file *next; /* in pg_linux.files */
+	struct pg_linux *machine;
+	struct pg_object_key key;
+	int fd;          /* the number under which the tables that have it hold it */
+	bool writable;   /* fd may be written */
+	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
+	uint64_t window_bytes;
+};
+
+/* --- descriptors.c: tables of descriptors, and Pagoda's own among them --------------------------------------- */
+
+/* A table of descriptors; from: a copy of that one's record. NULL: no memory. */
+struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from);
+/* One user less; the last one forgets it. The host's table goes with its last thread. */
+void pg_fds_put(struct pg_linux *l, struct pg_fds *f);
+/* The keeper of pager descriptors: gives a table what another one opened. */
+PG_MUST_CHECK int pg_keeper_begin(struct pg_linux *l);
+void pg_keeper_end(struct pg_linux *l);
+/* Whether the guest may use this descriptor number. */
+bool pg_fd_ok(int fd);
+/* A descriptor that the host made, or its error: Pagoda's numbers are not for the guest, -EMFILE. */
+int64_t pg_fd_given(int64_t fd);
+/* Path of an open descriptor as the host knows it; false if it has none. */
+bool pg_fd_path(int fd, char *out, size_t cap);
+/* A pager's descriptor in the present table; fetched from the keeper if that has not got it. A negative errno. */
+int pg_pager_fd(struct pg_file *f);
+/*
+ * A file's descriptor for its pager: a copy of fd in the present table and with the keeper, under a number of its own or, not -1, `to`,
+ * which the file has already. The number or a negative errno.
+ */
+int pg_pager_open(struct pg_linux *l, int fd, int to);
+/* The file is nobody's any more. */
+void pg_pager_close(struct pg_linux *l, int fd);
+
+/* --- files.c: files as objects ------------------------------------------------------------------------- */
+
+/*
+ * The object of an open host file; a reference for the caller. writable: the descriptor may be written and shared
+ * mappings of it will be. name: what maps show. -ENODEV for what cannot be mapped.
+ */
+PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct stat *st,
+	bool writable, const char *name, struct pg_object **out);
+/* The object of the file, if it is mapped: borrowed, or NULL. */
+struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
+/*
+ * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
+ */
+PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
+
+/* --- io.c ------------------------------------------------------------------------------------------------ */
+
+/* Reads or writes guest memory from or to a descriptor; offset -1: the descriptor's own. As preadv2/pwritev2. */
+int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
+	uint64_t total, int64_t offset, int flags);
+int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
+	uint64_t total, int64_t offset, int flags);
+/* r, and the signal that goes with it if it is -EPIPE or -EFBIG: the host ignores SIGPIPE and SIGXFSZ for us. */
+int64_t pg_io_signal(struct pg_thread *me, int64_t r);
+/* Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. */
+void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+void pg_io_truncated(struct pg_thread *me, int fd);
+void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+
+#endif
