@@ -293,7 +293,8 @@ uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 	struct pg_emit *m = &e->emit;
 	e64(m, b->rip);
 	uint8_t *at = m->p;
-	ebytes(m, (const uint8_t[]){0x4c, 0x3b, 0x2d}, 3); /* cmp r13, [rip + d]: what lies before it */
+	ebytes(m, (const uint8_t[]){0x4c, 0x3b, 0x2d},
+		3); /* cmp r13, [rip + d]: what lies before it */
 	e32(m, (uint32_t)-15);
 	e_jcc(m, CC_NE, e->stub_indirect);
 	if (b->entry_live)

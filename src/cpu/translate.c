@@ -403,8 +403,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->entry_mem = !b->entry_live && tr->insn[0].soft;
 	tr->saved = b->entry_mem;
 	if (c->link_indirect && !temporary &&
-		!pg_watch_has(e,
-			rip)) /* what leads here is an indirect jump: it falls into the block */
+		!pg_watch_has(
+			e, rip)) /* what leads here is an indirect jump: it falls into the block */
 		b->thunk = pg_code_emit_thunk(e, b);
 	emit_entry(tr);
 	begin_segment(tr, &tr->insn[0]);

@@ -270,7 +270,8 @@ static void store_into_private_copy_is_seen_by_a_linked_jump(void **state)
 {
 	struct world w;
 	struct pg_object *o;
-	uint8_t code[7], store_then_jump[7] = {0x89, 0x37, 0xe9}; /* mov dword [rdi], esi; jmp rel32 */
+	uint8_t code[7],
+		store_then_jump[7] = {0x89, 0x37, 0xe9}; /* mov dword [rdi], esi; jmp rel32 */
 	bool existed;
 	world_begin(&w, (enum mode)(uintptr_t)*state);
 	assert_int_equal(pg_object_open(w.vm, (struct pg_object_key){0}, "file", NULL, NULL, PAGE,
