@@ -82,6 +82,16 @@ struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
  */
 PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
 
+/*
+ * A descriptor that only the keeper has: a copy of fd, under a number that the others name it by. Or a negative errno.
+ */
+PG_MUST_CHECK int pg_keeper_store(struct pg_linux *l, int fd);
+/* A copy of it for the running thread's table, the lowest number that is free, close-on-exec. */
+PG_MUST_CHECK int pg_keeper_fetch(struct pg_linux *l, int number);
+/* Writes a byte to it. */
+void pg_keeper_ring(struct pg_linux *l, int number);
+void pg_keeper_forget(struct pg_linux *l, int number);
+
 /* --- locks.c, owner.c ---------------------------------------------------------------------------------------- */
 
 /* The guest's number of who holds the lock that F_GETLK found on fd. */

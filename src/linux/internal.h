@@ -128,6 +128,7 @@ struct pg_linux {
 	struct pg_shm *shm;      /* System V segments; owned; NULL: none yet */
 	struct pg_sem *sem;      /* and sets of semaphores */
 	struct pg_msg *msg;      /* and queues of messages */
+	struct pg_pidfd *pidfds; /* descriptors of processes; owned */
 	struct pg_owner *owners; /* of descriptors, for SIGIO, the last one first; owned */
 	unsigned owner_count;
 	struct pg_peers *peers; /* Unix sockets of guests; owned; NULL: none yet */

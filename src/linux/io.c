@@ -168,6 +168,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 
 		if (pg_sigfd_read(me, fd, v, count, total, &r))
 			return r;
+		if (pg_pidfd_is(me, fd))
+			return -EINVAL;
 		r = pg_terminal_before_read(me, fd);
 		if (r != 0)
 			return r;

@@ -114,6 +114,7 @@ struct pg_thread {
 	pthread_t host;
 	_Atomic int host_tid;   /* 0: not running yet, or over */
 	bool new_files, new_fs; /* to be copied when it begins */
+	int not_ours;           /* a descriptor of the maker's that the copy has not, plus one; 0: none */
 	volatile sig_atomic_t
 		poke; /* something came: stop what may block. Written by others with the lock held */
 	uint64_t lock_ino;     /* of the file of which it waits for a lock; 0: none */
@@ -322,6 +323,24 @@ void pg_sigfd_free(struct pg_linux *l);
 /* Whether fd is a signalfd; then *result is what reading it gave. */
 bool pg_sigfd_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t *result);
+
+/* --- sys_pidfd.c ---------------------------------------------------------------------------------------- */
+
+/*
+ * A descriptor of the process, or of its thread tid (0: none), close-on-exec, in the running thread's table: flags as of pidfd_open. Or
+ * a negative errno.
+ */
+int pg_pidfd_make(struct pg_process *p, int tid, unsigned flags);
+/* Whether fd is one, and the number of its process: -EBADF if not. */
+bool pg_pidfd_is(struct pg_thread *me, int fd);
+int pg_pidfd_pid(struct pg_thread *me, int fd);
+/* What fdinfo says of the file: the number, -1 when the process has been waited for; 0: it is none. */
+int pg_pidfd_shown(struct pg_linux *l, uint64_t dev, uint64_t ino);
+/* The process, or its thread tid, has ended: whoever polls is told. */
+void pg_pidfd_ends(struct pg_process *p, int tid);
+/* The process's number is free again. */
+void pg_pidfd_reaped(struct pg_process *p);
+void pg_pidfds_end(struct pg_linux *l);
 
 /* --- sys_time.c ---------------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "linux/syscalls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -167,6 +168,7 @@ int64_t pg_sys_waitid(struct pg_thread *me, const uint64_t *a)
 {
 	struct wanted w = {(int)a[0], (int)a[1], (int)a[3]};
 	union pg_siginfo info;
+	bool polls = false; /* a descriptor with O_NONBLOCK: nothing yet is an error */
 	struct news n;
 	int64_t r;
 
@@ -188,14 +190,23 @@ int64_t pg_sys_waitid(struct pg_thread *me, const uint64_t *a)
 			w.id = me->proc->pgid;
 		break;
 	case 3: /* P_PIDFD */
-		pg_linux_unknown(me, "waitid on a descriptor of a process is not there: EBADF");
-		return -EBADF;
+		if (w.id < 0)
+			return -EINVAL;
+		polls = !(w.options & WNOHANG) && (fcntl(w.id, F_GETFL) & O_NONBLOCK);
+		w.id = pg_pidfd_pid(me, w.id);
+		if (w.id < 0)
+			return w.id;
+		w.type = P_PID;
+		w.options |= polls ? WNOHANG : 0;
+		break;
 	default:
 		return -EINVAL;
 	}
 	r = wait_for(me, &w, &n);
 	if (r < 0)
 		return r;
+	if (r == 0 && polls)
+		return -EAGAIN;
 	memset(&info, 0, sizeof(info));
 	if (r > 0) {
 		info.host.si_signo = SIGCHLD;

@@ -156,6 +156,8 @@ static void *begin(void *arg)
 
 	if (t->new_files)
 		s->err = own_files();
+	if (s->err == 0 && t->new_files && t->not_ours != 0)
+		close(t->not_ours - 1);
 	if (s->err == 0 && t->new_fs && unshare(CLONE_FS) != 0)
 		s->err = -errno;
 	if (s->err != 0) {
@@ -336,6 +338,7 @@ void pg_thread_end(struct pg_thread *me)
 		if (k->vfork == me)
 			k->vfork = NULL;
 	unlink_thread(me);
+	pg_pidfd_ends(p, me->tid);
 	if (p->threads == 0) {
 		pg_process_end(p, me); /* takes the CPU from the space before that goes */
 	} else {

@@ -48,6 +48,7 @@ def cases(Case):
     guest('inherit', 'locks', 'fork peer')
     guest('inherit', 'session hangup', 'fork job')
     guest('peers', 'cred client passed early locks owner', 'fork peer')
+    guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
     guest('shared', 'posix file', 'fork')
