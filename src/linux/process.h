@@ -92,6 +92,7 @@ struct pg_mm {
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
+	uint64_t in_since; /* CLOCK_MONOTONIC: its block came to where it is, from a store or new */
 };
 
 /* A guest thread, which is a host thread. */
@@ -123,6 +124,9 @@ struct pg_thread {
 	bool asleep;           /* in pg_thread_sleep() */
 	bool woken;            /* what it slept for has come */
 	bool must_end;         /* by exec or exit of another thread */
+	bool in_need;          /* asleep until its block comes in, or by a scheduler's wish */
+	bool new_std;          /* std[] are to be its descriptors 0, 1, 2; -1: as they are */
+	int std[3];
 
 	/* the system call at work */
 	uint64_t pc; /* address of the syscall instruction */
@@ -183,6 +187,7 @@ struct pg_process {
 	struct pg_linux_end end;
 	bool leave_told;
 	uint64_t cpu_ns;                    /* host CPU time of threads that have ended */
+	struct rusage ended_use;            /* of these, what the host counts of system time, blocks and switches */
 	struct rusage children;             /* of those waited for */
 	struct pg_cpu_stats cpu_before;     /* of threads that have ended */
 	struct pg_space_stats space_before; /* of programs that exec replaced */
@@ -234,6 +239,8 @@ PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
 void pg_service_run(struct pg_linux *l);
 /* The machine is over: pg_service_run() returns. Lock held. */
 void pg_service_ring(struct pg_linux *l);
+/* A limit of CPU time was set: it looks at them. */
+void pg_service_look(struct pg_linux *l);
 void pg_service_end(struct pg_linux *l);
 
 /* --- thread.c ------------------------------------------------------------------------------------------- */
@@ -267,10 +274,14 @@ void pg_thread_sleep(struct pg_thread *me, uint64_t until);
 void pg_thread_poke(struct pg_thread *t);
 /* The same for what it sleeps for: woken is set. */
 void pg_thread_wake(struct pg_thread *t);
+/* Wakes t if it is in pg_thread_sleep(), and that is all. */
+void pg_thread_rouse(struct pg_thread *t);
 
 /* --- process.c -------------------------------------------------------------------------------------------- */
 
 PG_MUST_CHECK int pg_process_init(struct pg_linux *l, struct pg_thread **first);
+/* A process that is nobody's child and does not run yet, with a thread of descriptors of its own. */
+PG_MUST_CHECK int pg_process_orphan(struct pg_linux *l, struct pg_thread **first);
 /* Its parent's number: the outside world's for the first one, 1 for orphans. */
 int pg_process_ppid(const struct pg_process *p);
 struct pg_process *pg_process_find(struct pg_linux *l, int pid);
@@ -300,6 +311,12 @@ void pg_process_each_of_group(
 uint64_t pg_process_cpu_ns(const struct pg_process *p);
 /* As getrusage(); me: the running thread, or NULL. */
 void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out);
+/* Adds what adds up, and takes the larger peak. */
+void pg_usage_add(struct rusage *sum, const struct rusage *more);
+/*
+ * Signals for processes whose CPU time has reached a limit: when to look again, ns from now; UINT64_MAX: nobody is limited.
+ */
+uint64_t pg_limit_cpu(struct pg_linux *l);
 /* Sums for one process, with what ended threads and programs left. */
 void pg_process_stats(
 	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);

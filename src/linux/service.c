@@ -67,6 +67,8 @@ static void inherit(struct pg_linux *l)
 {
 	struct pg_process *p = l->init;
 
+	if (p == NULL)
+		return; /* jobs begin with nothing ignored or blocked */
 	for (int n = 32; n <= 33; n++)
 		if (library_signal_ignored[n - 32])
 			p->sig.act[n].handler = 1;
@@ -125,7 +127,7 @@ static void hand_on(struct pg_linux *l, union pg_siginfo *info)
 		pg_process_each_of_group(l, pg_terminal_host_foreground(l), send_one, info);
 		return;
 	}
-	if (l->init->state == PG_ZOMBIE || n == SIGCONT) {
+	if (l->init == NULL || l->init->state == PG_ZOMBIE || n == SIGCONT) {
 		/* the program itself is over, or the whole machine was stopped: all that is left is meant */
 		for (struct pg_process *p = l->processes, *next; p != NULL; p = next) {
 			next = p->next;
@@ -169,20 +171,28 @@ void pg_service_run(struct pg_linux *l)
 	siginfo_t s;
 	sigset_t set;
 	bool over = false;
+	uint64_t wait = 0; /* the first process may be limited */
 
 	sigemptyset(&set);
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (ours(n) && n != PG_HOST_KICK)
 			sigaddset(&set, n);
 	while (!over) {
-		int n = sigwaitinfo(&set, &s);
+		struct timespec t = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};
+		int n = sigtimedwait(&set, &s, wait == UINT64_MAX ? NULL : &t);
 
 		pg_lock_take(l, NULL);
 		over = l->over;
 		if (n > 0 && !over)
 			take(l, &s);
+		wait = pg_limit_cpu(l);
 		pg_lock_give(l);
 	}
+}
+
+void pg_service_look(struct pg_linux *l)
+{
+	pthread_kill(l->service, PG_HOST_TIMER);
 }
 
 void pg_service_ring(struct pg_linux *l)

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,20 +42,6 @@ static bool meant(const struct wanted *w, const struct pg_process *me, const str
 	       (w->type == P_PGID && p->pgid == w->id);
 }
 
-static void add_usage(struct rusage *sum, const struct rusage *more)
-{
-	timeradd(&sum->ru_utime, &more->ru_utime, &sum->ru_utime);
-	timeradd(&sum->ru_stime, &more->ru_stime, &sum->ru_stime);
-	if (more->ru_maxrss > sum->ru_maxrss)
-		sum->ru_maxrss = more->ru_maxrss;
-	sum->ru_minflt += more->ru_minflt;
-	sum->ru_majflt += more->ru_majflt;
-	sum->ru_inblock += more->ru_inblock;
-	sum->ru_oublock += more->ru_oublock;
-	sum->ru_nvcsw += more->ru_nvcsw;
-	sum->ru_nivcsw += more->ru_nivcsw;
-}
-
 /* Takes one change of state of p that is wanted. */
 static bool take(
 	const struct wanted *w, struct pg_process *me, struct pg_process *p, struct news *n)
@@ -71,8 +56,8 @@ static bool take(
 		n->status = p->end.exited ? p->end.code : p->end.signal;
 		pg_process_usage(p, NULL, &n->use);
 		if (!keep) {
-			add_usage(&me->children, &n->use);
-			add_usage(&me->children, &p->children);
+			pg_usage_add(&me->children, &n->use);
+			pg_usage_add(&me->children, &p->children);
 			pg_process_free(p);
 		}
 		return true;

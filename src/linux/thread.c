@@ -15,6 +15,7 @@
 #include "linux/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -148,6 +150,25 @@ static int own_files(void)
 	return syscall(SYS_close_range, ~0u, ~0u, 2 /* CLOSE_RANGE_UNSHARE */) == 0 ? 0 : -errno;
 }
 
+/* The three descriptors of a job, in its own table; they may be each other's. */
+static int take_std(const int std[3])
+{
+	int copy[3], err = 0;
+
+	for (int i = 0; i < 3; i++) {
+		copy[i] = std[i] >= 0 ? fcntl(std[i], F_DUPFD_CLOEXEC, 3) : -1;
+		if (std[i] >= 0 && copy[i] < 0)
+			err = -errno;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (copy[i] >= 0 && err == 0 && dup2(copy[i], i) < 0)
+			err = -errno;
+		if (copy[i] >= 0)
+			close(copy[i]);
+	}
+	return err;
+}
+
 static void *begin(void *arg)
 {
 	struct start *s = arg;
@@ -160,6 +181,8 @@ static void *begin(void *arg)
 		close(t->not_ours - 1);
 	if (s->err == 0 && t->new_fs && unshare(CLONE_FS) != 0)
 		s->err = -errno;
+	if (s->err == 0 && t->new_std)
+		s->err = take_std(t->std);
 	if (s->err != 0) {
 		sem_post(&s->ready);
 		return NULL;
@@ -234,7 +257,7 @@ void pg_thread_sleep(struct pg_thread *me, uint64_t until)
 	me->asleep = false;
 }
 
-static void rouse(struct pg_thread *t)
+void pg_thread_rouse(struct pg_thread *t)
 {
 	t->wake = 1;
 	syscall(SYS_futex, &t->wake, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
@@ -243,7 +266,7 @@ static void rouse(struct pg_thread *t)
 void pg_thread_wake(struct pg_thread *t)
 {
 	t->woken = true;
-	rouse(t);
+	pg_thread_rouse(t);
 }
 
 void pg_thread_poke(struct pg_thread *t)
@@ -251,7 +274,7 @@ void pg_thread_poke(struct pg_thread *t)
 	int tid = t->host_tid;
 
 	t->poke = 1;
-	rouse(t);
+	pg_thread_rouse(t);
 	if (t->in_host && tid != 0)
 		syscall(SYS_tgkill, t->machine->host_pid, tid, PG_HOST_KICK);
 }
@@ -315,6 +338,7 @@ void pg_thread_farewell(struct pg_thread *me)
 /* What it counted and used goes to the process. */
 static void leave_figures(struct pg_thread *me)
 {
+	struct rusage use;
 	struct pg_cpu_stats s;
 	struct timespec t;
 
@@ -322,6 +346,11 @@ static void leave_figures(struct pg_thread *me)
 	pg_linux_add_cpu(&me->proc->cpu_before, &s);
 	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
 		me->proc->cpu_ns += (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	if (getrusage(RUSAGE_THREAD, &use) == 0) {
+		timerclear(&use.ru_utime);
+		use.ru_maxrss = use.ru_minflt = use.ru_majflt = 0; /* Pagoda's own */
+		pg_usage_add(&me->proc->ended_use, &use);
+	}
 }
 
 void pg_thread_end(struct pg_thread *me)
@@ -352,7 +381,7 @@ void pg_thread_end(struct pg_thread *me)
 	l->ops->cpu_destroy(me->cpu);
 	pg_fds_put(l, me->fds);
 	free(me);
-	over = l->thread_count == 0;
+	over = l->thread_count == 0 && !l->jobs;
 	if (over)
 		pg_service_ring(l);
 	pg_lock_give(l);

@@ -32,6 +32,7 @@ static struct region *twin(struct pg_space *child, const struct region *r)
 	c->error_seen = r->error_seen;
 	if (!(r->pub.flags & PG_MAP_WIPEONFORK)) {
 		c->overhang = r->overhang;
+		c->guarded = r->guarded;
 		if (r->anon_id) {
 			c->anon_id = ++child->vm->last_anon_id;
 			c->anon_forked = true;
@@ -105,6 +106,8 @@ int pg_space_fork(struct pg_space *parent, struct pg_space *child)
 	struct region *r, *c;
 
 	PG_ASSERT(!child->regions.root && child->vm == parent->vm);
+	if (parent->block)
+		return pg_block_fork(parent, child);
 	for (r = pg_region_first(parent); r; r = pg_region_next(r)) {
 		if (r->pub.flags & PG_MAP_DONTFORK)
 			continue;

@@ -12,6 +12,8 @@
 #define PG_SPACE_IMPL_H
 
 #include "base/tree.h"
+#include "mmu/base_limit.h"
+#include "space/block.h"
 #include "space/mem.h"
 #include "space/pageout.h"
 #include "space/space.h"
@@ -51,8 +53,8 @@ struct region {
 	 * indexed by it.
 	 */
 	uint64_t index;
-	struct pg_sparse anons;             /* private regions only */
-	struct pg_name *name;               /* counted; NULL: none */
+	struct pg_sparse anons; /* private regions; of shared ones only guards, see guard.c */
+	struct pg_name *name;   /* counted; NULL: none */
 	struct region *obj_prev, *obj_next; /* the object's list of regions that map it */
 	struct region *dead_next;           /* of those taken out by pg_map_clear() */
 	/*
@@ -62,6 +64,7 @@ struct region {
 	uint64_t anon_id;
 	bool anon_forked; /* the number came by fork: no merging with a neighbour that has none */
 	bool forked;      /* was there at a fork: a child's, or its parent's */
+	bool guarded;     /* the anon layer may have guards */
 	bool touched;     /* entries may have been made for it */
 	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */
 	uint32_t error_seen; /* of its object's errors of writing back, see object.h */
@@ -87,6 +90,7 @@ struct pg_object {
 	uint32_t errors;        /* write-backs of pages that failed, ever */
 	int last_error;         /* of them: negative errno */
 	bool shmem;             /* counts as shared memory */
+	bool segment;           /* see pg_object_set_segment() */
 	struct region *regions; /* that map it */
 	char name[];
 };
@@ -111,8 +115,10 @@ struct pg_vm {
 	void *tables; /* what the form's tables share; owned through form->close */
 	struct pg_vm_hooks hooks;
 	struct pg_pageout pageout; /* ctx NULL: there is none */
+	struct pg_blocks *blocks;  /* owned; NULL: a machine of pages */
 	pg_pfn zero;
 	struct pg_mem mem;
+	struct pg_anon guard; /* that of all guarded pages; the machine has one reference */
 	struct pg_sparse_kind anon_kind, page_kind;
 	struct pg_space *spaces; /* all */
 	uint64_t space_count, object_count;
@@ -143,8 +149,9 @@ struct pg_space {
 	struct region *last; /* found last, or NULL */
 	pg_va brk_start, brk;
 	uint16_t asid;
-	bool no_nx;               /* the table's entries have no NX bit */
-	struct pg_space_stats st; /* table and rss_pages are filled in on request */
+	bool no_nx;                    /* the table's entries have no NX bit */
+	struct pg_block_record *block; /* owned; NULL: of pages, or nothing was placed yet */
+	struct pg_space_stats st;      /* table and rss_pages are filled in on request */
 };
 
 /* ---- vm.c */
@@ -165,6 +172,16 @@ static inline bool pg_anon_is_empty(const struct pg_anon *a)
 }
 /* A frame of an anon or object that has lost its owner: freed now, or when the last pin goes. */
 void pg_frame_release(struct pg_vm *vm, pg_pfn f);
+
+/* ---- guard.c: pages that may not be touched; [first, last] are indices of r's anon layer */
+bool pg_guard_at(const struct region *r, uint64_t index);
+/* The pages become guards; what they held is gone. -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_guard_install(struct region *r, uint64_t first, uint64_t last);
+/* No guards any more. -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_guard_remove(struct region *r, uint64_t first, uint64_t last);
+/* Takes all anons out but guards; ready makes what is needed for it, -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_guard_erase_ready(struct region *r, uint64_t first, uint64_t last);
+void pg_guard_erase(struct region *r, uint64_t first, uint64_t last);
 
 /* ---- region.c: the tree */
 void pg_region_init(struct pg_space *s);
@@ -352,6 +369,58 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 		return e & PG_PTE_RW;
 	return access != PG_EXEC || !(e & PG_PTE_NX);
 }
+
+/* ---- block.c, block_move.c: spaces of one contiguous block. block.h has what others may call. */
+struct pg_blocks {
+	struct pg_partition *partition; /* owned; a unit is a frame */
+	struct pg_block_hooks hooks;
+};
+
+struct pg_block_record {
+	struct pg_partition_block *place; /* NULL: in no frame */
+	struct pg_base_limit r; /* as it was set last while it was in frames; base is stale else */
+	struct pg_block_shape shape;
+	uint64_t wanted;        /* pages that a growth waits for; 0: none does */
+	struct pg_rmap *rmap;   /* owned: one for each frame, on the row of each */
+	pg_slot *slots;         /* owned; out: where each page is; else NULL */
+	struct pg_store *store; /* borrowed; of slots */
+	uint64_t moves, swaps;
+	/* owned while they are empty: then in no tree */
+	struct region *regions[4]; /* image, heap, room, stack */
+};
+
+PG_MUST_CHECK int pg_blocks_open(struct pg_vm *vm, const struct pg_block_config *c);
+void pg_blocks_close(struct pg_vm *vm); /* vm->blocks may be NULL */
+/* s->block, without frames yet, of shape->pages. */
+PG_MUST_CHECK int pg_block_make_records(struct pg_space *s, const struct pg_block_shape *shape);
+/* Ends the block of s, which may have none. */
+void pg_block_drop(struct pg_space *s);
+/* The table and the regions say what b->r, the break and the stack are. */
+void pg_block_show(struct pg_space *s);
+/* The same while it is in no frame: nothing is within the limit. */
+void pg_block_hide(struct pg_space *s);
+/* Frames [base, base + pages) become those of s: rows, reverse map. Or of nobody. */
+void pg_block_own(struct pg_space *s);
+void pg_block_disown(struct pg_space *s);
+uint8_t *pg_block_bytes(const struct pg_space *s, uint64_t page); /* of the block */
+void pg_block_tell(struct pg_vm *vm, const struct pg_block_event *e);
+/*
+ * Makes the block of s hold low pages from the origin up and stack pages from the top down. -ENOMEM: beyond its span, or no room. May give up the
+ * machine lock (hooks.room).
+ */
+PG_MUST_CHECK int pg_block_grow(struct pg_space *s, uint64_t low, uint64_t stack);
+/* Pages from the origin to the break, the image at least. */
+uint64_t pg_block_heap_end(const struct pg_space *s);
+/* Brings it in if it is out. False: it cannot be. */
+bool pg_block_want_in(struct pg_space *s);
+const char *pg_blocks_check(struct pg_vm *vm);
+/* The mapping calls for spaces of this kind; as those of space.h. */
+enum pg_fault_end pg_block_fault(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel);
+PG_MUST_CHECK int pg_block_fork(struct pg_space *parent, struct pg_space *child);
+pg_va pg_block_brk(struct pg_space *s, pg_va want, uint64_t most);
+/* 0 if all of [a, a + len) is mapped, else -ENOMEM. */
+PG_MUST_CHECK int pg_block_whole(struct pg_space *s, pg_va a, uint64_t len);
 
 /* ---- grow.c */
 /* Extends the growing region r down to hold a, if limit and gap allow. */

@@ -333,7 +333,7 @@ int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot, pg
 		return -EINVAL;
 	if ((flags & PG_MAP_GROWSDOWN) && (object || (flags & PG_MAP_SHARED)))
 		return -EINVAL;
-	if (s->c.max_regions && s->st.regions > s->c.max_regions)
+	if (s->block || (s->c.max_regions && s->st.regions > s->c.max_regions))
 		return -ENOMEM;
 	err = settle_address(s, addr->v, &len, flags, &q.start);
 	if (err)
@@ -374,6 +374,8 @@ int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len)
 	r = pg_region_above(s, addr.v);
 	if (!r || r->pub.start.v >= end)
 		return 0;
+	if (s->block)
+		return -EINVAL;
 	if (r->pub.start.v < addr.v && r->pub.end.v > end && s->c.max_regions &&
 		s->st.regions >= s->c.max_regions)
 		return -ENOMEM;
@@ -432,9 +434,9 @@ static int change_check(
 	return 0;
 }
 
-/* Changes the piece [from, to) of r, which lies inside r. */
+/* Changes the piece [from, to) of r, which lies inside r; whole: it was a region before the change. */
 static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uint64_t to,
-	const struct pg_map_change *c)
+	bool whole, const struct pg_map_change *c)
 {
 	bool charged;
 
@@ -452,7 +454,9 @@ static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uin
 	pg_region_tally_in(r);
 	if (c->new_prot)
 		pg_pages_reprotect(r, from >> PG_PAGE_SHIFT, to >> PG_PAGE_SHIFT);
-	pg_region_merge(s, r);
+	/* Linux merges by moving borders, and does not take a region away that knows of its end */
+	if (!whole || !r->pub.object || !r->pub.object->segment)
+		pg_region_merge(s, r);
 	return 0;
 }
 
@@ -460,6 +464,7 @@ int pg_map_change_range(
 	struct pg_space *s, uint64_t start, uint64_t end, const struct pg_map_change *c)
 {
 	struct region *first = pg_region_at(s, start), *last = pg_region_at(s, end - 1);
+	bool cut_low = first->pub.start.v<start, cut_high = last->pub.end.v> end;
 	int err = change_check(s, start, end, c);
 
 	if (err)
@@ -476,7 +481,8 @@ int pg_map_change_range(
 		struct region *r = pg_region_at(s, at);
 		uint64_t to = r->pub.end.v < end ? r->pub.end.v : end;
 
-		err = change_piece(s, r, at, to, c);
+		err = change_piece(
+			s, r, at, to, !(at == start && cut_low) && !(to == end && cut_high), c);
 		PG_ASSERT(!err);
 		at = to;
 	}
@@ -505,6 +511,8 @@ int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
 	end = addr.v + len;
 	if (!pg_map_whole(s, addr.v, end))
 		return -ENOMEM;
+	if (s->block)
+		return 0; /* there are no rights of single pages */
 	for (struct region *r = pg_region_at(s, addr.v); r && r->pub.start.v < end;
 		r = pg_region_next(r)) {
 		if (prot & ~r->pub.max_prot)

@@ -16,7 +16,7 @@ static void add_page(const struct region *r, pg_pte pte, struct pg_region_figure
 {
 	const struct pg_vm *vm = r->space->vm;
 	const struct pg_frame *row = pg_frames_row(vm->frames, pg_pte_pfn(pte));
-	bool anon = row->state == PG_FRAME_ANON, shared = row->map_count > 1;
+	bool anon = row->state != PG_FRAME_CACHE, shared = row->map_count > 1;
 	bool dirty = (pte & PG_PTE_D) || (row->flags & PG_FRAME_DIRTY);
 	uint64_t share = SHARE / row->map_count;
 
@@ -115,6 +115,7 @@ void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other)
 
 /* Linux's bits of a pagemap entry. */
 #define MAP_EXCLUSIVE ((uint64_t)1 << 56)
+#define MAP_GUARD ((uint64_t)1 << 58)
 #define MAP_FILE ((uint64_t)1 << 61)
 #define MAP_SWAPPED ((uint64_t)1 << 62)
 #define MAP_PRESENT ((uint64_t)1 << 63)
@@ -129,6 +130,8 @@ uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn)
 
 	if (!r)
 		return 0;
+	if (pg_guard_at(r, pg_region_index(r, vpn.v)))
+		return MAP_GUARD;
 	pte = pg_table_find(s->table, vpn);
 	if (!pte) {
 		a = pg_sparse_get(&r->anons, pg_region_index(r, vpn.v), NULL);
@@ -140,7 +143,7 @@ uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn)
 	bits = MAP_PRESENT | pg_pte_pfn(pte).v;
 	if (pg_pte_pfn(pte).v == s->vm->zero.v)
 		return bits;
-	if (row->state != PG_FRAME_ANON)
+	if (row->state == PG_FRAME_CACHE)
 		bits |= MAP_FILE;
 	return row->map_count == 1 ? bits | MAP_EXCLUSIVE : bits;
 }

@@ -33,6 +33,8 @@ struct pg_vm_config {
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
 	struct pg_vm_hooks hooks;
+	/* A machine of contiguous blocks (space/block.h), form pg_table_base_limit; NULL: of pages. Read by create only. */
+	const struct pg_block_config *blocks;
 };
 
 struct pg_vm; /* the memory of one machine: frames, zero page, objects */
@@ -207,6 +209,8 @@ enum pg_advice {
 	PG_ADVISE_PAGEOUT,  /* out of memory, if nobody else maps them and the machine can */
 	PG_ADVISE_POPULATE_READ,  /* faults all in, writing nothing */
 	PG_ADVISE_POPULATE_WRITE, /* faults all in as if written */
+	PG_ADVISE_GUARD_INSTALL,  /* gone, and a touch is PG_FAULT_MAPERR; not for locked ones */
+	PG_ADVISE_GUARD_REMOVE,   /* guards among them are empty pages again */
 };
 /*
  * madvise(2), the part about pages. All of the range must be mapped. -EINVAL: not for such a region;
