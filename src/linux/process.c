@@ -333,7 +333,8 @@ static int refuse(struct pg_thread *me, const struct pg_clone *c)
 }
 
 /* The descriptor that CLONE_PIDFD asks for, in the parent's table and memory. */
-static int write_pidfd(struct pg_thread *me, const struct pg_thread *t, const struct pg_clone *c, int *fd)
+static int write_pidfd(
+	struct pg_thread *me, const struct pg_thread *t, const struct pg_clone *c, int *fd)
 {
 	if (!(c->flags & CLONE_PIDFD))
 		return 0;

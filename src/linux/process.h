@@ -115,7 +115,7 @@ struct pg_thread {
 	pthread_t host;
 	_Atomic int host_tid;   /* 0: not running yet, or over */
 	bool new_files, new_fs; /* to be copied when it begins */
-	int not_ours;           /* a descriptor of the maker's that the copy has not, plus one; 0: none */
+	int not_ours; /* a descriptor of the maker's that the copy has not, plus one; 0: none */
 	volatile sig_atomic_t
 		poke; /* something came: stop what may block. Written by others with the lock held */
 	uint64_t lock_ino;     /* of the file of which it waits for a lock; 0: none */
@@ -186,8 +186,9 @@ struct pg_process {
 	/* how it ended, and what it cost */
 	struct pg_linux_end end;
 	bool leave_told;
-	uint64_t cpu_ns;                    /* host CPU time of threads that have ended */
-	struct rusage ended_use;            /* of these, what the host counts of system time, blocks and switches */
+	uint64_t cpu_ns; /* host CPU time of threads that have ended */
+	struct rusage
+		ended_use; /* of these, what the host counts of system time, blocks and switches */
 	struct rusage children;             /* of those waited for */
 	struct pg_cpu_stats cpu_before;     /* of threads that have ended */
 	struct pg_space_stats space_before; /* of programs that exec replaced */

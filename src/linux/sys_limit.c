@@ -34,7 +34,8 @@ static int host_limit(unsigned what, const struct rlimit64 *r)
 	return setrlimit((__rlimit_resource_t)what, &h) != 0 ? -errno : 0;
 }
 
-static int64_t set_limit(struct pg_thread *me, struct pg_process *p, unsigned what, const struct rlimit64 *want)
+static int64_t set_limit(
+	struct pg_thread *me, struct pg_process *p, unsigned what, const struct rlimit64 *want)
 {
 	int err;
 
@@ -209,7 +210,8 @@ static uint64_t system_ns(const struct pg_thread *t)
 	if (f == NULL)
 		return 0;
 	if (fgets(line, sizeof(line), f) != NULL && (p = strrchr(line, ')')) != NULL)
-		(void)!sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %llu", &ticks);
+		(void)!sscanf(
+			p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %llu", &ticks);
 	fclose(f);
 	return ticks * (SECOND / (unsigned long)sysconf(_SC_CLK_TCK));
 }

@@ -208,7 +208,8 @@ int64_t pg_sys_pidfd_open(struct pg_thread *me, const uint64_t *a)
 		return -ESRCH;
 	if (flags & THREAD)
 		return t != NULL ? pg_pidfd_make(t->proc, t->tid, flags) : -ESRCH;
-	return p != NULL ? pg_pidfd_make(p, 0, flags) : -ENOENT; /* a thread that is not the first */
+	return p != NULL ? pg_pidfd_make(p, 0, flags)
+			 : -ENOENT; /* a thread that is not the first */
 }
 
 int64_t pg_sys_pidfd_send_signal(struct pg_thread *me, const uint64_t *a)
@@ -274,7 +275,8 @@ int64_t pg_sys_pidfd_getfd(struct pg_thread *me, const uint64_t *a)
 		return pg_fd_given(PG_QUICK(SYS_fcntl, (int)a[1], F_DUPFD_CLOEXEC, 0, 0, 0, 0));
 	host = PG_QUICK(SYS_pidfd_open, t->host_tid, THREAD, 0, 0, 0, 0);
 	if (host < 0) {
-		pg_linux_unknown(me, "pidfd_getfd needs a host with PIDFD_THREAD (Linux 6.9): EPERM");
+		pg_linux_unknown(
+			me, "pidfd_getfd needs a host with PIDFD_THREAD (Linux 6.9): EPERM");
 		return -EPERM;
 	}
 	r = PG_QUICK(SYS_pidfd_getfd, host, (int)a[1], 0, 0, 0, 0);

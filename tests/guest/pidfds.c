@@ -55,7 +55,9 @@ static void say_info(int fd, pid_t p)
 		if (sscanf(line, "Pid: %d", &n) == 1)
 			printf("Pid: %s\n", n == p ? "the child" : n == -1 ? "nobody" : "another");
 		else if (sscanf(line, "NSpid: %d", &n) == 1)
-			printf("NSpid: %s\n", n == p ? "the child" : n == -1 ? "nobody" : "another");
+			printf("NSpid: %s\n", n == p    ? "the child"
+					      : n == -1 ? "nobody"
+							: "another");
 	}
 	fclose(f);
 	fflush(stdout);
@@ -132,8 +134,9 @@ static int takes_signals(void *arg)
 	for (int i = 0; i < 2; i++) {
 		for (int k = 0; k < 10000 && got != wanted[i]; k++)
 			pause_ms(1);
-		printf("got %s code %d value %d from the parent %d\n", got ? sigabbrev_np(got) : "none", got_code,
-			i == 1 ? got_value : 0, got_from == parent);
+		printf("got %s code %d value %d from the parent %d\n",
+			got ? sigabbrev_np(got) : "none", got_code, i == 1 ? got_value : 0,
+			got_from == parent);
 		fflush(stdout);
 		let(&g[0]);
 	}
@@ -187,7 +190,8 @@ static long clone_three(struct clone_args *c)
 static void case_clone(void)
 {
 	int fd = -1;
-	struct clone_args c = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&fd, .exit_signal = SIGCHLD};
+	struct clone_args c = {
+		.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&fd, .exit_signal = SIGCHLD};
 	struct gate g = gate_open();
 	siginfo_t info = {0};
 	long p;
@@ -218,7 +222,8 @@ static void case_clone(void)
 	say_call("wait", waitid(P_PIDFD, (id_t)fd, &info, WEXITED));
 	printf("status %d\n", info.si_status);
 	close(fd);
-	say_call("both words", syscall(SYS_clone, CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD, 0, &fd, 0, 0));
+	say_call("both words",
+		syscall(SYS_clone, CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD, 0, &fd, 0, 0));
 	c.pidfd = 16;
 	p = clone_three(&c);
 	if (p == 0)
@@ -260,7 +265,8 @@ static int receives(void *arg)
 	int *pair = arg, fd = -1;
 	char room[CMSG_SPACE(sizeof(int))], text[8];
 	struct iovec v = {text, sizeof text};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
 
 	check(recvmsg(pair[1], &m, 0) == 1, "recvmsg");
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fd);
@@ -278,7 +284,8 @@ static void case_passed(void)
 	int fd = open_of(p, 0), pair[2];
 	char room[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec v = {"x", 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
 	check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socketpair");
@@ -402,7 +409,8 @@ static void case_sockets(void)
 	int pair[4], fd = -1, on = 1;
 	char room[CMSG_SPACE(64)], text[8];
 	struct iovec v = {text, sizeof text};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
 	socklen_t n = sizeof fd;
 	pid_t p;
 
@@ -429,7 +437,8 @@ int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {{"open", case_open}, {"signal", case_signal},
 		{"clone", case_clone}, {"epoll", case_epoll}, {"passed", case_passed},
-		{"through", case_through}, {"thread", case_thread}, {"sockets", case_sockets}, {NULL, NULL}};
+		{"through", case_through}, {"thread", case_thread}, {"sockets", case_sockets},
+		{NULL, NULL}};
 
 	return run_cases(cases, argc, argv);
 }

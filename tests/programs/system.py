@@ -49,6 +49,7 @@ def cases(Case):
     guest('inherit', 'session hangup', 'fork job')
     guest('peers', 'cred client passed early locks owner', 'fork peer')
     guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
+    guest('limits', 'cpu others use sched', 'fork')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
     guest('shared', 'posix file', 'fork')
