@@ -106,6 +106,15 @@ void pg_owner_async(struct pg_thread *me, int fd);
 bool pg_owner_signalled(struct pg_linux *l, int signo, int fd, int code, uint64_t band);
 void pg_owners_end(struct pg_linux *l);
 
+/* --- proc_rw.c -------------------------------------------------------------------------------------------- */
+
+/*
+ * Whether fd is /proc/PID/mem; then *result is what reading or writing the guest's vectors at `offset` (-1: where the file is) gave.
+ */
+bool pg_proc_memory(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
+	int64_t offset, bool write, int64_t *result);
+void pg_proc_memory_end(struct pg_linux *l);
+
 /* --- io.c ------------------------------------------------------------------------------------------------ */
 
 /* Reads or writes guest memory from or to a descriptor; offset -1: the descriptor's own. As preadv2/pwritev2. */

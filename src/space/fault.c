@@ -54,6 +54,7 @@ struct fault {
 	pg_va va;
 	pg_vpn vpn;
 	enum pg_access access;
+	bool forced; /* a debugger's: see pg_space_read_forced() */
 	/* Step 1. */
 	struct region *r;
 	/* Step 2. */
@@ -114,7 +115,8 @@ static enum pg_fault_end step_trap(struct fault *f)
 {
 	unsigned refs;
 
-	if (!allowed(f->r->pub.prot, f->access))
+	if (!allowed(f->r->pub.prot, f->access) &&
+		!(f->forced && (f->access == PG_READ || pg_region_private(f->r))))
 		return PG_FAULT_ACCERR;
 	f->s->form->walk(f->s->table, f->vpn, &refs);
 	f->e.walk_refs = refs;
@@ -382,13 +384,15 @@ static enum pg_fault_end attempt(struct fault *f)
 	return step_tables(f);
 }
 
-enum pg_fault_end pg_space_fault(
-	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
+/* forced NULL: an ordinary access; else the frame goes there, whatever the entry allows. */
+static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc,
+	bool by_kernel, pg_pfn *forced)
 {
 	struct fault f = {.s = s,
 		.va = va,
 		.vpn = pg_vpn_of(va),
 		.access = access,
+		.forced = forced != NULL,
 		.stalled_before = s->st.stall_ns};
 	const struct pg_pageout *p = &s->vm->pageout;
 	unsigned rescues = 0;
@@ -409,7 +413,21 @@ enum pg_fault_end pg_space_fault(
 		end = attempt(&f);
 	} while (end == AGAIN || (end == PG_FAULT_OOM && rescues++ < MAX_RESCUES && p->ctx &&
 					 p->rescue(p->ctx, s)));
+	if (forced != NULL)
+		*forced = f.e.frame;
 	return step_resume(&f, end);
+}
+
+enum pg_fault_end pg_space_fault(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
+{
+	return run(s, va, access, pc, by_kernel, NULL);
+}
+
+enum pg_fault_end pg_fault_forced(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, pg_pfn *frame)
+{
+	return run(s, va, access, pc, true, frame);
 }
 
 const char *pg_fault_case_name(enum pg_fault_case c)

@@ -50,6 +50,7 @@ def cases(Case):
     guest('peers', 'cred client passed early locks owner', 'fork peer')
     guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
     guest('limits', 'cpu others use sched', 'fork')
+    guest('procmem', 'own other', 'fork')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
     guest('shared', 'posix file', 'fork')
