@@ -276,6 +276,7 @@ static int process_fork(struct pg_thread *me, const struct pg_clone *c, struct p
 			k->sig.act[n] = (struct pg_sigaction){0};
 	memcpy(k->limits, p->limits, sizeof(k->limits));
 	k->personality = p->personality;
+	k->no_huge = p->no_huge;
 	k->oom_score_adj = p->oom_score_adj;
 	k->exit_signal = c->exit_signal;
 	*out = k;

@@ -170,6 +170,7 @@ struct pg_process {
 	int oom_score_adj;
 	bool subreaper;
 	int death_signal; /* PR_SET_PDEATHSIG */
+	bool no_huge;     /* PR_SET_THP_DISABLE; nothing follows from it, there are no huge pages */
 
 	bool stopped; /* by a stop signal */
 	int stop_signal;

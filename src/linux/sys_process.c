@@ -279,6 +279,18 @@ int64_t pg_sys_arch_prctl(struct pg_thread *me, const uint64_t *a)
 	}
 }
 
+#define GET_AUXV 0x41555856 /* PR_GET_AUXV */
+
+static int64_t get_auxv(struct pg_thread *me, const uint64_t *a)
+{
+	uint64_t n = a[2] < me->mm->auxv_bytes ? a[2] : me->mm->auxv_bytes;
+
+	if ((a[3] | a[4]) != 0)
+		return -EINVAL;
+	return pg_guest_write(me, a[1], me->mm->auxv, n) != 0 ? -EFAULT
+							      : (int64_t)me->mm->auxv_bytes;
+}
+
 int64_t pg_sys_prctl(struct pg_thread *me, const uint64_t *a)
 {
 	char name[16] = {0};
@@ -326,13 +338,36 @@ int64_t pg_sys_prctl(struct pg_thread *me, const uint64_t *a)
 	case PR_CAPBSET_READ:
 	case PR_CAPBSET_DROP:
 	case PR_GET_SECUREBITS:
+	case PR_SET_SECUREBITS:
+	case PR_GET_SPECULATION_CTRL:
+	case PR_TASK_PERF_EVENTS_DISABLE:
+	case PR_TASK_PERF_EVENTS_ENABLE:
+	case PR_MCE_KILL:
+	case PR_MCE_KILL_GET:
 	case PR_SET_TIMERSLACK:
 	case PR_GET_TIMERSLACK:
-	case PR_GET_THP_DISABLE:
-	case PR_SET_THP_DISABLE:
 	case PR_CAP_AMBIENT:
 	case PR_GET_SECCOMP:
 		return PG_QUICK(SYS_prctl, (int)a[0], a[1], a[2], a[3], a[4], 0);
+	case PR_SET_THP_DISABLE:
+		if ((a[2] | a[3] | a[4]) != 0)
+			return -EINVAL;
+		me->proc->no_huge = a[1] != 0;
+		return 0;
+	case PR_GET_THP_DISABLE:
+		return (a[1] | a[2] | a[3] | a[4]) != 0 ? -EINVAL : me->proc->no_huge;
+	case PR_GET_TIMING:
+		return PR_TIMING_STATISTICAL;
+	case PR_SET_TIMING:
+		return a[1] == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
+	case PR_GET_TID_ADDRESS:
+		return pg_guest_write(me, a[1], &me->clear_tid, sizeof(me->clear_tid));
+	case GET_AUXV:
+		return get_auxv(me, a);
+	case PR_SET_TSC:
+		if (a[1] == PR_TSC_SIGSEGV)
+			pg_linux_unknown(me, "rdtsc cannot be made to fault: EINVAL");
+		return a[1] == PR_TSC_ENABLE ? 0 : -EINVAL;
 	case PR_GET_TSC: {
 		const int enabled = PR_TSC_ENABLE;
 
