@@ -182,17 +182,22 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	struct iovec host[PIECES];
 	struct target t;
 	uint64_t done = 0;
+	int64_t special;
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
 	if (total == 0)
 		return empty_io(me, true, fd, offset, flags);
+	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, false, &special))
+		return special;
 	look(fd, &t);
 	if (t.waits) {
 		int64_t r;
 
 		if (pg_sigfd_read(me, fd, v, count, total, &r))
 			return r;
+		if (pg_pidfd_is(me, fd))
+			return -EINVAL;
 		r = pg_terminal_before_read(me, fd);
 		if (r != 0)
 			return r;
@@ -256,6 +261,8 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 		return -EBADF;
 	if (total == 0)
 		return empty_io(me, false, fd, offset, flags);
+	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, true, &r))
+		return r;
 	look(fd, &t);
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;

@@ -301,6 +301,8 @@ void pg_linux_destroy(struct pg_linux *l)
 		l->ops->destroy(l->engine);
 	}
 	pg_shm_end(l);
+	pg_proc_memory_end(l);
+	pg_pidfds_end(l);
 	pg_owners_end(l);
 	pg_peers_end(l);
 	pg_sem_end(l);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/locks.c: which guest holds a lock of a file: for F_GETLK, /proc/locks and /proc/PID/fdinfo.
+ * linux/locks.c: which guest holds a lock of a file: for F_GETLK, /proc/locks and /proc/PID/fdinfo, whose text is made here.
  *
  * Called by sys_fd.c and proc.c. Locks are the host's, which knows the guests' tables of descriptors apart, so they conflict and wait
  * as they should; but it shows Pagoda's number as the process of each. In fdinfo of a descriptor the host lists the locks that
@@ -202,4 +202,14 @@ void pg_proc_fdinfo(struct pg_proc_text *t)
 	}
 	if (f != NULL)
 		fclose(f);
+	/* a descriptor of a process: the one line more that Linux has */
+	if (h != NULL) {
+		struct stat st;
+		int pid;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%d/fd/%d", (int)h->host_tid, t->fd);
+		pid = stat(path, &st) == 0 ? pg_pidfd_shown(t->machine, st.st_dev, st.st_ino) : 0;
+		if (pid != 0)
+			fprintf(t->out, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
+	}
 }

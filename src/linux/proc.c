@@ -27,6 +27,11 @@
 
 /* --- what there is ----------------------------------------------------------------------------------------------------- */
 
+/* It has no text: what is read is the process's memory at that moment. */
+static void put_nothing(struct pg_proc_text *t)
+{
+}
+
 static const struct {
 	const char *name;
 	void (*put)(struct pg_proc_text *t);
@@ -43,6 +48,7 @@ static const struct {
 	{"oom_score", pg_proc_oom_score, PG_PROC_READ_ONLY},
 	{"oom_score_adj", pg_proc_oom_score_adj, PG_PROC_OOM_ADJ},
 	{"clear_refs", NULL, PG_PROC_CLEAR_REFS}, {"pagemap", NULL, PG_PROC_READ_ONLY},
+	{"mem", put_nothing, PG_PROC_MEMORY},
 	{"fdinfo/", pg_proc_fdinfo, PG_PROC_READ_ONLY}, /* each file of the directory */
 };
 #define OWN_FILES (sizeof(own_files) / sizeof(own_files[0]))
@@ -99,8 +105,8 @@ static int machine_file(const char *path)
 }
 
 /* Entries that would show or change Pagoda itself in the guest's place, and for which we have nothing truer. */
-static const char *const refused[] = {"mem", "numa_maps", "syscall", "stack", "coredump_filter",
-	"oom_adj", "patch_state", "arch_status", "map_files"};
+static const char *const refused[] = {"numa_maps", "syscall", "stack", "coredump_filter", "oom_adj",
+	"patch_state", "arch_status", "map_files"};
 
 /* --- opening -------------------------------------------------------------------------------------------------------------- */
 
@@ -163,11 +169,13 @@ static int make(struct pg_proc_text *t, unsigned row, const char *name, int flag
 			row < OWN_FILES ? own_files[row].put : machine_files[row - OWN_FILES].put,
 			fd);
 	}
+	if (err == 0 && row < OWN_FILES && own_files[row].writing == PG_PROC_MEMORY)
+		err = t->mm != NULL ? pg_proc_memory_open(t->machine, fd, t->proc) : 0;
 	if (err != 0) {
 		close(fd);
 		return err;
 	}
-	if (writable)
+	if (writable && row < OWN_FILES && own_files[row].writing != PG_PROC_MEMORY)
 		note_write(t->machine, fd, t, own_files[row].writing);
 	else
 		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);

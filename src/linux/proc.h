@@ -48,6 +48,10 @@ void pg_proc_swaps(struct pg_proc_text *t);
 void pg_proc_vmstat(struct pg_proc_text *t);
 void pg_proc_pressure(struct pg_proc_text *t); /* of memory */
 
+/* proc_rw.c */
+/* Notes that fd stands for the memory of the process: reads and writes of it come to pg_proc_memory(). 0 or -ENOMEM. */
+PG_MUST_CHECK int pg_proc_memory_open(struct pg_linux *l, int fd, const struct pg_process *p);
+
 /* locks.c */
 void pg_proc_locks(struct pg_proc_text *t);
 void pg_proc_fdinfo(struct pg_proc_text *t);

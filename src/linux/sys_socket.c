@@ -24,6 +24,11 @@
 #define CONTROL_MOST 65536u
 #define PIECES 256
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#define SCM_PIDFD_TYPE 0x04
+
 int64_t pg_sys_socket(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_given(PG_QUICK(SYS_socket, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0));
@@ -186,6 +191,22 @@ static void peer_credentials(struct pg_thread *me, int fd, uint8_t *value, int l
 	memcpy(value, &pid, sizeof(pid));
 }
 
+/* SO_PEERPIDFD of a socket whose other end is the guest `pid`. */
+static int64_t peer_pidfd(struct pg_thread *me, int pid, const uint64_t *a)
+{
+	struct pg_process *p = pg_process_find(me->machine, pid);
+	const int bytes = sizeof(int);
+	int fd = p != NULL ? pg_pidfd_make(p, 0, 0) : -ESRCH;
+
+	if (fd < 0)
+		return fd;
+	if (pg_guest_write(me, a[3], &fd, sizeof(fd)) == 0 &&
+		pg_guest_write(me, a[4], &bytes, sizeof(bytes)) == 0)
+		return 0;
+	close(fd);
+	return -EFAULT;
+}
+
 int64_t pg_sys_getsockopt(struct pg_thread *me, const uint64_t *a)
 {
 	uint8_t value[OPTION_MOST];
@@ -204,6 +225,9 @@ int64_t pg_sys_getsockopt(struct pg_thread *me, const uint64_t *a)
 		len = sizeof(value);
 	if (pg_guest_read(me, value, a[3], (unsigned)len) != 0)
 		memset(value, 0, sizeof(value));
+	if ((int)a[1] == SOL_SOCKET && (int)a[2] == SO_PEERPIDFD && len >= (int)sizeof(int) &&
+		pg_peer_of(me, (int)a[0]) != 0)
+		return peer_pidfd(me, pg_peer_of(me, (int)a[0]), a);
 	r = PG_QUICK(SYS_getsockopt, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)value,
 		(uintptr_t)&len, 0);
 	if (r == 0 && (int)a[1] == SOL_SOCKET && (int)a[2] == SO_PEERCRED)
@@ -214,6 +238,20 @@ int64_t pg_sys_getsockopt(struct pg_thread *me, const uint64_t *a)
 }
 
 /* --- data ------------------------------------------------------------------------------------------------------- */
+
+/* A descriptor of the sender came along (SO_PASSPIDFD): the host's is of Pagoda, and is exchanged. */
+static void received_pidfd(struct pg_thread *me, int fd, struct cmsghdr *c)
+{
+	struct pg_process *p = pg_process_find(me->machine, pg_peer_sender(me, fd, NULL));
+	int host, ours;
+
+	memcpy(&host, CMSG_DATA(c), sizeof(host));
+	ours = p != NULL && host >= 0 ? pg_pidfd_make(p, 0, 0) : -1;
+	if (ours < 0)
+		return;
+	(void)dup3(ours, host, O_CLOEXEC);
+	close(ours);
+}
 
 /*
  * The sender's number in what was received. False: the message is from outside of the machine.
@@ -227,6 +265,9 @@ static bool received_credentials(struct pg_thread *me, int fd, struct msghdr *h)
 		struct ucred who;
 		int known;
 
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_PIDFD_TYPE &&
+			c->cmsg_len >= CMSG_LEN(sizeof(int)))
+			received_pidfd(me, fd, c);
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
 			c->cmsg_len < CMSG_LEN(sizeof(who)))
 			continue;

@@ -312,6 +312,14 @@ PG_MUST_CHECK uint64_t pg_space_read(
 	struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc);
 PG_MUST_CHECK uint64_t pg_space_write(
 	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc);
+/*
+ * The same as a debugger does it: whatever the rights are, but that shared memory without the right to write is not written. What is private
+ * is copied first and keeps its rights. No stack grows.
+ */
+PG_MUST_CHECK uint64_t pg_space_read_forced(
+	struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc);
+PG_MUST_CHECK uint64_t pg_space_write_forced(
+	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc);
 /* A NUL-ended string of at most cap bytes with its NUL; its length, -EFAULT or -ENAMETOOLONG. */
 PG_MUST_CHECK int64_t pg_space_read_string(
 	struct pg_space *s, char *dst, uint64_t cap, pg_va src, uint64_t pc);
