@@ -169,6 +169,7 @@ struct pg_cpu {
 	size_t area_bytes;
 	struct pg_shootdown window_shootdown; /* of a window */
 	uint8_t *window;                      /* of a window: host address of guest address 0 */
+	struct pg_window_chunk *chunks; /* of a window: [PG_WINDOW_CHUNKS], see fast.c; owned */
 	_Alignas(64) uint8_t bounce[8192];
 	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
 };

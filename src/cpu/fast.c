@@ -20,6 +20,7 @@
  * Numbered invariants:
  *   1. A page of the window is mapped only if the page table has a present entry for it, to the same frame.
  *   2. It is writable only if the entry is writable and dirty and the frame has no translations.
+ *   3. A bit of a chunk is set only if the page is mapped, and writable if that bit is set too. A page may be mapped without it.
  */
 #include "cpu/fast.h"
 #include "cpu/run.h"
@@ -121,11 +122,12 @@ void pg_fast_restore(struct pg_translator *tr)
  * All of the window is nothing again. It is unmapped first, with the nothing below and above it: at the host's limit of mappings
  * neither a new mapping nor the cutting of an old one would be granted.
  */
-static bool reserve_window(uint8_t *window)
+static bool reserve_window(struct pg_cpu *c)
 {
-	uint8_t *start = window - PG_GS_HOLE;
+	uint8_t *start = c->window - PG_GS_HOLE;
 	size_t bytes = PG_GS_HOLE + PG_FAST_TOP + BELOW;
 	munmap(start, bytes);
+	memset(c->chunks, 0, PG_WINDOW_CHUNKS * sizeof(*c->chunks));
 	return mmap(start, bytes, PROT_NONE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
 		       0) != MAP_FAILED;
@@ -152,19 +154,61 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 static void reserve_all(struct pg_engine *e)
 {
 	for (struct pg_cpu *c = e->windows; c; c = c->next)
-		PG_ASSERT(reserve_window(c->window));
+		PG_ASSERT(reserve_window(c));
+}
+
+/* The bits of a chunk for pages from vpn up to end, if that is in it. */
+static uint64_t bits(uint64_t vpn, uint64_t end)
+{
+	unsigned first = vpn & 63;
+	uint64_t n = end - vpn < 64 - first ? end - vpn : 64 - first;
+	return (n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << first;
+}
+
+static void note_mapped(struct pg_cpu *c, uint64_t vpn, uint64_t end, bool writable)
+{
+	for (; vpn < end; vpn = (vpn | 63) + 1) {
+		struct pg_window_chunk *k = &c->chunks[(vpn >> 6) % PG_WINDOW_CHUNKS];
+		uint64_t set = bits(vpn, end);
+		if (k->number != vpn >> 6)
+			*k = (struct pg_window_chunk){.number = vpn >> 6};
+		k->pages |= set;
+		k->writable = writable ? k->writable | set : k->writable & ~set;
+	}
+}
+
+static void note_unmapped(struct pg_cpu *c, uint64_t vpn, uint64_t end)
+{
+	if (end - vpn >= 64 * PG_WINDOW_CHUNKS) {
+		memset(c->chunks, 0, PG_WINDOW_CHUNKS * sizeof(*c->chunks));
+		return;
+	}
+	for (; vpn < end; vpn = (vpn | 63) + 1) {
+		struct pg_window_chunk *k = &c->chunks[(vpn >> 6) % PG_WINDOW_CHUNKS];
+		if (k->number == vpn >> 6)
+			k->pages &= ~bits(vpn, end);
+	}
+}
+
+static bool is_mapped(const struct pg_cpu *c, uint64_t vpn, bool writable)
+{
+	const struct pg_window_chunk *k = &c->chunks[(vpn >> 6) % PG_WINDOW_CHUNKS];
+	uint64_t as_wanted = writable ? k->pages & k->writable : k->pages;
+	return k->number == vpn >> 6 && (as_wanted >> (vpn & 63) & 1);
 }
 
 static void unmap_range(struct pg_cpu *c, uint64_t start, uint64_t end)
 {
 	if (end > PG_FAST_TOP)
 		end = PG_FAST_TOP;
-	if (start >= end || mmap(c->window + start, end - start, PROT_NONE,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-				    0) != MAP_FAILED)
+	if (start >= end)
+		return;
+	note_unmapped(c, start >> PG_PAGE_SHIFT, end >> PG_PAGE_SHIFT);
+	if (mmap(c->window + start, end - start, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
 		return;
 	/* At the limit a mapping cannot be cut in two. */
-	PG_ASSERT(errno == ENOMEM && reserve_window(c->window));
+	PG_ASSERT(errno == ENOMEM && reserve_window(c));
 }
 
 /* Translations of pages in [start, end) may not be entered without a look at the page table again. */
@@ -224,9 +268,9 @@ static bool is_writable(struct pg_engine *e, pg_pte pte)
 }
 
 /*
- * How many pages from vpn on, in steps of `step`, at most `most`, may be mapped along with a page whose frame is `step` before
- * the first's: in the next frame each, accessed already, so that nothing is to be noted when they are accessed again, and writable
- * or not as that page.
+ * How many pages from vpn on, in steps of `step`, at most `most`, are to be mapped along with a page whose frame is `step` before
+ * the first's: in the next frame each, accessed already, so that nothing is to be noted when they are accessed again, writable
+ * or not as that page, and not known to be mapped so.
  */
 static unsigned neighbours(
 	struct pg_cpu *c, uint64_t vpn, uint64_t pfn, int step, unsigned most, bool writable)
@@ -237,7 +281,7 @@ static unsigned neighbours(
 		n++, vpn += (uint64_t)(int64_t)step, pfn += (uint64_t)(int64_t)step) {
 		pg_pte pte = c->table->form->walk(c->table, (pg_vpn){vpn}, &refs);
 		if ((pte & need) != need || pg_pte_pfn(pte).v != pfn ||
-			is_writable(c->engine, pte) != writable)
+			is_writable(c->engine, pte) != writable || is_mapped(c, vpn, writable))
 			break;
 	}
 	return n;
@@ -254,14 +298,17 @@ static void map_pages(struct pg_cpu *c, uint64_t vpn, pg_pte pte)
 	for (unsigned tries = 0;; tries++) {
 		void *p = mmap(c->window + ((vpn - before) << PG_PAGE_SHIFT),
 			(1 + before + after) * PG_PAGE_SIZE,
-			PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED,
-			pg_frames_fd(e->frames), (off_t)((f - before) << PG_PAGE_SHIFT));
-		if (p != MAP_FAILED)
+			PROT_READ | (writable ? PROT_WRITE : 0),
+			MAP_SHARED | MAP_FIXED | MAP_POPULATE, pg_frames_fd(e->frames),
+			(off_t)((f - before) << PG_PAGE_SHIFT));
+		if (p != MAP_FAILED) {
+			note_mapped(c, vpn - before, vpn + 1 + after, writable);
 			return;
+		}
 		/* The windows are only a cache: they start again, this one first. */
 		PG_ASSERT(errno == ENOMEM && tries < 2);
 		if (tries == 0)
-			PG_ASSERT(reserve_window(c->window));
+			PG_ASSERT(reserve_window(c));
 		else
 			reserve_all(e);
 	}

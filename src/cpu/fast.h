@@ -14,6 +14,14 @@
 _Static_assert(PG_BLOCK_INSNS *PG_FAST_STEP + PG_FAST_DISP + 4096 < PG_GS_HOLE,
 	"a probed register stays in the hole");
 
+/* What is mapped of 64 pages of a window, in a direct-mapped cache by page number. See fast.c, invariant 3. */
+#define PG_WINDOW_CHUNKS 1024
+struct pg_window_chunk {
+	uint64_t number; /* of its first page, / 64 */
+	uint64_t pages,
+		writable; /* bit k: page 64 * number + k is mapped, and so that it may be written */
+};
+
 /* Is the memory operand [base + disp] with a base that is in its own host register, and a small disp? */
 bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp);
 /* Which registers are still known to be good after `in`. */

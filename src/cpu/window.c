@@ -19,20 +19,25 @@
  */
 #include "cpu/fast.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <xmmintrin.h>
 
 static struct pg_cpu *make(struct pg_engine *e)
 {
 	size_t bytes;
-	uint8_t *gs, *area = pg_fast_reserve(e->area_below, &bytes, &gs);
-	if (!area)
+	struct pg_window_chunk *chunks = calloc(PG_WINDOW_CHUNKS, sizeof(*chunks));
+	uint8_t *gs, *area = chunks ? pg_fast_reserve(e->area_below, &bytes, &gs) : NULL;
+	if (!area) {
+		free(chunks);
 		return NULL;
+	}
 	struct pg_cpu *w = (struct pg_cpu *)(void *)(gs - PG_GS_HOLE) - 1;
 	w->engine = e;
 	w->area = area;
 	w->area_bytes = bytes;
 	w->window = gs;
+	w->chunks = chunks;
 	w->self = (uint64_t)(uintptr_t)w;
 	w->mxcsr_host = _mm_getcsr();
 	w->jump_generation = UINT64_MAX;
@@ -128,6 +133,7 @@ void pg_window_free_all(struct pg_engine *e)
 	while (e->windows) {
 		struct pg_cpu *w = e->windows;
 		e->windows = w->next;
+		free(w->chunks);
 		munmap(w->area, w->area_bytes);
 	}
 }

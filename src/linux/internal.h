@@ -106,7 +106,8 @@ struct pg_linux {
 	unsigned proc_write_count;
 	uint64_t vdso_bytes; /* what Linux maps for vvar and vdso natively */
 	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
-	int doorbell;        /* an eventfd: the machine is over */
+	pthread_t service;   /* that of pg_service_run(), from pg_service_begin() on */
+	bool over;           /* the last thread has gone; guarded by the lock */
 	struct sigaction former[PG_NSIG + 1];
 	sigset_t former_mask;
 
@@ -124,6 +125,8 @@ struct pg_linux {
 	uint64_t waits;          /* futex waits begun */
 	struct pg_sigfd *sigfds; /* signalfd; owned */
 	struct pg_shm *shm;      /* System V segments; owned; NULL: none yet */
+	struct pg_sem *sem;      /* and sets of semaphores */
+	struct pg_msg *msg;      /* and queues of messages */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -312,10 +315,17 @@ void pg_terminal_process_ends(struct pg_process *p);
 bool pg_terminal_ioctl(
 	struct pg_thread *me, int fd, unsigned request, uint64_t arg, int64_t *result);
 
-/* --- sys_shm.c, sys_memfd.c ------------------------------------------------------------------------------ */
+/* --- sys_shm.c, sys_sem.c, sys_msg.c, sys_memfd.c ------------------------------------------------------------------------------ */
 
 /* The machine is over: segments are forgotten. */
 void pg_shm_end(struct pg_linux *l);
+/* The same for semaphores and queues of messages: nobody waits for them any more. */
+void pg_sem_end(struct pg_linux *l);
+void pg_msg_end(struct pg_linux *l);
+/* `to` writes to the list of undos of semaphores that `from` writes to (CLONE_SYSVSEM). 0 or -ENOMEM. */
+PG_MUST_CHECK int pg_sem_share(struct pg_thread *from, struct pg_thread *to);
+/* The thread leaves its list; the last one to leave carries the undos out. */
+void pg_sem_leave(struct pg_thread *t);
 /* fcntl(F_ADD_SEALS). */
 int64_t pg_memfd_seal(struct pg_thread *me, int fd, unsigned seals);
 

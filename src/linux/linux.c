@@ -231,7 +231,7 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 	l->seeded = c->seeded;
 	l->max_regions = c->max_regions != 0 ? c->max_regions : DEFAULT_MAX_REGIONS;
 	l->stack_limit = c->stack_limit_bytes;
-	l->doorbell = l->keeper_ask = l->keeper_end = -1;
+	l->keeper_ask = l->keeper_end = -1;
 	pg_lock_init(&l->lock);
 	pthread_mutex_init(&l->keeper_lock, NULL);
 	l->path = strdup(c->path);
@@ -285,6 +285,8 @@ void pg_linux_destroy(struct pg_linux *l)
 		l->ops->destroy(l->engine);
 	}
 	pg_shm_end(l);
+	pg_sem_end(l);
+	pg_msg_end(l);
 	pg_terminals_free(l);
 	pg_sigfd_free(l);
 	free(l->timers);

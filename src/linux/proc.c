@@ -15,6 +15,8 @@
  */
 #include "linux/proc.h"
 
+#include "linux/ipc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -49,6 +51,41 @@ static const struct {
 	{"pagemap", NULL, PG_PROC_READ_ONLY},
 };
 #define OWN_FILES (sizeof(own_files) / sizeof(own_files[0]))
+
+static void put_shm(struct pg_proc_text *t)
+{
+	pg_shm_list(t->machine, t->out);
+}
+
+static void put_sem(struct pg_proc_text *t)
+{
+	pg_sem_list(t->machine, t->out);
+}
+
+static void put_msg(struct pg_proc_text *t)
+{
+	pg_msg_list(t->machine, t->out);
+}
+
+/* Files about the machine; read only. */
+static const struct {
+	const char *path;
+	void (*put)(struct pg_proc_text *t);
+} machine_files[] = {
+	{"/proc/meminfo", pg_proc_meminfo},
+	{"/proc/sysvipc/shm", put_shm},
+	{"/proc/sysvipc/sem", put_sem},
+	{"/proc/sysvipc/msg", put_msg},
+};
+#define MACHINE_FILES (sizeof(machine_files) / sizeof(machine_files[0]))
+
+static int machine_file(const char *path)
+{
+	for (unsigned i = 0; i < MACHINE_FILES; i++)
+		if (strcmp(path, machine_files[i].path) == 0)
+			return (int)i;
+	return -1;
+}
 
 /* Entries that would show or change Pagoda itself in the guest's place, and for which we have nothing truer. */
 static const char *const refused[] = {"mem", "numa_maps", "syscall", "stack", "coredump_filter",
@@ -95,7 +132,7 @@ static int fill(struct pg_proc_text *t, void (*put)(struct pg_proc_text *t), int
 }
 
 /*
- * A memory file with the text, open as the guest asked. The descriptor is the lowest that is free, as that of any open. Or a negative
+ * A memory file with the text of row `row` of own_files, then machine_files, open as the guest asked. The descriptor is the lowest that is free, as that of any open. Or a negative
  * errno.
  */
 static int make(struct pg_proc_text *t, unsigned row, const char *name, int flags)
@@ -111,7 +148,9 @@ static int make(struct pg_proc_text *t, unsigned row, const char *name, int flag
 		if (t->mm != NULL && own_files[row].writing == PG_PROC_READ_ONLY)
 			err = pg_proc_pagemap(t->mm, fd);
 	} else {
-		err = fill(t, row < OWN_FILES ? own_files[row].put : pg_proc_meminfo, fd);
+		err = fill(t,
+			row < OWN_FILES ? own_files[row].put : machine_files[row - OWN_FILES].put,
+			fd);
 	}
 	if (err != 0) {
 		close(fd);
@@ -155,13 +194,16 @@ static int open_entry(struct pg_thread *me, const struct pg_proc_name *n, int fl
 
 int pg_proc_open_name(struct pg_thread *me, const char *path, int flags)
 {
+	int row = machine_file(path);
 	struct pg_proc_name n;
 
-	if (strcmp(path, "/proc/meminfo") == 0) {
+	if (row >= 0) {
 		struct pg_proc_text t = {.machine = me->machine};
 
-		return (flags & O_ACCMODE) != O_RDONLY ? -EACCES
-						       : make(&t, OWN_FILES, "meminfo", flags);
+		return (flags & O_ACCMODE) != O_RDONLY
+			       ? -EACCES
+			       : make(&t, (unsigned)(OWN_FILES + (unsigned)row),
+					 strrchr(path, '/') + 1, flags);
 	}
 	if (!pg_path_proc(me, path, &n) || n.proc == NULL || n.rest[0] == '\0')
 		return PG_PROC_HOSTS;
@@ -174,7 +216,7 @@ int pg_proc_open(struct pg_thread *me, const char *path, int flags)
 	char prefix[32];
 	const char *rest;
 
-	if (strcmp(path, "/proc/meminfo") == 0)
+	if (machine_file(path) >= 0)
 		return pg_proc_open_name(me, path, flags);
 	snprintf(prefix, sizeof(prefix), "/proc/%d/", me->machine->host_pid);
 	if (strncmp(path, prefix, strlen(prefix)) != 0)

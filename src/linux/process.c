@@ -366,7 +366,9 @@ int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c)
 		t->new_files = !(c->flags & CLONE_FILES);
 		t->new_fs = !(c->flags & CLONE_FS);
 		tid = t->tid;
-		err = write_ids(me, t, c);
+		err = c->flags & CLONE_SYSVSEM ? pg_sem_share(me, t) : 0;
+		if (err == 0)
+			err = write_ids(me, t, c);
 		if (err == 0 && k != p) {
 			k->vfork = c->flags & CLONE_VFORK ? me : NULL;
 			l->forks++;

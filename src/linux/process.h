@@ -18,6 +18,7 @@
 
 struct pg_fds;
 struct pg_terminal;
+struct pg_sem_undos;
 
 #define PG_NSIG 64
 #define SA_RESTORER_FLAG 0x04000000u /* the C library hides it */
@@ -106,6 +107,7 @@ struct pg_thread {
 	struct pg_cpu_regs *regs; /* the cpu's */
 	struct pg_signals_own sig;
 	uint64_t clear_tid, robust_list, robust_len;
+	struct pg_sem_undos *undos; /* of semaphores; counted; NULL: none yet */
 	struct pg_wait wait;
 
 	/* the host's side */
@@ -228,6 +230,8 @@ bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp);
 PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
 /* Brings host signals and timers to the guests until the machine is over. Without the lock. */
 void pg_service_run(struct pg_linux *l);
+/* The machine is over: pg_service_run() returns. Lock held. */
+void pg_service_ring(struct pg_linux *l);
 void pg_service_end(struct pg_linux *l);
 
 /* --- thread.c ------------------------------------------------------------------------------------------- */

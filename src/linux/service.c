@@ -3,8 +3,10 @@
  * linux/service.c: the host's signals, brought to the guests, by the thread that called pg_linux_run().
  *
  * Guests' host threads have all host signals blocked, but those of faults, which are the engine's (cpu/traps.c), and PG_HOST_KICK.
- * The service thread reads what comes from a signalfd and sends it to the process that it is for: from the terminal to
- * the foreground group, from a guest's timer to its owner, everything else to the first process.
+ * The service thread waits for them and sends what comes to the process that it is for: from the terminal to
+ * the foreground group, from a guest's timer to its owner, everything else to the first process. It waits by sigwaitinfo(), not
+ * by a signalfd: Linux wakes whoever polls a signalfd on every signal of the process, also on those that it does not hold, so each
+ * fault of fast mode would wake this thread.
  *
  * SIGPIPE and SIGXFSZ are ignored on the host: the calls that would raise them say so by EPIPE and EFBIG, and the guest's signal is made
  * from that (io.c, sys_socket.c).
@@ -16,11 +18,8 @@
 #include "linux/internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -86,16 +85,10 @@ int pg_service_begin(struct pg_linux *l)
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	bool free_now = false;
 	sigset_t block;
-	int fd;
 
 	if (!atomic_compare_exchange_strong(&busy, &free_now, true))
 		return -EBUSY;
-	fd = eventfd(0, EFD_CLOEXEC);
-	l->doorbell = fd < 0 ? -errno : pg_linux_own_fd(fd);
-	if (l->doorbell < 0) {
-		atomic_store(&busy, false);
-		return l->doorbell;
-	}
+	l->service = pthread_self();
 	sigfillset(&block);
 	sigdelset(&block, PG_HOST_KICK);
 	for (int n = 1; n <= PG_NSIG; n++) {
@@ -143,65 +136,59 @@ static void hand_on(struct pg_linux *l, union pg_siginfo *info)
 	send_one(info, l->init);
 }
 
-static void take(struct pg_linux *l, const struct signalfd_siginfo *s)
+static void take(struct pg_linux *l, const siginfo_t *s)
 {
 	union pg_siginfo info;
 
-	if (s->ssi_signo == PG_HOST_TIMER && s->ssi_code == SI_TIMER) {
-		pg_timer_fired(l, (unsigned)s->ssi_int, (int)s->ssi_overrun);
+	if (s->si_signo == PG_HOST_TIMER && s->si_code == SI_TIMER) {
+		pg_timer_fired(l, (unsigned)s->si_value.sival_int, s->si_overrun);
 		return;
 	}
-	if (s->ssi_signo == SIGCHLD || s->ssi_signo == PG_HOST_TIMER)
+	if (s->si_signo == SIGCHLD || s->si_signo == PG_HOST_TIMER)
 		return; /* no guest's child is one of the host's */
 	memset(&info, 0, sizeof(info));
-	info.host.si_signo = (int)s->ssi_signo;
-	info.host.si_code = s->ssi_code;
-	if (s->ssi_code == SI_USER || s->ssi_code == SI_TKILL || s->ssi_code == SI_QUEUE) {
-		info.host.si_pid = (pid_t)pg_guest_pid(l, s->ssi_pid);
-		info.host.si_uid = s->ssi_uid;
-		info.host.si_value.sival_ptr = (void *)(uintptr_t)s->ssi_ptr;
-	} else if (s->ssi_signo == SIGIO) {
-		info.host.si_band = s->ssi_band;
-		info.host.si_fd = s->ssi_fd;
+	info.host.si_signo = s->si_signo;
+	info.host.si_code = s->si_code;
+	if (s->si_code == SI_USER || s->si_code == SI_TKILL || s->si_code == SI_QUEUE) {
+		info.host.si_pid = (pid_t)pg_guest_pid(l, (unsigned)s->si_pid);
+		info.host.si_uid = s->si_uid;
+		info.host.si_value.sival_ptr = s->si_value.sival_ptr;
+	} else if (s->si_signo == SIGIO) {
+		info.host.si_band = s->si_band;
+		info.host.si_fd = s->si_fd;
 	}
 	hand_on(l, &info);
 }
 
 void pg_service_run(struct pg_linux *l)
 {
-	struct signalfd_siginfo s;
-	struct pollfd p[2];
+	siginfo_t s;
 	sigset_t set;
-	int fd;
+	bool over = false;
 
 	sigemptyset(&set);
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (ours(n) && n != PG_HOST_KICK)
 			sigaddset(&set, n);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd >= 0)
-		fd = pg_linux_own_fd(fd);
-	p[0] = (struct pollfd){.fd = l->doorbell, .events = POLLIN};
-	p[1] = (struct pollfd){.fd = fd, .events = POLLIN};
-	for (;;) {
-		if (poll(p, 2, -1) < 0)
-			continue;
-		if (p[0].revents != 0)
-			break;
-		while (read(fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
-			pg_lock_take(l, NULL);
+	while (!over) {
+		int n = sigwaitinfo(&set, &s);
+
+		pg_lock_take(l, NULL);
+		over = l->over;
+		if (n > 0 && !over)
 			take(l, &s);
-			pg_lock_give(l);
-		}
+		pg_lock_give(l);
 	}
-	if (fd >= 0)
-		close(fd);
+}
+
+void pg_service_ring(struct pg_linux *l)
+{
+	l->over = true;
+	pthread_kill(l->service, PG_HOST_TIMER);
 }
 
 void pg_service_end(struct pg_linux *l)
 {
-	close(l->doorbell);
-	l->doorbell = -1;
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (ours(n))
 			sigaction(n, &l->former[n], NULL);

@@ -12,20 +12,18 @@
  * Attaches are the regions that map the object, as on Linux (a region cut in two counts twice), so fork, exit and exec need no word
  * here. What is not kept: the time and process of a detach by exit or exec.
  */
-#include "linux/internal.h"
+#include "linux/ipc.h"
 #include "linux/syscalls.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ipc.h>
 #include <sys/shm.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SEGMENTS 4096 /* SHMMNI; also what an id's index is counted in */
-#define ID_STEP 32768
+#define SEGMENTS 4096 /* SHMMNI */
 /* Linux's SHMMAX and SHMALL: so that only memory limits. */
 #define MOST_BYTES (UINT64_MAX - (1u << 24))
 /* No file has this device (0:0), so a segment's key is never a file's. */
@@ -38,17 +36,13 @@
 #define SHM_HUGETLB_FLAG 04000
 
 struct segment {
-	struct segment *next; /* by id */
-	int id;
+	struct pg_ipc_object ipc; /* first */
 	struct pg_object *object; /* counted; NULL: to be found by its key, see above */
-	bool removed;
-	struct shmid_ds ds; /* but for shm_nattch */
+	struct shmid_ds ds;       /* but for shm_perm and shm_nattch */
 };
 
 struct pg_shm {
-	struct segment *segments;
-	unsigned count;
-	int last_index, sequence;
+	struct pg_ipc_ids ids;
 };
 
 static struct pg_object_key key_of(int id)
@@ -58,7 +52,7 @@ static struct pg_object_key key_of(int id)
 
 static struct pg_object *object_of(const struct pg_linux *l, const struct segment *g)
 {
-	return g->object != NULL ? g->object : pg_object_find(l->vm, key_of(g->id));
+	return g->object != NULL ? g->object : pg_object_find(l->vm, key_of(g->ipc.id));
 }
 
 static uint64_t attaches(const struct pg_linux *l, const struct segment *g)
@@ -71,34 +65,28 @@ static uint64_t attaches(const struct pg_linux *l, const struct segment *g)
 /* The machine's segments, those that are removed and mapped nowhere taken out. NULL: no memory. */
 static struct pg_shm *table_of(struct pg_linux *l)
 {
-	struct segment **at;
-
 	if (l->shm == NULL)
 		l->shm = calloc(1, sizeof(*l->shm));
 	if (l->shm == NULL)
 		return NULL;
-	for (at = &l->shm->segments; *at != NULL;) {
-		struct segment *g = *at;
-
-		if (!g->removed || object_of(l, g) != NULL) {
-			at = &g->next;
+	for (struct pg_ipc_object *o = l->shm->ids.first, *next; o != NULL; o = next) {
+		next = o->next;
+		if (!o->removed || object_of(l, (struct segment *)o) != NULL)
 			continue;
-		}
-		*at = g->next;
-		l->shm->count--;
-		free(g);
+		pg_ipc_remove(&l->shm->ids, o);
+		free(o);
 	}
 	return l->shm;
 }
 
 void pg_shm_end(struct pg_linux *l)
 {
-	struct segment *next;
+	while (l->shm != NULL && l->shm->ids.first != NULL) {
+		struct segment *g = (struct segment *)l->shm->ids.first;
 
-	for (struct segment *g = l->shm != NULL ? l->shm->segments : NULL; g != NULL; g = next) {
-		next = g->next;
 		if (g->object != NULL)
 			pg_object_unref(g->object);
+		pg_ipc_remove(&l->shm->ids, &g->ipc);
 		free(g);
 	}
 	free(l->shm);
@@ -107,118 +95,66 @@ void pg_shm_end(struct pg_linux *l)
 
 static struct segment *by_id(const struct pg_shm *t, int id)
 {
-	struct segment *g = t->segments;
-
-	while (g != NULL && g->id != id)
-		g = g->next;
-	return g;
-}
-
-/* Whether the caller has these of the rights rwx, as in a mode's last digit: Linux's ipcperms(). */
-static bool permitted(const struct segment *g, unsigned want)
-{
-	const struct ipc_perm *p = &g->ds.shm_perm;
-	unsigned granted = p->mode;
-
-	if (geteuid() == 0)
-		return true;
-	if (geteuid() == p->cuid || geteuid() == p->uid)
-		granted >>= 6;
-	else if (getegid() == p->cgid || getegid() == p->gid)
-		granted >>= 3;
-	return (want & ~granted & 07) == 0;
-}
-
-/* A free id: Linux goes round its indices, and counts the rounds. */
-static int new_id(struct pg_shm *t)
-{
-	int index = t->count == 0 && t->segments == NULL ? t->last_index : t->last_index + 1;
-
-	for (int i = 0; i < SEGMENTS; i++, index++) {
-		struct segment *g = t->segments;
-
-		if (index >= SEGMENTS) {
-			index = 0;
-			t->sequence = (t->sequence + 1) % 65536;
-		}
-		while (g != NULL && g->id % ID_STEP != index)
-			g = g->next;
-		if (g == NULL)
-			break;
-	}
-	t->last_index = index;
-	return t->sequence * ID_STEP + index;
+	return (struct segment *)pg_ipc_by_id(&t->ids, id);
 }
 
 static int64_t make_segment(
 	struct pg_thread *me, struct pg_shm *t, int key, uint64_t size, int flags)
 {
-	struct segment *g, **at;
+	struct segment *g;
 	char name[40];
 	bool existed;
 	int err;
 
 	if (size < 1 || size > MOST_BYTES)
 		return -EINVAL;
-	if (pg_align_up(size, PG_PAGE_SIZE) < size || t->count >= SEGMENTS)
+	if (pg_align_up(size, PG_PAGE_SIZE) < size)
 		return -ENOSPC;
 	if (flags & SHM_HUGETLB_FLAG)
 		return -ENOMEM; /* no huge pages are set aside */
 	g = calloc(1, sizeof(*g));
 	if (g == NULL)
 		return -ENOMEM;
-	g->id = new_id(t);
+	err = pg_ipc_add(&t->ids, &g->ipc, key, flags, SEGMENTS);
+	if (err != 0) {
+		free(g);
+		return err;
+	}
 	snprintf(name, sizeof(name), "/SYSV%08x (deleted)", (unsigned)key);
-	err = pg_object_open(me->machine->vm, key_of(g->id), name, NULL, NULL,
+	err = pg_object_open(me->machine->vm, key_of(g->ipc.id), name, NULL, NULL,
 		pg_align_up(size, PG_PAGE_SIZE), &g->object, &existed);
 	if (err == 0 && !(flags & SHM_NORESERVE_FLAG))
 		err = pg_object_charge(g->object);
 	if (err != 0) {
 		if (g->object != NULL)
 			pg_object_unref(g->object);
+		pg_ipc_remove(&t->ids, &g->ipc);
 		free(g);
 		return err;
 	}
 	PG_ASSERT(!existed);
-	g->ds.shm_perm = (struct ipc_perm){.__key = key,
-		.uid = geteuid(),
-		.gid = getegid(),
-		.cuid = geteuid(),
-		.cgid = getegid(),
-		.mode = (unsigned short)(flags & 0777),
-		.__seq = (unsigned short)(g->id / ID_STEP)};
 	g->ds.shm_segsz = size;
 	g->ds.shm_cpid = me->proc->pid;
 	g->ds.shm_ctime = time(NULL);
-	for (at = &t->segments; *at != NULL && (*at)->id < g->id; at = &(*at)->next)
-		;
-	g->next = *at;
-	*at = g;
-	t->count++;
-	return g->id;
+	return g->ipc.id;
 }
 
 int64_t pg_sys_shmget(struct pg_thread *me, const uint64_t *a)
 {
 	struct pg_shm *t = table_of(me->machine);
-	int key = (int)a[0], flags = (int)a[2];
-	struct segment *g;
+	int key = (int)a[0], flags = (int)a[2], err;
+	struct pg_ipc_object *found;
 
 	if (t == NULL)
 		return -ENOMEM;
-	g = t->segments;
-	while (key != IPC_PRIVATE && g != NULL && (g->removed || g->ds.shm_perm.__key != key))
-		g = g->next;
-	if (key == IPC_PRIVATE || g == NULL) {
-		if (key != IPC_PRIVATE && !(flags & IPC_CREAT))
-			return -ENOENT;
+	err = pg_ipc_get(&t->ids, key, flags, &found);
+	if (err != 0)
+		return err;
+	if (found == NULL)
 		return make_segment(me, t, key, a[1], flags);
-	}
-	if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL))
-		return -EEXIST;
-	if (a[1] > g->ds.shm_segsz)
+	if (a[1] > ((struct segment *)found)->ds.shm_segsz)
 		return -EINVAL;
-	return permitted(g, (unsigned)((flags >> 6) | (flags >> 3) | flags) & 07) ? g->id : -EACCES;
+	return pg_ipc_permitted(found, flags) ? found->id : -EACCES;
 }
 
 /* Where to attach: 0 and *addr (0: anywhere), or -EINVAL. */
@@ -264,7 +200,8 @@ int64_t pg_sys_shmat(struct pg_thread *me, const uint64_t *a)
 	err = attach_address(me, &addr, flags, pg_align_up(g->ds.shm_segsz, PG_PAGE_SIZE));
 	if (err != 0)
 		return err;
-	if (!permitted(g, prot & PG_WRITE ? 06 : 04) || ((prot & PG_EXEC) && !permitted(g, 01)))
+	if (!pg_ipc_permitted(
+		    &g->ipc, (prot & PG_WRITE ? 0666 : 0444) | (prot & PG_EXEC ? 0111 : 0)))
 		return -EACCES;
 	o = object_of(me->machine, g);
 	pg_mem_limits(me);
@@ -315,27 +252,18 @@ static int64_t put_stat(struct pg_thread *me, const struct segment *g, uint64_t 
 {
 	struct shmid_ds out = g->ds;
 
+	out.shm_perm = g->ipc.perm;
 	out.shm_nattch = attaches(me->machine, g);
-	if (g->removed) {
+	if (g->ipc.removed) {
 		out.shm_perm.__key = IPC_PRIVATE;
 		out.shm_perm.mode |= SHM_DEST;
 	}
 	return pg_guest_write(me, va, &out, sizeof(out)) != 0 ? -EFAULT : 0;
 }
 
-/* The highest index in use: what IPC_INFO and SHM_INFO return. */
-static int64_t highest(const struct pg_shm *t)
-{
-	int most = 0;
-
-	for (const struct segment *g = t->segments; g != NULL; g = g->next)
-		most = g->id % ID_STEP > most ? g->id % ID_STEP : most;
-	return most;
-}
-
 static int64_t put_info(struct pg_thread *me, const struct pg_shm *t, int command, uint64_t va)
 {
-	struct shm_info sums = {.used_ids = (int)t->count};
+	struct shm_info sums = {.used_ids = t->ids.used};
 	struct shminfo limits = {.shmmax = MOST_BYTES,
 		.shmmin = 1,
 		.shmmni = SEGMENTS,
@@ -343,7 +271,8 @@ static int64_t put_info(struct pg_thread *me, const struct pg_shm *t, int comman
 		.shmall = MOST_BYTES};
 	int err;
 
-	for (const struct segment *g = t->segments; g != NULL; g = g->next) {
+	for (const struct pg_ipc_object *at = t->ids.first; at != NULL; at = at->next) {
+		const struct segment *g = (const struct segment *)at;
 		const struct pg_object *o = object_of(me->machine, g);
 
 		sums.shm_tot += pg_align_up(g->ds.shm_segsz, PG_PAGE_SIZE) / PG_PAGE_SIZE;
@@ -351,27 +280,26 @@ static int64_t put_info(struct pg_thread *me, const struct pg_shm *t, int comman
 	}
 	err = command == IPC_INFO ? pg_guest_write(me, va, &limits, sizeof(limits))
 				  : pg_guest_write(me, va, &sums, sizeof(sums));
-	return err != 0 ? -EFAULT : highest(t);
+	return err != 0 ? -EFAULT : pg_ipc_highest(&t->ids);
 }
 
 /* IPC_SET and IPC_RMID: for the owner, the creator and root. */
 static int64_t change(struct pg_thread *me, struct segment *g, int command, uint64_t va)
 {
-	struct ipc_perm *p = &g->ds.shm_perm;
 	struct shmid_ds in;
 
 	if (command == IPC_SET && pg_guest_read(me, &in, va, sizeof(in)) != 0)
 		return -EFAULT;
-	if (geteuid() != 0 && geteuid() != p->cuid && geteuid() != p->uid)
+	if (!pg_ipc_owned(&g->ipc))
 		return -EPERM;
 	if (command == IPC_SET) {
-		p->uid = in.shm_perm.uid;
-		p->gid = in.shm_perm.gid;
-		p->mode = (unsigned short)((p->mode & ~0777) | (in.shm_perm.mode & 0777));
-		g->ds.shm_ctime = time(NULL);
-		return 0;
+		int err = pg_ipc_set(&g->ipc, &in.shm_perm);
+
+		if (err == 0)
+			g->ds.shm_ctime = time(NULL);
+		return err;
 	}
-	g->removed = true;
+	g->ipc.removed = true;
 	if (g->object != NULL) {
 		struct pg_object *o = g->object;
 
@@ -394,17 +322,13 @@ int64_t pg_sys_shmctl(struct pg_thread *me, const uint64_t *a)
 		return -EINVAL;
 	if (command == IPC_INFO || command == SHM_INFO)
 		return put_info(me, t, command, a[2]);
-	g = t->segments;
-	if (command == SHM_STAT || command == SHM_STAT_ANY) {
-		while (g != NULL && g->id % ID_STEP != id)
-			g = g->next;
-	} else {
-		g = by_id(t, id);
-	}
+	g = command == SHM_STAT || command == SHM_STAT_ANY
+		    ? (struct segment *)pg_ipc_by_place(&t->ids, id)
+		    : by_id(t, id);
 	switch (command) {
 	case IPC_STAT:
 	case SHM_STAT:
-		if (g != NULL && !permitted(g, 04))
+		if (g != NULL && !pg_ipc_permitted(&g->ipc, 0444))
 			return -EACCES;
 		break;
 	case SHM_STAT_ANY:
@@ -427,6 +351,34 @@ int64_t pg_sys_shmctl(struct pg_thread *me, const uint64_t *a)
 		pg_linux_unknown(me, "shmctl SHM_LOCK: segments cannot be locked: EPERM");
 		return -EPERM;
 	default:
-		return put_stat(me, g, a[2]) != 0 ? -EFAULT : command == IPC_STAT ? 0 : g->id;
+		return put_stat(me, g, a[2]) != 0 ? -EFAULT : command == IPC_STAT ? 0 : g->ipc.id;
+	}
+}
+
+void pg_shm_list(struct pg_linux *l, FILE *out)
+{
+	const struct pg_shm *t = l->shm != NULL ? table_of(l) : NULL;
+
+	fputs("       key      shmid perms                  size  cpid  lpid nattch   uid   gid  "
+	      "cuid  "
+	      "cgid      atime      dtime      ctime                   rss                  swap\n",
+		out);
+	for (const struct pg_ipc_object *o = t != NULL ? t->ids.first : NULL; o != NULL;
+		o = o->next) {
+		const struct segment *g = (const struct segment *)o;
+		const struct pg_object *pages = object_of(l, g);
+		const struct shmid_ds *d = &g->ds;
+
+		fprintf(out,
+			"%10d %10d  %4o %21lu %5u %5u  %5lu %5u %5u %5u %5u %10llu %10llu %10llu "
+			"%21llu %21llu\n",
+			o->removed ? IPC_PRIVATE : o->perm.__key, o->id,
+			o->perm.mode | (o->removed ? SHM_DEST : 0u), d->shm_segsz,
+			(unsigned)d->shm_cpid, (unsigned)d->shm_lpid, attaches(l, g), o->perm.uid,
+			o->perm.gid, o->perm.cuid, o->perm.cgid, (unsigned long long)d->shm_atime,
+			(unsigned long long)d->shm_dtime, (unsigned long long)d->shm_ctime,
+			pages != NULL ? pg_object_resident(pages) * (unsigned long long)PG_PAGE_SIZE
+				      : 0ull,
+			0ull);
 	}
 }

@@ -124,6 +124,7 @@ static void unlink_thread(struct pg_thread *t)
 
 void pg_thread_unmake(struct pg_thread *t)
 {
+	pg_sem_leave(t);
 	unlink_thread(t);
 	if (t->cpu != NULL)
 		t->machine->ops->cpu_destroy(t->cpu);
@@ -328,6 +329,7 @@ void pg_thread_end(struct pg_thread *me)
 	bool over;
 
 	pg_thread_farewell(me);
+	pg_sem_leave(me);
 	me->host_tid = 0;
 	leave_figures(me);
 	for (struct pg_process *k = l->processes; k != NULL; k = k->next)
@@ -348,10 +350,7 @@ void pg_thread_end(struct pg_thread *me)
 	pg_fds_put(l, me->fds);
 	free(me);
 	over = l->thread_count == 0;
-	if (over) {
-		const uint64_t one = 1;
-
-		(void)!write(l->doorbell, &one, sizeof(one));
-	}
+	if (over)
+		pg_service_ring(l);
 	pg_lock_give(l);
 }

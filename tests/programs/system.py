@@ -9,10 +9,10 @@ import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# job: sessions, terminals; semaphore: System V semaphores; event:
+# job: sessions, terminals; semaphore: System V semaphores and queues; event:
 # signalfd; peer: process ids behind sockets and locks; splice: vmsplice. (fork and the others are there.)
 # keys: on a loaded machine a key typed at a guest's terminal is lost now and then (docs/QUIRKS.md).
-NOT_YET = {'semaphore', 'peer', 'keys'}
+NOT_YET = {'peer', 'keys'}
 
 
 def cases(Case):
@@ -51,6 +51,8 @@ def cases(Case):
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
     guest('shared', 'posix file', 'fork')
+    guest('sysvipc', 'sem_errors sem_info sem_rights sem_wait sem_together sem_ends sem_undo sem_lock', 'fork semaphore')
+    guest('sysvipc', 'msg_types msg_errors msg_info msg_wait msg_server proc', 'fork semaphore')
     guest('shared', 'seals')
     guest('shared', 'vm', 'fork')
 
