@@ -117,8 +117,7 @@ static int split(const struct reader *r, const char *text, struct words *w)
 
 /* ---- keys */
 
-/* A whole number, or of thousands, millions or billions: 20M. */
-static bool parse_clock(const char *text, uint64_t *out)
+bool pg_jobs_clock(const char *text, uint64_t *out)
 {
 	static const char letters[] = "kMG";
 	size_t n = strlen(text);
@@ -169,7 +168,7 @@ static int take_key(const struct reader *r, struct pg_job *job, unsigned *seen, 
 	*seen |= 1u << k;
 	switch (k) {
 	case 0:
-		return parse_clock(value, &job->arrives)
+		return pg_jobs_clock(value, &job->arrives)
 			       ? 0
 			       : fail(r, -EINVAL,
 					 "arrive: '%s' is not a number of instructions, such as "

@@ -42,17 +42,18 @@ struct pg_jobs {
  */
 PG_MUST_CHECK int pg_jobs_read(const char *path, struct pg_jobs *out, char *error, size_t room);
 void pg_jobs_free(struct pg_jobs *j);
+/* A number of instructions: a whole number, or of thousands, millions or billions (20M). False: none. */
+bool pg_jobs_clock(const char *text, uint64_t *out);
 
 /* ---- the log */
 
 enum pg_job_event_kind {
-	PG_JOB_ARRIVE,   /* it joined the queue */
-	PG_JOB_WAIT,     /* it cannot start now: it stays in the queue */
-	PG_JOB_START,    /* it got a block, and its program was loaded */
-	PG_JOB_FORK,     /* a copy of one of its processes got a block */
-	PG_JOB_EXEC,     /* one of its processes got another block for another program */
-	PG_JOB_GROW,     /* a block got the memory behind it */
-	PG_JOB_SHRINK,   /* a block gave memory at its end back */
+	PG_JOB_ARRIVE, /* it joined the queue */
+	PG_JOB_WAIT,   /* it cannot start now: it stays in the queue */
+	PG_JOB_START,  /* it got a block, and its program was loaded */
+	PG_JOB_FORK,   /* a copy of one of its processes got a block */
+	PG_JOB_EXEC, /* one of its processes got another block for another program; the old one is given back behind it */
+	PG_JOB_GROW, /* a block got the memory behind it */
 	PG_JOB_MIGRATE,  /* a block grew elsewhere */
 	PG_JOB_MOVE,     /* compaction moved a block down */
 	PG_JOB_SWAP_OUT, /* a block went to the store */

@@ -10,8 +10,8 @@
 #include "ui/partition_jobs.h"
 
 const char *const pg_job_event_names[PG_JOB_EVENTS] = {"arrive", "wait", "start", "fork", "exec",
-	"grow", "shrink", "migrate", "move", "swap-out", "swap-in", "pause", "limit", "free", "end",
-	"refuse", "run"};
+	"grow", "migrate", "move", "swap-out", "swap-in", "pause", "limit", "free", "end", "refuse",
+	"run"};
 
 void pg_job_log_add(struct pg_job_log *log, const struct pg_job_event *e)
 {

@@ -24,6 +24,7 @@ enum state { FUTURE, QUEUED, READY, OUT, OVER };
 struct entry {
 	enum state state;
 	bool paused;      /* ready or out: wants `wanted` bytes */
+	bool grows;       /* paused: in place of its block */
 	bool refused;     /* the growth is refused */
 	bool told;        /* the log knows that it waits */
 	uint64_t bytes;   /* of its first block */
@@ -232,7 +233,7 @@ static int make_room(struct pg_schedule *s, unsigned job)
 		if (s->options.swap && worth_it(s, job))
 			victim = victim_for(s, job, tried);
 		/* Its own block is in the way, and it has looked whether it can grow where it is. */
-		if (victim < 0 && s->options.swap && e->paused && e->state == READY &&
+		if (victim < 0 && s->options.swap && e->paused && e->grows && e->state == READY &&
 			!tried[job] && e->changes == s->changes)
 			victim = (int)job;
 		if (victim < 0)
@@ -389,11 +390,10 @@ static int break_tie(struct pg_schedule *s)
 	return run(s, (unsigned)last, s->ops->clock(s->ctx));
 }
 
-int pg_schedule_next(struct pg_schedule *s, uint64_t *skip)
+int pg_schedule_next(struct pg_schedule *s)
 {
-	*skip = 0;
 	for (;;) {
-		uint64_t clock = s->ops->clock(s->ctx) + *skip;
+		uint64_t clock = s->ops->clock(s->ctx);
 		int job;
 
 		take_arrivals(s, clock);
@@ -410,7 +410,7 @@ int pg_schedule_next(struct pg_schedule *s, uint64_t *skip)
 		}
 		if (s->next_arrival == UINT64_MAX)
 			return -1;
-		*skip += s->next_arrival - clock;
+		s->ops->skip(s->ctx, s->next_arrival - clock);
 	}
 }
 
@@ -419,7 +419,7 @@ bool pg_schedule_over(const struct pg_schedule *s, uint64_t clock)
 	return clock >= s->slice_end || clock >= s->next_arrival;
 }
 
-void pg_schedule_pause(struct pg_schedule *s, unsigned job, uint64_t bytes)
+void pg_schedule_pause(struct pg_schedule *s, unsigned job, uint64_t bytes, bool grows)
 {
 	struct entry *e = &s->entry[job];
 
@@ -428,6 +428,7 @@ void pg_schedule_pause(struct pg_schedule *s, unsigned job, uint64_t bytes)
 	if (e->again && e->wanted == bytes)
 		e->turn = e->turn_before;
 	e->wanted = bytes;
+	e->grows = grows;
 	s->ops->event(s->ctx, PG_JOB_PAUSE, job, bytes);
 }
 

@@ -26,6 +26,8 @@
 /* All are called by pg_schedule_* only, while no job runs. */
 struct pg_schedule_ops {
 	uint64_t (*clock)(void *ctx);
+	/* Nobody is there until later: the clock jumps. */
+	void (*skip)(void *ctx, uint64_t by);
 	/* How large the job's block would be. -EFBIG: larger than the memory; other errors: it cannot be started at all. */
 	int (*size)(void *ctx, unsigned job, uint64_t *bytes);
 	/* -ENOSPC: no hole, nothing has happened; other errors: it cannot be started. */
@@ -59,15 +61,15 @@ PG_MUST_CHECK int pg_schedule_create(const struct pg_jobs *jobs,
 	struct pg_schedule **out);
 void pg_schedule_destroy(struct pg_schedule *s);
 
-/*
- * Nobody runs. Who is next; -1: all jobs are over. *skip: how much time was skipped because nobody was there; the clock
- * is to jump by it before the job runs.
- */
-int pg_schedule_next(struct pg_schedule *s, uint64_t *skip);
+/* Nobody runs. Who is next; -1: all jobs are over. */
+int pg_schedule_next(struct pg_schedule *s);
 /* Whether the job that runs is to give up the processor: its slice is over, or somebody arrived. */
 bool pg_schedule_over(const struct pg_schedule *s, uint64_t clock);
-/* The job that runs wants `bytes` in one piece and has given the processor up. */
-void pg_schedule_pause(struct pg_schedule *s, unsigned job, uint64_t bytes);
+/*
+ * The job that runs wants `bytes` in one piece and has given the processor up. grows: in place of the block that it has, which
+ * swap_in() then gives it; else beside it.
+ */
+void pg_schedule_pause(struct pg_schedule *s, unsigned job, uint64_t bytes, bool grows);
 /* The job that runs again after a pause: whether it may look for room again; false: it is refused. */
 bool pg_schedule_granted(const struct pg_schedule *s, unsigned job);
 /* The last process of a job is over. */

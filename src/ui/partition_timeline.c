@@ -44,7 +44,6 @@ static bool in_memory(const struct pg_job_event *e)
 	case PG_JOB_FORK:
 	case PG_JOB_EXEC:
 	case PG_JOB_GROW:
-	case PG_JOB_SHRINK:
 	case PG_JOB_MIGRATE:
 	case PG_JOB_MOVE:
 	case PG_JOB_SWAP_IN:
@@ -54,19 +53,14 @@ static bool in_memory(const struct pg_job_event *e)
 	}
 }
 
-static bool leaves(const struct pg_job_event *e)
-{
-	return e->kind == PG_JOB_SWAP_OUT || e->kind == PG_JOB_FREE || in_memory(e);
-}
-
 /*
  * Applies e. What it took off the board goes to *gone, with bytes 0 if nothing did. False: no memory.
  */
 static bool apply(struct board *b, const struct pg_job_event *e, struct place *gone)
 {
 	*gone = (struct place){0};
-	for (size_t i = 0; leaves(e) && i < b->n; i++) {
-		if (b->at[i].pid != e->pid)
+	for (size_t i = 0; e->was_bytes && i < b->n; i++) {
+		if (b->at[i].pid != e->pid || b->at[i].base != e->was_base)
 			continue;
 		*gone = b->at[i];
 		b->at[i] = b->at[--b->n];

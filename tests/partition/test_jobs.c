@@ -131,7 +131,7 @@ struct machine {
 	struct pg_schedule *s;
 	struct pg_jobs jobs;
 	struct pg_partition *p;
-	uint64_t units, clock, ran, idle;
+	uint64_t units, clock, ran;
 	struct body body[MOST];
 	int running;
 	unsigned steps, swaps, moves, refusals, pauses;
@@ -150,6 +150,11 @@ static void note(struct machine *m, const char *what, unsigned job)
 static uint64_t f_clock(void *ctx)
 {
 	return ((struct machine *)ctx)->clock;
+}
+
+static void f_skip(void *ctx, uint64_t by)
+{
+	((struct machine *)ctx)->clock += by;
 }
 
 static int f_size(void *ctx, unsigned job, uint64_t *bytes)
@@ -282,8 +287,8 @@ static void f_event(void *ctx, enum pg_job_event_kind kind, unsigned job, uint64
 	m->body[job].refused |= kind == PG_JOB_REFUSE && !m->body[job].started;
 }
 
-static const struct pg_schedule_ops ops = {f_clock, f_size, f_start, f_swap_out, f_swap_in, f_bytes,
-	f_compact, f_figures, f_kill, f_event};
+static const struct pg_schedule_ops ops = {f_clock, f_skip, f_size, f_start, f_swap_out, f_swap_in,
+	f_bytes, f_compact, f_figures, f_kill, f_event};
 
 /* The job runs until it is asked to give the processor up: at every 100th instruction, as at system calls. */
 static void work(struct machine *m, unsigned job)
@@ -312,7 +317,7 @@ static void work(struct machine *m, unsigned job)
 				b->block = old;
 				if (to <= m->units) {
 					b->wanted = to;
-					pg_schedule_pause(m->s, job, to);
+					pg_schedule_pause(m->s, job, to, true);
 					return;
 				}
 			}
@@ -336,16 +341,14 @@ static void work(struct machine *m, unsigned job)
 
 static void run_machine(struct machine *m, const struct pg_schedule_options *o)
 {
-	uint64_t skip, need = 0;
+	uint64_t need = 0;
 	int job;
 
 	for (size_t i = 0; i < m->jobs.n; i++)
 		need += m->body[i].left;
 	assert_int_equal(pg_partition_create(m->units, PG_PARTITION_FIRST, false, &m->p), 0);
 	assert_int_equal(pg_schedule_create(&m->jobs, o, &ops, m, &m->s), 0);
-	while ((job = pg_schedule_next(m->s, &skip)) >= 0) {
-		m->clock += skip;
-		m->idle += skip;
+	while ((job = pg_schedule_next(m->s)) >= 0) {
 		assert_true(m->steps++ < 100000); /* PS3 */
 		assert_null(pg_partition_check(m->p));
 		work(m, (unsigned)job);
@@ -540,7 +543,14 @@ static void bar_shows_the_blocks_that_are_there(void **state)
 	struct pg_job_event e[] = {{.kind = PG_JOB_ARRIVE, .bytes = 32},
 		{.kind = PG_JOB_START, .pid = 7, .base = 0, .bytes = 32},
 		{.clock = 5, .kind = PG_JOB_START, .job = 1, .pid = 8, .base = 48, .bytes = 16},
-		{.clock = 6, .kind = PG_JOB_MOVE, .job = 1, .pid = 8, .base = 32, .bytes = 16},
+		{.clock = 6,
+			.kind = PG_JOB_MOVE,
+			.job = 1,
+			.pid = 8,
+			.base = 32,
+			.bytes = 16,
+			.was_base = 48,
+			.was_bytes = 16},
 		{.clock = 6, .kind = PG_JOB_RUN, .job = 1},
 		{.clock = 9, .kind = PG_JOB_SWAP_OUT, .pid = 7, .was_bytes = 32},
 		{.clock = 1234, .kind = PG_JOB_END, .job = 1}};
