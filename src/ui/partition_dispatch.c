@@ -52,7 +52,7 @@ struct pg_dispatch {
 	int baton;         /* job; NONE */
 	int starting;      /* job that is being started; NONE */
 	uint64_t skipped;  /* of the clock */
-	uint64_t last;     /* the clock, when it was over */
+	uint64_t last;     /* the clock, when it was last asked */
 	pthread_mutex_t m; /* guards rung */
 	pthread_cond_t c_rung;
 	bool rung;
@@ -97,11 +97,15 @@ static void add_member(struct pg_dispatch *d, int pid, unsigned job)
 
 /* ---- the clock and the log */
 
+/* In the middle of a piece of code the engine may have counted some instructions too many: it never goes back for that. */
 static uint64_t clock_of(void *ctx)
 {
 	struct pg_dispatch *d = ctx;
+	uint64_t now = pg_partition_clock(d->linux) + d->skipped;
 
-	return pg_partition_clock(d->linux) + d->skipped;
+	if (now > d->last)
+		d->last = now;
+	return d->last;
 }
 
 /* Adds e, with what the machine is like now. */
@@ -202,13 +206,21 @@ static void on_turn(void *ctx, int pid)
 	(void)wait_turn(d, job);
 }
 
+static uint64_t block_of(struct pg_dispatch *d, int pid)
+{
+	struct pg_block_info info;
+
+	return pg_partition_info(d->linux, pid, &info) == 0 ? info.pages * PG_PAGE_SIZE : 0;
+}
+
 static bool on_room(void *ctx, int pid, uint64_t bytes, enum pg_block_want what)
 {
 	struct pg_dispatch *d = ctx;
 	unsigned job = job_of(d, pid);
 
-	if (bytes > d->c.memory_bytes)
-		return false; /* the machine tells of the refusal */
+	/* Whatever goes out and moves, there will not be so much; the machine tells of the refusal. */
+	if (bytes + (what == PG_WANT_GROWTH ? 0 : block_of(d, pid)) > d->c.memory_bytes)
+		return false;
 	/* Another thread of the job may just have given the processor up. */
 	if (!wait_turn(d, job))
 		return false;
@@ -460,7 +472,7 @@ static void run_all(void *ctx)
 		while (d->baton != NONE)
 			sleep_until_rung(d);
 	}
-	d->last = clock_of(d);
+	(void)clock_of(d);
 	pg_partition_unlock(d->linux);
 }
 

@@ -35,13 +35,13 @@ static uint64_t arrival_of(const struct pg_partition_report *r, unsigned job)
 	return r->jobs->job[job].arrives;
 }
 
-/* "exit 0", "SIGSEGV", "refused: ...". */
+/* "exit 0", "SIGSEGV", "refused". */
 static const char *ending(const struct pg_job_result *j, char *text, size_t room)
 {
 	const char *name;
 
 	if (j->schedule.refused) {
-		snprintf(text, room, "refused: %s", j->why);
+		snprintf(text, room, "refused");
 	} else if (!j->ended) {
 		snprintf(text, room, "did not end");
 	} else if (j->end.exited) {
@@ -60,7 +60,7 @@ static void write_jobs(const struct pg_partition_report *r, FILE *out)
 	static const char *const head[] = {"priority", "size", "arrives", "starts", "waits", "ends",
 		"slices", "to store", "instructions", "job"};
 	struct pg_text_table t;
-	char text[9][PG_FORMAT_BYTES], end[300], last[360];
+	char text[9][PG_FORMAT_BYTES], end[40], last[PG_FORMAT_BYTES + 40];
 
 	pg_table_init(&t, 10, WIDE);
 	pg_table_add(&t, head);
@@ -84,6 +84,10 @@ static void write_jobs(const struct pg_partition_report *r, FILE *out)
 		pg_table_add(&t, cells);
 	}
 	pg_table_write(&t, out);
+	for (unsigned i = 0; i < r->jobs->n; i++)
+		if (pg_dispatch_result(r->dispatch, i)->schedule.refused)
+			fprintf(out, "%s is refused: %s\n", r->jobs->job[i].name,
+				pg_dispatch_result(r->dispatch, i)->why);
 }
 
 void pg_partition_report_text(const struct pg_partition_report *r, FILE *out)

@@ -33,6 +33,7 @@ struct entry {
 	uint64_t turn;    /* number of the turn it had last, or of its arrival */
 	bool again; /* it has the processor to look for room once more, and its place in the order */
 	uint64_t turn_before; /* was this, if it finds none */
+	bool shifted;         /* paused: it went out and in again, to make room beside itself */
 	struct pg_schedule_job figures;
 };
 
@@ -47,6 +48,8 @@ struct pg_schedule {
 	uint64_t next_arrival; /* clock; UINT64_MAX: none */
 	uint64_t turns;        /* and arrivals, counted */
 	uint64_t changes;      /* counts what makes room */
+	uint64_t clock;        /* at the last decision; and how many there were since then */
+	uint64_t stalls;
 };
 
 int pg_schedule_create(const struct pg_jobs *jobs, const struct pg_schedule_options *options,
@@ -232,10 +235,12 @@ static int make_room(struct pg_schedule *s, unsigned job)
 		}
 		if (s->options.swap && worth_it(s, job))
 			victim = victim_for(s, job, tried);
-		/* Its own block is in the way, and it has looked whether it can grow where it is. */
-		if (victim < 0 && s->options.swap && e->paused && e->grows && e->state == READY &&
-			!tried[job] && e->changes == s->changes)
+		/* Its own block is in the way, and it has looked whether there is room with it where it is. */
+		if (victim < 0 && s->options.swap && e->paused && e->state == READY &&
+			!tried[job] && e->changes == s->changes && (e->grows || !e->shifted)) {
+			e->shifted = true;
 			victim = (int)job;
+		}
 		if (victim < 0)
 			return error;
 		tried[victim] = true;
@@ -371,20 +376,27 @@ static int choose(struct pg_schedule *s)
 	return -1;
 }
 
+/* Jobs take room from each other, and none of them gets enough to go on. */
+static bool stalls(struct pg_schedule *s, uint64_t clock)
+{
+	if (clock != s->clock)
+		s->stalls = 0;
+	s->clock = clock;
+	return ++s->stalls > 3 * s->jobs->n + 8;
+}
+
 /*
- * Nobody can run, and nobody will make room: the last of those that want to grow is refused. None: nobody is in memory, and the first cannot ever be.
+ * Nobody can run, and nobody will make room: the last of those that want to grow is refused. -1: there is none.
  */
 static int break_tie(struct pg_schedule *s)
 {
 	int last = -1;
 
 	for (int c = candidate_after(s, -1); c >= 0; c = candidate_after(s, c))
-		if (s->entry[c].state == READY)
+		if (s->entry[c].state == READY && s->entry[c].paused)
 			last = c;
-	if (last < 0) {
-		give_up(s, (unsigned)candidate_after(s, -1), -ENOSPC);
+	if (last < 0)
 		return -1;
-	}
 	s->entry[last].refused = true;
 	s->ops->event(s->ctx, PG_JOB_REFUSE, (unsigned)last, s->entry[last].wanted);
 	return run(s, (unsigned)last, s->ops->clock(s->ctx));
@@ -397,6 +409,8 @@ int pg_schedule_next(struct pg_schedule *s)
 		int job;
 
 		take_arrivals(s, clock);
+		if (stalls(s, clock) && (job = break_tie(s)) >= 0)
+			return job;
 		admit(s);
 		job = choose(s);
 		tell_waits(s);
@@ -406,6 +420,8 @@ int pg_schedule_next(struct pg_schedule *s)
 			job = break_tie(s);
 			if (job >= 0)
 				return job;
+			/* Nobody is in memory, and the first cannot ever be. */
+			give_up(s, (unsigned)candidate_after(s, -1), -ENOSPC);
 			continue;
 		}
 		if (s->next_arrival == UINT64_MAX)
@@ -427,6 +443,8 @@ void pg_schedule_pause(struct pg_schedule *s, unsigned job, uint64_t bytes, bool
 	e->refused = false;
 	if (e->again && e->wanted == bytes)
 		e->turn = e->turn_before;
+	else
+		e->shifted = false;
 	e->wanted = bytes;
 	e->grows = grows;
 	s->ops->event(s->ctx, PG_JOB_PAUSE, job, bytes);

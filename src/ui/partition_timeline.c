@@ -180,9 +180,14 @@ static void write_row(const struct pg_job_event *e, const struct pg_jobs *jobs,
 	fputc('\n', out);
 }
 
-static bool has_row(const struct pg_job_event *e)
+/* A block that is given back because the job ends needs no row of its own. */
+static bool has_row(const struct pg_job_log *log, size_t i)
 {
-	return e->kind != PG_JOB_RUN && e->kind != PG_JOB_FREE;
+	const struct pg_job_event *e = &log->event[i];
+
+	if (e->kind == PG_JOB_FREE)
+		return i + 1 == log->n || e[1].kind != PG_JOB_END || e[1].job != e->job;
+	return e->kind != PG_JOB_RUN;
 }
 
 void pg_timeline_text(const struct pg_job_log *log, const struct pg_jobs *jobs,
@@ -195,7 +200,7 @@ void pg_timeline_text(const struct pg_job_log *log, const struct pg_jobs *jobs,
 	char text[PG_FORMAT_BYTES];
 
 	for (size_t i = 0; i < log->n; i++)
-		all += has_row(&log->event[i]);
+		all += has_row(log, i);
 	for (size_t i = 0; i < jobs->n; i++)
 		fprintf(out, "%s%c %s", i ? ", " : "", letter((unsigned)i), jobs->job[i].name);
 	fprintf(out, "; each character is %s\n\n%15s  %-10s memory\n",
@@ -206,7 +211,7 @@ void pg_timeline_text(const struct pg_job_log *log, const struct pg_jobs *jobs,
 		if (!apply(&board, e, &gone))
 			break;
 		move_job(at, e);
-		if (!has_row(e))
+		if (!has_row(log, i))
 			continue;
 		row++;
 		/* The first half and the last half. */
