@@ -214,8 +214,7 @@ void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b)
 	b->in = PG_NIL;
 }
 
-/* Nobody jumps to b any more: exits point at their cold code again, its thunk leads where an empty jump slot does. */
-static void unlink_block(struct pg_engine *e, struct pg_block *b)
+void pg_code_unlink_block(struct pg_engine *e, struct pg_block *b)
 {
 	pg_code_unlink_exits(e, b);
 	if (!b->thunk)
@@ -228,9 +227,9 @@ static void unlink_block(struct pg_engine *e, struct pg_block *b)
 void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p)
 {
 	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
-		unlink_block(e, pg_block_at(e, i));
+		pg_code_unlink_block(e, pg_block_at(e, i));
 	for (uint32_t i = p->blocks2; i != PG_NIL; i = pg_block_at(e, i)->next_of_page2)
-		unlink_block(e, pg_block_at(e, i));
+		pg_code_unlink_block(e, pg_block_at(e, i));
 	p->blocks = p->blocks2 = PG_NIL;
 }
 

@@ -20,15 +20,27 @@ void pg_emit_exit(struct pg_translator *tr, uint64_t target)
 	pg_cold_exit(tr, at, target, tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
 }
 
+/* The transfer of exit record x is to be told, if anybody listens: it always comes to run.c. True if so. */
+static bool is_told(struct pg_translator *tr, uint32_t x, enum pg_transfer how, int32_t rsp_undo)
+{
+	struct pg_exit_row *row = pg_exit_at(tr->e, x);
+	row->rsp_undo = rsp_undo;
+	if (!tr->e->config.transferred || how == PG_TRANSFER_NONE)
+		return false;
+	row->transfer = (uint8_t)how;
+	row->no_chain = true;
+	return true;
+}
+
 /* SA = guest address. */
-static void emit_indirect(struct pg_translator *tr, int32_t rsp_undo)
+static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_t rsp_undo)
 {
 	struct pg_emit *m = out(tr);
 	pg_emit_save_flags(tr);
 	uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
-	pg_exit_at(tr->e, x)->rsp_undo = rsp_undo;
+	bool told = is_told(tr, x, how, rsp_undo);
 	e_mov_imm(m, SC, x); /* LEAVE_INDIRECT finds it there */
-	if (tr->temporary) {
+	if (tr->temporary || told) {
 		e_gs_store_imm32(m, ST(leave), LEAVE_INDIRECT);
 		e_jmp(m, tr->e->stub_leave);
 		return;
@@ -78,7 +90,7 @@ static void emit_call_indirect(struct pg_translator *tr, struct pg_insn *in)
 	else
 		pg_emit_register_to(tr, SA, in->ops[0].reg.value);
 	e_lea(m, H_RSP, H_RSP, H_NONE, 1, -8);
-	emit_indirect(tr, 8);
+	emit_indirect(tr, PG_TRANSFER_CALL, 8);
 }
 
 /* jrcxz and loop have 8-bit displacements only: around a long jump. */
@@ -113,6 +125,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		emit_push_return(tr, in, 0);
 		e_lea(m, H_RSP, H_RSP, H_NONE, 1, -8);
 		pg_emit_exit(tr, pg_branch_target(in));
+		is_told(tr, tr->e->exits.n - 1, PG_TRANSFER_CALL, 8);
 		break;
 	case K_CALL_IND:
 		emit_call_indirect(tr, in);
@@ -126,7 +139,12 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		} else {
 			pg_emit_register_to(tr, SA, in->ops[0].reg.value);
 		}
-		emit_indirect(tr, 0);
+		/* a procedure linkage table jumps through a word at a distance from the code */
+		emit_indirect(tr,
+			in->mem >= 0 && in->ops[in->mem].mem.base == ZYDIS_REGISTER_RIP
+				? PG_TRANSFER_JUMP
+				: PG_TRANSFER_NONE,
+			0);
 		break;
 	default: /* K_RET */
 		pg_emit_stack_address(tr, in, 0);
@@ -137,7 +155,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 						  ? (int32_t)(in->ops[0].imm.value.u & 0xffff)
 						  : 0);
 		e_lea(m, H_RSP, H_RSP, H_NONE, 1, pop);
-		emit_indirect(tr, -pop);
+		emit_indirect(tr, PG_TRANSFER_RETURN, -pop);
 		break;
 	}
 }

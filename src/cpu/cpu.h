@@ -262,7 +262,8 @@ struct pg_exit_row {
 	uint8_t stop;  /* LEAVE_STOP: enum pg_exit */
 	uint8_t row;   /* of the instruction that leaves */
 	bool no_chain;
-	int32_t rsp_undo; /* indirect: to be added to rsp if the transfer itself faults */
+	uint8_t transfer; /* enum pg_transfer, if the engine's owner is told of it: never chained then */
+	int32_t rsp_undo; /* to be added to rsp if the transfer itself faults; of indirect ones, and with `transfer` */
 	uint64_t target;  /* guest rip */
 	uint8_t *patch;   /* rel32 to be pointed at the target's entry */
 	uint8_t *cold;    /* where it points while there is no target */
@@ -352,7 +353,11 @@ struct pg_engine {
 	uint64_t blocks_translated, code_made, guest_bytes, dropped, flushes;
 	struct pg_translator *tr; /* scratch of the translator */
 	bool bmi2;
-	bool vector_counts; /* see enum pg_count */
+	bool vector_counts;     /* see enum pg_count */
+	struct {                /* see watch.c */
+		uint64_t *rips; /* owned; [mask + 1], 0: empty; NULL: nothing is watched */
+		uint32_t mask, n;
+	} watches;
 };
 
 /* The CPU's jump table: where an indirect jump to a guest address with these low 16 bits goes. */
@@ -465,6 +470,8 @@ struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
 /* Exits that lead to b come to run.c once more. */
 void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b);
+/* Nobody jumps to b any more: exits point at their cold code again, its thunk leads where an empty jump slot does. */
+void pg_code_unlink_block(struct pg_engine *e, struct pg_block *b);
 /* Nobody comes to the blocks of p any more but through run.c. */
 void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p);
 /* Emit: EFLAGS from flags_mem, and back; destroy SC. */

@@ -6,6 +6,7 @@
  */
 #include "cpu/fast.h"
 #include "cpu/run.h"
+#include "cpu/watch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static void destroy(struct pg_engine *e)
 	pg_cpu_drain(e);
 	pg_window_free_all(e);
 	pg_code_destroy(e);
+	free(e->watches.rips);
 	free(e->tr);
 	free(e);
 }
@@ -147,6 +149,7 @@ const struct pg_engine_ops pg_engine_translator = {
 	.interrupt = pg_interrupt,
 	.code_written = code_written,
 	.set_precise_flags = set_precise_flags,
+	.watch = pg_watch_add,
 	.stats = pg_cpu_stats,
 	.totals = pg_cpu_totals,
 	.check = check,

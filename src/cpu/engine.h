@@ -93,6 +93,22 @@ struct pg_cpu_stats {
 	struct pg_mmu_stats mmu;
 };
 
+/* A transfer of control that has happened, for who follows calls. */
+enum pg_transfer {
+	PG_TRANSFER_NONE,
+	PG_TRANSFER_CALL,
+	PG_TRANSFER_RETURN,
+	PG_TRANSFER_JUMP, /* through a word of memory next to the code, as from a procedure linkage table */
+};
+struct pg_transferred {
+	enum pg_transfer how;
+	uint64_t from;                  /* the address of the instruction */
+	const struct pg_cpu_regs *regs; /* behind it: rip is where it leads. Borrowed */
+	int32_t undo;                   /* what rsp was before it: regs' + undo */
+	uint64_t
+		instructions; /* that this CPU has executed, this one included; 0 in fast mode and without AVX-512VL */
+};
+
 struct pg_engine_config {
 	struct pg_vm *vm;
 	struct pg_mmu_config mmu;
@@ -101,6 +117,19 @@ struct pg_engine_config {
 	uint64_t
 		code_bytes; /* of the code cache, at least 4 MiB; 0: the default. When it is full it starts again */
 	bool memory_counters; /* tests: counts as on a host without AVX-512VL */
+	/*
+	 * A CPU is about to execute the instruction at a watched address (pg_engine_ops.watch): regs is its precise state.
+	 * Called in run(), machine lock held; must change nothing of the machine, but may watch more. If the instruction faults and is
+	 * executed again, it is called again. NULL: nothing is watched.
+	 */
+	void (*reached)(void *ctx, const struct pg_cpu_regs *regs);
+	void *reached_ctx; /* borrowed for the life of the engine */
+	/*
+	 * After each call, return and jump of enum pg_transfer, in run(), machine lock held; must change nothing. Each then leaves
+	 * translated code, which costs some 100 ns; no figure changes but those of translations. NULL costs nothing.
+	 */
+	void (*transferred)(void *ctx, const struct pg_transferred *t);
+	void *transferred_ctx; /* borrowed for the life of the engine */
 };
 
 struct pg_engine; /* shared by all CPUs of the machine: the code cache */
@@ -143,6 +172,12 @@ struct pg_engine_ops {
 	 * CPU runs.
 	 */
 	void (*set_precise_flags)(struct pg_engine *e);
+	/*
+	 * From now on `reached` is told of every fetch run (cpu/translate.h) that begins at guest address rip, in whatever space: of
+	 * every call, jump and return to it; not of a run that comes to it from the instruction before. No figure changes by it but
+	 * those of translations. For good; watching an address twice is nothing. -ENOMEM.
+	 */
+	int (*watch)(struct pg_engine *e, uint64_t rip);
 	void (*stats)(struct pg_cpu *c, struct pg_cpu_stats *out);
 	void (*totals)(struct pg_engine *e, struct pg_cpu_stats *out);
 	const char *(*check)(struct pg_engine *e);

@@ -11,6 +11,7 @@
 #include "cpu/run.h"
 
 #include "cpu/fast.h"
+#include "cpu/watch.h"
 
 #include <errno.h>
 
@@ -508,6 +509,20 @@ static void read_bytes(struct pg_cpu *c)
 	}
 }
 
+/* The transfer of exit x has happened. */
+static void tell_transfer(struct pg_cpu *c, const struct pg_exit_row *x)
+{
+	struct pg_engine *e = c->engine;
+	const struct pg_block *b = pg_block_at(e, x->block);
+	struct pg_transferred t = {.how = (enum pg_transfer)x->transfer,
+		.from = b->rip + pg_row_at(e, b->rows + x->row)->guest,
+		.regs = &c->regs,
+		.undo = x->rsp_undo};
+	if (!e->config.fast && e->vector_counts)
+		t.instructions = c->count[PG_COUNT_INSNS] + (uint64_t)c->adj_insns;
+	e->config.transferred(e->config.transferred_ctx, &t);
+}
+
 static enum pg_turn handle(
 	struct pg_cpu *c, enum pg_leave why, struct pg_block *entered, bool *step)
 {
@@ -533,19 +548,23 @@ static enum pg_turn handle(
 		c->regs.rip = x->target;
 		c->link = x->no_chain ? PG_NIL : c->site;
 		c->link_generation = e->generation;
+		if (x->transfer)
+			tell_transfer(c, x);
 		return TURN_NEXT;
 	}
 	case LEAVE_INDIRECT:
 		pg_recover_flags(c, FLAGS_MEM);
 		c->regs.rip = c->scratch[0];
+		x = pg_exit_at(e, (uint32_t)c->scratch[2]);
 		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
-			x = pg_exit_at(e, (uint32_t)c->scratch[2]);
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
 			stop_before(c, pg_block_at(e, x->block), x->row);
 			return pg_exit_with(c, PG_EXIT_GP);
 		}
-		c->link_indirect = !entered->temporary;
+		c->link_indirect = !entered->temporary && !x->no_chain;
+		if (x->transfer)
+			tell_transfer(c, x);
 		return TURN_NEXT;
 	case LEAVE_SYSCALL:
 		x = pg_exit_at(e, c->site);
@@ -587,6 +606,8 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 	if (c->missed != PG_NIL && c->link_generation == e->generation &&
 		pg_block_at(e, c->missed) != b)
 		relink(c, pg_block_at(e, c->missed), b);
+	if (pg_watch_has(e, b->rip))
+		return; /* whoever comes here is to pass run() */
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
 		e_patch(x->patch, pg_code_link(e, b, x));
@@ -678,6 +699,8 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 			pg_exit_with(c, PG_EXIT_INTERRUPTED);
 			break;
 		}
+		if (!step && pg_watch_has(c->engine, c->regs.rip))
+			c->engine->config.reached(c->engine->config.reached_ctx, &c->regs);
 		step = false;
 		t = run_block(c, alone, &step);
 		if (t == TURN_EXIT)

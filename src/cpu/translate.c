@@ -14,6 +14,7 @@
  */
 #include "cpu/translate.h"
 #include "cpu/fast.h"
+#include "cpu/watch.h"
 
 enum { COLD_ACCESS, COLD_EXIT, COLD_FETCH };
 
@@ -401,8 +402,9 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->entry_live = tr->insn[0].hard != 0;
 	b->entry_mem = !b->entry_live && tr->insn[0].soft;
 	tr->saved = b->entry_mem;
-	if (c->link_indirect &&
-		!temporary) { /* what leads here is an indirect jump: it falls into the block */
+	if (c->link_indirect && !temporary &&
+		!pg_watch_has(e,
+			rip)) { /* what leads here is an indirect jump: it falls into the block */
 		b->thunk = e->emit.p;
 		pg_code_emit_thunk(e, b);
 	}

@@ -225,6 +225,14 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		return -ENOMEM;
 	l->vm = c->vm;
 	l->ops = c->engine;
+	if (c->hooks.reached != NULL) {
+		ec.reached = c->hooks.reached;
+		ec.reached_ctx = c->hooks.ctx;
+	}
+	if (c->hooks.transferred != NULL) {
+		ec.transferred = c->hooks.transferred;
+		ec.transferred_ctx = c->hooks.ctx;
+	}
 	l->hooks = c->hooks;
 	l->aslr = c->aslr;
 	l->seeded = c->seeded;
@@ -752,9 +760,43 @@ const struct pg_cpu_regs *pg_linux_regs(const struct pg_linux *l)
 	return t != NULL ? t->regs : NULL;
 }
 
+void pg_linux_each_thread(struct pg_linux *l, int pid,
+	bool (*f)(void *ctx, const struct pg_linux_thread *t), void *ctx)
+{
+	const struct pg_process *p = pg_process_find(l, pid);
+
+	for (const struct pg_thread *t = p != NULL ? p->thread : NULL; t != NULL; t = t->next) {
+		struct pg_linux_thread told = {.tid = t->tid, .name = t->comm, .regs = t->regs};
+
+		if (!(t->sig.alt_flags & SS_DISABLE)) {
+			told.alt_sp = t->sig.alt_sp;
+			told.alt_size = t->sig.alt_size;
+		}
+		if (t->regs != NULL && !f(ctx, &told))
+			return;
+	}
+}
+
+struct pg_space *pg_linux_space_of(struct pg_linux *l, int pid)
+{
+	const struct pg_process *p = pg_process_find(l, pid);
+
+	return p != NULL && p->mm != NULL ? p->mm->space : NULL;
+}
+
 int pg_linux_pid(const struct pg_linux *l)
 {
 	return l->current != NULL ? l->current->proc->pid : PG_LINUX_PID;
+}
+
+int pg_linux_tid(const struct pg_linux *l)
+{
+	return l->current != NULL ? l->current->tid : PG_LINUX_PID;
+}
+
+int pg_linux_watch(struct pg_linux *l, uint64_t rip)
+{
+	return l->ops->watch(l->engine, rip);
 }
 
 const char *pg_linux_program(const struct pg_linux *l)

@@ -64,10 +64,24 @@ struct pg_linux_hooks {
 	 * regions and pages can be read. The first process's last space in fact stays until pg_linux_destroy().
 	 */
 	void (*leave)(void *ctx);
+	/*
+	 * A process is about to end, by exit or by a signal; tid: by which thread of its own, 0: by somebody else. Its threads are all
+	 * still there (pg_linux_each_thread), their registers as they were when they stopped.
+	 */
+	void (*ending)(void *ctx, int pid, int tid);
 	/* A process was made by another one; it has not run yet. */
 	void (*fork)(void *ctx, int parent, int child);
 	/* A process is over: its memory and descriptors are gone. Borrowed during the call. */
 	void (*ended)(void *ctx, const struct pg_linux_process *p);
+	/*
+	 * The thread that runs is about to execute the instruction at an address that pg_linux_watch() was given: see
+	 * pg_engine_config.reached. regs is its state (pg_linux_regs() may be behind in fast mode).
+	 */
+	void (*reached)(void *ctx, const struct pg_cpu_regs *regs);
+	/* The process has mapped part of a file that may be executed: a library was loaded. */
+	void (*code)(void *ctx);
+	/* A call, return or jump has happened in the thread that runs: pg_engine_config.transferred. NULL costs nothing. */
+	void (*transferred)(void *ctx, const struct pg_transferred *t);
 	/* A signal is delivered to the guest. handler 0: its default action. */
 	void (*signal)(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler);
 };
@@ -183,6 +197,23 @@ int pg_linux_pid(const struct pg_linux *l);
 /* The guest's registers: precise between instructions and in every hook but `fault`, where rip, rsp and rbp are to be
  * taken as a hint unless pg_fault_event.by_kernel (the engine may hold the registers of a running block). */
 const struct pg_cpu_regs *pg_linux_regs(const struct pg_linux *l);
+/* A guest thread, as others see it. */
+struct pg_linux_thread {
+	int tid;
+	const char *name; /* as /proc/PID/task/TID/comm */
+	const struct pg_cpu_regs
+		*regs; /* borrowed; precise unless the thread waits inside a page fault */
+	uint64_t alt_sp, alt_size; /* its alternate signal stack; size 0: none */
+};
+/* Calls f for each thread of process pid, the first one first, until it returns false. */
+void pg_linux_each_thread(struct pg_linux *l, int pid,
+	bool (*f)(void *ctx, const struct pg_linux_thread *t), void *ctx);
+/* The space of process pid; NULL: it has none (any more). Borrowed. */
+struct pg_space *pg_linux_space_of(struct pg_linux *l, int pid);
+/* Its thread id. */
+int pg_linux_tid(const struct pg_linux *l);
+/* From now on hooks.reached, which must be set, is told of address rip: pg_engine_ops.watch. -ENOMEM. */
+PG_MUST_CHECK int pg_linux_watch(struct pg_linux *l, uint64_t rip);
 /* The absolute path of the running program, as /proc/self/exe; "" before load. */
 const char *pg_linux_program(const struct pg_linux *l);
 /* The name as in /proc/self/comm. */

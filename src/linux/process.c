@@ -427,6 +427,14 @@ static void all_to_end(struct pg_process *p)
 		pg_thread_poke(t);
 }
 
+static void tell_ending(const struct pg_process *p, const struct pg_thread *by)
+{
+	const struct pg_linux *l = p->machine;
+
+	if (l->hooks.ending != NULL)
+		l->hooks.ending(l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0);
+}
+
 void pg_process_exit(struct pg_thread *me, int code)
 {
 	struct pg_process *p = me->proc;
@@ -437,6 +445,7 @@ void pg_process_exit(struct pg_thread *me, int code)
 	p->end.code = code & 255;
 	p->end.pc = me->pc;
 	p->end.sp = me->regs->gpr[PG_RSP];
+	tell_ending(p, me);
 	all_to_end(p);
 }
 
@@ -450,6 +459,7 @@ void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo)
 		p->end.pc = by->regs->rip;
 		p->end.sp = by->regs->gpr[PG_RSP];
 	}
+	tell_ending(p, by);
 	all_to_end(p);
 }
 

@@ -123,6 +123,8 @@ static int64_t make_segment(
 	snprintf(name, sizeof(name), "/SYSV%08x (deleted)", (unsigned)key);
 	err = pg_object_open(me->machine->vm, key_of(g->ipc.id), name, NULL, NULL,
 		pg_align_up(size, PG_PAGE_SIZE), &g->object, &existed);
+	if (err == 0)
+		pg_object_set_segment(g->object);
 	if (err == 0 && !(flags & SHM_NORESERVE_FLAG))
 		err = pg_object_charge(g->object);
 	if (err != 0) {

@@ -62,6 +62,7 @@ static bool reach(struct pg_thread *me, struct pg_mm *theirs, bool write, struct
 		/* No stack grows for somebody else's access. */
 		if (va >= theirs->layout.address_top ||
 			!pg_space_find(theirs->space, (pg_va){va}, false, &r) ||
+			!(r.prot & (write ? PG_WRITE : PG_READ)) ||
 			pg_space_pin(theirs->space, (pg_va){va}, 1, write ? PG_WRITE : PG_READ,
 				me->pc, &v, &n, 1, &how) == 0)
 			break;

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@
 #include <unistd.h>
 
 #define BIT(n) (1ull << ((n)-1))
+#define SETTLE_TRIES 10
+#define SETTLE_US 500
 
 struct pg_terminal {
 	struct pg_terminal *next;
@@ -234,6 +237,24 @@ static int key_signal(const struct termios *t, uint8_t c)
 	return c == t->c_cc[VSUSP] ? SIGTSTP : 0;
 }
 
+/*
+ * Waits until the host's line discipline has seen what was written to the master fd. At a key that makes a signal it throws away what the
+ * slave wrote and nobody has read yet, and it does so some time after the write: what the signal's receivers answer must come later. Polling the
+ * slave lets it finish, unless there was input before; that goes with the key, so it is waited for (for a moment: input behind the key
+ * looks the same).
+ */
+static void settle(int fd)
+{
+	struct pollfd p = {
+		.fd = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC), .events = POLLIN};
+
+	if (p.fd < 0)
+		return;
+	for (unsigned i = 0; i < SETTLE_TRIES && poll(&p, 1, 0) > 0; i++)
+		usleep(SETTLE_US);
+	close(p.fd);
+}
+
 void pg_terminal_written(
 	struct pg_thread *me, int fd, const struct iovec *v, unsigned count, uint64_t done)
 {
@@ -241,7 +262,7 @@ void pg_terminal_written(
 	struct termios t;
 	uint8_t buf[256];
 	uint32_t dev;
-	bool master, quoted = false;
+	bool master, quoted = false, settled = false;
 
 	if (me->machine->terminals == NULL || !device(fd, &dev, &master) || !master)
 		return;
@@ -263,8 +284,12 @@ void pg_terminal_written(
 
 				quoted = !quoted && (t.c_lflag & ICANON) && (t.c_lflag & IEXTEN) &&
 					 buf[k] == t.c_cc[VLNEXT] && buf[k] != _POSIX_VDISABLE;
-				if (signo != 0)
-					post_group(me->machine, to->foreground, signo);
+				if (signo == 0)
+					continue;
+				if (!settled && !(t.c_lflag & NOFLSH))
+					settle(fd);
+				settled = true;
+				post_group(me->machine, to->foreground, signo);
 			}
 			at += n;
 			done -= n;

@@ -105,6 +105,7 @@ bool pg_reclaim_locked(const struct pg_reclaim *r, pg_pfn f);
 /* ---- pagein.c */
 int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct pg_anon *a,
 	enum pg_access access, uint32_t *brought);
+int pg_reclaim_slot_peek(void *ctx, pg_slot slot, void *bytes);
 int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *bytes);
 void pg_reclaim_object_cut(
 	void *ctx, struct pg_object *o, uint64_t index, unsigned from, unsigned to);

@@ -198,6 +198,14 @@ int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *b
 	return 1;
 }
 
+int pg_reclaim_slot_peek(void *ctx, pg_slot slot, void *bytes)
+{
+	struct pg_reclaim *r = ctx;
+	struct pg_store_io io = {.slot = slot, .page = bytes};
+
+	return pg_store_read(r->store, &io, 1);
+}
+
 void pg_reclaim_object_cut(
 	void *ctx, struct pg_object *o, uint64_t index, unsigned from, unsigned to)
 {

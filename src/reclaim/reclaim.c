@@ -380,6 +380,7 @@ static void hand_down(struct pg_reclaim *r)
 		.anon_in = pg_reclaim_anon_in,
 		.object_in = pg_reclaim_object_in,
 		.object_cut = pg_reclaim_object_cut,
+		.slot_peek = pg_reclaim_slot_peek,
 		.slot_free = pg_reclaim_slots_free,
 		.file_window = pg_reclaim_file_window,
 		.evict = pg_reclaim_evict,

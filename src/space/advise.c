@@ -40,26 +40,24 @@ static uint64_t last_index(const struct piece *p)
 /* ---- discard */
 
 /* Drops the pages of the piece; what it needs was reserved. */
-static void discard_piece(struct pg_space *s, const struct piece *p)
+static void discard_piece(const struct piece *p)
 {
 	pg_pages_remove(p->r, p->start >> PG_PAGE_SHIFT, p->end >> PG_PAGE_SHIFT);
 	if (pg_region_private(p->r))
-		pg_sparse_erase(&s->vm->anon_kind, &p->r->anons, first_index(p), last_index(p));
+		pg_guard_erase(p->r, first_index(p), last_index(p));
 }
 
 static int discard(struct pg_space *s, uint64_t start, uint64_t end)
 {
-	const struct pg_sparse_kind *k = &s->vm->anon_kind;
 	struct piece p;
 
-	/* What can fail: the ways to both ends of a piece become the region's own. */
+	/* What can fail: the ways to what is taken out become the region's own. */
 	for (uint64_t at = start; next_piece(s, &at, end, &p);) {
-		if (pg_sparse_unshare(k, &p.r->anons, first_index(&p)) ||
-			pg_sparse_unshare(k, &p.r->anons, last_index(&p)))
+		if (pg_guard_erase_ready(p.r, first_index(&p), last_index(&p)))
 			return -ENOMEM;
 	}
 	for (uint64_t at = start; next_piece(s, &at, end, &p);)
-		discard_piece(s, &p);
+		discard_piece(&p);
 	return 0;
 }
 
@@ -237,6 +235,7 @@ static int check_region(const struct region *r, enum pg_advice advice)
 	case PG_ADVISE_DISCARD:
 	case PG_ADVISE_COLD:
 	case PG_ADVISE_PAGEOUT:
+	case PG_ADVISE_GUARD_INSTALL:
 		return locked ? -EINVAL : 0;
 	case PG_ADVISE_FREE:
 		return locked || r->pub.object ? -EINVAL : 0;
@@ -266,6 +265,10 @@ static int act(struct pg_space *s, const struct piece *p, enum pg_advice advice)
 	case PG_ADVISE_COLD:
 		cool(s, p);
 		break;
+	case PG_ADVISE_GUARD_INSTALL:
+		return pg_guard_install(p->r, first_index(p), last_index(p));
+	case PG_ADVISE_GUARD_REMOVE:
+		return pg_guard_remove(p->r, first_index(p), last_index(p));
 	default:
 		return -EINVAL;
 	}

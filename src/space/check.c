@@ -99,6 +99,10 @@ static const char *check_anon(void *ctx, uint64_t index, void *value, bool share
 
 	if (index < w->r->index || index - w->r->index >= pages)
 		return "G4: an anon outside its region";
+	if (a == &w->s->vm->guard)
+		return w->r->guarded ? NULL : "U1: a guard in a region without";
+	if (!pg_region_private(w->r))
+		return "U3: a shared region with anons";
 	if (pg_pfn_is_none(a->pfn))
 		return NULL; /* in a slot, or empty */
 	row = pg_frames_row(w->s->vm->frames, a->pfn);
@@ -128,6 +132,8 @@ static const char *check_entry(const struct region *r, uint64_t vpn, pg_pte e)
 {
 	bool ours;
 
+	if (pg_guard_at(r, pg_region_index(r, vpn)))
+		return "U2: an entry for a guarded page";
 	if (pg_pte_pfn(e).v != expected(r, vpn, &ours).v)
 		return "P2: an entry names another frame than the page's";
 	if ((e & PG_PTE_US) && !r->pub.prot)
@@ -165,8 +171,6 @@ static const char *check_region(struct pg_space *s, struct region *r, uint64_t f
 		return "G1: a region's bounds";
 	if (r->gap != (top > floor ? top - floor : 0))
 		return "G2: a region's gap";
-	if (!pg_region_private(r) && r->anons.root)
-		return "G4: a shared region with anons";
 	if (r->pub.object && !on_object_list(r))
 		return "G5: a region is not on its object's list";
 	if (r->pub.object && r->pub.offset != r->index << PG_PAGE_SHIFT)
@@ -299,7 +303,8 @@ static const char *check_slot(struct census *c, const struct pg_sparse_node *n, 
 		return NULL;
 	if (n->level)
 		return check_refs(c, n->slot[i]);
-	return seen_at(c, a)->times == a->refs ? NULL : "A1: an anon's references";
+	return seen_at(c, a)->times + (a == &c->vm->guard) == a->refs ? NULL
+								      : "A1: an anon's references";
 }
 
 static const char *check_refs(struct census *c, const struct pg_sparse_node *n)

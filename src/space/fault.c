@@ -133,8 +133,12 @@ static bool beyond_end(const struct pg_object *o, uint64_t index)
 /* The object layer: is the page there, and is it to be copied? */
 static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
 {
-	if (beyond_end(o, f->index))
+	if (beyond_end(o, f->index)) {
+		/* Linux prepares the copy before it looks: neighbours' merging can tell */
+		if (pg_region_private(f->r) && f->access == PG_WRITE)
+			pg_region_want_anon_id(f->s, f->r);
 		return PG_FAULT_BUS;
+	}
 	f->source = pg_object_page(o, f->index);
 	f->want_fill = pg_pfn_is_none(f->source);
 	f->want_anon = pg_region_private(f->r) && f->access == PG_WRITE;
@@ -158,6 +162,8 @@ static enum pg_fault_end step_find(struct fault *f)
 		f->e.fcase = PG_CASE_0;
 		return PG_FAULT_RESUME;
 	}
+	if (pg_guard_at(f->r, f->index))
+		return PG_FAULT_MAPERR;
 	if (pg_region_private(f->r))
 		f->anon = pg_sparse_get(&f->r->anons, f->index, &alone);
 	if (f->anon && pg_anon_is_empty(f->anon))

@@ -32,6 +32,7 @@ static struct region *twin(struct pg_space *child, const struct region *r)
 	c->error_seen = r->error_seen;
 	if (!(r->pub.flags & PG_MAP_WIPEONFORK)) {
 		c->overhang = r->overhang;
+		c->guarded = r->guarded;
 		if (r->anon_id) {
 			c->anon_id = ++child->vm->last_anon_id;
 			c->anon_forked = true;

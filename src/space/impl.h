@@ -53,8 +53,8 @@ struct region {
 	 * indexed by it.
 	 */
 	uint64_t index;
-	struct pg_sparse anons;             /* private regions only */
-	struct pg_name *name;               /* counted; NULL: none */
+	struct pg_sparse anons; /* private regions; of shared ones only guards, see guard.c */
+	struct pg_name *name;   /* counted; NULL: none */
 	struct region *obj_prev, *obj_next; /* the object's list of regions that map it */
 	struct region *dead_next;           /* of those taken out by pg_map_clear() */
 	/*
@@ -64,6 +64,7 @@ struct region {
 	uint64_t anon_id;
 	bool anon_forked; /* the number came by fork: no merging with a neighbour that has none */
 	bool forked;      /* was there at a fork: a child's, or its parent's */
+	bool guarded;     /* the anon layer may have guards */
 	bool touched;     /* entries may have been made for it */
 	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */
 	uint32_t error_seen; /* of its object's errors of writing back, see object.h */
@@ -89,6 +90,7 @@ struct pg_object {
 	uint32_t errors;        /* write-backs of pages that failed, ever */
 	int last_error;         /* of them: negative errno */
 	bool shmem;             /* counts as shared memory */
+	bool segment;           /* see pg_object_set_segment() */
 	struct region *regions; /* that map it */
 	char name[];
 };
@@ -116,6 +118,7 @@ struct pg_vm {
 	struct pg_blocks *blocks;  /* owned; NULL: a machine of pages */
 	pg_pfn zero;
 	struct pg_mem mem;
+	struct pg_anon guard; /* that of all guarded pages; the machine has one reference */
 	struct pg_sparse_kind anon_kind, page_kind;
 	struct pg_space *spaces; /* all */
 	uint64_t space_count, object_count;
@@ -169,6 +172,16 @@ static inline bool pg_anon_is_empty(const struct pg_anon *a)
 }
 /* A frame of an anon or object that has lost its owner: freed now, or when the last pin goes. */
 void pg_frame_release(struct pg_vm *vm, pg_pfn f);
+
+/* ---- guard.c: pages that may not be touched; [first, last] are indices of r's anon layer */
+bool pg_guard_at(const struct region *r, uint64_t index);
+/* The pages become guards; what they held is gone. -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_guard_install(struct region *r, uint64_t first, uint64_t last);
+/* No guards any more. -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_guard_remove(struct region *r, uint64_t first, uint64_t last);
+/* Takes all anons out but guards; ready makes what is needed for it, -ENOMEM: nothing changed. */
+PG_MUST_CHECK int pg_guard_erase_ready(struct region *r, uint64_t first, uint64_t last);
+void pg_guard_erase(struct region *r, uint64_t first, uint64_t last);
 
 /* ---- region.c: the tree */
 void pg_region_init(struct pg_space *s);

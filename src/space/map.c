@@ -434,9 +434,9 @@ static int change_check(
 	return 0;
 }
 
-/* Changes the piece [from, to) of r, which lies inside r. */
+/* Changes the piece [from, to) of r, which lies inside r; whole: it was a region before the change. */
 static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uint64_t to,
-	const struct pg_map_change *c)
+	bool whole, const struct pg_map_change *c)
 {
 	bool charged;
 
@@ -454,7 +454,9 @@ static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uin
 	pg_region_tally_in(r);
 	if (c->new_prot)
 		pg_pages_reprotect(r, from >> PG_PAGE_SHIFT, to >> PG_PAGE_SHIFT);
-	pg_region_merge(s, r);
+	/* Linux merges by moving borders, and does not take a region away that knows of its end */
+	if (!whole || !r->pub.object || !r->pub.object->segment)
+		pg_region_merge(s, r);
 	return 0;
 }
 
@@ -462,6 +464,7 @@ int pg_map_change_range(
 	struct pg_space *s, uint64_t start, uint64_t end, const struct pg_map_change *c)
 {
 	struct region *first = pg_region_at(s, start), *last = pg_region_at(s, end - 1);
+	bool cut_low = first->pub.start.v<start, cut_high = last->pub.end.v> end;
 	int err = change_check(s, start, end, c);
 
 	if (err)
@@ -478,7 +481,8 @@ int pg_map_change_range(
 		struct region *r = pg_region_at(s, at);
 		uint64_t to = r->pub.end.v < end ? r->pub.end.v : end;
 
-		err = change_piece(s, r, at, to, c);
+		err = change_piece(
+			s, r, at, to, !(at == start && cut_low) && !(to == end && cut_high), c);
 		PG_ASSERT(!err);
 		at = to;
 	}

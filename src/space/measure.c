@@ -115,6 +115,7 @@ void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other)
 
 /* Linux's bits of a pagemap entry. */
 #define MAP_EXCLUSIVE ((uint64_t)1 << 56)
+#define MAP_GUARD ((uint64_t)1 << 58)
 #define MAP_FILE ((uint64_t)1 << 61)
 #define MAP_SWAPPED ((uint64_t)1 << 62)
 #define MAP_PRESENT ((uint64_t)1 << 63)
@@ -129,6 +130,8 @@ uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn)
 
 	if (!r)
 		return 0;
+	if (pg_guard_at(r, pg_region_index(r, vpn.v)))
+		return MAP_GUARD;
 	pte = pg_table_find(s->table, vpn);
 	if (!pte) {
 		a = pg_sparse_get(&r->anons, pg_region_index(r, vpn.v), NULL);

@@ -380,7 +380,6 @@ int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end
 /* Takes the private copies of pages from `first` on out of r, which maps the object. */
 static void truncate_anons(struct region *r, uint64_t first)
 {
-	struct pg_space *s = r->space;
 	uint64_t pages = (r->pub.end.v - r->pub.start.v) >> PG_PAGE_SHIFT;
 	uint64_t last = r->index + pages - 1;
 	uint64_t from = first > r->index ? first : r->index;
@@ -393,9 +392,8 @@ static void truncate_anons(struct region *r, uint64_t first)
 	 * When the host has no memory to unshare the layer, the copies stay. No entry names them,
 	 * and fault.c looks at the size first; only if the file grows again could they be seen.
 	 */
-	if (!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, from) &&
-		!pg_sparse_unshare(&s->vm->anon_kind, &r->anons, last))
-		pg_sparse_erase(&s->vm->anon_kind, &r->anons, from, last);
+	if (!pg_guard_erase_ready(r, from, last))
+		pg_guard_erase(r, from, last);
 	else
 		r->overhang = true;
 }
@@ -404,6 +402,11 @@ void pg_object_set_shmem(struct pg_object *o)
 {
 	PG_ASSERT(!o->resident || o->shmem); /* RSS would be wrong otherwise */
 	o->shmem = true;
+}
+
+void pg_object_set_segment(struct pg_object *o)
+{
+	o->segment = true;
 }
 
 int pg_object_charge(struct pg_object *o)

@@ -77,6 +77,11 @@ uint64_t pg_object_resident(const struct pg_object *o); /* pages in frames */
 uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
 /* Its pages count as shared memory, not as file pages, though a pager holds them (tmpfs, memfd). */
 void pg_object_set_shmem(struct pg_object *o);
+/*
+ * A System V segment, whose mappings Linux treats otherwise than a file's: a region that is mapped whole never merges with its neighbour (the
+ * segment counts its attachments), and one is not moved together with others.
+ */
+void pg_object_set_segment(struct pg_object *o);
 /* Counts its size against the commit limit as long as it lives. -ENOMEM: too much. Once. */
 PG_MUST_CHECK int pg_object_charge(struct pg_object *o);
 uint64_t pg_object_mappings(const struct pg_object *o); /* regions that map it, in all spaces */

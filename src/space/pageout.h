@@ -57,6 +57,8 @@ struct pg_pageout {
 	/* The same page's bytes [from, to) become zero, if a slot has it. */
 	void (*object_cut)(
 		void *ctx, struct pg_object *o, uint64_t index, unsigned from, unsigned to);
+	/* The bytes of a slot, which stays as it is: for who looks only. 0, or an error as anon_in. Does not release the lock. */
+	int (*slot_peek)(void *ctx, pg_slot slot, void *bytes);
 	/* A slot that nobody needs any more. */
 	void (*slot_free)(void *ctx, pg_slot slot);
 	/*

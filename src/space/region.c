@@ -10,7 +10,7 @@
  *   G1 regions are page-aligned, not empty, within [lo, hi), in order and do not overlap.
  *   G2 gap is what lies free between the region before (or lo) and start, less a stack's guard.
  *   G3 max_gap is the greatest gap in the subtree.
- *   G4 only private regions have anons, with indices inside the region.
+ *   G4 only private regions have anons but guards, with indices inside the region.
  *   G5 a region is on the list of its object, and only there.
  *
  * Merging follows Linux 6.16 (mm/vma.c) as far as /proc/self/maps shows it. One thing cannot be
@@ -301,6 +301,7 @@ int pg_region_split(struct pg_space *s, struct region *r, uint64_t at, struct re
 	up->error_seen = r->error_seen;
 	up->touched = r->touched;
 	up->overhang = r->overhang;
+	up->guarded = r->guarded;
 	if (r->pub.object) {
 		pg_region_link_object(up, r->pub.object);
 		up->pub.offset = index << PG_PAGE_SHIFT;
@@ -324,6 +325,7 @@ static void absorb(struct pg_space *s, struct region *r, struct region *next)
 		r->pub.resident_pages += next->pub.resident_pages;
 	r->touched = r->touched || next->touched;
 	r->overhang = r->overhang || next->overhang;
+	r->guarded = r->guarded || next->guarded;
 	r->forked = r->forked || next->forked;
 	if (!r->anon_id) {
 		r->anon_id = next->anon_id;

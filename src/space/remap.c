@@ -63,6 +63,7 @@ static struct region *like(
 	d->anon_id = r->anon_id;
 	d->anon_forked = r->anon_forked;
 	d->overhang = r->overhang;
+	d->guarded = r->guarded;
 	d->index = !r->pub.object && !r->anon_id ? start >> PG_PAGE_SHIFT : index;
 	d->pub.offset = r->pub.object ? d->index << PG_PAGE_SHIFT : 0;
 	if (named && r->name) { /* "[heap]" and "[stack]" belong to the place */
@@ -251,6 +252,9 @@ static int move_all(struct pg_space *s, uint64_t old, uint64_t len, unsigned fla
 
 		if (m.old < from)
 			m.old = from;
+		/* Linux: its file places mappings itself, so that FIXED might not be kept to */
+		if (r->pub.object && r->pub.object->segment && (!first || r_end < end))
+			return -EFAULT;
 		m.olen = m.nlen = (r_end < end ? r_end : end) - m.old;
 		m.to = target + (first ? 0 : m.old - last_end);
 		from = last_end = r_end;

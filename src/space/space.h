@@ -209,6 +209,8 @@ enum pg_advice {
 	PG_ADVISE_PAGEOUT,  /* out of memory, if nobody else maps them and the machine can */
 	PG_ADVISE_POPULATE_READ,  /* faults all in, writing nothing */
 	PG_ADVISE_POPULATE_WRITE, /* faults all in as if written */
+	PG_ADVISE_GUARD_INSTALL,  /* gone, and a touch is PG_FAULT_MAPERR; not for locked ones */
+	PG_ADVISE_GUARD_REMOVE,   /* guards among them are empty pages again */
 };
 /*
  * madvise(2), the part about pages. All of the range must be mapped. -EINVAL: not for such a region;
@@ -280,6 +282,19 @@ void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other);
 uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn);
 /* True if the page, in a region, would be found in memory: mincore(2). */
 bool pg_space_in_core(struct pg_space *s, pg_va a);
+
+/*
+ * For who draws a machine: copies [src, src + n) as it is, from frames, slots or the page cache, changing nothing (but a store's
+ * own figures). Bytes copied, less than n before a page that only a file has, or none. In any hook.
+ */
+uint64_t pg_space_peek(struct pg_space *s, void *dst, pg_va src, uint64_t n);
+/* Where the bytes of a page are. */
+enum pg_page_place {
+	PG_PLACE_NOWHERE, /* not made yet, or in a file only */
+	PG_PLACE_FRAME,   /* in memory */
+	PG_PLACE_SLOT,    /* in a store only */
+};
+enum pg_page_place pg_space_place(struct pg_space *s, pg_va a);
 
 /*
  * System calls see memory through the VM. All fault pages in (case diagram and hook as for the CPU)

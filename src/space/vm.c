@@ -29,6 +29,7 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	vm->page_kind = (struct pg_sparse_kind){&vm->mem, vm, NULL, NULL};
 	for (int i = 0; i < PG_CACHE_LISTS; i++)
 		vm->cache[i].first = vm->cache[i].last = UINT32_MAX;
+	vm->guard = (struct pg_anon){.refs = 1, .pfn = PG_PFN_NONE, .slot = PG_SLOT_NONE};
 	vm->asid_hint = 1; /* 0 is left to whoever has no space */
 	vm->overcommit = PG_OVERCOMMIT_ALWAYS;
 	vm->overcommit_percent = 50;
@@ -63,7 +64,7 @@ void pg_vm_destroy(struct pg_vm *vm)
 {
 	PG_ASSERT(!vm->space_count && !vm->object_count);
 	pg_blocks_close(vm);
-	PG_ASSERT(!vm->mem.live);
+	PG_ASSERT(!vm->mem.live && vm->guard.refs == 1);
 	if (vm->form->close)
 		vm->form->close(vm->tables);
 	if (!pg_pfn_is_none(vm->zero))

@@ -30,31 +30,17 @@
 #include <unistd.h>
 
 #include "linux/linux.h"
-
-struct file {
-	struct file *next;
-	char *path;           /* owned */
-	Dwfl *dwfl;           /* owned; NULL: not readable as ELF */
-	Dwfl_Module *module;  /* borrowed from dwfl */
-	Elf *elf;             /* borrowed from module */
-	GElf_Addr bias;       /* dwfl address = ELF address + bias */
-	uint64_t hdr_address; /* of .eh_frame_hdr; meaningful when starts is set */
-	const uint8_t
-		*starts; /* its table: pairs of 32-bit numbers relative to hdr_address; or NULL */
-	uint32_t start_count;
-};
+#include "trace/module.h"
 
 struct pg_symbols {
-	struct file *files; /* owned; most recently used first. The worker's */
+	struct pg_module *files; /* owned; most recently used first. The worker's */
 	/* One question at a time: the machine lock is held by whoever asks. */
 	pthread_t worker;
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 	enum { IDLE, ASKED, ANSWERED, LEAVING } state;
-	const char *path; /* of the question; borrowed */
-	uint64_t file_offset;
-	struct pg_symbol answer;
-	bool found;
+	void (*question)(void *arg); /* what the worker is to do */
+	void *arg;                   /* borrowed */
 };
 
 static char *debuginfo_path = NULL; /* elfutils' default search path */
@@ -85,7 +71,7 @@ static uint32_t load32(const uint8_t *p)
 }
 
 /* Finds the search table of .eh_frame_hdr, in the one encoding that linkers write. */
-static void find_starts(struct file *f)
+static void find_starts(struct pg_module *f)
 {
 	enum { ENC_PCREL_S4 = 0x1b, ENC_U4 = 0x03, ENC_DATAREL_S4 = 0x3b, HEADER = 12 };
 	size_t count, size;
@@ -112,10 +98,10 @@ static void find_starts(struct file *f)
 	}
 }
 
-static struct file *open_file(struct pg_symbols *s, const char *path)
+static struct pg_module *open_file(struct pg_symbols *s, const char *path)
 {
-	struct file **link = &s->files;
-	for (struct file *f; (f = *link) != NULL; link = &f->next) {
+	struct pg_module **link = &s->files;
+	for (struct pg_module *f; (f = *link) != NULL; link = &f->next) {
 		if (strcmp(f->path, path) != 0)
 			continue;
 		*link = f->next; /* to the front */
@@ -124,7 +110,7 @@ static struct file *open_file(struct pg_symbols *s, const char *path)
 		return f;
 	}
 
-	struct file *f = calloc(1, sizeof *f);
+	struct pg_module *f = calloc(1, sizeof *f);
 	if (!f)
 		return NULL;
 	f->path = strdup(path);
@@ -161,7 +147,7 @@ static struct file *open_file(struct pg_symbols *s, const char *path)
 }
 
 /* The ELF address of a byte of the file; false if no segment loads it. */
-static bool address_of(const struct file *f, uint64_t offset, uint64_t *address)
+static bool address_of(const struct pg_module *f, uint64_t offset, uint64_t *address)
 {
 	size_t count;
 	if (elf_getphdrnum(f->elf, &count) != 0)
@@ -179,7 +165,7 @@ static bool address_of(const struct file *f, uint64_t offset, uint64_t *address)
 
 /* The greatest function start at or below address, by the unwind table; address itself if it knows
  * none. */
-static uint64_t start_of(const struct file *f, uint64_t address)
+static uint64_t start_of(const struct pg_module *f, uint64_t address)
 {
 	uint32_t low = 0, high = f->start_count;
 	while (low < high) {
@@ -203,7 +189,7 @@ static bool find(
 	uint64_t address;
 
 	*out = (struct pg_symbol){0};
-	struct file *f = open_file(s, path);
+	struct pg_module *f = open_file(s, path);
 	if (!f || !f->dwfl || !address_of(f, file_offset, &address))
 		return false;
 
@@ -232,6 +218,53 @@ static bool find(
 	return true;
 }
 
+/* The question for names: addresses of s->wanted, and of the byte at s->file_offset. */
+/* A question of pg_symbols_find() or, with wanted, of pg_symbols_lookup(). */
+struct asked {
+	struct pg_symbols *s;
+	const char *path; /* borrowed */
+	uint64_t file_offset;
+	struct pg_symbol *out;
+	struct pg_symbol_wanted *wanted;
+	size_t count;
+	uint64_t vaddr; /* answer: of file_offset */
+	bool found;
+};
+
+static void find_asked(void *arg)
+{
+	struct asked *q = arg;
+
+	q->found = find(q->s, q->path, q->file_offset, q->out);
+}
+
+static void find_names(void *arg)
+{
+	struct asked *q = arg;
+	struct pg_module *f = open_file(q->s, q->path);
+
+	if (!f || !f->dwfl || !address_of(f, q->file_offset, &q->vaddr))
+		return;
+	q->found = true;
+	int count = dwfl_module_getsymtab(f->module);
+	for (int i = 1; i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Addr address;
+		GElf_Word section;
+		const char *name = dwfl_module_getsym_info(
+			f->module, i, &symbol, &address, &section, NULL, NULL);
+		if (!name || symbol.st_shndx == SHN_UNDEF)
+			continue;
+		int type = GELF_ST_TYPE(symbol.st_info);
+		if (type != STT_FUNC && type != STT_OBJECT)
+			continue;
+		for (size_t k = 0; k < q->count; k++) {
+			if (strcmp(q->wanted[k].name, name) == 0)
+				q->wanted[k].address = address - f->bias;
+		}
+	}
+}
+
 /* --- the thread that has the descriptors ---------------------------------------------------------- */
 
 static void *work(void *arg)
@@ -244,7 +277,7 @@ static void *work(void *arg)
 			pthread_cond_wait(&s->change, &s->lock);
 		if (s->state == LEAVING)
 			break;
-		s->found = find(s, s->path, s->file_offset, &s->answer);
+		s->question(s->arg);
 		s->state = ANSWERED;
 		pthread_cond_broadcast(&s->change);
 	}
@@ -285,7 +318,7 @@ void pg_symbols_destroy(struct pg_symbols *s)
 	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->worker, NULL);
 	while (s->files) {
-		struct file *f = s->files;
+		struct pg_module *f = s->files;
 		s->files = f->next;
 		if (f->dwfl)
 			dwfl_end(f->dwfl);
@@ -297,21 +330,55 @@ void pg_symbols_destroy(struct pg_symbols *s)
 	free(s);
 }
 
-bool pg_symbols_find(
-	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
+void pg_symbols_ask(struct pg_symbols *s, void (*question)(void *arg), void *arg)
 {
+	if (pthread_equal(pthread_self(), s->worker)) {
+		question(arg);
+		return;
+	}
 	pthread_mutex_lock(&s->lock);
-	s->path = path;
-	s->file_offset = file_offset;
+	s->question = question;
+	s->arg = arg;
 	s->state = ASKED;
 	pthread_cond_broadcast(&s->change);
 	while (s->state != ANSWERED)
 		pthread_cond_wait(&s->change, &s->lock);
-	bool found = s->found;
-	*out = s->answer;
 	s->state = IDLE;
 	pthread_mutex_unlock(&s->lock);
-	return found;
+}
+
+struct pg_module *pg_symbols_module(struct pg_symbols *s, const char *path)
+{
+	struct pg_module *f = open_file(s, path);
+
+	return f && f->dwfl ? f : NULL;
+}
+
+bool pg_module_address(const struct pg_module *f, uint64_t offset, uint64_t *address)
+{
+	return address_of(f, offset, address);
+}
+
+bool pg_symbols_find(
+	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
+{
+	struct asked q = {.s = s, .path = path, .file_offset = file_offset, .out = out};
+
+	pg_symbols_ask(s, find_asked, &q);
+	return q.found;
+}
+
+bool pg_symbols_lookup(struct pg_symbols *s, const char *path, uint64_t file_offset, uint64_t at,
+	struct pg_symbol_wanted *wanted, size_t n, uint64_t *base)
+{
+	struct asked q = {
+		.s = s, .path = path, .file_offset = file_offset, .wanted = wanted, .count = n};
+
+	for (size_t i = 0; i < n; i++)
+		wanted[i].address = 0;
+	pg_symbols_ask(s, find_names, &q);
+	*base = at - q.vaddr;
+	return q.found;
 }
 
 const char *pg_symbols_base_name(const char *path)

@@ -40,6 +40,21 @@ bool pg_symbols_find(
 const char *pg_symbols_format(struct pg_symbols *s, const char *path, uint64_t file_offset,
 	uint64_t address, char *text, size_t cap);
 
+/* A name to be found in a file. */
+struct pg_symbol_wanted {
+	const char *name;
+	uint64_t
+		address; /* out: as the ELF file counts addresses; 0: the file defines no such name */
+};
+
+/*
+ * Looks up wanted[n] among the functions and objects that the file defines, in all its symbol tables. *base: what is to be added
+ * to an address of the file when its byte at file_offset was loaded at `at`. False: not readable as ELF, or nothing is loaded
+ * from file_offset.
+ */
+bool pg_symbols_lookup(struct pg_symbols *s, const char *path, uint64_t file_offset, uint64_t at,
+	struct pg_symbol_wanted *wanted, size_t n, uint64_t *base);
+
 /* The part of a path behind its last slash. */
 const char *pg_symbols_base_name(const char *path);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ui/compare.h"
+#include "ui/heap.h"
 #include "ui/options.h"
 #include "ui/partition.h"
 #include "ui/run.h"
@@ -16,6 +17,7 @@
 static int command_run(int argc, char **argv);
 static int command_compare(int argc, char **argv);
 static int command_size(int argc, char **argv);
+static int command_heap(int argc, char **argv);
 static int command_partition(int argc, char **argv);
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
@@ -29,6 +31,7 @@ static const struct {
 	{"compare", command_compare,
 		"run a program under several forms of page table; compare --help says more"},
 	{"size", command_size, "find out how much memory a program needs; size --help says more"},
+	{"heap", command_heap, "draw the heap of a program; heap --help says more"},
 	{"partition", command_partition,
 		"contiguous memory on a stream of requests; partition --help says more"},
 	{"help", command_help, "this text, or the help of a command"},
@@ -79,6 +82,11 @@ static int command_size(int argc, char **argv)
 	return pg_size_command(argc, argv);
 }
 
+static int command_heap(int argc, char **argv)
+{
+	return pg_heap_command(argc, argv);
+}
+
 static int command_partition(int argc, char **argv)
 {
 	return pg_partition_command(argc, argv);
@@ -88,6 +96,10 @@ static int command_help(int argc, char **argv)
 {
 	if (argc > 0 && strcmp(argv[0], "partition") == 0) {
 		pg_partition_help(stdout);
+		return 0;
+	}
+	if (argc > 0 && strcmp(argv[0], "heap") == 0) {
+		pg_heap_help(stdout);
 		return 0;
 	}
 	if (argc > 0 && strcmp(argv[0], "size") == 0) {

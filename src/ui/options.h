@@ -17,11 +17,25 @@
 
 struct pg_report;
 struct pg_reclaim;
+struct pg_linux;
+struct pg_linux_hooks;
+struct pg_symbols;
 
 /* One output: wanted or not, and to which file. */
 struct pg_output {
 	bool wanted;
 	const char *path; /* NULL: standard error */
+};
+
+/* Who looks on while a program runs, as `pagoda stack` does. It changes nothing of the machine. */
+struct pg_observer {
+	void *ctx; /* borrowed; given to all of these */
+	/* The program is loaded and has not run yet. The two are valid until end(). */
+	void (*begin)(void *ctx, struct pg_linux *l, struct pg_symbols *symbols);
+	/* Called after run.c's own hooks; their member ctx is not read. Members may be NULL. */
+	const struct pg_linux_hooks *hooks;
+	/* The guest is gone, the report is made; before anything is destroyed. */
+	void (*end)(void *ctx, const struct pg_report *r);
 };
 
 struct pg_options {
@@ -55,7 +69,8 @@ struct pg_options {
 	char **command;                          /* the program and its arguments, NULL-ended */
 	/* Not an option: is called with the report of the run, unless NULL. */
 	void (*on_report)(void *ctx, const struct pg_report *r);
-	void *on_report_ctx; /* borrowed */
+	void *on_report_ctx;                /* borrowed */
+	const struct pg_observer *observer; /* not an option: NULL, or who looks on; borrowed */
 	/*
 	 * Not an option: is called after each page fault and system call, unless NULL, with on_report_ctx. now: instructions so
 	 * far, or in fast mode nanoseconds.

@@ -214,12 +214,61 @@ static uint64_t take_unshared(struct run *r, int pid)
 	return 0;
 }
 
+/* The observer's hook `name`, if there is one. */
+#define OBSERVED(r, name) ((r)->o->observer && (r)->o->observer->hooks->name)
+#define OBSERVER(r) ((r)->o->observer->ctx)
+
+static void on_reached(void *ctx, const struct pg_cpu_regs *regs)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->reached(OBSERVER(r), regs);
+}
+
+static void on_transferred(void *ctx, const struct pg_transferred *t)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->transferred(OBSERVER(r), t);
+}
+
+static void on_code(void *ctx)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->code(OBSERVER(r));
+}
+
+static void on_fork(void *ctx, int parent, int child)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->fork(OBSERVER(r), parent, child);
+}
+
+static void on_signal(void *ctx, int signo, int si_code, uint64_t address, uint64_t handler)
+{
+	struct run *r = ctx;
+
+	r->o->observer->hooks->signal(OBSERVER(r), signo, si_code, address, handler);
+}
+
+static void on_ending(void *ctx, int pid, int tid)
+{
+	struct run *r = ctx;
+
+	if (OBSERVED(r, ending))
+		r->o->observer->hooks->ending(OBSERVER(r), pid, tid);
+}
+
 static void on_ended(void *ctx, const struct pg_linux_process *e)
 {
 	struct run *r = ctx;
 	struct pg_report *p = &r->report;
 	uint64_t unshared = take_unshared(r, e->pid), faults = 0;
 
+	if (OBSERVED(r, ended))
+		r->o->observer->hooks->ended(OBSERVER(r), e);
 	p->processes_ended++;
 	if (p->process_count == PG_PROCESS_ROWS)
 		return;
@@ -260,6 +309,8 @@ static void on_fault(void *ctx, const struct pg_fault_event *e)
 	if (e->after_fork)
 		count_unshared(r);
 	look(r);
+	if (OBSERVED(r, fault))
+		r->o->observer->hooks->fault(OBSERVER(r), e);
 	if (!r->lines.out && !r->steps.out)
 		return;
 	sigset_t before;
@@ -285,6 +336,8 @@ static void on_call(void *ctx, const struct pg_linux_call *c)
 	sigset_t before;
 
 	look(r);
+	if (OBSERVED(r, call))
+		r->o->observer->hooks->call(OBSERVER(r), c);
 	if (!r->call_file)
 		return;
 	pipe_errors_begin(&before);
@@ -296,6 +349,8 @@ static void on_exec(void *ctx, const char *path)
 {
 	struct run *r = ctx;
 
+	if (OBSERVED(r, exec))
+		r->o->observer->hooks->exec(OBSERVER(r), path);
 	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
 		return; /* the report is headed by the program that was asked for, or what it execs */
 	free(r->program);
@@ -342,6 +397,8 @@ static void on_leave(void *ctx)
 {
 	struct run *r = ctx;
 
+	if (OBSERVED(r, leave))
+		r->o->observer->hooks->leave(OBSERVER(r));
 	if (pg_linux_pid(r->linux) != PG_LINUX_PID)
 		return; /* the map is the first process's */
 	forget_regions(&r->report);
@@ -614,10 +671,16 @@ static bool make_machine(struct run *r)
 		.hooks = {.ctx = r,
 			.fault = on_fault,
 			.unknown = on_unknown,
-			.call = r->call_file || o->on_look ? on_call : NULL,
+			.call = r->call_file || o->on_look || OBSERVED(r, call) ? on_call : NULL,
 			.exec = on_exec,
 			.leave = on_leave,
-			.ended = on_ended},
+			.ending = on_ending,
+			.fork = OBSERVED(r, fork) ? on_fork : NULL,
+			.ended = on_ended,
+			.reached = OBSERVED(r, reached) ? on_reached : NULL,
+			.code = OBSERVED(r, code) ? on_code : NULL,
+			.transferred = OBSERVED(r, transferred) ? on_transferred : NULL,
+			.signal = OBSERVED(r, signal) ? on_signal : NULL},
 	};
 	const char *why = NULL;
 	error = pg_linux_create(&linux_config, &r->linux, &why);
@@ -638,6 +701,8 @@ static bool make_machine(struct run *r)
 			say(r, "%s: %s", o->command[0], strerror(-error));
 		return false;
 	}
+	if (o->observer)
+		o->observer->begin(o->observer->ctx, r->linux, r->symbols);
 	return true;
 }
 
@@ -664,6 +729,8 @@ int pg_run_command(const struct pg_options *o)
 	if (make_report(&r)) {
 		if (o->on_report)
 			o->on_report(o->on_report_ctx, &r.report);
+		if (o->observer)
+			o->observer->end(o->observer->ctx, &r.report);
 		status = write_report(&r) ? r.report.status : 2;
 	}
 

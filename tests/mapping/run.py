@@ -33,10 +33,9 @@ PARTS = ['base', 'place', 'file', 'truncate', 'hole', 'syscall', 'fetch', 'brk',
          'hint', 'zero', 'remove', 'short']
 
 # What Pagoda does not do as Linux does, yet. A mix that needs one of these is not run, and the last lines say so.
-NOT_YET = ['guard', 'flags', 'zero']
+NOT_YET = []
 
-# A move over a segment of System V and what lies behind it is refused by Linux, for that file has a placement of its own.
-EVERYTHING = ' '.join(p for p in PARTS if p not in NOT_YET + ['shm'])
+EVERYTHING = ' '.join(p for p in PARTS if p not in NOT_YET)
 
 MIXES = [
     'base', 'base place', 'base place smaps sweep', 'base brk place', 'base grow place smaps', 'base fetch sweep',
@@ -44,7 +43,8 @@ MIXES = [
     'base file truncate hole', 'base advise smaps', 'base brk limit place', 'base lock smaps', 'base lock limit',
     'base edge place brk', 'base file truncate hole advise', 'base move place smaps', 'base move file grow lock',
     'base holes advise lock', 'base flags smaps advise lock file', 'base short file syscall place smaps',
-    'base remove hole file smaps', 'base zero file truncate smaps', 'base guard smaps advise sweep', 'base hint advise',
+    'base remove hole file smaps', 'base zero file truncate smaps', 'base guard smaps advise sweep', 'base guard fork file truncate move place smaps hint', 'base guard lock limit vm syscall',
+    'base shm move place', 'base hint advise',
     'base hint fork smaps sweep', 'base fork truncate hole file', 'base shm place sweep', 'base vm file truncate', 'base seal file truncate hole',
     'base fork smaps', 'base fork file sweep smaps', 'base fork file truncate hole advise lock', 'base fork shm place', 'base fork place move',
     EVERYTHING,

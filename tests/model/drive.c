@@ -404,7 +404,7 @@ static unsigned some_locks(struct run *t)
 static void choose_rest(struct run *t, struct op *op)
 {
 	op->new_len = run_chance(t, 40) ? op->len : some_len(t);
-	op->advice = (enum pg_advice)run_below(t, PG_ADVISE_POPULATE_WRITE + 1);
+	op->advice = (enum pg_advice)run_below(t, PG_ADVISE_GUARD_REMOVE + 1);
 	if (op->kind == OP_REMAP) {
 		op->flags = run_chance(t, 70) ? PG_REMAP_MAYMOVE : 0;
 		op->flags |= run_chance(t, 30) ? PG_REMAP_FIXED : 0;

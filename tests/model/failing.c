@@ -67,6 +67,21 @@ static void arm(void)
 	countdown = wanted;
 }
 
+/* Locking can be done and -ENOMEM: before a hole, or when a page is not to be had. True: the range is locked as was wanted. */
+static bool is_locked(const struct run *t, const struct op *op)
+{
+	const uint32_t locks = PG_MAP_LOCKED | PG_MAP_LOCKONFAULT;
+	uint64_t at = op->addr & ~4095ull, end = op->addr + op->len;
+	struct pg_region r;
+
+	while (at < end && pg_space_find(t->r->space[op->space], (pg_va){at}, false, &r)) {
+		if ((r.flags & locks) != op->flags)
+			return false;
+		at = r.end.v;
+	}
+	return true;
+}
+
 /* Done, or refused for another reason than memory. */
 static bool succeeded(const struct run *t, const struct op *op, struct outcome got)
 {
@@ -75,8 +90,8 @@ static bool succeeded(const struct run *t, const struct op *op, struct outcome g
 	if (op_is_access(op))
 		return got.result == (int64_t)op->len ||
 		       (t->r->events && t->r->event[t->r->events - 1].end != PG_FAULT_OOM);
-	if (op->kind == OP_LOCK && got.result == -EAGAIN)
-		return true; /* it is locked; not all pages could be had */
+	if (op->kind == OP_LOCK && (got.result == -EAGAIN || got.result == -ENOMEM))
+		return is_locked(t, op); /* not all pages could be had */
 	return got.result == 0;
 }
 

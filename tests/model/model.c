@@ -233,8 +233,10 @@ int m_take_out(struct m_space *s, int start, int end, struct m_region *gone)
 
 	m_cut(s, start);
 	m_cut(s, end);
-	for (int p = start; p < end; p++)
+	for (int p = start; p < end; p++) {
 		m_page_clear(&s->page[p]);
+		s->page[p].guard = false;
+	}
 	for (int i = m_position(s, start); i < s->regions && s->region[i].start < end;) {
 		gone[n++] = s->region[i];
 		m_remove_at(s, i);
@@ -304,7 +306,7 @@ static bool may(pg_prot prot, enum pg_access access)
 }
 
 /* Linux's anon_vma_prepare() with its look at the neighbours. */
-static void want_anon_id(struct model *m, struct m_space *s, struct m_region *r)
+void m_want_anon_id(struct model *m, struct m_space *s, struct m_region *r)
 {
 	int i = (int)(r - s->region);
 
@@ -331,7 +333,7 @@ static bool grow(struct model *m, struct m_space *s, struct m_region *r, int pag
 		return false;
 	if (prev && prev->prot && !(prev->flags & PG_MAP_GROWSDOWN) && page - prev->end < STACK_GAP)
 		return false;
-	want_anon_id(m, s, r);
+	m_want_anon_id(m, s, r);
 	if (page < low || r->index < r->start - page)
 		return false;
 	r->index -= r->start - page;
@@ -345,7 +347,7 @@ static void take_anon(
 	struct m_page *p = &s->page[page];
 	struct m_anon *a = anon_new(bytes);
 
-	want_anon_id(m, s, r);
+	m_want_anon_id(m, s, r);
 	m_anon_drop(p);
 	p->anon = a;
 	p->entry = ANON;
@@ -360,6 +362,8 @@ static void fault_object(struct model *m, struct m_space *s, struct m_region *r,
 	bool read = false, made = false;
 
 	if ((uint64_t)index >= (o->size + 4095) / 4096) {
+		if (m_is_private(r) && access == PG_WRITE)
+			m_want_anon_id(m, s, r);
 		e->end = PG_FAULT_BUS;
 		return;
 	}
@@ -441,6 +445,8 @@ enum pg_fault_end m_fault(
 	}
 	if (e.end == PG_FAULT_RESUME && !may(r->prot, access))
 		e.end = PG_FAULT_ACCERR;
+	if (e.end == PG_FAULT_RESUME && s->page[page].guard)
+		e.end = PG_FAULT_MAPERR;
 	if (e.end == PG_FAULT_RESUME) {
 		if (m_serves(r, &s->page[page], access))
 			e.fcase = PG_CASE_0;
@@ -471,7 +477,7 @@ bool model_peek(struct model *m, struct m_space *s, int page, uint8_t *bytes)
 	long index;
 
 	memset(bytes, 0, PROBES);
-	if (!r || !r->prot)
+	if (!r || !r->prot || s->page[page].guard)
 		return false;
 	if (m_is_private(r) && s->page[page].anon) {
 		memcpy(bytes, s->page[page].anon->byte, PROBES);

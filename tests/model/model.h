@@ -38,6 +38,7 @@ struct m_page {
 	struct m_anon *anon; /* of a private region, or NULL */
 	enum m_entry entry;
 	bool writable;
+	bool guard; /* no access; kept until it is unmapped or removed */
 };
 
 struct m_region {

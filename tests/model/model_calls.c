@@ -472,6 +472,7 @@ static int refused(const struct m_region *r, enum pg_advice advice)
 	case PG_ADVISE_DISCARD:
 	case PG_ADVISE_COLD:
 	case PG_ADVISE_PAGEOUT:
+	case PG_ADVISE_GUARD_INSTALL:
 		return locked ? -EINVAL : 0;
 	case PG_ADVISE_FREE:
 		return locked || r->object >= 0 ? -EINVAL : 0;
@@ -556,6 +557,14 @@ static void advise_page(struct model *m, struct m_space *s, int p, enum pg_advic
 		break;
 	case PG_ADVISE_PAGEOUT:
 		page_out(m, s, p);
+		break;
+	case PG_ADVISE_GUARD_INSTALL:
+		m_page_clear(&s->page[p]);
+		s->page[p].guard = true;
+		m_want_anon_id(m, s, r);
+		break;
+	case PG_ADVISE_GUARD_REMOVE:
+		s->page[p].guard = false;
 		break;
 	case PG_ADVISE_REMOVE:
 		make_hole(m, r->object, at, at + 4096);

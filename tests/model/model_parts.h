@@ -13,6 +13,8 @@
 
 void m_anon_drop(struct m_page *p);
 void m_page_clear(struct m_page *p);
+/* Its first private page or guard is about to be made. */
+void m_want_anon_id(struct model *m, struct m_space *s, struct m_region *r);
 long m_index_of(const struct m_region *r, int page);
 bool m_is_private(const struct m_region *r);
 void m_write_back(struct model *m, int o, long index);

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 # A shell with job control at a terminal: stop, background, foreground, interrupt, suspend a pipeline.
+#
+# A key is typed when all programs of the job run. Earlier it is lost on every system: the shell gives the terminal to a job's group as soon as
+# it has forked, and until the child has run its first steps it ignores the keys' signals, as the shell does. (Natively:
+# strace -f -e inject=set_robust_list:delay_enter=700000 bash -i.)
 import os
 import pty
 import re
@@ -33,6 +37,29 @@ def until(fd, pattern, seconds=60):
     return text
 
 
+def programs(group):
+    """The names of a group's programs, sorted."""
+    out = []
+    for n in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/stat' % n) as f:
+                name, rest = re.match(r'\d+ \((.*)\) (.*)', f.read()).groups()
+        except (OSError, AttributeError):
+            continue  # it has ended
+        if int(rest.split()[2]) == group:
+            out.append(name)
+    return sorted(out)
+
+
+def until_running(fd, names, seconds=60):
+    end = time.monotonic() + seconds
+    while programs(os.tcgetpgrp(fd)) != names:
+        if time.monotonic() > end:
+            print('waited in vain for', names, 'in', programs(os.tcgetpgrp(fd)))
+            sys.exit(1)
+        time.sleep(0.01)
+
+
 def tidy(text):
     text = re.sub(r'\x1b\[\?2004[hl]\r?', '', text).replace('\r', '')
     text = re.sub(r'\[(\d)\] \d+', r'[\1] PID', text)
@@ -41,15 +68,16 @@ def tidy(text):
 
 pid, fd = shell()
 until(fd, '@> $')
-for line, after in (('stty -echo', ''), ('tty | grep -c /dev/', ''), ('sleep 60', '\x1a'), ('jobs', ''), ('bg', ''), ('jobs', ''),
-                    ('kill %1; wait %1; echo "ended $?"', ''), ('sleep 60 | cat', '\x03'), ('echo "interrupted $?"', ''),
-                    ('cat', 'typed\n\x04'), ('sleep 0.2 & fg', ''), ('sleep 50 & sleep 51 &', ''), ('jobs -l | wc -l', ''),
-                    ('kill %1 %2', ''), ('wait; echo waited', ''), ('(sleep 60; echo no)', '\x1a'), ('kill -9 %%; sleep 0.3', ''),
+for line, after in (('stty -echo', ''), ('tty | grep -c /dev/', ''), ('sleep 60', 'sleep \x1a'), ('jobs', ''), ('bg', ''), ('jobs', ''),
+                    ('kill %1; wait %1; echo "ended $?"', ''), ('sleep 60 | cat', 'cat sleep \x03'), ('echo "interrupted $?"', ''),
+                    ('cat', 'cat typed\n\x04'), ('sleep 1 & fg', ''), ('sleep 50 & sleep 51 &', ''), ('jobs -l | wc -l', ''),
+                    ('kill %1 %2', ''), ('wait; echo waited', ''), ('(sleep 60; echo no)', 'bash sleep \x1a'), ('kill -9 %%; sleep 0.3', ''),
                     ('set -o | grep monitor', ''), ('stty size >/dev/null && echo sized', '')):
     os.write(fd, line.encode() + b'\n')
     if after:
-        time.sleep(0.7)
-        os.write(fd, after.encode())
+        names, _, keys = after.rpartition(' ')
+        until_running(fd, names.split())
+        os.write(fd, keys.encode())
     text = until(fd, '@> $')
     # when the end of a killed job is told is up to the shell
     text = re.sub(r'\[\d\][-+ ]*(Terminated|Killed)[^\n]*\n?', '', tidy(text))

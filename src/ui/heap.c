@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ui/heap.c: `pagoda heap`: runs a program and draws its heap at a chosen moment.
+ *
+ *   words -> options of a run, what to watch -> files opened -> a run with trace/heap.c looking on -> text, JSON, SVG
+ *
+ * Called by ui/main.c. Calls ui/options.c, ui/run.c, trace/heap.h and the three who show.
+ */
+#include "ui/heap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ui/format.h"
+#include "ui/options.h"
+#include "ui/run.h"
+
+const char *const pg_heap_state_names[PG_CHUNK_STATES] = {
+	"used", "free", "cached", "top", "own", "fence"};
+
+struct heap {
+	struct pg_options options;
+	struct pg_heap_watch_config config;
+	struct pg_heap_watch *watch; /* owned */
+	struct pg_heap_show show;
+	char **words; /* owned array: "--quiet", options of run, the program */
+	int word_count;
+	char quiet[sizeof "--quiet"];
+	const char *paths[3]; /* of text, JSON, SVG; NULL: standard error; not wanted */
+	FILE *files[3];       /* owned */
+	bool failed;
+};
+
+static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int complain(const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("pagoda: heap: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return 2;
+}
+
+void pg_heap_help(FILE *out)
+{
+	fputs("usage: pagoda heap [OPTIONS] [OPTIONS OF RUN] [--] PROGRAM [ARGUMENTS...]\n"
+	      "\n"
+	      "Draws the heap of a program: its blocks, free lists, holes and pages, who asked "
+	      "for\n"
+	      "them, and how it became so. Walks glibc's arenas and libpagoda-malloc's heaps (run\n"
+	      "with --malloc NAME); of other allocators it shows what their calls say. The exit\n"
+	      "status is the program's.\n"
+	      "\n"
+	      "  --at MOMENT            exit (the default), peak (most live bytes, within 1 %),\n"
+	      "                         calls:N (after N calls of the allocator), or\n"
+	      "                         instructions:N (at the first call after N)\n"
+	      "  --process NAME|PID     the first process that runs a program of that name, or\n"
+	      "                         that process; 1000 is the first (default)\n"
+	      "  --callers N            callers to keep of each call, 1 to 32 (default 4)\n"
+	      "  --blocks               list every block\n"
+	      "  --top N                rows of each table, 0 for all (default 10)\n"
+	      "  --output FILE          the text goes to FILE and not to standard error\n"
+	      "  --json FILE            all blocks, lists, sites and the timeline, to FILE\n"
+	      "  --svg FILE             the same, drawn, to FILE\n"
+	      "  --help                 this text\n"
+	      "\n"
+	      "Options of run that shape the machine, such as --memory, --malloc or --fast, hold\n"
+	      "too; pagoda run --help lists them.\n",
+		out);
+}
+
+/* --- words ------------------------------------------------------------------------------------------------ */
+
+/* The value of the option `name` if argv[*at] is it, *at moved behind; NULL: another word. */
+static const char *value_of(const char *name, int argc, char **argv, int *at)
+{
+	size_t length = strlen(name);
+	const char *word = argv[*at];
+
+	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
+		return NULL;
+	++*at;
+	if (word[length])
+		return word + length + 1;
+	return *at < argc ? argv[(*at)++] : "";
+}
+
+static int take_moment(struct heap *h, const char *text)
+{
+	static const struct {
+		const char *name;
+		enum pg_heap_when when;
+	} moments[] = {{"exit", PG_HEAP_AT_EXIT}, {"peak", PG_HEAP_AT_PEAK},
+		{"calls:", PG_HEAP_AT_CALLS}, {"instructions:", PG_HEAP_AT_INSTRUCTIONS}};
+
+	for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
+		size_t n = strlen(moments[i].name);
+		bool number = moments[i].name[n - 1] == ':';
+		if (number ? strncmp(text, moments[i].name, n) : strcmp(text, moments[i].name))
+			continue;
+		h->config.when = moments[i].when;
+		if (!number ||
+			(pg_parse_number(text + n, &h->config.number) == 0 && h->config.number))
+			return 0;
+	}
+	return complain("--at: '%s' is not exit, peak, calls:N or instructions:N", text);
+}
+
+static int take_process(struct heap *h, const char *text)
+{
+	uint64_t n;
+
+	if (pg_parse_number(text, &n) != 0) {
+		h->config.name = text;
+		return text[0] ? 0 : complain("--process wants a name or a number");
+	}
+	if (n == 0 || n > INT32_MAX)
+		return complain("--process: there is no process %s", text);
+	h->config.pid = (int)n;
+	return 0;
+}
+
+static int take_number(const char *name, const char *text, uint64_t lo, uint64_t hi, unsigned *out)
+{
+	uint64_t n;
+
+	if (pg_parse_number(text, &n) != 0 || n < lo || n > hi)
+		return complain("%s: '%s' is not a number from %u to %u", name, text, (unsigned)lo,
+			(unsigned)hi);
+	*out = (unsigned)n;
+	return 0;
+}
+
+/* 0, -1: help was asked for, or the exit status. */
+static int take_words(struct heap *h, int argc, char **argv)
+{
+	static const char *const files[] = {"--output", "--json", "--svg"};
+	int at = 0, status = 0;
+	const char *value;
+
+	h->words[h->word_count++] = h->quiet;
+	while (!status && at < argc && argv[at][0] == '-' && argv[at][1] &&
+		strcmp(argv[at], "--")) {
+		bool taken = false;
+
+		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
+			return -1;
+		for (int i = 0; i < 3 && !taken; i++) {
+			value = value_of(files[i], argc, argv, &at);
+			if (!value)
+				continue;
+			h->paths[i] = value;
+			taken = true;
+			if (!value[0])
+				status = complain("%s wants the name of a file", files[i]);
+		}
+		if (taken)
+			continue;
+		if (!strcmp(argv[at], "--blocks")) {
+			h->show.blocks = true;
+			at++;
+		} else if ((value = value_of("--at", argc, argv, &at))) {
+			status = take_moment(h, value);
+		} else if ((value = value_of("--process", argc, argv, &at))) {
+			status = take_process(h, value);
+		} else if ((value = value_of("--callers", argc, argv, &at))) {
+			status =
+				take_number("--callers", value, 1, PG_HEAP_DEPTH, &h->config.depth);
+		} else if ((value = value_of("--top", argc, argv, &at))) {
+			status = take_number("--top", value, 0, 1000000, &h->show.top);
+		} else {
+			int words = pg_options_words(argv[at]);
+
+			if (!words)
+				return complain(
+					"no option '%s'; pagoda heap --help lists them", argv[at]);
+			while (words-- && at < argc)
+				h->words[h->word_count++] = argv[at++];
+		}
+	}
+	if (status)
+		return status;
+	while (at < argc)
+		h->words[h->word_count++] = argv[at++];
+	return 0;
+}
+
+static int take_options(struct heap *h)
+{
+	char why[512];
+
+	switch (pg_options_parse(h->word_count, h->words, &h->options, stdout, why, sizeof why)) {
+	case PG_OPTIONS_RUN:
+		break;
+	case PG_OPTIONS_HELP:
+	case PG_OPTIONS_LIST:
+		return -2; /* the answer was printed */
+	case PG_OPTIONS_BAD:
+		return complain("%s", why);
+	}
+	if (h->options.fast && h->config.when == PG_HEAP_AT_INSTRUCTIONS)
+		return complain("--fast counts no instructions: use --at calls:N, or leave it out");
+	return 0;
+}
+
+/* --- files: opened before the guest runs, and out of its way ---------------------------------------------------- */
+
+static int open_file(struct heap *h, int i)
+{
+	int fd = h->paths[i] ? open(h->paths[i],
+				       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666)
+			     : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int own = fd < 0 ? fd : pg_linux_own_fd(fd);
+
+	if (own >= 0)
+		h->files[i] = fdopen(own, "w");
+	if (h->files[i])
+		return 0;
+	int error = own < 0 && fd >= 0 ? -own : errno;
+	if (fd >= 0)
+		close(own >= 0 ? own : fd);
+	return complain("cannot write %s: %s", h->paths[i] ? h->paths[i] : "standard error",
+		strerror(error));
+}
+
+static bool wants_colour(FILE *f)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(f)) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
+}
+
+static void close_file(struct heap *h, int i)
+{
+	FILE *f = h->files[i];
+	bool fine = f && !ferror(f);
+
+	h->files[i] = NULL;
+	if (!f || (fclose(f) == 0 && fine))
+		return;
+	complain("cannot write all of %s", h->paths[i] ? h->paths[i] : "the text");
+	h->failed = true;
+}
+
+/* --- the run ------------------------------------------------------------------------------------------------------ */
+
+static void on_exec(void *ctx, const char *path)
+{
+	pg_heap_watch_exec(((struct heap *)ctx)->watch, path);
+}
+
+static void on_code(void *ctx)
+{
+	pg_heap_watch_code(((struct heap *)ctx)->watch);
+}
+
+static void on_fork(void *ctx, int parent, int child)
+{
+	pg_heap_watch_fork(((struct heap *)ctx)->watch, parent, child);
+}
+
+static void on_leave(void *ctx)
+{
+	pg_heap_watch_leave(((struct heap *)ctx)->watch);
+}
+
+static void on_reached(void *ctx, const struct pg_cpu_regs *regs)
+{
+	pg_heap_watch_reached(((struct heap *)ctx)->watch, regs);
+}
+
+static void on_begin(void *ctx, struct pg_linux *l, struct pg_symbols *symbols)
+{
+	pg_heap_watch_begin(((struct heap *)ctx)->watch, l, symbols);
+}
+
+static void on_end(void *ctx, const struct pg_report *r)
+{
+	static void (*const writers[])(const struct pg_heap_show *s, FILE *out) = {
+		pg_heap_text, pg_heap_json, pg_heap_svg};
+	struct heap *h = ctx;
+	char why[512];
+
+	h->show.p = pg_heap_watch_picture(h->watch, why, sizeof why);
+	if (!h->show.p) {
+		complain("%s", why);
+		h->failed = true;
+		return;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (!h->files[i])
+			continue;
+		h->show.colour = i == 0 && wants_colour(h->files[i]);
+		writers[i](&h->show, h->files[i]);
+		close_file(h, i);
+	}
+}
+
+static int run(struct heap *h)
+{
+	static const struct pg_linux_hooks hooks = {.exec = on_exec,
+		.code = on_code,
+		.fork = on_fork,
+		.leave = on_leave,
+		.reached = on_reached};
+	const struct pg_observer observer = {
+		.ctx = h, .begin = on_begin, .hooks = &hooks, .end = on_end};
+
+	for (int i = 0; i < 3; i++) {
+		if ((i == 0 || h->paths[i]) && open_file(h, i) != 0)
+			return 2;
+	}
+	if (pg_heap_watch_create(&h->config, &h->watch) != 0)
+		return complain("%s", strerror(ENOMEM));
+	h->options.observer = &observer;
+	h->show.command = h->options.command;
+	int status = pg_run_command(&h->options);
+	return h->failed ? 2 : status;
+}
+
+int pg_heap_command(int argc, char **argv)
+{
+	struct heap h = {.quiet = "--quiet", .show = {.top = 10}, .config = {.depth = 4}};
+	int status;
+
+	h.words = calloc((size_t)argc + 2, sizeof *h.words);
+	if (!h.words)
+		return complain("%s", strerror(ENOMEM));
+	status = take_words(&h, argc, argv);
+	if (status == -1)
+		pg_heap_help(stdout);
+	else if (!status)
+		status = take_options(&h);
+	if (!status)
+		status = run(&h);
+	for (int i = 0; i < 3; i++) {
+		if (h.files[i])
+			fclose(h.files[i]);
+	}
+	pg_heap_watch_destroy(h.watch);
+	free(h.words);
+	return status < 0 ? 0 : status;
+}
