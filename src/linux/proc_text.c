@@ -465,7 +465,7 @@ void pg_proc_meminfo(struct pg_proc_text *t)
 	struct pg_frames_stats fs;
 	uint64_t total, free_bytes, cache, anon, table, mapped = 0, shmem = 0;
 
-	pg_frames_stats(pg_vm_frames(t->machine->vm), &fs);
+	pg_vm_frames_stats(t->machine->vm, &fs);
 	for (const struct pg_process *p = t->machine->processes; p != NULL; p = p->next) {
 		struct pg_space_stats st;
 

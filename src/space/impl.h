@@ -374,6 +374,7 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 struct pg_blocks {
 	struct pg_partition *partition; /* owned; a unit is a frame */
 	struct pg_block_hooks hooks;
+	uint64_t used_peak; /* most frames in blocks at once */
 };
 
 struct pg_block_record {

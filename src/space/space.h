@@ -42,6 +42,8 @@ struct pg_vm; /* the memory of one machine: frames, zero page, objects */
 PG_MUST_CHECK int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out);
 void pg_vm_destroy(struct pg_vm *vm); /* all spaces and objects must be gone */
 struct pg_frames *pg_vm_frames(struct pg_vm *vm);
+/* As pg_frames_stats(); on a machine of blocks free is what no block has, and blocks count as ANON. */
+void pg_vm_frames_stats(const struct pg_vm *vm, struct pg_frames_stats *out);
 void pg_vm_set_hooks(struct pg_vm *vm, const struct pg_vm_hooks *h);
 pg_pfn pg_vm_zero_page(const struct pg_vm *vm); /* the shared zero page, read-only everywhere */
 

@@ -483,7 +483,7 @@ static bool make_report(struct run *r)
 	p->program = r->program ? r->program : r->o->command[0];
 	p->status = pg_linux_status(&p->end);
 	pg_linux_stats(r->linux, &p->stats);
-	pg_frames_stats(pg_vm_frames(r->vm), &p->frames);
+	pg_vm_frames_stats(r->vm, &p->frames);
 	pg_reclaim_stats(r->reclaim, &p->reclaim);
 	p->policy = pg_reclaim_policy(r->reclaim)->name;
 	if (r->store)
