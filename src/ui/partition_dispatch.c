@@ -161,8 +161,8 @@ static void on_event(void *ctx, const struct pg_partition_event *b)
 	m = member_of(d, b->pid);
 	if (b->kind == PG_BLOCK_SWAP_OUT || b->kind == PG_BLOCK_FREE)
 		e.base = e.bytes = 0;
-	if (b->kind == PG_BLOCK_SWAP_IN)
-		e.was_base = e.was_bytes = 0;
+	if (b->kind == PG_BLOCK_SWAP_IN || b->kind == PG_BLOCK_REFUSE || b->kind == PG_BLOCK_LIMIT)
+		e.was_base = e.was_bytes = 0; /* it was not in memory, or it stays as it is */
 	if (m && (b->kind == PG_BLOCK_SWAP_OUT || b->kind == PG_BLOCK_SWAP_IN))
 		m->out = b->kind == PG_BLOCK_SWAP_OUT;
 	note(d, &e);
@@ -304,12 +304,15 @@ static int op_size(void *ctx, unsigned job, uint64_t *bytes)
 {
 	struct pg_dispatch *d = ctx;
 	struct pg_partition_job p = program_of(d, job);
+	uint64_t needs;
 	int e;
 
 	*bytes = d->c.jobs->job[job].bytes;
-	e = pg_partition_size(d->linux, &p, bytes);
+	e = pg_partition_size(d->linux, &p, &needs);
 	if (e)
 		keep_why(d, job, e);
+	else
+		*bytes = needs;
 	return e;
 }
 
@@ -443,6 +446,8 @@ static void op_event(void *ctx, enum pg_job_event_kind kind, unsigned job, uint6
 	struct pg_dispatch *d = ctx;
 	struct pg_job_event e = {.kind = kind, .job = job, .bytes = bytes};
 
+	if (kind == PG_JOB_REFUSE && d->state[job].root)
+		return; /* a growth: the machine tells of it */
 	if (kind == PG_JOB_ARRIVE)
 		d->state[job].queued = true;
 	if (kind == PG_JOB_REFUSE)

@@ -413,6 +413,8 @@ int pg_schedule_next(struct pg_schedule *s)
 			return job;
 		admit(s);
 		job = choose(s);
+		if (job >= 0 && s->options.swap && !s->entry[job].again)
+			admit(s); /* beside it */
 		tell_waits(s);
 		if (job >= 0)
 			return job;

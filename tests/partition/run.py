@@ -185,7 +185,13 @@ def growth_waits_for_room_or_makes_it():
     wrong += run.wrong + run.said("pause a", "swap-out b", "swap-in b", "end b")
     run = Run([("a", "size=1200K", "grow a 20 300000")])
     wrong += [w for w in run.wrong if "natively" not in w] + run.said("grow a", "end a")
-    return wrong + ([] if run.jobs["a"]["exit"] == 3 else ["a: %s" % run.jobs["a"]])
+    wrong += [] if run.jobs["a"]["exit"] == 3 else ["a: %s" % run.jobs["a"]]
+    # both want more than the other leaves: one is refused and ends, the other grows
+    run = Run([("a", "size=1200K", "grow a 8 300000"), ("b", "size=1200K", "grow b 8 300000")], "--slice", "100k")
+    refused = [e["job"] for e in run.events if e["event"] == "refuse"]
+    if len(refused) != 1 or run.jobs[refused[0]]["exit"] != 3 or len([j for j in run.jobs.values() if j["exit"] == 0]) != 1:
+        wrong.append("refused: %s, %s" % (refused, run.jobs))
+    return wrong + [w for w in run.wrong if w.split(":")[0] not in refused]
 
 
 def compaction_makes_one_hole_of_two():
