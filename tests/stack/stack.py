@@ -51,9 +51,11 @@ def current(figures):
 
 # ---- frame by frame
 
-def program_and_picture_agree(kind):
-    """What the program says of each frame: frame address, return address, where a local lies."""
-    figures, said, _ = stack(os.path.join(FOLDER, "known_" + kind), options=("--at", "stop_here", "--frames", "0"), status=0)
+def program_and_picture_agree(kind, *machine):
+    """What the program says of each frame: frame address, return address, where a local lies. A shell that executes it is forgotten."""
+    program = os.path.join(FOLDER, "known_" + kind)
+    words = ("/bin/sh", "-c", "exec " + program) if machine == ("exec",) else (program,)
+    figures, said, _ = stack(*words, options=("--at", "stop_here", "--frames", "0", *[m for m in machine if m != "exec"]), status=0)
     wrong = []
     names = {"leaf": "buffer", "with_shape": "mine", "recurse": "numbers", "main": "shape"}
     told = [line.split() for line in said.splitlines()]
@@ -439,6 +441,9 @@ def main():
         if kind != "bare0":
             cases.append((program_and_picture_agree, kind))
         cases.append((debugger_and_picture_agree, kind))
+    cases += [(program_and_picture_agree, "plain", "--fast"), (program_and_picture_agree, "fast", "--fast"),
+              (program_and_picture_agree, "plain", "exec"),
+              (program_and_picture_agree, "plain", "--memory", "1M", "--swap", "16M")]
     cases += [(pages_limit_and_guard_are_linux_s,), (calls_are_those_known_by_hand,), (depth_of_recursion_is_known,),
               (folded_chains_add_up,), (figures_are_those_of_a_plain_run,)]
     for kind in "plain", "fast":
