@@ -17,6 +17,8 @@
 #include "trace/faults.h"
 
 #define CHAIN_SHOWN 256 /* functions in a line of the folded file */
+#define MOST_LINES                                                                                 \
+	20000 /* if there are more chains, those with less than such a part of all are added up */
 
 static uint64_t mix(uint64_t v)
 {
@@ -275,45 +277,75 @@ static void put_name(const char *name, FILE *out)
 			out);
 }
 
+/* The chain of a node, then " weight", with `more` in between. */
 static void put_line(
-	const struct pg_call_tree *t, uint32_t node, bool deeper, uint64_t weight, FILE *out)
+	const struct pg_call_tree *t, uint32_t node, const char *more, uint64_t weight, FILE *out)
 {
 	uint32_t chain[CHAIN_SHOWN], depth;
 
-	if (!weight)
-		return;
 	depth = pg_call_tree_chain(t, node, chain, CHAIN_SHOWN);
 	for (uint32_t k = 0; k < depth; k++) {
 		if (k)
 			fputc(';', out);
 		put_name(t->functions[chain[k]].name, out);
 	}
-	fprintf(out, "%s %" PRIu64 "\n", deeper ? ";[deeper]" : "", weight);
+	fprintf(out, "%s%s %" PRIu64 "\n", depth && more[0] ? ";" : "", more, weight);
+}
+
+static uint64_t weight_of(const struct pg_call_node *n, enum pg_call_weight weight)
+{
+	switch (weight) {
+	case PG_CALL_INSTRUCTIONS:
+		return n->instructions;
+	case PG_CALL_CALLS:
+		return n->calls;
+	default:
+		return n->bytes;
+	}
 }
 
 void pg_call_tree_folded(const struct pg_call_tree *t, enum pg_call_weight weight, FILE *out)
 {
-	/* of each node: its depth, and the node at CHAIN_SHOWN above it; parents come before their children */
-	uint32_t *depth = calloc(t->node_count, sizeof *depth),
-		 *above = calloc(t->node_count, sizeof *above);
-	uint64_t *deeper = calloc(t->node_count, sizeof *deeper);
+	/* of each node: its depth; its weight and that of all below it; what of these is added up here */
+	uint32_t *depth = calloc(t->node_count, sizeof *depth);
+	uint64_t *all = calloc(t->node_count, sizeof *all),
+		 *deeper = calloc(t->node_count, sizeof *deeper),
+		 *little = calloc(t->node_count, sizeof *little);
 
-	for (uint32_t i = 1; depth && above && deeper && i < t->node_count; i++) {
-		const struct pg_call_node *n = &t->nodes[i];
-		uint64_t w = weight == PG_CALL_INSTRUCTIONS ? n->instructions
-			     : weight == PG_CALL_CALLS      ? n->calls
-							    : n->bytes;
-
-		depth[i] = depth[n->parent] + 1;
-		above[i] = depth[i] <= CHAIN_SHOWN ? i : above[n->parent];
-		if (depth[i] <= CHAIN_SHOWN)
-			put_line(t, i, false, w, out);
-		else
-			deeper[above[i]] += w;
+	if (!depth || !all || !deeper || !little)
+		goto out;
+	/* parents come before their children */
+	for (uint32_t i = t->node_count; i-- > 1;) {
+		all[i] += weight_of(&t->nodes[i], weight);
+		all[t->nodes[i].parent] += all[i];
 	}
-	for (uint32_t i = 1; depth && above && deeper && i < t->node_count; i++)
-		put_line(t, i, true, deeper[i], out);
+	const uint64_t least = t->node_count > MOST_LINES ? all[0] / MOST_LINES : 0;
+	for (uint32_t i = 1; i < t->node_count; i++) {
+		uint32_t parent = t->nodes[i].parent;
+
+		depth[i] = UINT32_MAX; /* not written by itself */
+		if (depth[parent] == UINT32_MAX)
+			continue;
+		if (all[i] <= least && all[i])
+			little[parent] += all[i];
+		else if (depth[parent] == CHAIN_SHOWN)
+			deeper[parent] += all[i];
+		else
+			depth[i] = depth[parent] + 1;
+	}
+	for (uint32_t i = 0; i < t->node_count; i++) {
+		if (depth[i] == UINT32_MAX)
+			continue;
+		if (i && weight_of(&t->nodes[i], weight))
+			put_line(t, i, "", weight_of(&t->nodes[i], weight), out);
+		if (deeper[i])
+			put_line(t, i, "[deeper]", deeper[i], out);
+		if (little[i])
+			put_line(t, i, "[little]", little[i], out);
+	}
+out:
 	free(depth);
-	free(above);
+	free(all);
 	free(deeper);
+	free(little);
 }

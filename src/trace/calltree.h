@@ -70,7 +70,8 @@ uint32_t pg_call_tree_chain(
 enum pg_call_weight { PG_CALL_INSTRUCTIONS, PG_CALL_CALLS, PG_CALL_BYTES };
 /*
  * A line for each node that has any of it: "main;f;g 123\n", as flame-graph tools read. What chains of more than 256 functions
- * have is added up under the 256th as "[deeper]".
+ * have is added up under the 256th as "[deeper]"; if there are
+ * very many chains, those that have little are added up under where they branch off as "[little]". Sums are exact.
  */
 void pg_call_tree_folded(const struct pg_call_tree *t, enum pg_call_weight weight, FILE *out);
 

@@ -27,6 +27,12 @@ struct pg_module {
 	const uint8_t
 		*starts; /* its table: pairs of 32-bit numbers relative to hdr_address; or NULL */
 	uint32_t start_count;
+	/* Functions that were found so far, by address: a search in elfutils is linear. Owned. */
+	struct pg_module_span {
+		uint64_t start, end; /* ELF addresses, [start, end) */
+		const char *name;    /* borrowed from elfutils */
+	} * spans;
+	size_t span_count, span_cap;
 };
 
 /*

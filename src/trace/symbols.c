@@ -183,6 +183,41 @@ static uint64_t start_of(const struct pg_module *f, uint64_t address)
 	       (uint64_t)(int64_t)(int32_t)load32(f->starts + 8 * (size_t)(low - 1));
 }
 
+/* How many of the functions found so far begin at or below address. */
+static size_t span_at(const struct pg_module *f, uint64_t address)
+{
+	size_t low = 0, high = f->span_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (f->spans[mid].start <= address)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Keeps a function that was found, if it overlaps none that is there; `at` is span_at() of an address in it. */
+static void keep_span(
+	struct pg_module *f, size_t at, uint64_t start, uint64_t size, const char *name)
+{
+	if ((at && f->spans[at - 1].end > start) ||
+		(at < f->span_count && f->spans[at].start < start + size))
+		return;
+	if (f->span_count == f->span_cap) {
+		size_t cap = f->span_cap ? 2 * f->span_cap : 64;
+		void *more = realloc(f->spans, cap * sizeof *f->spans);
+		if (!more)
+			return;
+		f->spans = more;
+		f->span_cap = cap;
+	}
+	memmove(f->spans + at + 1, f->spans + at, (f->span_count - at) * sizeof *f->spans);
+	f->spans[at] = (struct pg_module_span){start, start + size, name};
+	f->span_count++;
+}
+
 static bool find(
 	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
 {
@@ -193,11 +228,21 @@ static bool find(
 	if (!f || !f->dwfl || !address_of(f, file_offset, &address))
 		return false;
 
-	GElf_Sym symbol;
+	GElf_Sym symbol = {0};
 	GElf_Off offset = 0;
 	GElf_Word section;
-	const char *name = dwfl_module_addrinfo(
-		f->module, address + f->bias, &offset, &symbol, &section, NULL, NULL);
+	size_t at = span_at(f, address);
+	const char *name;
+	if (at && address < f->spans[at - 1].end) {
+		name = f->spans[at - 1].name;
+		offset = address - f->spans[at - 1].start;
+		symbol.st_size = f->spans[at - 1].end - f->spans[at - 1].start;
+	} else {
+		name = dwfl_module_addrinfo(
+			f->module, address + f->bias, &offset, &symbol, &section, NULL, NULL);
+		if (name && name[0] && offset < symbol.st_size)
+			keep_span(f, at, address - offset, symbol.st_size, name);
+	}
 	/* A symbol without a size is a guess that may be megabytes off: believe its neighbours less
 	 * than the unwind table. */
 	uint64_t start = f->starts ? start_of(f, address) : address;
@@ -323,6 +368,7 @@ void pg_symbols_destroy(struct pg_symbols *s)
 		if (f->dwfl)
 			dwfl_end(f->dwfl);
 		free(f->path);
+		free(f->spans);
 		free(f);
 	}
 	pthread_cond_destroy(&s->change);

@@ -612,6 +612,10 @@ static int after_run(struct stack *s, int status)
 		return 2;
 	if (s->failed)
 		return complain("%s: figures are not complete", strerror(ENOMEM));
+	if (s->calls && s->folded.path && s->weight == PG_CALL_INSTRUCTIONS && s->calls->calls &&
+		!s->calls->counted)
+		return complain("--folded: this host has no AVX-512VL, instructions are not "
+				"counted by call: use --weight calls or --weight bytes");
 	if (s->calls && !s->result.taken) {
 		if (s->at == AT_FUNCTION)
 			return complain("--at %s: it was called %" PRIu64 " times", s->function,
