@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -302,6 +303,19 @@ def files_of_a_job_are_its_own():
     return [] if got == want and done.returncode == 0 else ["%d: %s" % (done.returncode, got)]
 
 
+def interrupt_ends_all_jobs():
+    with tempfile.TemporaryDirectory(prefix="pagoda-partition-") as folder:
+        path = os.path.join(folder, "jobs")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("a : %s work a 1000000 10000\nb : %s work b 1000000 10000\nlater arrive=900G : %s exit c 0\n" % (JOB, JOB, JOB))
+        done = subprocess.Popen([PAGODA, "partition", "run", "--slice", "100k", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done.stdout.readline()  # it runs
+        done.send_signal(signal.SIGINT)
+        text = done.communicate(timeout=60)[1]
+    ends = re.findall(r"(\w+): (SIGINT|refused|exit \d+)$", text, re.M)
+    return [] if done.returncode == 1 and ends == [("a", "SIGINT"), ("b", "SIGINT"), ("later", "refused")] else [text]
+
+
 def mistakes_are_one_line_and_status_2():
     wrong = []
     with tempfile.TemporaryDirectory(prefix="pagoda-partition-") as folder:
@@ -337,7 +351,7 @@ def main():
              growth_goes_in_place_and_migrates, growth_waits_for_room_or_makes_it, compaction_makes_one_hole_of_two,
              wild_store_ends_its_process_only, forks_are_processes_of_their_job, mixed_jobs_finish_and_repeat_exactly,
              drawing_has_a_rectangle_for_each_stay_and_none_overlap, record_is_a_stream_for_the_simulation, files_of_a_job_are_its_own,
-             mistakes_are_one_line_and_status_2]
+             interrupt_ends_all_jobs, mistakes_are_one_line_and_status_2]
     print("1..%d" % len(cases))
     failed = 0
     for number, case in enumerate(cases, 1):
