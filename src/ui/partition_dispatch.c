@@ -166,6 +166,8 @@ static void on_event(void *ctx, const struct pg_partition_event *b)
 		e.was_base = e.was_bytes = 0; /* it was not in memory, or it stays as it is */
 	if (m && (b->kind == PG_BLOCK_SWAP_OUT || b->kind == PG_BLOCK_SWAP_IN))
 		m->out = b->kind == PG_BLOCK_SWAP_OUT;
+	if (m && b->kind == PG_BLOCK_FREE && !b->was_bytes)
+		m->out = false; /* it was in the store */
 	note(d, &e);
 }
 

@@ -58,7 +58,7 @@ void pg_partition_run_help(FILE *out)
 	      "  --compact        blocks slide down when that makes a hole large enough\n"
 	      "  --swap STORE     whole processes go to this store when others are to run: a "
 	      "file,\n"
-	      "                   zstd:SIZE, lz4:SIZE and so on, as for pagoda run\n"
+	      "                   swap file), zstd:SIZE, lz4:SIZE and so on, as for pagoda run\n"
 	      "  --slice N        instructions until others have their turn (default 10M)\n"
 	      "  --backfill       without --swap: the first in the queue that fits starts, not "
 	      "only\n"
