@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,8 @@ static void on_event(void *ctx, const struct pg_partition_event *b)
 		e.was_base = e.was_bytes = 0; /* it was not in memory, or it stays as it is */
 	if (m && (b->kind == PG_BLOCK_SWAP_OUT || b->kind == PG_BLOCK_SWAP_IN))
 		m->out = b->kind == PG_BLOCK_SWAP_OUT;
+	if (m && b->kind == PG_BLOCK_FREE && !b->was_bytes)
+		m->out = false; /* it was in the store */
 	note(d, &e);
 }
 
@@ -258,6 +261,9 @@ void pg_dispatch_ended(void *dispatch, const struct pg_linux_process *p)
 	if (p->pid == d->state[job].root) {
 		d->result[job].end = *p->end;
 		d->result[job].ended = true;
+		/* As a shell: who interrupts a job means all of them. */
+		if (!p->end->exited && p->end->signal == SIGINT)
+			pg_schedule_stop(d->schedule, -EINTR);
 	}
 	if (--d->state[job].alive)
 		return;
@@ -452,6 +458,9 @@ static void op_event(void *ctx, enum pg_job_event_kind kind, unsigned job, uint6
 		d->state[job].queued = true;
 	if (kind == PG_JOB_REFUSE)
 		d->state[job].queued = false;
+	if (kind == PG_JOB_REFUSE && !*d->result[job].why)
+		snprintf(d->result[job].why, sizeof d->result[job].why,
+			"another job was interrupted before it could start");
 	if (kind == PG_JOB_RUN || kind == PG_JOB_PAUSE)
 		e.pid = d->state[job].root;
 	note(d, &e);

@@ -50,6 +50,7 @@ struct pg_schedule {
 	uint64_t changes;      /* counts what makes room */
 	uint64_t clock;        /* at the last decision; and how many there were since then */
 	uint64_t stalls;
+	int stopped; /* error; 0: no */
 };
 
 int pg_schedule_create(const struct pg_jobs *jobs, const struct pg_schedule_options *options,
@@ -117,6 +118,13 @@ static void arrive(struct pg_schedule *s, unsigned job)
 	s->ops->event(s->ctx, PG_JOB_ARRIVE, job, e->bytes);
 	if (error)
 		refuse_job(s, job, error);
+}
+
+static void refuse_all(struct pg_schedule *s)
+{
+	for (unsigned i = 0; i < s->jobs->n; i++)
+		if (s->entry[i].state == FUTURE || s->entry[i].state == QUEUED)
+			refuse_job(s, i, s->stopped);
 }
 
 /* Those whose time has come, the earliest first, of equals by the file. Sets next_arrival. */
@@ -408,6 +416,8 @@ int pg_schedule_next(struct pg_schedule *s)
 		uint64_t clock = s->ops->clock(s->ctx);
 		int job;
 
+		if (s->stopped)
+			refuse_all(s);
 		take_arrivals(s, clock);
 		if (stalls(s, clock) && (job = break_tie(s)) >= 0)
 			return job;
@@ -466,6 +476,11 @@ void pg_schedule_ended(struct pg_schedule *s, unsigned job)
 	s->changes++;
 	if (s->running == (int)job)
 		s->running = -1;
+}
+
+void pg_schedule_stop(struct pg_schedule *s, int error)
+{
+	s->stopped = error;
 }
 
 void pg_schedule_job(const struct pg_schedule *s, unsigned job, struct pg_schedule_job *out)

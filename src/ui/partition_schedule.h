@@ -75,6 +75,9 @@ bool pg_schedule_granted(const struct pg_schedule *s, unsigned job);
 /* The last process of a job is over. */
 void pg_schedule_ended(struct pg_schedule *s, unsigned job);
 
+/* Nobody starts any more: who has not is refused with `error` at the next decision, arrived or not. */
+void pg_schedule_stop(struct pg_schedule *s, int error);
+
 struct pg_schedule_job {
 	bool refused;            /* never started */
 	int error;               /* why; 0: it was not */

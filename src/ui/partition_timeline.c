@@ -442,7 +442,8 @@ static int draw_curves(struct drawing *d, const struct pg_job_log *log, double t
 
 	if (n)
 		pg_svg_lines(&d->svg,
-			(struct pg_svg_box){LEFT - 60, top, WIDTH - LEFT + 60, CURVES_HEIGHT},
+			(struct pg_svg_box){
+				LEFT - 60, top, WIDTH - RIGHT + 14 - (LEFT - 60), CURVES_HEIGHT},
 			"free memory", series, 2, &ax, &ay);
 	free(v);
 	return 0;

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -204,6 +205,18 @@ def compaction_makes_one_hole_of_two():
     return wrong + (["moved unasked"] if any(e["event"] == "move" for e in run.events) else [])
 
 
+def failing_store_costs_no_more_than_it_must():
+    """Writes that fail leave the process in memory; a process that cannot be read back is ended, and only that one."""
+    jobs = [("a", "size=1700K", "work a 6 100000"), ("b", "size=2396K", "work b 6 100000"), ("c", "size=4096K", "work c 6 100000")]
+    wrong = []
+    for store in "1M", "fault:eio-out@1000+:64M", "fault:full@1:64M":
+        run = Run(jobs, "--swap", store, "--slice", "1M")
+        wrong += ["%s: %s" % (store, w) for w in run.wrong] + ([] if run.done.returncode == 0 else [run.done.stderr])
+    run = Run(jobs, "--swap", "fault:eio-in@700:64M", "--slice", "1M")
+    lost = [n for n, j in run.jobs.items() if j["signal"] == 9]
+    return wrong + [w for w in run.wrong if w.split(":")[0] not in lost] + ([] if len(lost) == 1 else ["lost: %s" % lost])
+
+
 def wild_store_ends_its_process_only():
     jobs = [("w", "size=1M", "wild w"), ("a", "size=1500K", "work a 5 50000"), ("d", "size=1M", "deep d 60000")]
     run = Run(jobs, "--slice", "10k")
@@ -302,6 +315,19 @@ def files_of_a_job_are_its_own():
     return [] if got == want and done.returncode == 0 else ["%d: %s" % (done.returncode, got)]
 
 
+def interrupt_ends_all_jobs():
+    with tempfile.TemporaryDirectory(prefix="pagoda-partition-") as folder:
+        path = os.path.join(folder, "jobs")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("a : %s work a 1000000 10000\nb : %s work b 1000000 10000\nlater arrive=900G : %s exit c 0\n" % (JOB, JOB, JOB))
+        done = subprocess.Popen([PAGODA, "partition", "run", "--slice", "100k", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done.stdout.readline()  # it runs
+        done.send_signal(signal.SIGINT)
+        text = done.communicate(timeout=60)[1]
+    ends = re.findall(r"(\w+): (SIGINT|refused|exit \d+)$", text, re.M)
+    return [] if done.returncode == 1 and ends == [("a", "SIGINT"), ("b", "SIGINT"), ("later", "refused")] else [text]
+
+
 def mistakes_are_one_line_and_status_2():
     wrong = []
     with tempfile.TemporaryDirectory(prefix="pagoda-partition-") as folder:
@@ -335,9 +361,9 @@ def mistakes_are_one_line_and_status_2():
 def main():
     cases = [three_programs_of_twice_the_memory_all_finish, queue_without_a_store_waits_for_room, priority_puts_the_less_urgent_out,
              growth_goes_in_place_and_migrates, growth_waits_for_room_or_makes_it, compaction_makes_one_hole_of_two,
-             wild_store_ends_its_process_only, forks_are_processes_of_their_job, mixed_jobs_finish_and_repeat_exactly,
+             failing_store_costs_no_more_than_it_must, wild_store_ends_its_process_only, forks_are_processes_of_their_job, mixed_jobs_finish_and_repeat_exactly,
              drawing_has_a_rectangle_for_each_stay_and_none_overlap, record_is_a_stream_for_the_simulation, files_of_a_job_are_its_own,
-             mistakes_are_one_line_and_status_2]
+             interrupt_ends_all_jobs, mistakes_are_one_line_and_status_2]
     print("1..%d" % len(cases))
     failed = 0
     for number, case in enumerate(cases, 1):
