@@ -54,6 +54,8 @@ struct pg_report {
 	char *where; /* owned; of end.pc: "main+0x12 (a.out, demo.c:7)", or NULL */
 	char *what;  /* owned; the region that end.addr is in or near, or NULL */
 
+	bool anonymous; /* that region has no file: a SIGBUS there is a page that was lost */
+
 	struct pg_linux_stats stats;
 	struct pg_frames_stats frames;
 	struct pg_reclaim_stats reclaim;
