@@ -130,8 +130,9 @@ class Shortage:
         self.say(fine, 'swap figures', out.strip())
         costs = ('scanned', 'reclaimed', 'swap_in', 'refaults', 'swap_read_ahead_used', 'stalled_seconds')
         p, functions = r['processes'][0], r['functions']
-        fine = all(p[c] > 0 for c in costs) and all(abs(sum(f[c] for f in functions) - p[c]) < 1e-3 for c in costs
-                                                    if c != 'swap_read_ahead_used')
+        of_function = {'swap_in': 'pages_swapped_in'}
+        fine = all(p[c] > 0 for c in costs) and all(abs(sum(f[of_function.get(c, c)] for f in functions) - p[c]) < 1e-3
+                                                    for c in costs if c != 'swap_read_ahead_used')
         self.say(fine, 'costs by process and by function', ', '.join('%s %s' % (c, p[c]) for c in costs))
 
     def pausing(self):
