@@ -456,8 +456,11 @@ void pg_syscall_run(struct pg_thread *me)
 		pg_linux_unknown(me, "system call %u (%s) is not there: ENOSYS", me->number, name);
 		result = -ENOSYS;
 	}
-	if (me->oom)
+	/* Somebody is about to be killed for memory. If it is another one, the call is made again; what is done of it, is done. */
+	if (me->oom && result < 0 && !me->no_result) {
+		r->rip = me->pc;
 		return;
+	}
 	if (interrupted(result)) {
 		me->sig.restart = (int)-result;
 		me->sig.restart_rax = rax;

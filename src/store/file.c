@@ -185,6 +185,7 @@ static void move(struct file_store *f, struct pg_store_io *io, unsigned n, bool 
 	struct run runs[RUNS_MAX];
 	struct pg_ring_op op[RUNS_MAX];
 	uint64_t requests = 0, bytes = 0;
+	bool disk_full = false;
 	unsigned at = 0;
 
 	while (at < n) {
@@ -217,9 +218,13 @@ static void move(struct file_store *f, struct pg_store_io *io, unsigned n, bool 
 				finish(f, &runs[i], plain(f, &runs[i], 0, runs[i].n, write), write,
 					&requests);
 	}
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		bytes += io[i].status == 0 ? PG_PAGE_SIZE : 0;
+		disk_full |= write && io[i].status == -ENOSPC;
+	}
 	pthread_mutex_lock(&f->head.lock);
+	if (disk_full)
+		pg_slots_prefer_used(f->slots);
 	f->host[write] += requests;
 	f->bytes[write] += bytes;
 	pthread_mutex_unlock(&f->head.lock);

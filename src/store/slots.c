@@ -2,7 +2,7 @@
 /*
  * store/slots.c: slots in clusters of PG_STORE_CLUSTER, as in Linux's mm/swapfile.c: requests are
  * served from one current cluster, front to back; then from an empty one; then from one that has
- * holes. Each step looks at one cluster of four words, whatever the size of the store.
+ * holes (the other way round once the disk is known to be full). Each step looks at one cluster of four words, whatever the size of the store.
  *
  * A cluster is in exactly one place:
  *
@@ -57,6 +57,7 @@ struct pg_slots {
 	uint32_t fresh;   /* clusters from here on have never been used */
 	uint32_t current; /* or NONE */
 	uint32_t at;      /* the current cluster is looked at from this slot on */
+	bool used_first;  /* clusters with holes go before fresh ones */
 	struct list empty, holed;
 };
 
@@ -158,7 +159,7 @@ static bool next_cluster(struct pg_slots *m)
 	if (m->empty.head != NONE) {
 		c = m->empty.head;
 		list_remove(m, &m->empty, c);
-	} else if (m->fresh < m->n) {
+	} else if (m->fresh < m->n && !(m->used_first && m->holed.head != NONE)) {
 		c = m->fresh++;
 	} else if (m->holed.head != NONE) {
 		c = m->holed.head;
@@ -170,6 +171,15 @@ static bool next_cluster(struct pg_slots *m)
 	m->current = c;
 	m->at = 0;
 	return true;
+}
+
+void pg_slots_prefer_used(struct pg_slots *m)
+{
+	if (!m->used_first && m->current != NONE) { /* the rest of it has no place either */
+		settle(m, m->current);
+		m->current = NONE;
+	}
+	m->used_first = true;
 }
 
 static bool bit(const struct cluster *k, unsigned i)

@@ -25,6 +25,8 @@ PG_MUST_CHECK int pg_slots_reserve(struct pg_slots *m, unsigned want, pg_slot *f
  * its place without the lock.
  */
 PG_MUST_CHECK bool pg_slots_release(struct pg_slots *m, pg_slot first, unsigned n, bool detach);
+/* The disk is full: from now on clusters that have been in use, whose slots have their place on it, go before fresh ones. */
+void pg_slots_prefer_used(struct pg_slots *m);
 void pg_slots_attach(struct pg_slots *m, uint32_t cluster);
 
 bool pg_slots_taken(const struct pg_slots *m, pg_slot slot);

@@ -56,6 +56,10 @@ static void append_access(const struct pg_report *r, char *text, size_t cap)
 	else if (e->why == PG_FAULT_ACCERR)
 		append(text, cap, ": %s of 0x%" PRIx64 ", which %s does not allow",
 			pg_access_name(e->access), e->addr, r->what ? r->what : "its region");
+	else if (e->why == PG_FAULT_BUS && r->what && r->anonymous)
+		append(text, cap,
+			": %s of 0x%" PRIx64 " in %s, a page that the store could not give back",
+			pg_access_name(e->access), e->addr, r->what);
 	else if (e->why == PG_FAULT_BUS)
 		append(text, cap, ": %s of 0x%" PRIx64 " beyond the end of %s",
 			pg_access_name(e->access), e->addr, r->what ? r->what : "its file");

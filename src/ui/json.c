@@ -263,8 +263,8 @@ static void write_tally(struct json *j, const struct pg_tally *t)
 	number(j, "frames", t->frames);
 	number(j, "scanned", t->cost.scanned);
 	number(j, "reclaimed", t->cost.reclaimed);
-	number(j, "swap_written", t->cost.swap_written);
-	number(j, "swap_in", t->cost.swap_in);
+	number(j, "pages_swapped_out", t->cost.swap_written);
+	number(j, "pages_swapped_in", t->cost.swap_in);
 	number(j, "read_ahead", t->cost.ahead);
 	number(j, "refaults", t->cost.refaults);
 	fraction(j, "stalled_seconds", (double)t->cost.stall_ns / 1e9);

@@ -56,6 +56,8 @@ struct pg_report {
 	bool overflow; /* it ended because a stack was full: the first thread's, or a thread's with a guard */
 	char *repeated; /* owned; then the calls that it was full of, "f -> g -> f, 26,214 times in ..."; or NULL */
 
+	bool anonymous; /* that region has no file: a SIGBUS there is a page that was lost */
+
 	struct pg_linux_stats stats;
 	struct pg_frames_stats frames;
 	struct pg_reclaim_stats reclaim;

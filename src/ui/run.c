@@ -464,6 +464,7 @@ static char *describe_data(struct run *r, uint64_t address)
 	if (!space || !pg_space_find(space, (pg_va){address}, false, &region))
 		return NULL;
 	pg_rights_text(region.prot, region.flags & PG_MAP_SHARED, rights);
+	r->report.anonymous = !region.object;
 	if (asprintf(&text, "the %s region of %s", rights, pg_region_label(&region)) < 0)
 		return NULL;
 	return text;

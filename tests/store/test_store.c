@@ -4,6 +4,7 @@
  */
 #include "pages.h"
 #include "store/fault.h"
+#include "store/slots.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -853,9 +854,30 @@ static void threads_do_not_see_each_others_pages(void **state)
 	}
 }
 
+/* A full disk: slots whose place is on it already are given out before those of a cluster that never was. */
+static void slots_on_the_disk_go_first_when_it_is_full(void **state)
+{
+	struct pg_slots *m;
+	pg_slot first;
+
+	assert_int_equal(pg_slots_create(4 * PG_STORE_CLUSTER, &m), 0);
+	assert_int_equal(pg_slots_reserve(m, PG_STORE_CLUSTER, &first), PG_STORE_CLUSTER);
+	assert_int_equal(pg_slots_reserve(m, 10, &first), 10);
+	assert_false(pg_slots_release(m, (pg_slot){100}, 60, false));
+	pg_slots_prefer_used(m);
+	assert_null(pg_slots_check(m));
+	assert_int_equal(pg_slots_reserve(m, 60, &first), 60);
+	assert_int_equal(first.v, 100);
+	assert_true(pg_slots_reserve(m, 20, &first) > 0);
+	assert_int_equal(first.v, PG_STORE_CLUSTER + 10);
+	assert_null(pg_slots_check(m));
+	pg_slots_destroy(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slots_on_the_disk_go_first_when_it_is_full),
 		cmocka_unit_test(create_bad_specification_is_refused_with_a_reason),
 		cmocka_unit_test(create_host_failure_is_reported),
 		cmocka_unit_test(name_and_parts_are_those_of_the_specification),

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+tests/programs/shortage.py: machines that are short of memory, of swap, or of luck with their store.
+
+    shortage.py --pagoda build/pagoda --guests build/tests/guest [--mode exact|fast]
+
+guest `owners` has several processes that check every byte that they own (tests/guest/owners.c). Here its pages go to stores that
+fail at the n-th page, at each m-th, in reading or writing; that are full; that are slow; to a swap file on a full disk. Whoever
+owns a lost page is told, nobody else, and all other bytes are right. Then what guests are told of swap, and processes that
+thrash: all get on. R11, R12.
+
+One line a case; at the end `N passed, N failed, N skipped`.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+MEMORY = '1536K'
+ONCE = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377)
+OFTEN = ((1, 3), (2, 7), (5, 31), (9, 97))
+
+
+class Shortage:
+    def __init__(self, o):
+        self.o, self.passed, self.failed, self.skipped = o, 0, 0, 0
+        self.base = tempfile.mkdtemp(prefix='pagoda-shortage-')
+        self.told = 0
+
+    def say(self, fine, name, text=''):
+        word = 'skip' if fine is None else 'ok' if fine else 'FAIL'
+        self.passed += fine is True
+        self.failed += fine is False
+        self.skipped += fine is None
+        print('%s %s%s' % (word, name, ': ' + text if text else ''), flush=True)
+
+    def pagoda(self, swap, argv, memory=MEMORY, prefix=()):
+        """status, output, figures"""
+        path = os.path.join(self.base, 'figures.json')
+        run = subprocess.run(list(prefix) + [self.o.pagoda, 'run', '--quiet', '--memory', memory, '--swap', swap, '--json', path]
+                             + ['--fast'] * (self.o.mode == 'fast') + ['--'] + argv, capture_output=True, text=True, timeout=120)
+        with open(path) as f:
+            return run.returncode, run.stdout + run.stderr, json.load(f)
+
+    def owners(self, *args):
+        return [os.path.join(self.o.guests, 'owners-static')] + [str(a) for a in args]
+
+    def store_case(self, rule, store='64M', most=None):
+        """A run on a store that fails by a rule. most: pages that may be lost; None: as many as there were errors."""
+        status, out, r = self.pagoda('fault:%s:%s' % (rule, store), self.owners(3, 200, 4))
+        errors = r['swap']['read_errors']
+        name = 'store %s of %s' % (rule, store)
+        if status == 128 + 7 and errors:
+            self.told += 1
+            return self.say(True, name, 'the first process was told')
+        if status != 0 or not out.startswith('told '):
+            return self.say(False, name, 'status %d %s' % (status, out[-200:]))
+        told = int(out.split()[1])
+        self.told += told
+        if told > errors or (most is not None and told > most):
+            return self.say(False, name, '%d pages lost, %d errors' % (told, errors))
+        if int(out.split()[3]) and not r['swap']['full']:
+            return self.say(False, name, 'processes were killed: ' + out)
+        return self.say(True, name, '%s, %d errors' % (out.strip(), errors))
+
+    def stores(self):
+        for n in ONCE:
+            self.store_case('eio-in@%d' % n, most=1)
+            self.store_case('corrupt-in@%d' % n, 'lz4:8M', most=1)
+            self.store_case('corrupt-out@%d' % n, most=4)  # a page that came by fork has four owners
+            self.store_case('eio-out@%d' % n, 'zstd:8M', most=0)
+            self.store_case('short@%d' % n, most=1)
+        for first, each in OFTEN:
+            self.store_case('eio@%d/%d' % (first, each))
+            self.store_case('corrupt@%d/%d' % (first, each), 'lz4:1M,64M')
+            self.store_case('full@%d/%d' % (first, each), most=0)
+        self.store_case('full@40+', most=0)
+        if not self.told:
+            self.say(False, 'no page was lost: this tested nothing')
+
+    def full_and_slow(self):
+        status, out, r = self.pagoda('512K', self.owners(3, 300, 4))
+        self.say(status == 0 and r['swap']['full'] > 0 and ' killed 0' not in out, 'swap full', out.strip())
+        status, out, r = self.pagoda('fault:slow=2-in@1/9:64M', self.owners(3, 200, 3))
+        slow = r['swap']['in'] // 9 * 0.002
+        self.say(status == 0 and out == 'told 0 killed 0\n' and r['reclaim']['stalled_some_seconds'] > 0 and
+                 sum(p['stalled_seconds'] for p in r['processes']) >= slow / 2, 'slow store',
+                 '%s, stalled %.3f s' % (out.strip(), r['reclaim']['stalled_some_seconds']))
+
+    def disk_full(self):
+        """A swap file of 64 MiB on a file system of 1 MiB: page-out meets ENOSPC."""
+        mount = os.path.join(self.base, 'disk')
+        os.mkdir(mount)
+        script = 'mount -t tmpfs -o size=%s none "$1" || exit 99; shift; exec "$@"'
+        for size, pages, name in (('3m', 180, 'disk full'), ('1m', 300, 'disk full, memory full')):
+            prefix = ('unshare', '-rm', 'sh', '-c', script % size, 'sh', mount)
+            if subprocess.run(prefix + ('true',), capture_output=True).returncode != 0:
+                self.say(None, name, 'no right to mount')
+                continue
+            status, out, r = self.pagoda('file:%s/swap:64M' % mount, self.owners(3, pages, 4), prefix=prefix)
+            fine = status == 0 and out.startswith('told 0 killed') and r['swap']['read_errors'] == 0
+            if name == 'disk full':
+                fine = fine and out.endswith('killed 0\n')
+            else:
+                fine = fine and r['swap']['out'] > 0 and not out.endswith('killed 0\n')
+            self.say(fine, name, '%s, status %d, %d out' % (out.strip(), status, r['swap']['out']))
+
+    def figures(self):
+        """What guests are told of swap and what the summary says are the same thing."""
+        text = ('x = bytearray(12 << 20)\n'
+                'for i in range(0, len(x), 4096): x[i] = 1\n'
+                's = {l.split(":")[0]: int(l.split()[1]) for l in open("/proc/meminfo")}\n'
+                'v = {l.split()[0]: int(l.split()[1]) for l in open("/proc/vmstat")}\n'
+                'w = open("/proc/swaps").read().split("\\n")[1].split()\n'
+                'p = open("/proc/pressure/memory").read()\n'
+                'st = {l.split(":")[0]: l.split()[1] for l in open("/proc/self/status") if l[:2] == "Vm"}\n'
+                'sm = sum(int(l.split()[1]) for l in open("/proc/self/smaps") if l.startswith("Swap:"))\n'
+                'print(s["SwapTotal"], s["SwapFree"], int(w[2]), int(w[3]), v["pswpout"], v["pswpin"], st["VmSwap"], sm,'
+                ' p.count("avg10="), s["SwapCached"] <= s["AnonPages"])')
+        status, out, r = self.pagoda('32M', ['/usr/bin/python3', '-c', text], memory='10M')
+        fine = False
+        if status == 0:
+            total, free, size, used, outs, ins, vm, maps, lines, cached = out.split()
+            fine = (total == size == '32768' and 0 < int(used) <= 32768 and abs(32768 - int(free) - int(used)) < 256 and
+                    0 < int(outs) <= r['swap']['out'] and 0 < int(ins) <= r['swap']['in'] and lines == '2' and
+                    4000 < int(vm) and abs(int(vm) - int(maps)) < 256 and cached == 'True')
+        self.say(fine, 'swap figures', out.strip())
+        costs = ('scanned', 'reclaimed', 'swap_in', 'refaults', 'swap_read_ahead_used', 'stalled_seconds')
+        p, functions = r['processes'][0], r['functions']
+        of_function = {'swap_in': 'pages_swapped_in'}
+        fine = all(p[c] > 0 for c in costs) and all(abs(sum(f[of_function.get(c, c)] for f in functions) - p[c]) < 1e-3
+                                                    for c in costs if c != 'swap_read_ahead_used')
+        self.say(fine, 'costs by process and by function', ', '.join('%s %s' % (c, p[c]) for c in costs))
+
+    def pausing(self):
+        """Two processes, each of which wants two thirds of memory, hand a token to and fro: both get on."""
+        text = ('import os\n'
+                'a, b = os.pipe(), os.pipe()\n'
+                'pid = os.fork()\n'
+                'r, w = (a[0], b[1]) if pid == 0 else (b[0], a[1])\n'
+                'x = bytearray(11 << 20)\n'
+                'if pid: os.write(w, b".")\n'
+                'for k in range(6):\n'
+                '    if k > 2: os.read(r, 1)\n'
+                '    for i in range(0, len(x), 4096): x[i] += 1\n'
+                '    if k > 2: os.write(w, b".")\n'
+                'assert all(v == 6 for v in x[::4096])\n'
+                'if pid: assert os.waitpid(pid, 0)[1] == 0; print("both")')
+        status, out, r = self.pagoda('64M', ['/usr/bin/python3', '-c', text], memory='18M')
+        self.say(status == 0 and out.strip() == 'both' and r['reclaim']['thrashing'] > 0 and
+                 sum(p['pauses'] for p in r['processes']) > 0, 'processes that thrash pause',
+                 '%s %s' % (out.strip(), [(p['pauses'], round(p['paused_seconds'], 1)) for p in r['processes']]))
+
+    def run(self):
+        self.stores()
+        self.full_and_slow()
+        self.disk_full()
+        self.figures()
+        self.pausing()
+        print('%d passed, %d failed, %d skipped' % (self.passed, self.failed, self.skipped))
+        return 1 if self.failed else 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[1])
+    p.add_argument('--pagoda', default='build/pagoda')
+    p.add_argument('--guests', default='build/tests/guest')
+    p.add_argument('--mode', choices=('exact', 'fast'), default='exact')
+    o = p.parse_args()
+    o.pagoda, o.guests = os.path.abspath(o.pagoda), os.path.abspath(o.guests)
+    return Shortage(o).run()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
