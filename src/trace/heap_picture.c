@@ -140,9 +140,12 @@ static void sort(struct pg_heap_draft *d)
 
 	if (p->area_count)
 		qsort(p->areas, p->area_count, sizeof *p->areas, by_start);
-	if (p->chunk_count)
+	uint32_t i = 1;
+	while (i < p->chunk_count && p->chunks[i].address > p->chunks[i - 1].address)
+		i++;
+	if (i < p->chunk_count) /* they often are in order as they come */
 		qsort(p->chunks, p->chunk_count, sizeof *p->chunks, by_address);
-	for (uint32_t i = 0; i < p->area_count; i++) {
+	for (i = 0; i < p->area_count; i++) {
 		p->areas[i].first = first;
 		first += p->areas[i].count;
 	}
@@ -333,7 +336,7 @@ static const char *name_allocator(struct pg_heap_watch *w, bool glibc, bool pago
 struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole)
 {
 	struct pg_heap_picture *p = calloc(1, sizeof *p);
-	struct pg_heap_draft d = {.w = w, .m = &w->memory, .p = p};
+	struct pg_heap_draft d = {.w = w, .m = &w->memory, .p = p, .whole = whole};
 	struct pg_space *space = pg_linux_space(w->linux);
 	struct pages g = {.p = p, .space = space, .keep = whole};
 
@@ -342,13 +345,15 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 		return NULL;
 	}
 	pg_heap_memory_begin(&w->memory, space);
+	w->memory.whole = true;
 	bool pagoda = pg_heap_pagoda_walk(&d);
 	bool glibc = pg_heap_glibc_walk(&d);
 	if (p->chunk_count == 0 && w->live.n && !d.no_memory)
 		draw_calls(&d);
 	p->allocator = name_allocator(w, glibc, pagoda);
 	sort(&d);
-	if (!d.no_memory && pagoda)
+	w->memory.whole = false; /* lists lead here and there */
+	if (!d.no_memory && whole && pagoda)
 		pg_heap_pagoda_lists(&d);
 	if (!d.no_memory)
 		pg_heap_glibc_lists(&d);
@@ -396,36 +401,72 @@ void pg_heap_picture_free(struct pg_heap_picture *p)
 
 /* --- names ------------------------------------------------------------------------------------------------------------------ */
 
-static bool name_frame(
-	struct pg_heap_watch *w, const struct pg_heap_place *at, struct pg_heap_frame *f)
+/* Names of places; many sites share their callers. Rows are places by a hash, names[n] theirs. */
+struct names {
+	struct pg_heap_table table; /* uint32_t, index + 1 into all, by hash */
+	struct named {
+		struct pg_heap_place place;
+		struct pg_symbol found; /* borrowed from the symbols */
+	} * all;                        /* owned */
+	uint32_t count, room;
+};
+
+/* What the symbols say of a place; NULL: no memory. */
+static const struct pg_symbol *look_up(
+	struct pg_heap_watch *w, struct names *names, const struct pg_heap_place *at)
 {
 	const char *module = w->modules[at->module];
-	struct pg_symbol found = {0};
-	char text[256];
+	uint64_t key = (at->offset ^ (uint64_t)at->module << 48) | (uint64_t)1 << 63;
+	uint32_t *row;
 
-	f->module = strdup(module);
-	/* the call is before the instruction that it returns to */
-	if (module[0] == '/' && pg_symbols_find(w->symbols, module, at->offset - 1, &found) &&
-		found.function)
-		f->function =
-			strndup(found.function, strcspn(found.function, "@")); /* no version */
-	else if (module[0])
-		f->function = asprintf(&f->function, "%s+0x%" PRIx64, pg_symbols_base_name(module),
-				      at->offset) < 0
-				      ? NULL
-				      : f->function;
-	else
-		f->function = strdup(
-			pg_symbols_format(w->symbols, NULL, 0, at->offset, text, sizeof text));
-	if (found.source) {
-		f->source = strdup(found.source);
-		f->line = found.line;
+	for (;; key++) {
+		row = pg_heap_table_put(&names->table, key);
+		if (!row)
+			return NULL;
+		if (!*row)
+			break;
+		const struct named *n = &names->all[*row - 1];
+		if (n->place.module == at->module && n->place.offset == at->offset)
+			return &n->found;
 	}
-	return f->module && f->function;
+	if (!pg_heap_room(&names->all, names->count, &names->room, sizeof *names->all))
+		return NULL;
+	struct named *n = &names->all[names->count++];
+	*n = (struct named){.place = *at};
+	*row = names->count;
+	/* the call is before the instruction that it returns to */
+	if (module[0] == '/' && !pg_symbols_find(w->symbols, module, at->offset - 1, &n->found))
+		n->found = (struct pg_symbol){0};
+	return &n->found;
 }
 
-static bool name_site(
-	struct pg_heap_watch *w, const struct pg_heap_origin *o, struct pg_heap_site *s)
+static bool name_frame(struct pg_heap_watch *w, struct names *names, const struct pg_heap_place *at,
+	struct pg_heap_frame *f)
+{
+	const struct pg_symbol *found = look_up(w, names, at);
+	const char *module = w->modules[at->module];
+	char text[32];
+
+	if (!found)
+		return false;
+	f->module = strdup(module);
+	snprintf(text, sizeof text, "0x%" PRIx64, at->offset);
+	if (found->function)
+		f->function =
+			strndup(found->function, strcspn(found->function, "@")); /* no version */
+	else if (!module[0])
+		f->function = strdup(text);
+	else if (asprintf(&f->function, "%s+%s", pg_symbols_base_name(module), text) < 0)
+		f->function = NULL;
+	if (found->source) {
+		f->source = strdup(found->source);
+		f->line = found->line;
+	}
+	return f->module && f->function && (f->source || !found->source);
+}
+
+static bool name_site(struct pg_heap_watch *w, struct names *names, const struct pg_heap_origin *o,
+	struct pg_heap_site *s)
 {
 	bool good = true;
 
@@ -434,7 +475,7 @@ static bool name_site(
 		return false;
 	s->depth = o->depth;
 	for (uint32_t i = 0; i < o->depth && good; i++)
-		good = name_frame(w, &o->places[i], &s->frames[i]);
+		good = name_frame(w, names, &o->places[i], &s->frames[i]);
 	return good;
 }
 
@@ -461,10 +502,11 @@ void pg_heap_picture_names(struct pg_heap_watch *w, struct pg_heap_picture *p)
 {
 	struct ranked *r = calloc((size_t)p->site_count + 1, sizeof *r);
 	uint32_t *to = calloc((size_t)p->site_count + 1, sizeof *to);
+	struct names names = {.table = {.row_bytes = sizeof(uint32_t)}};
 	bool good = r && to;
 
 	for (uint32_t i = 0; i < p->site_count && good; i++) {
-		good = name_site(w, &w->origins[i], &p->sites[i]);
+		good = name_site(w, &names, &w->origins[i], &p->sites[i]);
 		r[i] = (struct ranked){i, p->sites[i]};
 	}
 	if (good && p->site_count) {
@@ -479,6 +521,8 @@ void pg_heap_picture_names(struct pg_heap_watch *w, struct pg_heap_picture *p)
 		}
 	}
 	w->no_memory |= !good;
+	pg_heap_table_clear(&names.table);
+	free(names.all);
 	free(r);
 	free(to);
 }
