@@ -35,7 +35,7 @@ static const struct {
 	{"size", command_size, "find out how much memory a program needs; size --help says more"},
 	{"heap", command_heap, "draw the heap of a program; heap --help says more"},
 	{"partition", command_partition,
-		"contiguous memory on a stream of requests; partition --help says more"},
+		"programs in contiguous memory, streams of requests; partition --help says more"},
 	{"stack", command_stack, "the stacks of a running program; stack --help says more"},
 	{"help", command_help, "this text, or the help of a command"},
 	{"version", command_version, "the version"},

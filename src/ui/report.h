@@ -39,6 +39,9 @@ struct pg_process_row {
 	uint64_t faults, rss_peak_pages, copies;
 	uint64_t unshared; /* pages whose sharing by fork its writes ended */
 	uint64_t minor, major, system_calls, execs;
+	struct pg_space_stats space; /* for what want of memory cost it */
+	unsigned pauses;             /* times that it waited for others to have the memory */
+	double paused_s;
 	double cpu_s, wall_s;
 };
 #define PG_PROCESS_ROWS 4096 /* so many are kept; the others are only counted */
