@@ -54,8 +54,10 @@ static const struct {
 };
 #define FUNCTIONS (sizeof functions / sizeof functions[0])
 
-#define CHUNKS_A_CALL                                                                              \
-	32 /* looks at the whole heap may look at so many chunks for each call, on average */
+/* A heap of at most so many chunks is looked at whenever that may tell something. */
+#define SMALL 2048
+/* Looks at a larger one see so many chunks for each call, on average. */
+#define CHUNKS_A_CALL 8
 
 /* --- pictures and the timeline ----------------------------------------------------------------------------------------- */
 
@@ -109,9 +111,11 @@ static void sample(struct pg_heap_watch *w, bool due)
 		add_sample(w, p);
 		w->next_sample = w->calls_made + w->stride;
 	}
-	if (w->next_sample < w->calls_made + p->chunk_count / CHUNKS_A_CALL)
+	if (p->chunk_count > SMALL &&
+		w->next_sample < w->calls_made + p->chunk_count / CHUNKS_A_CALL)
 		w->next_sample = w->calls_made + p->chunk_count / CHUNKS_A_CALL;
-	w->next_look = w->calls_made + p->chunk_count / CHUNKS_A_CALL / 8;
+	w->next_look =
+		w->calls_made + (p->chunk_count > SMALL ? p->chunk_count / CHUNKS_A_CALL : 0);
 	pg_heap_picture_free(p);
 }
 
@@ -446,12 +450,12 @@ static void returned(struct pg_heap_watch *w, const struct pg_heap_call *c, uint
 		}
 	}
 	if (c->fast && !pg_heap_glibc_fast(w, &w->memory))
-		w->cuts.lost = true; /* all fast bins were emptied and joined */
+		w->cuts.stale = true; /* all fast bins were emptied and joined */
 	if (w->done)
 		return;
 	look_at_clock(w);
 	if (w->calls_made >= w->next_sample ||
-		(w->cuts.valid && w->cuts.lost && w->calls_made >= w->next_look))
+		(w->cuts.valid && (w->cuts.lost || w->cuts.stale) && w->calls_made >= w->next_look))
 		sample(w, w->calls_made >= w->next_sample);
 }
 

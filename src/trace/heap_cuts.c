@@ -9,8 +9,8 @@
  *                      were joined first; none begins at c: an aligned block was cut out of one before it
  *   gave  [c, c + s)   the chunk that now begins at c, or at the free one before it: it covers those that were joined
  *
- * What changes elsewhere (glibc joins all chunks of its fast bins at once; a heap grows; an aligned block is
- * cut out of the middle) shows as a table that does not fit, and is found by comparing with a walk.
+ * What changes elsewhere (glibc joins all chunks of its fast bins at once; a heap grows) is found by comparing with a walk: at once in
+ * a small heap, soon in a large one. Until then the table has more chunks than the heap, and counts as joined what it finds so.
  */
 #include "trace/heap_impl.h"
 
@@ -301,5 +301,5 @@ void pg_heap_cuts_compare(struct pg_heap_watch *w, const struct pg_heap_picture 
 		compare_area(w, p, &p->areas[i], k->valid);
 	drop_unseen(w, p, k->valid);
 	k->valid = true;
-	k->lost = false;
+	k->lost = k->stale = false;
 }

@@ -93,6 +93,7 @@ struct pg_heap_cuts {
 	struct pg_heap_table table; /* struct pg_heap_cut by address of chunk */
 	bool valid,
 		lost; /* table is of the present heap; something happened that it did not follow */
+	bool stale; /* the allocator has joined chunks that the table still has apart; it finds out as it goes */
 	uint64_t splits, coalesces, from_top, to_top;
 };
 

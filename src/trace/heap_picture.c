@@ -401,36 +401,72 @@ void pg_heap_picture_free(struct pg_heap_picture *p)
 
 /* --- names ------------------------------------------------------------------------------------------------------------------ */
 
-static bool name_frame(
-	struct pg_heap_watch *w, const struct pg_heap_place *at, struct pg_heap_frame *f)
+/* Names of places; many sites share their callers. Rows are places by a hash, names[n] theirs. */
+struct names {
+	struct pg_heap_table table; /* uint32_t, index + 1 into all, by hash */
+	struct named {
+		struct pg_heap_place place;
+		struct pg_symbol found; /* borrowed from the symbols */
+	} * all;                        /* owned */
+	uint32_t count, room;
+};
+
+/* What the symbols say of a place; NULL: no memory. */
+static const struct pg_symbol *look_up(
+	struct pg_heap_watch *w, struct names *names, const struct pg_heap_place *at)
 {
 	const char *module = w->modules[at->module];
-	struct pg_symbol found = {0};
-	char text[256];
+	uint64_t key = (at->offset ^ (uint64_t)at->module << 48) | (uint64_t)1 << 63;
+	uint32_t *row;
 
-	f->module = strdup(module);
-	/* the call is before the instruction that it returns to */
-	if (module[0] == '/' && pg_symbols_find(w->symbols, module, at->offset - 1, &found) &&
-		found.function)
-		f->function =
-			strndup(found.function, strcspn(found.function, "@")); /* no version */
-	else if (module[0])
-		f->function = asprintf(&f->function, "%s+0x%" PRIx64, pg_symbols_base_name(module),
-				      at->offset) < 0
-				      ? NULL
-				      : f->function;
-	else
-		f->function = strdup(
-			pg_symbols_format(w->symbols, NULL, 0, at->offset, text, sizeof text));
-	if (found.source) {
-		f->source = strdup(found.source);
-		f->line = found.line;
+	for (;; key++) {
+		row = pg_heap_table_put(&names->table, key);
+		if (!row)
+			return NULL;
+		if (!*row)
+			break;
+		const struct named *n = &names->all[*row - 1];
+		if (n->place.module == at->module && n->place.offset == at->offset)
+			return &n->found;
 	}
-	return f->module && f->function;
+	if (!pg_heap_room(&names->all, names->count, &names->room, sizeof *names->all))
+		return NULL;
+	struct named *n = &names->all[names->count++];
+	*n = (struct named){.place = *at};
+	*row = names->count;
+	/* the call is before the instruction that it returns to */
+	if (module[0] == '/' && !pg_symbols_find(w->symbols, module, at->offset - 1, &n->found))
+		n->found = (struct pg_symbol){0};
+	return &n->found;
 }
 
-static bool name_site(
-	struct pg_heap_watch *w, const struct pg_heap_origin *o, struct pg_heap_site *s)
+static bool name_frame(struct pg_heap_watch *w, struct names *names, const struct pg_heap_place *at,
+	struct pg_heap_frame *f)
+{
+	const struct pg_symbol *found = look_up(w, names, at);
+	const char *module = w->modules[at->module];
+	char text[32];
+
+	if (!found)
+		return false;
+	f->module = strdup(module);
+	snprintf(text, sizeof text, "0x%" PRIx64, at->offset);
+	if (found->function)
+		f->function =
+			strndup(found->function, strcspn(found->function, "@")); /* no version */
+	else if (!module[0])
+		f->function = strdup(text);
+	else if (asprintf(&f->function, "%s+%s", pg_symbols_base_name(module), text) < 0)
+		f->function = NULL;
+	if (found->source) {
+		f->source = strdup(found->source);
+		f->line = found->line;
+	}
+	return f->module && f->function && (f->source || !found->source);
+}
+
+static bool name_site(struct pg_heap_watch *w, struct names *names, const struct pg_heap_origin *o,
+	struct pg_heap_site *s)
 {
 	bool good = true;
 
@@ -439,7 +475,7 @@ static bool name_site(
 		return false;
 	s->depth = o->depth;
 	for (uint32_t i = 0; i < o->depth && good; i++)
-		good = name_frame(w, &o->places[i], &s->frames[i]);
+		good = name_frame(w, names, &o->places[i], &s->frames[i]);
 	return good;
 }
 
@@ -466,10 +502,11 @@ void pg_heap_picture_names(struct pg_heap_watch *w, struct pg_heap_picture *p)
 {
 	struct ranked *r = calloc((size_t)p->site_count + 1, sizeof *r);
 	uint32_t *to = calloc((size_t)p->site_count + 1, sizeof *to);
+	struct names names = {.table = {.row_bytes = sizeof(uint32_t)}};
 	bool good = r && to;
 
 	for (uint32_t i = 0; i < p->site_count && good; i++) {
-		good = name_site(w, &w->origins[i], &p->sites[i]);
+		good = name_site(w, &names, &w->origins[i], &p->sites[i]);
 		r[i] = (struct ranked){i, p->sites[i]};
 	}
 	if (good && p->site_count) {
@@ -484,6 +521,8 @@ void pg_heap_picture_names(struct pg_heap_watch *w, struct pg_heap_picture *p)
 		}
 	}
 	w->no_memory |= !good;
+	pg_heap_table_clear(&names.table);
+	free(names.all);
 	free(r);
 	free(to);
 }

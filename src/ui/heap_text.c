@@ -390,10 +390,14 @@ static void sites(const struct pg_heap_show *s, FILE *out)
 	for (int round = 0; round < 2 && n; round++) {
 		struct pg_text_table t;
 
-		if (round == 1 && n <= most && n < 2)
-			break;
-		if (round == 1)
+		if (round == 1) {
 			qsort(order, n, sizeof *order, by_pages);
+			bool same = true;
+			for (uint32_t i = 0; i < most; i++)
+				same &= i == 0 || order[i - 1] < order[i];
+			if (same && n == most)
+				break; /* it would be the same table */
+		}
 		heading(s, out, round ? "who holds pages" : "who asked for what is live",
 			round ? "pages in memory with a block of theirs; alone: with no other's"
 			      : "");
