@@ -378,7 +378,7 @@ def ordinary_events(family, arguments):
 
 @case
 def events_are_those_between_walks_after_each_call():
-    for family, arguments in ((None, ["14", "60", "0", "few"]), ("best-fit", ["19", "50", "0", "few"])):
+    for family, arguments in ((None, ["14", "45", "0", "few"]), ("best-fit", ["19", "32", "0", "few"])):
         picture, _ = heap(["--malloc", family] if family else [], [KNOWN, *arguments])
         should = ordinary_events(family, arguments)
         is_ = picture["events"]["splits"], picture["events"]["coalesces"]
