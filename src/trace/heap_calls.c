@@ -302,6 +302,23 @@ static void note_thread(struct pg_heap_watch *w, int tid, uint64_t fs_base)
 		w->threads[w->thread_count++] = (struct pg_heap_thread){tid, fs_base};
 }
 
+static bool look_at_thread(void *ctx, const struct pg_linux_thread *t)
+{
+	if (t->regs)
+		note_thread(ctx, t->tid, t->regs->fs_base);
+	return true;
+}
+
+void pg_heap_watch_threads(struct pg_heap_watch *w)
+{
+	const struct pg_cpu_regs *now =
+		pg_linux_regs(w->linux); /* a process's last thread is in no list */
+
+	pg_linux_each_thread(w->linux, w->pid, look_at_thread, w);
+	if (now)
+		note_thread(w, pg_linux_tid(w->linux), now->fs_base);
+}
+
 /* Forgets the calls of a thread that lie below its stack pointer: it has jumped out of them. */
 static void drop_calls(struct pg_heap_watch *w, int tid, uint64_t sp)
 {

@@ -293,7 +293,8 @@ void pg_heap_cuts_compare(struct pg_heap_watch *w, const struct pg_heap_picture 
 {
 	struct pg_heap_cuts *k = &w->cuts;
 
-	if (!pg_heap_marks_now(w) || p->problem[0]) {
+	if (!pg_heap_marks_now(w) || p->problem[0] ||
+		(p->area_count && p->areas[0].kind == PG_AREA_CALLS)) {
 		k->valid = false;
 		return;
 	}

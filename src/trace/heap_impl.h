@@ -229,6 +229,9 @@ void pg_heap_cuts_gave(
 void pg_heap_cuts_compare(struct pg_heap_watch *w, const struct pg_heap_picture *p);
 const struct pg_heap_marks *pg_heap_marks_now(struct pg_heap_watch *w);
 
+/* heap_calls.c: notes the threads that the process has. */
+void pg_heap_watch_threads(struct pg_heap_watch *w);
+
 /* heap_picture.c */
 /* The heap now, without names of sites; NULL: no memory. whole: with lists, joined with the table of live blocks and by page. */
 struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole);

@@ -153,30 +153,42 @@ static void sort(struct pg_heap_draft *d)
 
 /* --- joined with the calls ------------------------------------------------------------------------------------------ */
 
+#define APART ((uint64_t)1 << 20) /* blocks so far from each other are in areas of their own */
+
+static int by_number(const void *va, const void *vb)
+{
+	uint64_t a = *(const uint64_t *)va, b = *(const uint64_t *)vb;
+
+	return (a > b) - (a < b);
+}
+
 /* No allocator that is known: what the calls say is all there is. */
 static void draw_calls(struct pg_heap_draft *d)
 {
 	const struct pg_heap_table *t = &d->w->live;
-	uint64_t low = UINT64_MAX, high = 0;
+	uint64_t *blocks = malloc(((size_t)t->n + 1) * sizeof *blocks), end = 0;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; t->keys && i <= t->mask; i++) {
-		const struct pg_heap_live *l = (const void *)(t->rows + i * t->row_bytes);
-		if (!t->keys[i])
-			continue;
-		if (t->keys[i] < low)
-			low = t->keys[i];
-		if (t->keys[i] + l->requested > high)
-			high = t->keys[i] + l->requested;
-	}
-	if (high == 0)
-		return;
-	pg_heap_draft_area(d, PG_AREA_CALLS, low, high, "blocks known from calls");
-	for (uint32_t i = 0; t->keys && i <= t->mask; i++) {
-		const struct pg_heap_live *l = (const void *)(t->rows + i * t->row_bytes);
+	for (uint32_t i = 0; blocks && t->keys && i <= t->mask; i++) {
 		if (t->keys[i])
-			pg_heap_draft_chunk(d, t->keys[i], l->requested ? l->requested : 1,
-				t->keys[i], l->requested, PG_CHUNK_USED);
+			blocks[n++] = t->keys[i];
 	}
+	d->no_memory |= !blocks;
+	if (n > 0)
+		qsort(blocks, n, sizeof *blocks, by_number);
+	for (uint32_t i = 0; i < n && !d->no_memory; i++) {
+		const struct pg_heap_live *l = pg_heap_table_find(t, blocks[i]);
+		uint64_t bytes = l->requested ? l->requested : 1;
+
+		if (i == 0 || blocks[i] > end + APART)
+			pg_heap_draft_area(
+				d, PG_AREA_CALLS, blocks[i], blocks[i], "blocks known from calls");
+		pg_heap_draft_chunk(d, blocks[i], bytes, blocks[i], l->requested, PG_CHUNK_USED);
+		end = blocks[i] + bytes;
+		if (!d->no_memory)
+			d->p->areas[d->p->area_count - 1].end = end;
+	}
+	free(blocks);
 }
 
 static void join(struct pg_heap_draft *d)
@@ -330,7 +342,7 @@ static const char *name_allocator(struct pg_heap_watch *w, bool glibc, bool pago
 	_Static_assert(sizeof names / sizeof names[0] == PG_HEAP_FAMILIES, "a name each");
 	if (family)
 		return names[family];
-	return glibc ? "glibc" : "unknown";
+	return glibc ? "glibc" : "no allocator";
 }
 
 struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole)
@@ -344,13 +356,15 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 		free(p);
 		return NULL;
 	}
+	pg_heap_watch_threads(w);
 	pg_heap_memory_begin(&w->memory, space);
 	w->memory.whole = true;
 	bool pagoda = pg_heap_pagoda_walk(&d);
 	bool glibc = pg_heap_glibc_walk(&d);
-	if (p->chunk_count == 0 && w->live.n && !d.no_memory)
+	bool unknown = p->chunk_count == 0 && w->live.n && !d.no_memory;
+	if (unknown)
 		draw_calls(&d);
-	p->allocator = name_allocator(w, glibc, pagoda);
+	p->allocator = unknown ? "an unknown allocator" : name_allocator(w, glibc, pagoda);
 	sort(&d);
 	w->memory.whole = false; /* lists lead here and there */
 	if (!d.no_memory && whole && pagoda)
@@ -368,6 +382,8 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 		return NULL;
 	}
 	join(&d);
+	if (unknown)
+		p->known_usable = 0; /* nobody says */
 	look_at_pages(&g);
 	free(g.last_site);
 	if (g.no_memory) {

@@ -128,7 +128,7 @@ static enum cell look_at(const struct pg_heap_show *s, const struct pg_heap_area
 	const struct pg_heap_picture *p = s->p;
 	uint64_t bytes[PG_CHUNK_STATES] = {0}, most = 0;
 	unsigned best = PG_CHUNK_FREE;
-	bool any = false;
+	bool any = !there;
 
 	for (; *from < a->first + a->count; (*from)++) {
 		const struct pg_heap_chunk *c = &p->chunks[*from];
@@ -141,7 +141,7 @@ static enum cell look_at(const struct pg_heap_show *s, const struct pg_heap_area
 		if (c->address + c->size > end)
 			break;
 	}
-	for (uint64_t page = start & ~PG_PAGE_MASK; page < end; page += PG_PAGE_SIZE)
+	for (uint64_t page = start & ~PG_PAGE_MASK; there && page < end; page += PG_PAGE_SIZE)
 		any |= there[(page - (a->start & ~PG_PAGE_MASK)) >> PG_PAGE_SHIFT];
 	if (bytes[PG_CHUNK_USED] == end - start)
 		return FULL;
@@ -153,7 +153,7 @@ static enum cell look_at(const struct pg_heap_show *s, const struct pg_heap_area
 			best = i;
 		}
 	}
-	if (!any)
+	if (!any || most == 0)
 		return GONE;
 	switch ((enum pg_chunk_state)best) {
 	case PG_CHUNK_CACHED:
