@@ -201,9 +201,14 @@ void pg_timeline_text(const struct pg_job_log *log, const struct pg_jobs *jobs,
 
 	for (size_t i = 0; i < log->n; i++)
 		all += has_row(log, i);
-	for (size_t i = 0; i < jobs->n; i++)
-		fprintf(out, "%s%c %s", i ? ", " : "", letter((unsigned)i), jobs->job[i].name);
-	fprintf(out, "; each character is %s\n\n%15s  %-10s memory\n",
+	for (size_t i = 0; i < jobs->n && letter((unsigned)i) != '*'; i++)
+		fprintf(out, "%s%c %s",
+			!i       ? ""
+			: i % 10 ? ", "
+				 : ",\n",
+			letter((unsigned)i), jobs->job[i].name);
+	fprintf(out, "%s; each character is %s\n\n%15s  %-10s memory\n",
+		letter((unsigned)jobs->n - 1) == '*' ? ", * the others" : "",
 		pg_format_size(memory_bytes / BAR, text), "clock", "event");
 	for (size_t i = 0; at && i < log->n; i++) {
 		const struct pg_job_event *e = &log->event[i];
