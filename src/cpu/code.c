@@ -77,14 +77,14 @@ int pg_code_create(struct pg_engine *e, const char **why)
 		  vec_init(&e->complexes, sizeof(struct pg_complex_row), CAP_COMPLEX) &&
 		  vec_init(&e->pages, sizeof(struct pg_code_page), CAP_PAGES) &&
 		  vec_init(&e->bindings, sizeof(struct pg_binding), CAP_BINDINGS);
-	e->block_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
+	e->block_hash = malloc(sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
 	e->page_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
 	e->frame_bindings = reserve((size_t)frames * sizeof(uint32_t), PROT_READ | PROT_WRITE);
 	if (!ok || !e->block_hash || !e->page_hash || !e->frame_bindings) {
 		*why = "no memory for the code cache (it needs a writable and executable mapping)";
 		return -ENOMEM;
 	}
-	memset(e->block_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
+	memset(e->block_hash, 0xff, sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
 	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->counters = (uint64_t *)(void *)(e->code + code);
 	e->cap_counters = COUNTERS;
@@ -193,7 +193,7 @@ bool pg_code_flush(struct pg_engine *e)
 	e->flush_wanted = false;
 	pg_code_fold_all(e);
 	pg_code_flush_pages(e);
-	memset(e->block_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
+	memset(e->block_hash, 0xff, sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
 	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
 	e->n_counters = 0;
 	e->emit.p = e->code_start;

@@ -385,12 +385,13 @@ static inline bool pg_is_canonical(uint64_t a)
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-#define PG_HASH_SIZE 65536u
+#define PG_HASH_SIZE 65536u   /* of pages */
+#define PG_BLOCK_HASH_BITS 18 /* a compiler has some 300,000 blocks */
 #define PG_NIL UINT32_MAX
 
 static inline uint32_t pg_hash_rip(uint64_t rip)
 {
-	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> 48);
+	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> (64 - PG_BLOCK_HASH_BITS));
 }
 
 static inline struct pg_block *pg_block_at(struct pg_engine *e, uint32_t i)
