@@ -262,6 +262,49 @@ static void store_into_shared_code_is_seen_by_all(void **state)
 	world_end(&w);
 }
 
+/*
+ * A page's code lies in a file's frame and in a private copy; a store changes the copy. A direct jump that was linked to the translation
+ * comes to the new bytes, though that stays good for the file's frame. pages.c invariant 1.
+ */
+static void store_into_private_copy_is_seen_by_a_linked_jump(void **state)
+{
+	struct world w;
+	struct pg_object *o;
+	uint8_t code[7],
+		store_then_jump[7] = {0x89, 0x37, 0xe9}; /* mov dword [rdi], esi; jmp rel32 */
+	bool existed;
+	world_begin(&w, (enum mode)(uintptr_t)*state);
+	assert_int_equal(pg_object_open(w.vm, (struct pg_object_key){0}, "file", NULL, NULL, PAGE,
+				 &o, &existed),
+		0);
+	uint64_t at = w.code + 0x40000, from = w.code + PAGE, mirror = w.code + 0x50000;
+	struct pg_space *s = make_space(&w, RX);
+	int32_t rel = (int32_t)(at + 0x80 - (from + sizeof(store_then_jump)));
+	memcpy(store_then_jump + 3, &rel, 4);
+	put(s, from, store_then_jump, sizeof(store_then_jump), RX);
+	map_at(s, mirror, PAGE, RW, PG_MAP_SHARED, o);
+	constant(code, 1);
+	assert_int_equal(pg_space_write(s, (pg_va){mirror + 0x80}, code, 7, 0), 7);
+	map_at(s, at, PAGE, RWX, 0, o);
+	struct pg_cpu *c = make_cpu(&w, s);
+	struct pg_cpu_regs *r = w.ops->regs(c);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(run_from(&w, c, from + 2), 1);
+	r->gpr[PG_RDI] = at + 0xf00; /* beside the code: the page is copied */
+	assert_int_equal(run_from(&w, c, from), 1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(run_from(&w, c, from + 2), 1);
+	r->gpr[PG_RDI] = at + 0x81;
+	r->gpr[PG_RSI] = 2;
+	assert_int_equal(run_from(&w, c, from), 2);
+	assert_int_equal(run_from(&w, c, from + 2), 2);
+	world_check(&w);
+	w.ops->cpu_destroy(c);
+	pg_space_destroy(s);
+	pg_object_unref(o);
+	world_end(&w);
+}
+
 /* Parent and child share frames until one writes, code included. */
 static void fork_each_sees_its_own_stores(void **state)
 {
@@ -1000,6 +1043,7 @@ int main(void)
 		IN_ALL(other_code_at_one_address_nothing_is_translated_twice),
 		IN_ALL(same_code_in_two_spaces_is_translated_once),
 		IN_ALL(store_into_shared_code_is_seen_by_all),
+		IN_ALL(store_into_private_copy_is_seen_by_a_linked_jump),
 		IN_ALL(fork_each_sees_its_own_stores),
 		IN_ALL(copies_that_differ_where_nobody_looked_part),
 		IN_ALL(remapped_and_switched_runs_what_is_there),
