@@ -40,6 +40,7 @@ struct pg_file {
 	bool writable;   /* fd may be written */
 	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
 	uint64_t window_bytes;
+	uint32_t error_seen; /* of its object's write-back errors: told to an fsync */
 };
 
 /* --- descriptors.c: tables of descriptors, and Pagoda's own among them --------------------------------------- */
@@ -77,6 +78,15 @@ PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct sta
 	bool writable, const char *name, struct pg_object **out);
 /* The object of the file, if it is mapped: borrowed, or NULL. */
 struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
+/*
+ * Writes the file's dirty pages to the host's file. The error, or one that has happened since at another time and was told to no call of this
+ * kind. Gives up the machine lock.
+ */
+PG_MUST_CHECK int pg_files_sync(struct pg_thread *me, int fd);
+/* The same for all files that are mapped, or those on the device of *on; errors are left to be told later. */
+void pg_files_sync_all(struct pg_thread *me, const struct stat *on);
+/* The host brings the file that has this key, if one is mapped, to its disk. 0 or the host's error. */
+PG_MUST_CHECK int pg_files_to_disk(struct pg_thread *me, struct pg_object_key key);
 /*
  * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
  */

@@ -124,7 +124,8 @@ struct pg_linux {
 	struct pg_timer_slot {
 		int pid;
 		struct pg_timer *timer; /* NULL: free */
-	} * timers;                     /* owned */
+		uint16_t turn; /* counts who had it: told apart when their signals come late */
+	} * timers;            /* owned */
 	unsigned timer_cap;
 
 	/* figures of the machine; those of processes are added when they are gone */

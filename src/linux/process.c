@@ -515,10 +515,34 @@ static void tell_parent(struct pg_process *p, int signo, int code, int status)
 	poke_waiters(to);
 }
 
+/* A stopped group that nobody can continue any more, since p or its parent ended: it is hung up, as POSIX has it. */
+static void hang_up_orphans(const struct pg_process *p)
+{
+	struct pg_linux *l = p->machine;
+	bool stopped = false;
+
+	for (const struct pg_process *k = l->processes; k != NULL; k = k->next)
+		stopped |= k->pgid == p->pgid && k->state == PG_RUNNING && k->stopped;
+	if (!stopped || !pg_signal_orphaned_group(p))
+		return;
+	for (struct pg_process *k = l->processes; k != NULL; k = k->next)
+		if (k->pgid == p->pgid && k->state == PG_RUNNING) {
+			(void)pg_signal_post(k, SIGHUP, SI_KERNEL, 0, 0);
+			(void)pg_signal_post(k, SIGCONT, SI_KERNEL, 0, 0);
+		}
+}
+
+/* Whether `parent` was a link of p's group to the rest of the session. */
+static bool links(const struct pg_process *p, const struct pg_process *parent)
+{
+	return parent != NULL && parent->pgid != p->pgid && parent->sid == p->sid;
+}
+
 /* The children of one that ends become those of the nearest subreaper, or nobody's. */
 static void orphan_children(struct pg_process *p)
 {
 	struct pg_process *heir = p->parent;
+	bool was_parent = false;
 
 	while (heir != NULL && (!heir->subreaper || heir->exiting))
 		heir = heir->parent;
@@ -527,6 +551,7 @@ static void orphan_children(struct pg_process *p)
 		if (k->parent != p)
 			continue;
 		k->parent = heir;
+		was_parent = true;
 		if (k->state == PG_ZOMBIE && heir == NULL && k != p->machine->init)
 			pg_process_free(k);
 		else if (k->state == PG_ZOMBIE)
@@ -535,6 +560,12 @@ static void orphan_children(struct pg_process *p)
 		else if (k->death_signal != 0)
 			(void)pg_signal_post(k, k->death_signal, SI_USER, p->pid, 0);
 	}
+	for (const struct pg_process *k = was_parent ? p->machine->processes : NULL; k != NULL;
+		k = k->next)
+		if (k->parent == heir && k->state == PG_RUNNING && links(k, p))
+			hang_up_orphans(k);
+	if (links(p, p->parent))
+		hang_up_orphans(p);
 }
 
 /*
@@ -594,9 +625,9 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	} else {
 		pg_block_release(p->mm->space); /* but not as a block, which others may want */
 	}
-	orphan_children(p);
 	memcpy(p->comm, last->comm, sizeof(p->comm));
 	p->state = PG_ZOMBIE;
+	orphan_children(p);
 	l->alive--;
 	pg_pidfd_ends(p, 0);
 	tell_ended(p);

@@ -365,7 +365,7 @@ void pg_pidfds_end(struct pg_linux *l);
 
 /* Deletes the process's timers: those of timer_create, and at its end the interval timers too. */
 void pg_timers_delete(struct pg_process *p, bool intervals);
-/* The host's timer in `slot` went off. */
-void pg_timer_fired(struct pg_linux *l, unsigned slot, int overrun);
+/* A timer of the host went off; value: as its signal says. */
+void pg_timer_fired(struct pg_linux *l, unsigned value, int overrun);
 
 #endif
