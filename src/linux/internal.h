@@ -70,10 +70,14 @@ struct pg_lock {
 	volatile bool wanted; /* somebody has waited for a turn: the holder is to hand it over */
 	unsigned waiters;
 	uint64_t turns;
+	/* For pressure-stall figures: threads that wait for memory; while there are any, time in which others ran. */
+	unsigned stalls;
+	uint64_t ran_ns, since_ns; /* since: of the present turn, or of what was counted of it */
 };
 
 struct pg_linux {
 	struct pg_vm *vm;                /* borrowed */
+	struct pg_reclaim *reclaim;      /* borrowed; NULL: none */
 	const struct pg_engine_ops *ops; /* borrowed */
 	struct pg_engine *engine;        /* owned */
 	struct pg_linux_hooks hooks;
@@ -129,7 +133,7 @@ struct pg_linux {
 	unsigned timer_cap;
 
 	/* figures of the machine; those of processes are added when they are gone */
-	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
+	uint64_t calls, execs, forks, signals, bytes_read, bytes_written, oom_kills;
 	struct pg_space_stats space_before;
 
 	struct pg_partitions *partition; /* owned; NULL: a machine of pages */
@@ -223,6 +227,11 @@ void pg_lock_take(struct pg_linux *l, struct pg_thread *me);
 void pg_lock_give(struct pg_linux *l);
 /* Hands the lock to whoever waits, and takes it again in turn. */
 void pg_lock_turn(struct pg_thread *me);
+
+/* --- pause.c ----------------------------------------------------------------------------------- */
+
+/* Returns when me's process is not paused, or is to end. */
+void pg_pause_wait(struct pg_thread *me);
 
 /* --- host.c: calls to the host ------------------------------------------------------------------ */
 
@@ -331,6 +340,8 @@ const char *pg_path_exe_link(struct pg_thread *me, const char *path);
 
 /* --- proc.c ----------------------------------------------------------------------------------------- */
 
+/* Pages in the stores; *total: as SwapTotal. */
+uint64_t pg_proc_swap(struct pg_linux *l, uint64_t *total);
 #define PG_PROC_HOSTS (-4096) /* the host's file is right */
 /*
  * A guest opens a path: the descriptor to give it, a negative errno, or PG_PROC_HOSTS. By the name it gave, and, after the host opened

@@ -87,6 +87,9 @@ static const struct {
 } machine_files[] = {
 	{"/proc/meminfo", pg_proc_meminfo},
 	{"/proc/locks", pg_proc_locks},
+	{"/proc/swaps", pg_proc_swaps},
+	{"/proc/vmstat", pg_proc_vmstat},
+	{"/proc/pressure/memory", pg_proc_pressure},
 	{"/proc/sysvipc/shm", put_shm},
 	{"/proc/sysvipc/sem", put_sem},
 	{"/proc/sysvipc/msg", put_msg},

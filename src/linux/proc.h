@@ -41,7 +41,12 @@ void pg_proc_wchan(struct pg_proc_text *t);
 void pg_proc_oom_score(struct pg_proc_text *t);
 void pg_proc_oom_score_adj(struct pg_proc_text *t);
 void pg_proc_personality(struct pg_proc_text *t);
+
+/* proc_machine.c */
 void pg_proc_meminfo(struct pg_proc_text *t);
+void pg_proc_swaps(struct pg_proc_text *t);
+void pg_proc_vmstat(struct pg_proc_text *t);
+void pg_proc_pressure(struct pg_proc_text *t); /* of memory */
 
 /* proc_rw.c */
 /* Notes that fd stands for the memory of the process: reads and writes of it come to pg_proc_memory(). 0 or -ENOMEM. */

@@ -448,7 +448,8 @@ static void tell_ending(const struct pg_process *p, const struct pg_thread *by)
 	const struct pg_linux *l = p->machine;
 
 	if (l->hooks.ending != NULL)
-		l->hooks.ending(l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0);
+		l->hooks.ending(
+			l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0, &p->end);
 }
 
 void pg_process_exit(struct pg_thread *me, int code)
@@ -597,7 +598,9 @@ static void tell_ended(struct pg_process *p)
 		.system_calls = p->calls,
 		.execs = p->execs,
 		.cpu_ns = p->cpu_ns,
-		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns};
+		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns,
+		.pauses = p->pauses,
+		.paused_ns = p->paused_ns};
 
 	if (p->machine->hooks.ended != NULL)
 		p->machine->hooks.ended(p->machine->hooks.ctx, &told);
@@ -714,17 +717,10 @@ void pg_process_stats(
 
 /* --- out of memory ---------------------------------------------------------------------------------------------------- */
 
-/* Linux's badness: resident and swapped pages and page tables, moved by oom_score_adj in thousandths of all memory. */
 int64_t pg_process_badness(const struct pg_process *p)
 {
-	struct pg_space_stats s;
-	int64_t all = (int64_t)pg_frames_total(pg_vm_frames(p->machine->vm));
-
-	if (p->mm == NULL || p->exiting || p->oom_score_adj == -1000)
-		return INT64_MIN;
-	pg_space_stats(p->mm->space, &s);
-	return (int64_t)(s.rss_pages + pg_space_swap_pages(p->mm->space) + s.table.node_frames) +
-	       p->oom_score_adj * all / 1000;
+	return p->mm == NULL || p->exiting ? INT64_MIN
+					   : pg_space_badness(p->mm->space, p->oom_score_adj);
 }
 
 void pg_process_oom(struct pg_thread *me)
@@ -747,6 +743,7 @@ void pg_process_oom(struct pg_thread *me)
 	}
 	if (victim == NULL)
 		victim = me->proc;
+	l->oom_kills += !victim->exiting;
 	/* who shares the memory goes with it: else nothing would be freed */
 	for (struct pg_process *p = l->processes; p != NULL; p = p->next) {
 		if (p != victim && (p->mm == NULL || p->mm != victim->mm))

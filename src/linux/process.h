@@ -93,6 +93,9 @@ struct pg_mm {
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
 	uint64_t in_since; /* CLOCK_MONOTONIC: its block came to where it is, from a store or new */
+	/* It waits while memory is short (pause.c): until then, CLOCK_MONOTONIC; 0: no. Pages that it had. How often so far. */
+	uint64_t paused_until, paused_pages;
+	unsigned pauses;
 };
 
 /* A guest thread, which is a host thread. */
@@ -131,9 +134,10 @@ struct pg_thread {
 	/* the system call at work */
 	uint64_t pc; /* address of the syscall instruction */
 	unsigned number;
-	bool no_result; /* rax is not to be set: sigreturn, execve */
-	bool oom;       /* no frame while memory was touched: somebody is to be killed */
-	bool exiting;   /* this thread ends */
+	bool no_result;   /* rax is not to be set: sigreturn, execve */
+	unsigned stalled; /* it waits for memory: PSI's in_memstall */
+	bool oom;         /* no frame while memory was touched: somebody is to be killed */
+	bool exiting;     /* this thread ends */
 };
 
 /* One interval timer or timer_create() timer of a guest, on a host timer. */
@@ -168,6 +172,8 @@ struct pg_process {
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
 	int oom_score_adj;
+	unsigned pauses;                  /* for want of memory, see pause.c */
+	uint64_t paused_ns, paused_since; /* since: 0: it is not paused */
 	bool subreaper;
 	int death_signal; /* PR_SET_PDEATHSIG */
 	bool no_huge;     /* PR_SET_THP_DISABLE; nothing follows from it, there are no huge pages */

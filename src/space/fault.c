@@ -61,14 +61,13 @@ struct fault {
 	pg_pte old; /* the entry that is there, or 0 */
 	/* Step 3. */
 	struct pg_anon *anon;
-	bool ours;               /* the anon is held by this region only */
-	uint64_t index;          /* in the anon layer and in the object */
-	pg_pfn source;           /* the page to map or to copy; PG_PFN_NONE: to be made */
-	bool want_fill;          /* the object's page must be brought in first */
-	bool want_anon;          /* a new anon with a frame is wanted: 1B, 2B, 3B */
-	bool want_swap;          /* the anon must be read from its slot first: 1C */
-	bool swapped;            /* it was, in an earlier round */
-	uint64_t stalled_before; /* the space's stall_ns when it began; set by the caller */
+	bool ours;      /* the anon is held by this region only */
+	uint64_t index; /* in the anon layer and in the object */
+	pg_pfn source;  /* the page to map or to copy; PG_PFN_NONE: to be made */
+	bool want_fill; /* the object's page must be brought in first */
+	bool want_anon; /* a new anon with a frame is wanted: 1B, 2B, 3B */
+	bool want_swap; /* the anon must be read from its slot first: 1C */
+	bool swapped;   /* it was, in an earlier round */
 	/* Step 4. */
 	struct pg_sparse_place place;
 	struct pg_anon *fresh;
@@ -345,7 +344,6 @@ static enum pg_fault_end step_resume(struct fault *f, enum pg_fault_end end)
 {
 	struct pg_space_stats *st = &f->s->st;
 
-	f->e.stall_ns = st->stall_ns - f->stalled_before;
 	if (f->swapped)
 		f->e.fcase = PG_CASE_1C;
 	f->e.end = end;
@@ -388,12 +386,8 @@ static enum pg_fault_end attempt(struct fault *f)
 static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc,
 	bool by_kernel, pg_pfn *forced)
 {
-	struct fault f = {.s = s,
-		.va = va,
-		.vpn = pg_vpn_of(va),
-		.access = access,
-		.forced = forced != NULL,
-		.stalled_before = s->st.stall_ns};
+	struct fault f = {
+		.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access, .forced = forced != NULL};
 	const struct pg_pageout *p = &s->vm->pageout;
 	unsigned rescues = 0;
 	enum pg_fault_end end;
@@ -408,11 +402,13 @@ static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access
 		.frame = PG_PFN_NONE,
 		.copied_from = PG_PFN_NONE};
 	if (p->ctx)
-		p->before_fault(p->ctx, s);
+		p->before_fault(p->ctx, &f.e);
 	do {
 		end = attempt(&f);
 	} while (end == AGAIN || (end == PG_FAULT_OOM && rescues++ < MAX_RESCUES && p->ctx &&
-					 p->rescue(p->ctx, s)));
+					 p->rescue(p->ctx, &f.e)));
+	if (p->ctx)
+		p->after_fault(p->ctx, &f.e);
 	if (forced != NULL)
 		*forced = f.e.frame;
 	return step_resume(&f, end);
