@@ -208,6 +208,7 @@ void pg_service_end(struct pg_linux *l)
 	/* What a timer sent at last is pending still, and would end this process: being ignored throws it away. */
 	sigaction(PG_HOST_TIMER, &ignore, NULL);
 	sigaction(PG_HOST_KICK, &ignore, NULL);
+	sigaction(PG_HOST_IO, &ignore, NULL);
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (ours(n))
 			sigaction(n, &l->former[n], NULL);

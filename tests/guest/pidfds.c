@@ -134,6 +134,7 @@ static int takes_signals(void *arg)
 	for (int i = 0; i < 2; i++) {
 		for (int k = 0; k < 10000 && got != wanted[i]; k++)
 			pause_ms(1);
+		await(&g[1]);
 		printf("got %s code %d value %d from the parent %d\n",
 			got ? sigabbrev_np(got) : "none", got_code, i == 1 ? got_value : 0,
 			got_from == parent);
@@ -158,10 +159,12 @@ static void case_signal(void)
 	fd = open_of(p, 0);
 	await(&g[0]);
 	say_call("plain", send_to(fd, SIGUSR1, NULL, 0));
+	let(&g[1]); /* now it may speak */
 	await(&g[0]);
 	info.si_pid = getpid();
 	info.si_value.sival_int = 42;
 	say_call("with a value", send_to(fd, SIGUSR2, &info, 0));
+	let(&g[1]);
 	await(&g[0]);
 	say_call("another number", send_to(fd, SIGUSR1, &info, 0));
 	info.si_code = SI_USER;

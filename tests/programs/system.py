@@ -77,6 +77,7 @@ def cases(Case):
     script('git', ['sh', '{scripts}/git.sh'], 'fork', memory='512M')
     script('redis', ['bash', '{scripts}/redis.sh'], 'fork', memory='512M')
     script('python3 multiprocessing', ['/usr/bin/python3', '{scripts}/pool.py'], 'fork vfork futex', memory='1G')
+    script('tools that ask about processes', ['sh', '{scripts}/tools.sh'], 'fork', memory='512M')
     script('perl processes', ['perl', '{scripts}/forks.pl'], 'fork')
     script('dash', ['dash', '{scripts}/small.sh'], 'fork')
     script('busybox sh', ['busybox', 'sh', '{scripts}/small.sh'], 'fork')
