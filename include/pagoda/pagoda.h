@@ -250,6 +250,7 @@ enum pg_fault_end {
 	PG_FAULT_STACK,      /* SIGSEGV, SEGV_MAPERR: a stack overflow */
 	PG_FAULT_BUS,        /* SIGBUS, BUS_ADRERR */
 	PG_FAULT_OOM,        /* no frame */
+	PG_FAULT_LIMIT,      /* not in a machine that you make */
 };
 
 /* One fault, when it is over; for struct pg_vm_hooks. */
@@ -386,6 +387,7 @@ struct pg_vm_config {
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
 	struct pg_vm_hooks hooks;
+	const struct pg_block_config *blocks; /* NULL; for the program's own use */
 };
 
 enum pg_region_kind { PG_REGION_ANON, PG_REGION_FILE, PG_REGION_HEAP, PG_REGION_STACK };

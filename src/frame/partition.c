@@ -496,6 +496,46 @@ int pg_partition_grow(struct pg_partition *p, struct pg_partition_block *b, uint
 	return 0;
 }
 
+uint64_t pg_partition_slide(struct pg_partition *p, struct pg_partition_block *b)
+{
+	span *low = b->prev && b->prev->hole ? b->prev : NULL;
+	span *high = b->next && b->next->hole ? b->next : NULL;
+	uint64_t by = low ? low->units : 0;
+
+	PG_ASSERT(!b->hole);
+	if (!low)
+		return 0;
+	index_remove(p, low);
+	/* low comes behind b on the list of spans */
+	b->prev = low->prev;
+	if (b->prev)
+		b->prev->next = b;
+	else
+		p->first = b;
+	low->next = b->next;
+	if (low->next)
+		low->next->prev = low;
+	b->next = low;
+	low->prev = b;
+	b->start -= by;
+	low->start = end_of(b);
+	if (high) {
+		index_remove(p, high);
+		low->units += high->units;
+		span_drop(p, high);
+		p->f.holes--;
+	}
+	index_add(p, low);
+	note_hole(p, low);
+	return by;
+}
+
+uint64_t pg_partition_around(const struct pg_partition_block *b)
+{
+	return b->units + (b->prev && b->prev->hole ? b->prev->units : 0) +
+	       (b->next && b->next->hole ? b->next->units : 0);
+}
+
 uint64_t pg_partition_start(const struct pg_partition_block *b)
 {
 	return b->start;

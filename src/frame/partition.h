@@ -2,7 +2,7 @@
 /*
  * frame/partition.h: contiguous allocation: variable partitions of a range of units, found by first-, next-, best- or worst-fit.
  *
- * Called by frame/partition_stream.c. A unit is what the caller says: a frame, 16 bytes.
+ * Called by frame/partition_stream.c and space/block.c. A unit is what the caller says: a frame, 16 bytes.
  *
  *   block    units [start, start + units) that a caller has.
  *   hole     a longest range of units that nobody has.
@@ -62,6 +62,14 @@ void pg_partition_free(struct pg_partition *p, struct pg_partition_block *b);
 PG_MUST_CHECK int pg_partition_grow(
 	struct pg_partition *p, struct pg_partition_block *b, uint64_t more);
 
+/*
+ * b moves down to the start of the hole before it, which is behind it afterwards: by how many units; 0: there is none. The caller
+ * moves what is in it.
+ */
+uint64_t pg_partition_slide(struct pg_partition *p, struct pg_partition_block *b);
+
+/* The units of b and of the holes beside it. */
+uint64_t pg_partition_around(const struct pg_partition_block *b);
 /* The first unit of b; how many it has. */
 uint64_t pg_partition_start(const struct pg_partition_block *b);
 uint64_t pg_partition_units(const struct pg_partition_block *b);

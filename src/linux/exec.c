@@ -534,6 +534,61 @@ static int map_program(struct load *x)
 	return 0;
 }
 
+/* --- one block instead of mappings ------------------------------------------------------------------- */
+
+/* The program in a contiguous block, its stack at the end. */
+static int load_block(struct load *x)
+{
+	struct pg_thread *me = x->me;
+	const struct pg_block_program b = {.me = me,
+		.file = x->filename,
+		.path = x->exe.path,
+		.fd = x->exe.fd,
+		.elf = &x->exe.elf,
+		.argv = x->argv,
+		.envp = x->args->envp,
+		.bytes = x->args->block_bytes,
+		.address_top = x->layout.address_top};
+	struct pg_space_config c = {.lo.v = MMAP_MIN_ADDR,
+		.hi.v = x->layout.address_top,
+		.mmap_top.v = x->layout.address_top,
+		.stack_limit_bytes = me->proc->limits[RLIMIT_STACK].rlim_cur};
+	struct pg_stack_in in = {.auxv = x->auxv,
+		.auxv_bytes = &x->auxv_bytes,
+		.execfn = x->args->filename,
+		.argv = x->argv,
+		.envp = x->args->envp,
+		.stack_limit = c.stack_limit_bytes,
+		.phnum = x->exe.elf.phnum,
+		.mapped = true};
+	struct pg_block_shape shape;
+	const char *why = "";
+	int err = pg_block_program_shape(&b, &shape);
+
+	if (x->args->size != NULL)
+		*x->args->size = shape.pages << PG_PAGE_SHIFT;
+	if (err != 0 || x->args->size != NULL)
+		return err;
+	err = pg_space_create(me->machine->vm, &c, &x->space);
+	if (err != 0)
+		return fail(x, err, x->filename, "no memory to load it");
+	err = pg_block_program_load(&b, &shape, x->space);
+	if (err != 0)
+		return err;
+	note_bounds(x);
+	x->layout.mmap_top = c.mmap_top.v;
+	in.space = x->space;
+	in.top = shape.origin.v + (shape.span_pages << PG_PAGE_SHIFT);
+	in.phdr = x->layout.phdr;
+	in.entry = x->layout.entry;
+	err = pg_stack_build(me, &in, &x->layout, &x->sp, &why);
+	if (err != 0)
+		return fail(x, err, x->filename, why);
+	pg_space_set_brk_start(x->space, (pg_va){x->layout.brk_start});
+	x->entry = x->layout.entry;
+	return 0;
+}
+
 /* --- changing over -------------------------------------------------------------------------------- */
 
 /* Closes the guest's close-on-exec descriptors. */
@@ -649,13 +704,17 @@ int pg_exec(struct pg_thread *me, const struct pg_exec_args *args)
 	x->argv = pg_strings_copy((const char *const *)args->argv);
 	err = x->argv != NULL ? find_program(x)
 			      : fail(x, -ENOMEM, args->filename, "no memory to load it");
-	if (err == 0)
-		err = find_interp(x);
-	if (err == 0)
-		err = make_space(x);
-	if (err == 0)
-		err = map_program(x);
-	if (err == 0)
+	if (err == 0 && x->me->machine->partition != NULL) {
+		err = load_block(x);
+	} else {
+		if (err == 0)
+			err = find_interp(x);
+		if (err == 0)
+			err = make_space(x);
+		if (err == 0)
+			err = map_program(x);
+	}
+	if (err == 0 && args->size == NULL)
 		err = change_over(x);
 	if (x->space != NULL)
 		pg_space_destroy(x->space);

@@ -14,8 +14,10 @@
 #ifndef PG_LINUX_INTERNAL_H
 #define PG_LINUX_INTERNAL_H
 
+#include "linux/elf.h"
 #include "linux/files.h"
 #include "linux/linux.h"
+#include "linux/partition.h"
 #include "linux/process.h"
 
 #include <limits.h>
@@ -123,6 +125,9 @@ struct pg_linux {
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
 	struct pg_space_stats space_before;
 
+	struct pg_partitions *partition; /* owned; NULL: a machine of pages */
+	bool jobs; /* in pg_linux_run_jobs(): the machine is not over while no process is left */
+
 	uint64_t waits;          /* futex waits begun */
 	struct pg_sigfd *sigfds; /* signalfd; owned */
 	struct pg_shm *shm;      /* System V segments; owned; NULL: none yet */
@@ -151,6 +156,50 @@ void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats 
 void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more);
 /* What a guest thread does from its first instruction to its end. Lock held. */
 void pg_linux_go(struct pg_thread *me);
+
+/* As execvp(3): the first executable of that name in PATH of envp. 0, or a negative errno and the error is set. */
+PG_MUST_CHECK int pg_linux_find_program(
+	struct pg_linux *l, const char *path, char *const *envp, char out[PATH_MAX]);
+/* What Pagoda was started with, but for the options. */
+void pg_linux_first_limits(const struct pg_linux *l, struct rlimit64 *limits);
+
+/* --- partition.c: processes in contiguous blocks ------------------------------------------------- */
+
+struct pg_partitions {
+	struct pg_partition_options o;
+	struct pg_partition_hooks hooks;
+	uint64_t counts[PG_BLOCK_EVENTS];
+	const char *loading; /* the path of the program that is being loaded; NULL: none is */
+	bool spawning;       /* for a scheduler, which is not asked for room */
+	bool fork_waits;     /* `forked` is to be told when the child has a number */
+	struct pg_partition_event forked;
+};
+
+/* o NULL: the machine must be one of pages. -EINVAL: it is not of the kind that o says; -ENOMEM. */
+PG_MUST_CHECK int pg_partitions_create(struct pg_linux *l, const struct pg_partition_options *o);
+void pg_partitions_destroy(struct pg_linux *l);
+/* A guest thread is about to run guest code: for the first time, or behind a system call. */
+void pg_partition_turn(struct pg_thread *me);
+/* A child was made, and has a number. */
+void pg_partition_forked(struct pg_linux *l, struct pg_process *child);
+
+/* exec_block.c: the block of a static program. */
+struct pg_block_program {
+	struct pg_thread *me;
+	const char *file; /* for messages */
+	const char *path; /* for maps */
+	int fd;
+	const struct pg_elf *elf;
+	char *const *argv, *const *envp;
+	uint64_t bytes; /* wanted of the block; 0: by the options */
+	uint64_t address_top;
+};
+/* Whether it can be loaded, and into what. A negative errno: the error is set. */
+PG_MUST_CHECK int pg_block_program_shape(
+	const struct pg_block_program *b, struct pg_block_shape *shape);
+/* Places it in s and copies its segments. */
+PG_MUST_CHECK int pg_block_program_load(
+	const struct pg_block_program *b, const struct pg_block_shape *shape, struct pg_space *s);
 
 /* --- lock.c: the machine lock --------------------------------------------------------------------- */
 
@@ -218,6 +267,9 @@ uint64_t pg_guest_pin_bytes(const struct pg_thread *me);
 struct pg_exec_args {
 	const char *filename; /* as given to execve: AT_EXECFN, comm */
 	char **argv, **envp;  /* borrowed */
+	/* On a partition machine: of its block; 0: by the options. */
+	uint64_t block_bytes;
+	uint64_t *size; /* not NULL: nothing is loaded, this becomes the bytes of its block */
 };
 /*
  * Replaces the program. On failure a negative errno, pg_linux_error() set and the old program as it was. After the point
@@ -235,6 +287,7 @@ struct pg_stack_in {
 	char **argv, **envp;
 	uint64_t stack_limit;
 	bool exec_stack;
+	bool mapped; /* the stack is there already */
 };
 PG_MUST_CHECK int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in,
 	struct pg_linux_layout *layout, uint64_t *sp, const char **why);

@@ -179,8 +179,7 @@ static void look_at_host(struct pg_linux *l)
 	l->start_ns = pg_host_clock_ns(CLOCK_MONOTONIC);
 }
 
-/* The limits of the first process are those that Pagoda was started with, but for the options. */
-static void first_limits(const struct pg_linux *l, struct rlimit64 *limits)
+void pg_linux_first_limits(const struct pg_linux *l, struct rlimit64 *limits)
 {
 	for (int i = 0; i < RLIM_NLIMITS; i++) {
 		struct rlimit r;
@@ -262,6 +261,13 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		pg_linux_destroy(l);
 		return err;
 	}
+	err = pg_partitions_create(l, c->partition);
+	if (err != 0) {
+		*why = err == -ENOMEM ? "no host memory"
+				      : "the memory is not of the kind that was asked for";
+		pg_linux_destroy(l);
+		return err;
+	}
 	look_at_host(l);
 	hooks = (struct pg_vm_hooks){.ctx = l,
 		.fault = l->hooks.fault != NULL ? forward_fault : NULL,
@@ -297,6 +303,7 @@ void pg_linux_destroy(struct pg_linux *l)
 	pg_msg_end(l);
 	pg_terminals_free(l);
 	pg_sigfd_free(l);
+	pg_partitions_destroy(l);
 	free(l->timers);
 	if (l->first_fds != NULL) {
 		free(l->first_fds->has);
@@ -326,22 +333,22 @@ static const char *environment(char *const *envp, const char *name)
 }
 
 /* As execvp(3): the first executable in PATH. 0 and `out`, or -ENOENT, -EACCES. */
-static int search_path(struct pg_linux *l, char out[PATH_MAX])
+static int search_path(const char *path, char *const *envp, char out[PATH_MAX])
 {
-	const char *p = environment(l->envp, "PATH");
+	const char *p = environment(envp, "PATH");
 	int err = -ENOENT;
 
-	if (strchr(l->path, '/') != NULL) {
-		if (strlen(l->path) >= PATH_MAX)
+	if (strchr(path, '/') != NULL) {
+		if (strlen(path) >= PATH_MAX)
 			return -ENAMETOOLONG;
-		snprintf(out, PATH_MAX, "%s", l->path);
+		snprintf(out, PATH_MAX, "%s", path);
 		return 0;
 	}
 	for (p = p != NULL ? p : "/bin:/usr/bin";; p++) {
 		size_t n = strcspn(p, ":");
 		struct stat st;
 
-		snprintf(out, PATH_MAX, "%.*s%s%s", (int)n, p, n != 0 ? "/" : "", l->path);
+		snprintf(out, PATH_MAX, "%.*s%s%s", (int)n, p, n != 0 ? "/" : "", path);
 		if (stat(out, &st) == 0 && S_ISREG(st.st_mode)) {
 			if (faccessat(AT_FDCWD, out, X_OK, AT_EACCESS) == 0)
 				return 0;
@@ -351,6 +358,20 @@ static int search_path(struct pg_linux *l, char out[PATH_MAX])
 		if (*p == '\0')
 			return err;
 	}
+}
+
+int pg_linux_find_program(
+	struct pg_linux *l, const char *path, char *const *envp, char out[PATH_MAX])
+{
+	int err = search_path(path, envp, out);
+
+	if (err == -ENOENT)
+		pg_linux_fail(l, "%s: no such program in PATH", path);
+	else if (err == -EACCES)
+		pg_linux_fail(l, "%s: found in PATH, but not executable", path);
+	else if (err != 0)
+		pg_linux_fail(l, "%.64s...: name too long", path);
+	return err;
 }
 
 int pg_linux_load(struct pg_linux *l)
@@ -363,13 +384,7 @@ int pg_linux_load(struct pg_linux *l)
 	if (l->init != NULL)
 		return -EINVAL;
 	l->error[0] = '\0';
-	err = search_path(l, filename);
-	if (err == -ENOENT)
-		pg_linux_fail(l, "%s: no such program in PATH", l->path);
-	else if (err == -EACCES)
-		pg_linux_fail(l, "%s: found in PATH, but not executable", l->path);
-	else if (err != 0)
-		pg_linux_fail(l, "%.64s...: name too long", l->path);
+	err = pg_linux_find_program(l, l->path, l->envp, filename);
 	if (err != 0)
 		return err;
 	err = pg_process_init(l, &first);
@@ -377,7 +392,7 @@ int pg_linux_load(struct pg_linux *l)
 		pg_linux_fail(l, "%s: no memory to load it", filename);
 		return err;
 	}
-	first_limits(l, l->init->limits);
+	pg_linux_first_limits(l, l->init->limits);
 	pg_lock_take(l, first);
 	err = pg_exec(first, &x);
 	if (err == 0 && first->oom) {
@@ -436,6 +451,7 @@ static void refuse_fault(struct pg_thread *me, const struct pg_exit_info *i)
 		break;
 	case PG_FAULT_MAPERR:
 	case PG_FAULT_STACK:
+	case PG_FAULT_LIMIT:
 	case PG_FAULT_RESUME:
 		break;
 	}
@@ -499,6 +515,8 @@ static void handle(struct pg_thread *me, enum pg_exit why, const struct pg_exit_
 	case PG_EXIT_SYSCALL:
 		me->pc = rip - 2;
 		pg_syscall_run(me);
+		if (me->machine->partition != NULL && !me->proc->exiting && !me->must_end)
+			pg_partition_turn(me);
 		break;
 	case PG_EXIT_FAULT:
 		refuse_fault(me, i);
@@ -554,6 +572,8 @@ void pg_linux_go(struct pg_thread *me)
 	struct pg_process *p = me->proc;
 	struct pg_linux *l = me->machine;
 
+	if (l->partition != NULL)
+		pg_partition_turn(me);
 	while (!me->exiting && !me->must_end && !p->exiting) {
 		struct pg_exit_info info = {0};
 		enum pg_exit why;
@@ -698,7 +718,7 @@ bool pg_linux_others_run(const struct pg_linux *l)
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (l->init != NULL && l->ops->totals != NULL)
+	if (l->execs != 0 && l->ops->totals != NULL)
 		l->ops->totals(l->engine, &out->cpu);
 	out->space = l->space_before;
 	out->signals = l->signals;

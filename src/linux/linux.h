@@ -29,6 +29,7 @@
 struct pg_linux; /* one machine's Linux */
 struct pg_linux_end;
 struct pg_linux_process;
+struct pg_partition_options;
 
 /* One finished system call, for --verbose. Borrowed during the call of the hook. */
 struct pg_linux_call {
@@ -102,6 +103,9 @@ struct pg_linux_config {
 	bool seeded;                /* take `seed`; else the host's randomness everywhere */
 	uint64_t seed;              /* of the layout (if aslr), AT_RANDOM and getrandom() */
 	uint64_t max_regions;       /* as vm.max_map_count; 0: Linux's default 65530 */
+
+	/* Read by create only. A machine whose memory is of blocks (struct pg_vm_config.blocks); NULL: of pages. */
+	const struct pg_partition_options *partition; /* linux/partition.h */
 
 	struct pg_linux_hooks hooks;
 };

@@ -193,6 +193,29 @@ int pg_process_init(struct pg_linux *l, struct pg_thread **first)
 	return *first != NULL ? 0 : err;
 }
 
+int pg_process_orphan(struct pg_linux *l, struct pg_thread **first)
+{
+	struct pg_process *p = process_make(l);
+	struct pg_fds *fds = p != NULL ? pg_fds_make(l, l->first_fds) : NULL;
+	int err = -ENOMEM;
+
+	if (fds != NULL) {
+		fds->users++; /* ours, until the thread has it */
+		*first = pg_thread_make(p, NULL, fds, &err);
+		pg_fds_put(l, fds);
+	}
+	if (err != 0) {
+		if (p != NULL) {
+			l->alive--;
+			pg_process_free(p);
+		}
+		return err;
+	}
+	p->pid = p->pgid = p->sid = (*first)->tid;
+	pg_linux_first_limits(l, p->limits);
+	return 0;
+}
+
 struct pg_process *pg_process_find(struct pg_linux *l, int pid)
 {
 	struct pg_process *p = l->processes;
@@ -374,6 +397,7 @@ int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c)
 			l->forks++;
 			if (l->hooks.fork != NULL)
 				l->hooks.fork(l->hooks.ctx, p->pid, k->pid);
+			pg_partition_forked(l, k);
 		}
 		if (err == 0)
 			err = pg_thread_start(t);
@@ -582,6 +606,8 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	if (p != l->init || p->mm->users > 1) {
 		pg_mm_put(p->mm);
 		p->mm = NULL; /* the first one's stays, for whoever looks at the machine afterwards */
+	} else {
+		pg_block_release(p->mm->space); /* but not as a block, which others may want */
 	}
 	memcpy(p->comm, last->comm, sizeof(p->comm));
 	p->state = PG_ZOMBIE;

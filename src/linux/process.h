@@ -92,6 +92,7 @@ struct pg_mm {
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
+	uint64_t in_since; /* CLOCK_MONOTONIC: its block came to where it is, from a store or new */
 };
 
 /* A guest thread, which is a host thread. */
@@ -121,6 +122,9 @@ struct pg_thread {
 	bool asleep;           /* in pg_thread_sleep() */
 	bool woken;            /* what it slept for has come */
 	bool must_end;         /* by exec or exit of another thread */
+	bool in_need;          /* asleep until its block comes in, or by a scheduler's wish */
+	bool new_std;          /* std[] are to be its descriptors 0, 1, 2; -1: as they are */
+	int std[3];
 
 	/* the system call at work */
 	uint64_t pc; /* address of the syscall instruction */
@@ -265,10 +269,14 @@ void pg_thread_sleep(struct pg_thread *me, uint64_t until);
 void pg_thread_poke(struct pg_thread *t);
 /* The same for what it sleeps for: woken is set. */
 void pg_thread_wake(struct pg_thread *t);
+/* Wakes t if it is in pg_thread_sleep(), and that is all. */
+void pg_thread_rouse(struct pg_thread *t);
 
 /* --- process.c -------------------------------------------------------------------------------------------- */
 
 PG_MUST_CHECK int pg_process_init(struct pg_linux *l, struct pg_thread **first);
+/* A process that is nobody's child and does not run yet, with a thread of descriptors of its own. */
+PG_MUST_CHECK int pg_process_orphan(struct pg_linux *l, struct pg_thread **first);
 /* Its parent's number: the outside world's for the first one, 1 for orphans. */
 int pg_process_ppid(const struct pg_process *p);
 struct pg_process *pg_process_find(struct pg_linux *l, int pid);

@@ -67,6 +67,8 @@ static void inherit(struct pg_linux *l)
 {
 	struct pg_process *p = l->init;
 
+	if (p == NULL)
+		return; /* jobs begin with nothing ignored or blocked */
 	for (int n = 32; n <= 33; n++)
 		if (library_signal_ignored[n - 32])
 			p->sig.act[n].handler = 1;
@@ -125,7 +127,7 @@ static void hand_on(struct pg_linux *l, union pg_siginfo *info)
 		pg_process_each_of_group(l, pg_terminal_host_foreground(l), send_one, info);
 		return;
 	}
-	if (l->init->state == PG_ZOMBIE || n == SIGCONT) {
+	if (l->init == NULL || l->init->state == PG_ZOMBIE || n == SIGCONT) {
 		/* the program itself is over, or the whole machine was stopped: all that is left is meant */
 		for (struct pg_process *p = l->processes, *next; p != NULL; p = next) {
 			next = p->next;

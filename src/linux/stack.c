@@ -200,7 +200,7 @@ int pg_stack_build(struct pg_thread *me, const struct pg_stack_in *in,
 		return err;
 	/* pointers are not in the strings' pages when Linux sizes the region */
 	bytes -= (count(in->argv) + (uint64_t)count(in->envp)) * sizeof(uint64_t);
-	err = map_stack(in, bytes);
+	err = in->mapped ? 0 : map_stack(in, bytes);
 	if (err != 0) {
 		*why = "no room for its stack";
 		return err;

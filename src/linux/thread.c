@@ -15,6 +15,7 @@
 #include "linux/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -148,6 +149,25 @@ static int own_files(void)
 	return syscall(SYS_close_range, ~0u, ~0u, 2 /* CLOSE_RANGE_UNSHARE */) == 0 ? 0 : -errno;
 }
 
+/* The three descriptors of a job, in its own table; they may be each other's. */
+static int take_std(const int std[3])
+{
+	int copy[3], err = 0;
+
+	for (int i = 0; i < 3; i++) {
+		copy[i] = std[i] >= 0 ? fcntl(std[i], F_DUPFD_CLOEXEC, 3) : -1;
+		if (std[i] >= 0 && copy[i] < 0)
+			err = -errno;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (copy[i] >= 0 && err == 0 && dup2(copy[i], i) < 0)
+			err = -errno;
+		if (copy[i] >= 0)
+			close(copy[i]);
+	}
+	return err;
+}
+
 static void *begin(void *arg)
 {
 	struct start *s = arg;
@@ -158,6 +178,8 @@ static void *begin(void *arg)
 		s->err = own_files();
 	if (s->err == 0 && t->new_fs && unshare(CLONE_FS) != 0)
 		s->err = -errno;
+	if (s->err == 0 && t->new_std)
+		s->err = take_std(t->std);
 	if (s->err != 0) {
 		sem_post(&s->ready);
 		return NULL;
@@ -232,7 +254,7 @@ void pg_thread_sleep(struct pg_thread *me, uint64_t until)
 	me->asleep = false;
 }
 
-static void rouse(struct pg_thread *t)
+void pg_thread_rouse(struct pg_thread *t)
 {
 	t->wake = 1;
 	syscall(SYS_futex, &t->wake, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
@@ -241,7 +263,7 @@ static void rouse(struct pg_thread *t)
 void pg_thread_wake(struct pg_thread *t)
 {
 	t->woken = true;
-	rouse(t);
+	pg_thread_rouse(t);
 }
 
 void pg_thread_poke(struct pg_thread *t)
@@ -249,7 +271,7 @@ void pg_thread_poke(struct pg_thread *t)
 	int tid = t->host_tid;
 
 	t->poke = 1;
-	rouse(t);
+	pg_thread_rouse(t);
 	if (t->in_host && tid != 0)
 		syscall(SYS_tgkill, t->machine->host_pid, tid, PG_HOST_KICK);
 }
@@ -349,7 +371,7 @@ void pg_thread_end(struct pg_thread *me)
 	l->ops->cpu_destroy(me->cpu);
 	pg_fds_put(l, me->fds);
 	free(me);
-	over = l->thread_count == 0;
+	over = l->thread_count == 0 && !l->jobs;
 	if (over)
 		pg_service_ring(l);
 	pg_lock_give(l);

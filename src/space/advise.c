@@ -287,6 +287,11 @@ int pg_space_advise(struct pg_space *s, pg_va addr, uint64_t len, enum pg_advice
 		return 0;
 	if (!pg_map_range_ok(s, addr.v, &len) || !pg_map_whole(s, addr.v, addr.v + len))
 		return -ENOMEM;
+	if (s->block) /* all of it is in memory, and stays */
+		return advice == PG_ADVISE_DISCARD || advice == PG_ADVISE_DISCARD_LOCKED ||
+				       advice == PG_ADVISE_REMOVE
+			       ? -EINVAL
+			       : 0;
 	end = addr.v + len;
 	for (uint64_t at = addr.v; next_piece(s, &at, end, &p);) {
 		err = check_region(p.r, advice);
@@ -325,6 +330,8 @@ int pg_space_mark(struct pg_space *s, pg_va addr, uint64_t len, uint32_t set, ui
 		return 0;
 	if (!pg_map_range_ok(s, addr.v, &len) || !pg_map_whole(s, addr.v, addr.v + len))
 		return -ENOMEM;
+	if (s->block) /* a block is copied whole; the rest is only noted */
+		return set & (PG_MAP_DONTFORK | PG_MAP_WIPEONFORK) ? -EINVAL : 0;
 	for (uint64_t at = addr.v;
 		(set & PG_MAP_WIPEONFORK) && next_piece(s, &at, addr.v + len, &p);) {
 		if (p.r->pub.object)

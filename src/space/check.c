@@ -457,9 +457,9 @@ static const char *check_machine(struct census *c)
 const char *pg_space_check(struct pg_space *s)
 {
 	struct census c = {.vm = s->vm, .size = 256};
-	const char *bad = check_space(s);
+	const char *bad = s->vm->blocks ? pg_blocks_check(s->vm) : check_space(s);
 
-	if (bad)
+	if (bad || s->vm->blocks)
 		return bad;
 	c.table = calloc(c.size, sizeof *c.table);
 	c.maps = calloc(pg_frames_total(s->vm->frames), sizeof *c.maps);

@@ -394,6 +394,8 @@ enum pg_fault_end pg_space_fault(
 	unsigned rescues = 0;
 	enum pg_fault_end end;
 
+	if (s->block)
+		return pg_block_fault(s, va, access, pc, by_kernel);
 	f.e = (struct pg_fault_event){.space = s,
 		.va = va,
 		.access = access,

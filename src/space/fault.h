@@ -53,6 +53,7 @@ enum pg_fault_end {
 	PG_FAULT_STACK,      /* SIGSEGV SEGV_MAPERR: below the stack limit or in its guard gap */
 	PG_FAULT_BUS,        /* SIGBUS BUS_ADRERR: beyond the end of the file, or unreadable */
 	PG_FAULT_OOM,        /* no frame: the guest is to be killed */
+	PG_FAULT_LIMIT,      /* SIGSEGV SEGV_MAPERR: beyond the limit of a contiguous block */
 };
 
 /*

@@ -106,6 +106,8 @@ int pg_space_fork(struct pg_space *parent, struct pg_space *child)
 	struct region *r, *c;
 
 	PG_ASSERT(!child->regions.root && child->vm == parent->vm);
+	if (parent->block)
+		return pg_block_fork(parent, child);
 	for (r = pg_region_first(parent); r; r = pg_region_next(r)) {
 		if (r->pub.flags & PG_MAP_DONTFORK)
 			continue;

@@ -114,6 +114,8 @@ pg_va pg_space_brk(struct pg_space *s, pg_va want, uint64_t data_limit_bytes)
 	uint64_t to = pg_align_up(want.v, PG_PAGE_SIZE);
 	bool done;
 
+	if (s->block)
+		return pg_block_brk(s, want, data_limit_bytes);
 	if (want.v < s->brk_start.v || to < want.v || want.v - s->brk_start.v > data_limit_bytes)
 		return s->brk;
 	if (to == from)

@@ -12,6 +12,8 @@
 #define PG_SPACE_IMPL_H
 
 #include "base/tree.h"
+#include "mmu/base_limit.h"
+#include "space/block.h"
 #include "space/mem.h"
 #include "space/pageout.h"
 #include "space/space.h"
@@ -113,6 +115,7 @@ struct pg_vm {
 	void *tables; /* what the form's tables share; owned through form->close */
 	struct pg_vm_hooks hooks;
 	struct pg_pageout pageout; /* ctx NULL: there is none */
+	struct pg_blocks *blocks;  /* owned; NULL: a machine of pages */
 	pg_pfn zero;
 	struct pg_mem mem;
 	struct pg_anon guard; /* that of all guarded pages; the machine has one reference */
@@ -146,8 +149,9 @@ struct pg_space {
 	struct region *last; /* found last, or NULL */
 	pg_va brk_start, brk;
 	uint16_t asid;
-	bool no_nx;               /* the table's entries have no NX bit */
-	struct pg_space_stats st; /* table and rss_pages are filled in on request */
+	bool no_nx;                    /* the table's entries have no NX bit */
+	struct pg_block_record *block; /* owned; NULL: of pages, or nothing was placed yet */
+	struct pg_space_stats st;      /* table and rss_pages are filled in on request */
 };
 
 /* ---- vm.c */
@@ -365,6 +369,58 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 		return e & PG_PTE_RW;
 	return access != PG_EXEC || !(e & PG_PTE_NX);
 }
+
+/* ---- block.c, block_move.c: spaces of one contiguous block. block.h has what others may call. */
+struct pg_blocks {
+	struct pg_partition *partition; /* owned; a unit is a frame */
+	struct pg_block_hooks hooks;
+};
+
+struct pg_block_record {
+	struct pg_partition_block *place; /* NULL: in no frame */
+	struct pg_base_limit r; /* as it was set last while it was in frames; base is stale else */
+	struct pg_block_shape shape;
+	uint64_t wanted;        /* pages that a growth waits for; 0: none does */
+	struct pg_rmap *rmap;   /* owned: one for each frame, on the row of each */
+	pg_slot *slots;         /* owned; out: where each page is; else NULL */
+	struct pg_store *store; /* borrowed; of slots */
+	uint64_t moves, swaps;
+	/* owned while they are empty: then in no tree */
+	struct region *regions[4]; /* image, heap, room, stack */
+};
+
+PG_MUST_CHECK int pg_blocks_open(struct pg_vm *vm, const struct pg_block_config *c);
+void pg_blocks_close(struct pg_vm *vm); /* vm->blocks may be NULL */
+/* s->block, without frames yet, of shape->pages. */
+PG_MUST_CHECK int pg_block_make_records(struct pg_space *s, const struct pg_block_shape *shape);
+/* Ends the block of s, which may have none. */
+void pg_block_drop(struct pg_space *s);
+/* The table and the regions say what b->r, the break and the stack are. */
+void pg_block_show(struct pg_space *s);
+/* The same while it is in no frame: nothing is within the limit. */
+void pg_block_hide(struct pg_space *s);
+/* Frames [base, base + pages) become those of s: rows, reverse map. Or of nobody. */
+void pg_block_own(struct pg_space *s);
+void pg_block_disown(struct pg_space *s);
+uint8_t *pg_block_bytes(const struct pg_space *s, uint64_t page); /* of the block */
+void pg_block_tell(struct pg_vm *vm, const struct pg_block_event *e);
+/*
+ * Makes the block of s hold low pages from the origin up and stack pages from the top down. -ENOMEM: beyond its span, or no room. May give up the
+ * machine lock (hooks.room).
+ */
+PG_MUST_CHECK int pg_block_grow(struct pg_space *s, uint64_t low, uint64_t stack);
+/* Pages from the origin to the break, the image at least. */
+uint64_t pg_block_heap_end(const struct pg_space *s);
+/* Brings it in if it is out. False: it cannot be. */
+bool pg_block_want_in(struct pg_space *s);
+const char *pg_blocks_check(struct pg_vm *vm);
+/* The mapping calls for spaces of this kind; as those of space.h. */
+enum pg_fault_end pg_block_fault(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel);
+PG_MUST_CHECK int pg_block_fork(struct pg_space *parent, struct pg_space *child);
+pg_va pg_block_brk(struct pg_space *s, pg_va want, uint64_t most);
+/* 0 if all of [a, a + len) is mapped, else -ENOMEM. */
+PG_MUST_CHECK int pg_block_whole(struct pg_space *s, pg_va a, uint64_t len);
 
 /* ---- grow.c */
 /* Extends the growing region r down to hold a, if limit and gap allow. */

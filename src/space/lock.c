@@ -78,6 +78,8 @@ int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags)
 	if (!pg_map_range_ok(s, start, &len))
 		return start + len < start ? -EINVAL : -ENOMEM;
 	end = start + len;
+	if (s->block)
+		return pg_map_whole(s, start, end) ? 0 : -ENOMEM;
 	if (flags && pg_limit_may_lock(s, len) &&
 		pg_limit_may_lock(s, len - locked_in(s, start, end)))
 		return -ENOMEM;
@@ -101,6 +103,8 @@ int pg_space_lock_all(struct pg_space *s, unsigned now, unsigned later)
 		return -EPERM;
 	if (now && s->st.vsz_bytes > s->limits.locked_bytes)
 		return -ENOMEM;
+	if (s->block)
+		return 0;
 	s->lock_later = later;
 	if (!now && later)
 		return 0; /* what is there stays as it is */

@@ -333,7 +333,7 @@ int pg_space_map(struct pg_space *s, pg_va *addr, uint64_t len, pg_prot prot, pg
 		return -EINVAL;
 	if ((flags & PG_MAP_GROWSDOWN) && (object || (flags & PG_MAP_SHARED)))
 		return -EINVAL;
-	if (s->c.max_regions && s->st.regions > s->c.max_regions)
+	if (s->block || (s->c.max_regions && s->st.regions > s->c.max_regions))
 		return -ENOMEM;
 	err = settle_address(s, addr->v, &len, flags, &q.start);
 	if (err)
@@ -374,6 +374,8 @@ int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len)
 	r = pg_region_above(s, addr.v);
 	if (!r || r->pub.start.v >= end)
 		return 0;
+	if (s->block)
+		return -EINVAL;
 	if (r->pub.start.v < addr.v && r->pub.end.v > end && s->c.max_regions &&
 		s->st.regions >= s->c.max_regions)
 		return -ENOMEM;
@@ -509,6 +511,8 @@ int pg_space_protect(struct pg_space *s, pg_va addr, uint64_t len, pg_prot prot)
 	end = addr.v + len;
 	if (!pg_map_whole(s, addr.v, end))
 		return -ENOMEM;
+	if (s->block)
+		return 0; /* there are no rights of single pages */
 	for (struct region *r = pg_region_at(s, addr.v); r && r->pub.start.v < end;
 		r = pg_region_next(r)) {
 		if (prot & ~r->pub.max_prot)

@@ -16,7 +16,7 @@ static void add_page(const struct region *r, pg_pte pte, struct pg_region_figure
 {
 	const struct pg_vm *vm = r->space->vm;
 	const struct pg_frame *row = pg_frames_row(vm->frames, pg_pte_pfn(pte));
-	bool anon = row->state == PG_FRAME_ANON, shared = row->map_count > 1;
+	bool anon = row->state != PG_FRAME_CACHE, shared = row->map_count > 1;
 	bool dirty = (pte & PG_PTE_D) || (row->flags & PG_FRAME_DIRTY);
 	uint64_t share = SHARE / row->map_count;
 
@@ -143,7 +143,7 @@ uint64_t pg_space_pagemap(struct pg_space *s, pg_vpn vpn)
 	bits = MAP_PRESENT | pg_pte_pfn(pte).v;
 	if (pg_pte_pfn(pte).v == s->vm->zero.v)
 		return bits;
-	if (row->state != PG_FRAME_ANON)
+	if (row->state == PG_FRAME_CACHE)
 		bits |= MAP_FILE;
 	return row->map_count == 1 ? bits | MAP_EXCLUSIVE : bits;
 }

@@ -329,11 +329,13 @@ int pg_space_remap(struct pg_space *s, pg_va old, uint64_t old_len, uint64_t new
 	err = check_params(s, old.v, &m, flags);
 	if (err)
 		return err;
-	if ((flags & PG_REMAP_FIXED) && m.olen == m.nlen)
+	if ((flags & PG_REMAP_FIXED) && m.olen == m.nlen && !s->block)
 		return move_all(s, old.v, m.olen, flags, at);
 	r = pg_region_at(s, old.v);
 	if (!r)
 		return -EFAULT;
+	if (s->block)
+		return -ENOMEM;
 	if (elsewhere) {
 		err = move_one(s, &m);
 		if (!err)

@@ -101,6 +101,7 @@ void pg_space_destroy(struct pg_space *s)
 {
 	struct pg_vm *vm = s->vm;
 
+	pg_block_drop(s);
 	if (s->regions.root)
 		pg_map_bury(vm, pg_map_clear(s, 0, UINT64_MAX));
 	PG_ASSERT(!s->st.rss_pages && !s->st.vsz_bytes);
@@ -174,7 +175,7 @@ void pg_space_each_region(
 
 pg_pfn pg_space_resident(struct pg_space *s, pg_va a, pg_pte *pte)
 {
-	pg_pte e = pg_region_at(s, a.v) ? pg_table_find(s->table, pg_vpn_of(a)) : 0;
+	pg_pte e = s->block || pg_region_at(s, a.v) ? pg_table_find(s->table, pg_vpn_of(a)) : 0;
 
 	if (pte)
 		*pte = e;
@@ -185,6 +186,8 @@ uint64_t pg_space_swap_pages(struct pg_space *s)
 {
 	uint64_t n = 0;
 
+	if (s->block)
+		return s->block->slots ? s->block->r.pages : 0;
 	for (struct region *r = pg_region_first(s); r; r = pg_region_next(r)) {
 		const struct pg_anon *a;
 		uint64_t at = 0, index;
@@ -201,7 +204,7 @@ pg_pfn pg_space_walk(struct pg_space *s, pg_va a, pg_pte *pte)
 {
 	unsigned refs;
 
-	*pte = pg_region_at(s, a.v) ? s->form->walk(s->table, pg_vpn_of(a), &refs) : 0;
+	*pte = s->block || pg_region_at(s, a.v) ? s->form->walk(s->table, pg_vpn_of(a), &refs) : 0;
 	return *pte ? pg_pte_pfn(*pte) : PG_PFN_NONE;
 }
 

@@ -33,6 +33,8 @@ struct pg_vm_config {
 	const struct pg_table_form *form;
 	struct pg_geometry geometry;
 	struct pg_vm_hooks hooks;
+	/* A machine of contiguous blocks (space/block.h), form pg_table_base_limit; NULL: of pages. Read by create only. */
+	const struct pg_block_config *blocks;
 };
 
 struct pg_vm; /* the memory of one machine: frames, zero page, objects */

@@ -36,6 +36,14 @@ int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out)
 	err = pg_frames_create(c->memory_bytes, &vm->frames);
 	if (err)
 		goto fail;
+	vm->zero = PG_PFN_NONE;
+	if (c->blocks) {
+		err = pg_blocks_open(vm, c->blocks);
+		if (err)
+			goto fail_frames;
+		*out = vm;
+		return 0;
+	}
 	err = pg_frames_alloc(vm->frames, 0, PG_FRAME_WIRED, vm, &vm->zero);
 	if (err)
 		goto fail_frames;
@@ -55,10 +63,12 @@ fail:
 void pg_vm_destroy(struct pg_vm *vm)
 {
 	PG_ASSERT(!vm->space_count && !vm->object_count);
+	pg_blocks_close(vm);
 	PG_ASSERT(!vm->mem.live && vm->guard.refs == 1);
 	if (vm->form->close)
 		vm->form->close(vm->tables);
-	pg_frames_free(vm->frames, vm->zero);
+	if (!pg_pfn_is_none(vm->zero))
+		pg_frames_free(vm->frames, vm->zero);
 	/* nothing was lost: every frame that was taken has come back */
 	PG_ASSERT(pg_frames_free_count(vm->frames) == pg_frames_total(vm->frames));
 	pg_frames_destroy(vm->frames);

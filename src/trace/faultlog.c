@@ -46,6 +46,8 @@ const char *pg_fault_end_text(enum pg_fault_end end)
 		return "SIGBUS, beyond the end of the file or unreadable";
 	case PG_FAULT_OOM:
 		return "out of memory, no frame left";
+	case PG_FAULT_LIMIT:
+		return "SIGSEGV, beyond the limit";
 	}
 	return "ended";
 }
@@ -187,7 +189,9 @@ static void write_steps(struct pg_faultlog *l, const struct pg_fault_event *e)
 		pg_access_name(e->access), e->va.v, culprit(l, e, who, sizeof who));
 	if (!r) {
 		fprintf(o, "  1 reference no region holds the address%s\n",
-			e->end == PG_FAULT_STACK ? "; it is below the stack's limit" : "");
+			e->end == PG_FAULT_STACK   ? "; it is below the stack's limit"
+			: e->end == PG_FAULT_LIMIT ? "; it is beyond the limit of the block"
+						   : "");
 		fprintf(o, "  2 trap      terminate: %s\n", pg_fault_end_text(e->end));
 		return;
 	}

@@ -46,6 +46,9 @@ static void append_access(const struct pg_report *r, char *text, size_t cap)
 		append(text, cap,
 			": stack overflow, %s of 0x%" PRIx64 " beyond the limit of the stack",
 			pg_access_name(e->access), e->addr);
+	else if (e->why == PG_FAULT_LIMIT)
+		append(text, cap, ": %s of 0x%" PRIx64 ", beyond the limit",
+			pg_access_name(e->access), e->addr);
 	else if (e->why == PG_FAULT_ACCERR)
 		append(text, cap, ": %s of 0x%" PRIx64 ", which %s does not allow",
 			pg_access_name(e->access), e->addr, r->what ? r->what : "its region");

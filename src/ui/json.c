@@ -136,7 +136,7 @@ static void write_translation(struct json *j, const struct pg_report *r)
 	const struct pg_mmu_stats *m = &c->mmu;
 	const struct pg_mmu_config *g = &r->options->mmu;
 
-	if (!c->has_tlb) {
+	if (!c->has_tlb || r->options->base_limit) {
 		string(j, "translation", NULL);
 		return;
 	}
@@ -347,6 +347,7 @@ void pg_json_write(const struct pg_report *r, FILE *out)
 	write_memory(&j, r);
 	write_faults(&j, r);
 	write_translation(&j, r);
+	pg_blocks_json(r, &j);
 	write_execution(&j, r);
 	write_reclaim(&j, r);
 	write_functions(&j, r);

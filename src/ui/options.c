@@ -32,6 +32,8 @@ struct parse {
 	bool listed; /* an answer was printed instead of a value taken */
 	char *why;
 	size_t cap;
+	const char *of_pages,
+		*of_blocks; /* the last option given that only one kind of machine has; NULL: none */
 };
 
 enum argument { NONE, NEEDED, OPTIONAL };
@@ -42,7 +44,8 @@ struct row {
 	const char *argument_name;
 	/* false: p->why is filled in. value: NULL when there is none. */
 	bool (*take)(struct parse *p, const char *value);
-	const char *help; /* lines, each at most 56 characters */
+	const char *help;                     /* lines, each at most 56 characters */
+	enum { BOTH, PAGES, BLOCKS } machine; /* which kind has it */
 };
 
 static bool complain(struct parse *p, const char *format, ...)
@@ -252,6 +255,56 @@ static bool take_malloc(struct parse *p, const char *value)
 		value);
 }
 
+static bool take_mmu(struct parse *p, const char *value)
+{
+	if (strcmp(value, "paging") != 0 && strcmp(value, "base-limit") != 0)
+		return complain(p, "--mmu: '%s' is none of paging and base-limit", value);
+	p->o->base_limit = value[0] == 'b';
+	return true;
+}
+
+static bool take_fit(struct parse *p, const char *value)
+{
+	for (int i = 0; i < PG_PARTITION_FITS; i++) {
+		if (strcmp(value, pg_partition_fit_names[i]) == 0) {
+			p->o->fit = (enum pg_partition_fit)i;
+			return true;
+		}
+	}
+	return complain(p, "--fit: '%s' is none of first, next, best and worst", value);
+}
+
+static bool take_bytes(struct parse *p, const char *option, const char *value, uint64_t *bytes)
+{
+	if (pg_parse_size(value, bytes) != 0 || *bytes == 0)
+		return complain(
+			p, "%s: '%s' is not a size; write for example 256K or 2M", option, value);
+	*bytes = pg_align_up(*bytes, PG_PAGE_SIZE);
+	return true;
+}
+
+static bool take_partition(struct parse *p, const char *value)
+{
+	return take_bytes(p, "--partition", value, &p->o->partition_bytes);
+}
+
+static bool take_heap(struct parse *p, const char *value)
+{
+	return take_bytes(p, "--heap", value, &p->o->heap_bytes);
+}
+
+static bool take_fixed(struct parse *p, const char *value)
+{
+	p->o->fixed = true;
+	return true;
+}
+
+static bool take_compact(struct parse *p, const char *value)
+{
+	p->o->compact = true;
+	return true;
+}
+
 static bool take_quiet(struct parse *p, const char *value)
 {
 	p->o->quiet = true;
@@ -276,6 +329,11 @@ static bool take_path(struct parse *p, const char *option, const char *value, co
 static bool take_json(struct parse *p, const char *value)
 {
 	return take_path(p, "--json", value, &p->o->json_path);
+}
+
+static bool take_partition_log(struct parse *p, const char *value)
+{
+	return take_path(p, "--partition-log", value, &p->o->partition_log);
 }
 
 static bool take_output(struct parse *p, const char *value)
@@ -322,12 +380,14 @@ static const struct row rows[] = {
 		"physical memory of the machine, 1M or more in steps\nof 64K (default 256M)"},
 	{"--tlb", NEEDED, "SPEC", take_tlb,
 		"ENTRIESxWAYS of the first and second level, as\n64x4,1536x12, or split: "
-		"d1024x4,i1024x8,4096x8\n(the default)"},
+		"d1024x4,i1024x8,4096x8\n(the default)",
+		PAGES},
 	{"--fast", NONE, NULL, take_fast,
 		"map frames into the host: faults and residency stay\nexact, TLB figures are "
 		"absent"},
 	{"--page-table", NEEDED, "FORM", take_page_table,
-		"NAME or NAME:SHAPE, as radix:5 or hashed:clustered=8;\nhelp lists the forms"},
+		"NAME or NAME:SHAPE, as radix:5 or hashed:clustered=8;\nhelp lists the forms",
+		PAGES},
 	{"--swap", NEEDED, "SPEC", take_swap,
 		"backing store for what does not fit: 1G (a swap file),\nzstd:256M, lz4:64M "
 		"(compressed memory); may be repeated:\nthe next takes what one cannot; help "
@@ -335,17 +395,36 @@ static const struct row rows[] = {
 	{"--swap-file", NEEDED, "PATH:SIZE", take_swap_file,
 		"the same in a file of that name; of an existing file\nthe size may be left out"},
 	{"--replace", NEEDED, "NAME", take_replace,
-		"which page goes when memory is full (default clock);\nhelp lists the policies"},
+		"which page goes when memory is full (default clock);\nhelp lists the policies",
+		PAGES},
 	{"--overcommit", NEEDED, "HOW", take_overcommit,
 		"guess: no single call may ask for more than memory and\nswap (the default); "
 		"always: anything; never[:PERCENT]:\nthe sum stays below swap and PERCENT (50) of "
-		"memory"},
+		"memory",
+		PAGES},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
 	{"--malloc", NEEDED, "NAME", take_malloc,
 		"the program uses libpagoda-malloc: sharded, first-fit,\nnext-fit, best-fit or "
-		"worst-fit"},
-	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random"},
+		"worst-fit",
+		PAGES},
+	{"--mmu", NEEDED, "KIND", take_mmu,
+		"paging (the default), or base-limit: each process is one\ncontiguous block of "
+		"memory; for static programs"},
+	{"--fit", NEEDED, "NAME", take_fit,
+		"the hole a block gets: first (the default), next, best\nor worst", BLOCKS},
+	{"--partition", NEEDED, "SIZE", take_partition,
+		"of a new block (default: the program's image, the heap\nand 128K of stack)",
+		BLOCKS},
+	{"--heap", NEEDED, "SIZE", take_heap, "room for the heap in a new block (default 1M)",
+		BLOCKS},
+	{"--fixed", NONE, NULL, take_fixed, "blocks never grow: one base and one limit, no more",
+		BLOCKS},
+	{"--compact", NONE, NULL, take_compact,
+		"blocks are slid together when that makes a hole large\nenough", BLOCKS},
+	{"--partition-log", NEEDED, "FILE", take_partition_log,
+		"what became of each block, as JSON, to FILE", BLOCKS},
+	{"--aslr", NONE, NULL, take_aslr, "place stack, heap and mappings at random", PAGES},
 	{"--seed", NEEDED, "N", take_seed,
 		"of all randomness that the program sees (default 1;\nwith --aslr: the host's)"},
 	{"--quiet", NONE, NULL, take_quiet, "no summary"},
@@ -435,6 +514,10 @@ static bool take_option(struct parse *p, int argc, char **argv, int *at, bool *h
 		*help = true;
 		return true;
 	}
+	if (row->machine == PAGES)
+		p->of_pages = row->name;
+	if (row->machine == BLOCKS)
+		p->of_blocks = row->name;
 	return row->take(p, value);
 }
 
@@ -476,6 +559,15 @@ enum pg_options_result pg_options_parse(
 	}
 	if (out->fast && out->tlb_text) {
 		complain(&p, "--fast has no TLB to shape: leave out --tlb or --fast");
+		return PG_OPTIONS_BAD;
+	}
+	if (out->base_limit && p.of_pages) {
+		complain(&p, "%s has no meaning with --mmu base-limit: leave out one of the two",
+			p.of_pages);
+		return PG_OPTIONS_BAD;
+	}
+	if (!out->base_limit && p.of_blocks) {
+		complain(&p, "%s is of --mmu base-limit: give both", p.of_blocks);
 		return PG_OPTIONS_BAD;
 	}
 	out->mmu.walk_cache = out->geometry.walk_cache;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/types.h"
+#include "frame/partition.h"
 #include "mmu/table.h"
 #include "mmu/tlb.h"
 #include "space/space.h"
@@ -51,6 +52,12 @@ struct pg_options {
 	const char *table_text;      /* as given, or what the default is */
 	bool aslr, seeded;
 	uint64_t seed;
+	/* --mmu base-limit: contiguous blocks instead of pages, and how */
+	bool base_limit;
+	enum pg_partition_fit fit;
+	uint64_t partition_bytes, heap_bytes; /* 0: by the image; the default */
+	bool fixed, compact;
+	const char *partition_log;  /* NULL: none */
 	const char *malloc_family;  /* of libpagoda-malloc; NULL: the program's own malloc */
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
 	bool quiet, verbose;

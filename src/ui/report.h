@@ -15,6 +15,7 @@
 #include "reclaim/reclaim.h"
 #include "store/store.h"
 #include "trace/faults.h"
+#include "ui/blocks.h"
 #include "ui/options.h"
 
 /* A region as it was when the program ended. */
@@ -68,6 +69,8 @@ struct pg_report {
 	struct pg_process_row *processes; /* owned; in the order in which they ended */
 	size_t process_count;
 	uint64_t processes_ended; /* all, those that are no rows too */
+
+	struct pg_block_log blocks; /* owned; empty on a machine of pages */
 
 	struct pg_region_row *regions; /* owned; low to high */
 	size_t region_count;

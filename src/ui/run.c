@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mmu/base_limit.h"
 #include "trace/faultlog.h"
 #include "ui/format.h"
 #include "ui/malloc.h"
@@ -50,6 +51,7 @@ struct run {
 	FILE *err;                       /* our own standard error */
 	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
 	FILE *json_file, *summary_file;           /* NULL, or err */
+	FILE *block_file;                         /* --partition-log; NULL: none */
 	struct unsharer *unsharers;               /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
@@ -140,6 +142,8 @@ static bool open_outputs(struct run *r)
 	if (o->json_path && !open_output(r, o->json_path, &r->json_file))
 		return false;
 	if ((!o->quiet || o->output_path) && !open_output(r, o->output_path, &r->summary_file))
+		return false;
+	if (o->partition_log && !open_output(r, o->partition_log, &r->block_file))
 		return false;
 	if (o->faults.wanted && !open_output(r, o->faults.path, &r->fault_file))
 		return false;
@@ -523,6 +527,14 @@ static bool write_report(struct run *r)
 		}
 		r->json_file = NULL;
 	}
+	if (r->block_file) {
+		pg_block_log_write(&p->blocks, r->o, r->block_file);
+		if (!close_output(r, r->block_file)) {
+			say(r, "cannot write all of %s", r->o->partition_log);
+			fine = false;
+		}
+		r->block_file = NULL;
+	}
 	if (r->summary_file && r->summary_file != r->err) {
 		if (!close_output(r, r->summary_file)) {
 			say(r, "cannot write all of %s", r->o->output_path);
@@ -592,8 +604,8 @@ static bool make_reclaim(struct run *r)
 			return false;
 		}
 	}
-	config.store = r->store;
-	if (r->store) {
+	config.store = o->base_limit ? NULL : r->store; /* there it is for whole processes */
+	if (config.store) {
 		struct pg_store_room room;
 
 		pg_store_room(r->store, &room);
@@ -611,11 +623,19 @@ static bool make_reclaim(struct run *r)
 static bool make_machine(struct run *r)
 {
 	const struct pg_options *o = r->o;
+	const struct pg_block_config blocks = {.fit = o->fit};
 	const struct pg_vm_config config = {
 		.memory_bytes = o->memory_bytes,
-		.form = o->form,
+		.form = o->base_limit ? &pg_table_base_limit : o->form,
 		.geometry = o->geometry,
+		.blocks = o->base_limit ? &blocks : NULL,
 	};
+	struct pg_partition_options partition = {.bytes = o->partition_bytes,
+		.heap_bytes = o->heap_bytes,
+		.fixed = o->fixed,
+		.compact = o->compact};
+	const struct pg_partition_hooks block_hooks = {
+		.ctx = &r->report.blocks, .event = pg_block_log_add};
 	char size[PG_FORMAT_BYTES];
 
 	int error = pg_vm_create(&config, &r->vm);
@@ -634,6 +654,7 @@ static bool make_machine(struct run *r)
 	}
 	if (!make_reclaim(r))
 		return false;
+	partition.store = r->store;
 	const struct pg_linux_config linux_config = {
 		.vm = r->vm,
 		.engine = &pg_engine_translator,
@@ -646,6 +667,7 @@ static bool make_machine(struct run *r)
 		.aslr = o->aslr,
 		.seeded = o->seeded,
 		.seed = o->seed,
+		.partition = o->base_limit ? &partition : NULL,
 		.hooks = {.ctx = r,
 			.fault = on_fault,
 			.unknown = on_unknown,
@@ -666,6 +688,8 @@ static bool make_machine(struct run *r)
 		say(r, "cannot make the machine: %s", why ? why : strerror(-error));
 		return false;
 	}
+	if (o->base_limit)
+		pg_partition_set_hooks(r->linux, &block_hooks);
 	/* The guest has its copy of the environment. elfutils would ask a server if this named one. */
 	unsetenv("DEBUGINFOD_URLS");
 	error = pg_linux_load(r->linux);
@@ -725,6 +749,8 @@ out:
 	}
 	if (r.json_file)
 		fclose(r.json_file);
+	if (r.block_file)
+		fclose(r.block_file);
 	if (r.summary_file && r.summary_file != r.err)
 		fclose(r.summary_file);
 	free(r.report.functions);
@@ -744,6 +770,7 @@ out:
 		pg_malloc_environment_free(r.env);
 	free(r.program);
 	free(r.unsharers);
+	pg_block_log_free(&r.report.blocks);
 	free(r.report.processes);
 	fclose(r.err);
 	return status;

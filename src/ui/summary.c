@@ -525,14 +525,19 @@ void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
 	const struct summary s = {.r = r, .out = out, .colour = colour};
 
 	write_head(&s);
-	write_memory(&s);
-	write_faults(&s);
-	write_translation(&s);
+	if (r->options->base_limit) {
+		pg_blocks_summary(r, out, colour);
+	} else {
+		write_memory(&s);
+		write_faults(&s);
+		write_translation(&s);
+	}
 	write_execution(&s);
-	write_reclaim(&s);
-	if (r->function_count)
+	if (!r->options->base_limit)
+		write_reclaim(&s);
+	if (r->function_count && !r->options->base_limit)
 		write_functions(&s);
-	if (r->place_count)
+	if (r->place_count && !r->options->base_limit)
 		write_places(&s);
 	if (r->total.unshared)
 		write_unsharers(&s);

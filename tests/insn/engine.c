@@ -71,6 +71,7 @@ static enum insn_end end_of(enum pg_exit why, const struct pg_exit_info *info, u
 		switch (info->fault_end) {
 		case PG_FAULT_MAPERR:
 		case PG_FAULT_STACK:
+		case PG_FAULT_LIMIT:
 			return END_MAPERR;
 		case PG_FAULT_ACCERR:
 			return END_ACCERR;
