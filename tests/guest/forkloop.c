@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 		check(waitpid(k, &status, 0) == k && WIFEXITED(status) &&
 				WEXITSTATUS(status) == (int)(done & 127),
 			"wait");
-		if (done == 999)
+		if (done == 998 || done == 999) /* the first time brings its own code in */
 			first = free_kib();
 	}
 	printf("%lu forks, free %lu then %lu\n", done, first, free_kib());
