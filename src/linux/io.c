@@ -11,6 +11,7 @@
  * blocks with data in hand.
  */
 #include "linux/internal.h"
+#include "linux/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 struct target {
 	bool regular; /* all that is asked for comes, without waiting */
 	bool waits;   /* a pipe or a terminal: a read may wait for ever */
+	bool socket;
 };
 
 static void look(int fd, struct target *t)
@@ -38,6 +40,7 @@ static void look(int fd, struct target *t)
 	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
 		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
 	t->waits = S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && !t->regular);
+	t->socket = S_ISSOCK(st.st_mode);
 }
 
 /*
@@ -179,17 +182,22 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	struct iovec host[PIECES];
 	struct target t;
 	uint64_t done = 0;
+	int64_t special;
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
 	if (total == 0)
 		return empty_io(me, true, fd, offset, flags);
+	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, false, &special))
+		return special;
 	look(fd, &t);
 	if (t.waits) {
 		int64_t r;
 
 		if (pg_sigfd_read(me, fd, v, count, total, &r))
 			return r;
+		if (pg_pidfd_is(me, fd))
+			return -EINVAL;
 		r = pg_terminal_before_read(me, fd);
 		if (r != 0)
 			return r;
@@ -229,6 +237,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 		r = host_io(me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
 		pg_guest_unpin(me, PG_WRITE, host, n);
+		if (t.socket)
+			pg_peer_received(me, fd, r);
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;
 		done += (uint64_t)r;
@@ -251,10 +261,13 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 		return -EBADF;
 	if (total == 0)
 		return empty_io(me, false, fd, offset, flags);
+	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, true, &r))
+		return r;
 	look(fd, &t);
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;
 	while (done < total && !me->oom) {
+		struct pg_peer_sending sending = {0};
 		unsigned n;
 		uint64_t got = pg_guest_pin(
 			me, v, count, done, pg_guest_pin_bytes(me), PG_READ, host, &n, PIECES);
@@ -263,9 +276,13 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			r = -EFAULT;
 			break;
 		}
+		if (t.socket)
+			sending = pg_peer_sends(me, fd, me->proc->pid, got, NULL, 0);
 		r = host_io(me, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
 		pg_guest_unpin(me, PG_READ, host, n);
+		if (t.socket)
+			pg_peer_sent(me, &sending, r);
 		if (r < 0)
 			break;
 		done += (uint64_t)r;

@@ -11,7 +11,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 # job: sessions, terminals; semaphore: System V semaphores and queues; event:
 # signalfd; peer: process ids behind sockets and locks; splice: vmsplice. (fork and the others are there.)
-NOT_YET = {'peer'}
+NOT_YET = set()
 
 
 def cases(Case):
@@ -47,6 +47,11 @@ def cases(Case):
     guest('inherit', 'flock', 'fork')
     guest('inherit', 'locks', 'fork peer')
     guest('inherit', 'session hangup orphans', 'fork job')
+    guest('peers', 'cred client passed early locks owner', 'fork peer')
+    guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
+    guest('limits', 'cpu others use sched', 'fork')
+    guest('procmem', 'own other', 'fork')
+    guest('shares', 'unshare kcmp prctl', 'fork')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
     guest('shared', 'posix file', 'fork')
