@@ -16,6 +16,7 @@
 #   make fuzz      the ELF loader on random files, FUZZ_SECONDS (600) long
 #   make insn-long the differential instruction tester, INSN_ROUNDS (1000000) long
 #   make swap-long a guest that touches 4 GiB on 512 MiB; every program with every policy and store; scan cost to 16 GiB
+#   make forks-long a million forks: nothing grows, FORKS (1000000), at most FORKS_SECONDS (3600) long
 #   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
 
 BUILD  ?= build
@@ -26,6 +27,8 @@ NINJA  ?= ninja
 FUZZ_SECONDS ?= 600
 INSN_ROUNDS  ?= 1000000
 MAPPING_SECONDS ?= 1200
+FORKS ?= 1000000
+FORKS_SECONDS ?= 3600
 
 SWAP_MIB ?= 4096
 
@@ -36,7 +39,7 @@ swap-long: configure
 	python3 tests/programs/swapping.py --full --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest
 	$(BUILD)/tests/scale/scan_cost 64 16384
 
-.PHONY: all deps build-deps configure run check bench bench-heap heap-long install format tidy fuzz insn-long mapping-long clean help
+.PHONY: all deps build-deps configure run check bench bench-heap heap-long install format tidy fuzz insn-long mapping-long forks-long clean help
 
 all: build-deps configure
 	@$(NINJA) -C $(BUILD) pagoda
@@ -108,8 +111,12 @@ mapping-long: deps configure
 	@$(NINJA) -C $(BUILD)
 	@tools/long.sh mapping $(BUILD) $(MAPPING_SECONDS)
 
+forks-long: configure
+	@$(NINJA) -C $(BUILD)
+	@python3 tests/programs/forks_long.py --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest --forks $(FORKS) --seconds $(FORKS_SECONDS)
+
 clean:
 	@rm -rf $(BUILD)
 
 help:
-	@sed -n '4,18s/^#   //p' Makefile
+	@sed -n '4,20s/^#   //p' Makefile

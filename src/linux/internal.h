@@ -67,8 +67,8 @@ struct pg_lock {
 	pthread_mutex_t m;
 	pthread_cond_t free, taken;
 	bool held;
-	volatile bool wanted; /* somebody has waited for a turn: the holder is to hand it over */
-	unsigned waiters;
+	_Atomic bool wanted; /* somebody has waited for a turn: the holder is to hand it over */
+	_Atomic unsigned waiters;
 	uint64_t turns;
 	/* For pressure-stall figures: threads that wait for memory; while there are any, time in which others ran. */
 	unsigned stalls;
