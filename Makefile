@@ -7,6 +7,7 @@
 #   make bench     tables of ratios to native, some minutes
 #   make bench-partition  contiguous memory: requests a second by fit and number of holes, to 10 million blocks
 #   make bench-heap  libpagoda-malloc beside other allocators, some minutes
+#   make bench-swap  pages out and back, beside the stores alone and Linux
 #   make heap-long real programs with libpagoda-malloc preloaded, with large inputs
 #   make install   PREFIX and DESTDIR are honoured
 #   make deps      Debian packages that are missing; nothing to do when all are there
@@ -73,6 +74,11 @@ bench-partition: deps configure
 bench-heap: deps configure
 	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so bench/heap/bench_heap bench/heap/bench_replay
 	@python3 bench/heap.py $(BUILD)
+
+.PHONY: bench-swap
+bench-swap: configure
+	@$(NINJA) -C $(BUILD) tests/scale/bench_swap
+	@$(BUILD)/tests/scale/bench_swap
 
 heap-long: deps configure
 	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so tests/heap/heap_objects tests/heap/heap_model
