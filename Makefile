@@ -112,4 +112,4 @@ clean:
 	@rm -rf $(BUILD)
 
 help:
-	@sed -n '4,18s/^#   //p' Makefile
+	@sed -n '4,19s/^#   //p' Makefile
