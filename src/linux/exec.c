@@ -568,13 +568,13 @@ static int load_block(struct load *x)
 	if (x->args->size != NULL)
 		*x->args->size = shape.pages << PG_PAGE_SHIFT;
 	if (err != 0 || x->args->size != NULL)
-		return err;
+		return err == -EFBIG && me->proc->execed ? -ENOMEM : err;
 	err = pg_space_create(me->machine->vm, &c, &x->space);
 	if (err != 0)
 		return fail(x, err, x->filename, "no memory to load it");
 	err = pg_block_program_load(&b, &shape, x->space);
 	if (err != 0)
-		return err;
+		return err == -ENOSPC && !me->machine->partition->spawning ? -ENOMEM : err;
 	note_bounds(x);
 	x->layout.mmap_top = c.mmap_top.v;
 	in.space = x->space;

@@ -38,6 +38,15 @@ static uint64_t stack_use(const struct pg_block_program *b)
 	return n;
 }
 
+/* By what an address of code in the image and its offset in the file differ, modulo 2^64. */
+static uint64_t code_shift(const struct pg_elf *e)
+{
+	for (unsigned i = 0; i < e->segments; i++)
+		if (e->segment[i].prot & PG_EXEC)
+			return e->segment[i].offset - (e->segment[i].vaddr - e->lo);
+	return 0;
+}
+
 static uint64_t pages_of(uint64_t bytes)
 {
 	return pg_align_up(bytes, PG_PAGE_SIZE) >> PG_PAGE_SHIFT;
@@ -64,6 +73,7 @@ int pg_block_program_shape(const struct pg_block_program *b, struct pg_block_sha
 		.image_pages = (e->hi - e->lo) >> PG_PAGE_SHIFT,
 		.stack_pages = pages_of(o->stack_bytes + stack_use(b)),
 		.step_pages = STEP_BYTES >> PG_PAGE_SHIFT,
+		.code_shift = code_shift(e),
 		.name = b->path};
 	shape->pages = shape->image_pages + shape->stack_pages + pages_of(o->heap_bytes);
 	if (wanted != 0) {

@@ -8,6 +8,7 @@
  * What is not here: loading (exec.c), processes and threads (process.c, thread.c), system calls (sys_*.c), signals (signal.c).
  */
 #include "linux/internal.h"
+#include "linux/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -300,6 +301,10 @@ void pg_linux_destroy(struct pg_linux *l)
 		l->ops->destroy(l->engine);
 	}
 	pg_shm_end(l);
+	pg_proc_memory_end(l);
+	pg_pidfds_end(l);
+	pg_owners_end(l);
+	pg_peers_end(l);
 	pg_sem_end(l);
 	pg_msg_end(l);
 	pg_terminals_free(l);

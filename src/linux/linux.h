@@ -66,10 +66,10 @@ struct pg_linux_hooks {
 	 */
 	void (*leave)(void *ctx);
 	/*
-	 * A process is about to end, by exit or by a signal; tid: by which thread of its own, 0: by somebody else. Its threads are all
+	 * A process is about to end, as *end says; tid: by which thread of its own, 0: by somebody else. Its threads are all
 	 * still there (pg_linux_each_thread), their registers as they were when they stopped.
 	 */
-	void (*ending)(void *ctx, int pid, int tid);
+	void (*ending)(void *ctx, int pid, int tid, const struct pg_linux_end *end);
 	/* A process was made by another one; it has not run yet. */
 	void (*fork)(void *ctx, int parent, int child);
 	/* A process is over: its memory and descriptors are gone. Borrowed during the call. */

@@ -51,7 +51,7 @@ static void get_memory(struct pg_linux *l, struct memory *m)
 	struct pg_frames_stats fs;
 
 	*m = (struct memory){0};
-	pg_frames_stats(pg_vm_frames(l->vm), &fs);
+	pg_vm_frames_stats(l->vm, &fs);
 	for (const struct pg_process *p = l->processes; p != NULL; p = p->next) {
 		struct pg_space_stats st;
 

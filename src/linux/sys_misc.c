@@ -31,7 +31,7 @@ int64_t pg_sys_sysinfo(struct pg_thread *me, const uint64_t *a)
 	if (r != 0)
 		return r;
 	/* the machine's own memory: its frames are the guest's RAM */
-	pg_frames_stats(pg_vm_frames(me->machine->vm), &fs);
+	pg_vm_frames_stats(me->machine->vm, &fs);
 	s.mem_unit = 1;
 	s.totalram = fs.total * PG_PAGE_SIZE;
 	s.freeram = fs.by_state[PG_FRAME_FREE] * PG_PAGE_SIZE;

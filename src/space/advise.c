@@ -275,6 +275,22 @@ static int act(struct pg_space *s, const struct piece *p, enum pg_advice advice)
 	return 0;
 }
 
+/* All of a block is in memory, and stays: advice that only hints is taken, what promises something is not. */
+static int on_block(enum pg_advice advice)
+{
+	switch (advice) {
+	case PG_ADVISE_FREE:
+	case PG_ADVISE_WILLNEED:
+	case PG_ADVISE_COLD:
+	case PG_ADVISE_PAGEOUT:
+	case PG_ADVISE_POPULATE_READ:
+	case PG_ADVISE_POPULATE_WRITE:
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
 int pg_space_advise(struct pg_space *s, pg_va addr, uint64_t len, enum pg_advice advice)
 {
 	struct piece p;
@@ -287,11 +303,8 @@ int pg_space_advise(struct pg_space *s, pg_va addr, uint64_t len, enum pg_advice
 		return 0;
 	if (!pg_map_range_ok(s, addr.v, &len) || !pg_map_whole(s, addr.v, addr.v + len))
 		return -ENOMEM;
-	if (s->block) /* all of it is in memory, and stays */
-		return advice == PG_ADVISE_DISCARD || advice == PG_ADVISE_DISCARD_LOCKED ||
-				       advice == PG_ADVISE_REMOVE
-			       ? -EINVAL
-			       : 0;
+	if (s->block)
+		return on_block(advice);
 	end = addr.v + len;
 	for (uint64_t at = addr.v; next_piece(s, &at, end, &p);) {
 		err = check_region(p.r, advice);

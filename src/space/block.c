@@ -93,6 +93,11 @@ const struct pg_partition *pg_vm_partition(const struct pg_vm *vm)
 
 void pg_block_tell(struct pg_vm *vm, const struct pg_block_event *e)
 {
+	struct pg_partition_figures f;
+
+	pg_partition_counters(vm->blocks->partition, &f);
+	if (f.units - f.free > vm->blocks->used_peak)
+		vm->blocks->used_peak = f.units - f.free;
 	if (vm->blocks->hooks.event)
 		vm->blocks->hooks.event(vm->blocks->hooks.ctx, e);
 }
@@ -244,6 +249,7 @@ static struct region *make_region(struct pg_space *s, enum pg_region_kind kind, 
 	g->pub.name = g->name ? g->name->text : "";
 	g->pub.kind = kind;
 	g->touched = true;
+	g->pub.resident_pages = PG_RESIDENT_UNKNOWN;
 	g->pub.prot = g->pub.max_prot = PG_READ | PG_WRITE | PG_EXEC;
 	g->pub.flags = kind == PG_REGION_STACK ? PG_MAP_GROWSDOWN : 0;
 	return g;
@@ -275,6 +281,8 @@ int pg_block_make_records(struct pg_space *s, const struct pg_block_shape *shape
 			make_region(s, kinds[i].kind, kinds[i].name ? kinds[i].name : shape->name);
 		all = b->regions[i] != NULL;
 	}
+	if (all)
+		b->regions[IMAGE]->pub.offset = shape->code_shift;
 	if (!all) {
 		free_records(s);
 		return -ENOMEM;

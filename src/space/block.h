@@ -83,7 +83,9 @@ struct pg_block_shape {
 	uint64_t span_pages;
 	uint64_t
 		step_pages; /* it grows by multiples of these, if there is room for so many; 0: 1 */
-	const char *name;   /* of the image's region: its path. Borrowed */
+	/* To be added to an offset of code in the image for that in its file, modulo 2^64: mostly 0. */
+	uint64_t code_shift;
+	const char *name; /* of the image's region: its path. Borrowed */
 };
 
 /*

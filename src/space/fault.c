@@ -54,6 +54,7 @@ struct fault {
 	pg_va va;
 	pg_vpn vpn;
 	enum pg_access access;
+	bool forced; /* a debugger's: see pg_space_read_forced() */
 	/* Step 1. */
 	struct region *r;
 	/* Step 2. */
@@ -113,7 +114,8 @@ static enum pg_fault_end step_trap(struct fault *f)
 {
 	unsigned refs;
 
-	if (!allowed(f->r->pub.prot, f->access))
+	if (!allowed(f->r->pub.prot, f->access) &&
+		!(f->forced && (f->access == PG_READ || pg_region_private(f->r))))
 		return PG_FAULT_ACCERR;
 	f->s->form->walk(f->s->table, f->vpn, &refs);
 	f->e.walk_refs = refs;
@@ -380,10 +382,12 @@ static enum pg_fault_end attempt(struct fault *f)
 	return step_tables(f);
 }
 
-enum pg_fault_end pg_space_fault(
-	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
+/* forced NULL: an ordinary access; else the frame goes there, whatever the entry allows. */
+static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc,
+	bool by_kernel, pg_pfn *forced)
 {
-	struct fault f = {.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access};
+	struct fault f = {
+		.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access, .forced = forced != NULL};
 	const struct pg_pageout *p = &s->vm->pageout;
 	unsigned rescues = 0;
 	enum pg_fault_end end;
@@ -405,7 +409,21 @@ enum pg_fault_end pg_space_fault(
 					 p->rescue(p->ctx, &f.e)));
 	if (p->ctx)
 		p->after_fault(p->ctx, &f.e);
+	if (forced != NULL)
+		*forced = f.e.frame;
 	return step_resume(&f, end);
+}
+
+enum pg_fault_end pg_space_fault(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
+{
+	return run(s, va, access, pc, by_kernel, NULL);
+}
+
+enum pg_fault_end pg_fault_forced(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, pg_pfn *frame)
+{
+	return run(s, va, access, pc, true, frame);
 }
 
 const char *pg_fault_case_name(enum pg_fault_case c)

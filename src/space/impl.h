@@ -187,6 +187,10 @@ void pg_guard_erase(struct region *r, uint64_t first, uint64_t last);
 
 /* ---- region.c: the tree */
 void pg_region_init(struct pg_space *s);
+/* fault.c: a fault for pg_space_read_forced() and its twin; *frame: the page, whatever its entry allows. */
+enum pg_fault_end pg_fault_forced(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, pg_pfn *frame);
+
 struct region *pg_region_at(struct pg_space *s, uint64_t a); /* that holds a, or NULL */
 struct region *pg_region_above(
 	struct pg_space *s, uint64_t a); /* the first with end > a, or NULL */
@@ -378,6 +382,7 @@ static inline bool pg_pte_serves(pg_pte e, enum pg_access access)
 struct pg_blocks {
 	struct pg_partition *partition; /* owned; a unit is a frame */
 	struct pg_block_hooks hooks;
+	uint64_t used_peak; /* most frames in blocks at once */
 };
 
 struct pg_block_record {

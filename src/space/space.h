@@ -42,6 +42,8 @@ struct pg_vm; /* the memory of one machine: frames, zero page, objects */
 PG_MUST_CHECK int pg_vm_create(const struct pg_vm_config *c, struct pg_vm **out);
 void pg_vm_destroy(struct pg_vm *vm); /* all spaces and objects must be gone */
 struct pg_frames *pg_vm_frames(struct pg_vm *vm);
+/* As pg_frames_stats(); on a machine of blocks free is what no block has, and blocks count as ANON. */
+void pg_vm_frames_stats(const struct pg_vm *vm, struct pg_frames_stats *out);
 void pg_vm_set_hooks(struct pg_vm *vm, const struct pg_vm_hooks *h);
 pg_pfn pg_vm_zero_page(const struct pg_vm *vm); /* the shared zero page, read-only everywhere */
 
@@ -309,6 +311,14 @@ enum pg_page_place pg_space_place(struct pg_space *s, pg_va a);
 PG_MUST_CHECK uint64_t pg_space_read(
 	struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc);
 PG_MUST_CHECK uint64_t pg_space_write(
+	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc);
+/*
+ * The same as a debugger does it: whatever the rights are, but that shared memory without the right to write is not written. What is private
+ * is copied first and keeps its rights. No stack grows.
+ */
+PG_MUST_CHECK uint64_t pg_space_read_forced(
+	struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc);
+PG_MUST_CHECK uint64_t pg_space_write_forced(
 	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc);
 /* A NUL-ended string of at most cap bytes with its NUL; its length, -EFAULT or -ENAMETOOLONG. */
 PG_MUST_CHECK int64_t pg_space_read_string(

@@ -80,6 +80,20 @@ struct pg_frames *pg_vm_frames(struct pg_vm *vm)
 	return vm->frames;
 }
 
+void pg_vm_frames_stats(const struct pg_vm *vm, struct pg_frames_stats *out)
+{
+	struct pg_partition_figures f;
+
+	pg_frames_stats(vm->frames, out);
+	if (!vm->blocks)
+		return;
+	pg_partition_counters(vm->blocks->partition, &f);
+	out->by_state[PG_FRAME_WIRED] -= f.units;
+	out->by_state[PG_FRAME_FREE] += f.free;
+	out->by_state[PG_FRAME_ANON] += f.units - f.free;
+	out->used_peak = vm->blocks->used_peak;
+}
+
 void pg_vm_set_hooks(struct pg_vm *vm, const struct pg_vm_hooks *h)
 {
 	vm->hooks = *h;

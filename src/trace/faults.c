@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "space/block.h"
 #include "space/object.h"
 #include "space/space.h"
 #include "trace/faultlog.h"
@@ -169,6 +170,14 @@ static uint32_t site_of(struct pg_fault_trace *t, uint32_t place, uint64_t offse
 	return t->site_count - 1;
 }
 
+/* On a machine of blocks: the region of the program's image, a copy of its file. */
+static bool is_image(struct pg_space *s, const struct pg_region *r)
+{
+	struct pg_block_info i;
+
+	return pg_block_info(s, &i) && r->start.v == i.origin.v;
+}
+
 int pg_fault_trace_create(struct pg_fault_trace **out)
 {
 	*out = calloc(1, sizeof **out);
@@ -248,7 +257,7 @@ void pg_fault_trace_add(struct pg_fault_trace *t, const struct pg_fault_event *e
 		/* a jump to nowhere: the site is the address itself, in a region that is not there
 		 */
 		code = (struct pg_region){.kind = PG_REGION_ANON, .name = "[nowhere]"};
-	} else if (code.object) {
+	} else if (code.object || is_image(e->space, &code)) {
 		offset = e->pc - code.start.v + code.offset;
 	}
 	place = place_of(t, &code);
@@ -375,9 +384,10 @@ bool pg_trace_file_of(struct pg_space *space, uint64_t address, const char **pat
 {
 	struct pg_region r;
 
-	if (!pg_space_find(space, (pg_va){address}, false, &r) || !r.object)
+	if (!pg_space_find(space, (pg_va){address}, false, &r) ||
+		!(r.object || is_image(space, &r)))
 		return false;
-	*path = pg_object_name(r.object);
+	*path = r.object ? pg_object_name(r.object) : r.name;
 	*offset = address - r.start.v + r.offset;
 	return *path && (*path)[0] == '/';
 }

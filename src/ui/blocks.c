@@ -93,17 +93,9 @@ void pg_block_log_write(const struct pg_block_log *l, const struct pg_options *o
 
 /* ---- the report */
 
-/* The most memory in blocks at once; what comes between two events is the same as after the first. */
 static uint64_t used_peak(const struct pg_report *r)
 {
-	uint64_t most = 0;
-
-	for (size_t i = 0; i < r->blocks.count; i++) {
-		uint64_t used = r->options->memory_bytes - r->blocks.rows[i].e.free_bytes;
-		if (used > most)
-			most = used;
-	}
-	return most;
+	return r->frames.used_peak * PG_PAGE_SIZE;
 }
 
 static uint64_t largest_block(const struct pg_report *r)

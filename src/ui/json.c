@@ -38,12 +38,14 @@ static void write_machine(struct json *j, const struct pg_report *r)
 	number(j, "memory_bytes", o->memory_bytes);
 	number(j, "page_bytes", PG_PAGE_SIZE);
 	string(j, "mode", o->fast ? "fast" : "exact");
-	string(j, "page_table", o->form->name);
-	string(j, "page_table_shape", o->table_text);
-	number_if(j, "page_table_levels", o->geometry.levels, o->form == &pg_table_radix);
+	string(j, "mmu", o->base_limit ? "base-limit" : "paging");
+	string(j, "page_table", o->base_limit ? NULL : o->form->name);
+	string(j, "page_table_shape", o->base_limit ? NULL : o->table_text);
+	number_if(j, "page_table_levels", o->geometry.levels,
+		o->form == &pg_table_radix && !o->base_limit);
 	open_(j, "tlb", '{');
 	for (int i = 0; i < 3; i++) {
-		bool there = !o->fast && tlbs[i].g->entries > 0;
+		bool there = !o->fast && !o->base_limit && tlbs[i].g->entries > 0;
 		if (!there) {
 			string(j, tlbs[i].key, NULL);
 			continue;
@@ -114,6 +116,10 @@ static void write_faults(struct json *j, const struct pg_report *r)
 	const struct pg_space_stats *m = &r->stats.space;
 	uint64_t sum = 0;
 
+	if (r->options->base_limit) {
+		string(j, "faults", NULL);
+		return;
+	}
 	open_(j, "faults", '{');
 	for (int k = 0; k < PG_FAULT_KINDS; k++)
 		sum += m->faults[k];
@@ -206,6 +212,11 @@ static void write_reclaim(struct json *j, const struct pg_report *r)
 		{"thrashing", s->thrashing}, {"swapped_out_whole", s->swapped_out_whole},
 		{"low_frames", s->low_frames}, {"high_frames", s->high_frames}};
 
+	if (r->options->base_limit) {
+		string(j, "reclaim", NULL);
+		string(j, "swap", NULL);
+		return;
+	}
 	open_(j, "reclaim", '{');
 	string(j, "policy", r->policy);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

@@ -53,6 +53,8 @@ struct pg_report {
 	int status;  /* the exit status of `pagoda run` */
 	char *where; /* owned; of end.pc: "main+0x12 (a.out, demo.c:7)", or NULL */
 	char *what;  /* owned; the region that end.addr is in or near, or NULL */
+	bool overflow; /* it ended because a stack was full: the first thread's, or a thread's with a guard */
+	char *repeated; /* owned; then the calls that it was full of, "f -> g -> f, 26,214 times in ..."; or NULL */
 
 	bool anonymous; /* that region has no file: a SIGBUS there is a page that was lost */
 

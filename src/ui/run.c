@@ -29,7 +29,9 @@
 #include <unistd.h>
 
 #include "mmu/base_limit.h"
+#include "trace/cycle.h"
 #include "trace/faultlog.h"
+#include "trace/overflow.h"
 #include "ui/format.h"
 #include "ui/malloc.h"
 #include "ui/report.h"
@@ -254,12 +256,30 @@ static void on_signal(void *ctx, int signo, int si_code, uint64_t address, uint6
 	r->o->observer->hooks->signal(OBSERVER(r), signo, si_code, address, handler);
 }
 
-static void on_ending(void *ctx, int pid, int tid)
+/* The program is about to end by a fault. If a stack is full, of which calls? */
+static void look_at_overflow(struct run *r, const struct pg_linux_end *end)
+{
+	struct pg_space *space = pg_linux_space(r->linux);
+	const struct pg_cpu_regs *regs = pg_linux_regs(r->linux);
+	struct pg_unwinder *unwinder;
+	size_t depth;
+
+	if (!space || !regs || !pg_stack_overflowed(space, end->addr, end->sp) ||
+		pg_unwinder_create(r->symbols, &unwinder) != 0)
+		return;
+	r->report.overflow = true;
+	r->report.repeated = pg_cycle_text(r->symbols, unwinder, space, regs, &depth);
+	pg_unwinder_destroy(unwinder);
+}
+
+static void on_ending(void *ctx, int pid, int tid, const struct pg_linux_end *end)
 {
 	struct run *r = ctx;
 
 	if (OBSERVED(r, ending))
-		r->o->observer->hooks->ending(OBSERVER(r), pid, tid);
+		r->o->observer->hooks->ending(OBSERVER(r), pid, tid, end);
+	if (pid == PG_LINUX_PID && !end->exited && end->fault && end->signal == SIGSEGV)
+		look_at_overflow(r, end);
 }
 
 static void on_ended(void *ctx, const struct pg_linux_process *e)
@@ -488,7 +508,7 @@ static bool make_report(struct run *r)
 	p->program = r->program ? r->program : r->o->command[0];
 	p->status = pg_linux_status(&p->end);
 	pg_linux_stats(r->linux, &p->stats);
-	pg_frames_stats(pg_vm_frames(r->vm), &p->frames);
+	pg_vm_frames_stats(r->vm, &p->frames);
 	pg_reclaim_stats(r->reclaim, &p->reclaim);
 	p->policy = pg_reclaim_policy(r->reclaim)->name;
 	if (r->store)
@@ -771,6 +791,7 @@ out:
 	forget_regions(&r.report);
 	free(r.report.where);
 	free(r.report.what);
+	free(r.report.repeated);
 	if (r.linux)
 		pg_linux_destroy(r.linux);
 	pg_reclaim_destroy(r.reclaim);

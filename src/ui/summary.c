@@ -618,12 +618,13 @@ void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
 		write_translation(&s);
 	}
 	write_execution(&s);
-	if (!r->options->base_limit)
+	if (!r->options->base_limit) {
 		write_reclaim(&s);
-	if (!r->options->base_limit && was_short(&r->total.cost)) {
-		if (r->processes_ended > 1)
-			write_waiting_processes(&s);
-		write_waiting_functions(&s);
+		if (was_short(&r->total.cost)) {
+			if (r->processes_ended > 1)
+				write_waiting_processes(&s);
+			write_waiting_functions(&s);
+		}
 	}
 	if (r->function_count && !r->options->base_limit)
 		write_functions(&s);

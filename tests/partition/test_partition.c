@@ -181,6 +181,25 @@ static void step_grow(struct driver *d, int i, uint64_t more)
 	assert_int_equal(end_of(b), room ? end + more : end);
 }
 
+/* Compaction: the block comes to where the hole before it began. */
+static void step_slide(struct driver *d, int i)
+{
+	struct pg_partition_block *b = d->blocks[i];
+	uint64_t start = pg_partition_start(b), units = pg_partition_units(b), to = start;
+	struct hole after = next_hole(&d->m, start + units);
+	int owner = d->m.owner[start];
+
+	while (to > 0 && !d->m.owner[to - 1])
+		to--;
+	assert_int_equal(pg_partition_around(b),
+		units + (start - to) + (after.start == start + units ? after.units : 0));
+	assert_int_equal(pg_partition_slide(d->p, b), start - to);
+	assert_int_equal(pg_partition_start(b), to);
+	assert_int_equal(pg_partition_units(b), units);
+	paint(&d->m, start, units, 0);
+	paint(&d->m, to, units, owner);
+}
+
 static void each_fit_picks_what_its_definition_says(void **state)
 {
 	struct pg_random r;
@@ -202,6 +221,8 @@ static void each_fit_picks_what_its_definition_says(void **state)
 				step_alloc(&d, n);
 			else if (what < 90 && d.n)
 				step_free(&d, (int)pg_random_below(&r, (uint64_t)d.n));
+			else if (what < 94 && d.n)
+				step_slide(&d, (int)pg_random_below(&r, (uint64_t)d.n));
 			else if (d.n)
 				step_grow(&d, (int)pg_random_below(&r, (uint64_t)d.n), n);
 			compare(&d.m, d.p, n);
