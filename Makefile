@@ -8,6 +8,7 @@
 #   make bench-partition  contiguous memory: requests a second by fit and number of holes, to 10 million blocks
 #   make bench-heap  libpagoda-malloc beside other allocators, some minutes
 #   make bench-stack  what an allocation costs on the stack and on the heap, counted by Pagoda
+#   make bench-swap  pages out and back, beside the stores alone and Linux
 #   make heap-long real programs with libpagoda-malloc preloaded, with large inputs
 #   make install   PREFIX and DESTDIR are honoured
 #   make deps      Debian packages that are missing; nothing to do when all are there
@@ -83,6 +84,11 @@ bench-stack: deps configure
 	@$(NINJA) -C $(BUILD) pagoda src/heap/libpagoda-malloc.so bench/heap/bench_heap
 	@python3 bench/stack.py $(BUILD)
 
+.PHONY: bench-swap
+bench-swap: configure
+	@$(NINJA) -C $(BUILD) tests/scale/bench_swap
+	@$(BUILD)/tests/scale/bench_swap
+
 heap-long: deps configure
 	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so tests/heap/heap_objects tests/heap/heap_model
 	@python3 tests/heap/programs.py --long $(BUILD)/src/heap/libpagoda-malloc.so $(BUILD)/tests/heap/heap_objects \
@@ -119,4 +125,4 @@ clean:
 	@rm -rf $(BUILD)
 
 help:
-	@sed -n '4,20s/^#   //p' Makefile
+	@sed -n '4,/^$$/s/^#   //p' Makefile
