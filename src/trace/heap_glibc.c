@@ -2,7 +2,7 @@
 /*
  * trace/heap_glibc.c: the heap of glibc's malloc (ptmalloc), found and walked from outside, without debug information.
  *
- * Called by heap_picture.c and heap_cuts.c. Layouts: glibc's malloc/malloc.c and arena.c, 2.27 to 2.41, x86-64.
+ * Called by heap_picture.c and heap_cuts.c. Layouts: glibc's malloc/malloc.c and arena.c, 2.32 to 2.41, x86-64.
  *
  * Nothing says where main_arena is: its symbol is local and stripped. It is found by what it is: in the writable data of the C
  * library (or of a static program) a struct malloc_state whose 127 bins each point to themselves or to chunks,
@@ -289,12 +289,10 @@ static void walk_mapped(struct pg_heap_draft *d)
 
 /* --- lists ------------------------------------------------------------------------------------------------------------- */
 
-/* The next block of a cache, or chunk of a fast bin: the word at `at`, which since 2.32 is encoded by its place. */
+/* The next block of a cache, or chunk of a fast bin: the word at `at`, which is encoded by its place ("safe linking"). */
 static uint64_t link_at(struct pg_heap_draft *d, uint64_t at, bool *good)
 {
-	uint64_t word = pg_heap_word(d->m, at, good);
-
-	return d->w->glibc.plain_links ? word : word ^ at >> 12;
+	return pg_heap_word(d->m, at, good) ^ at >> 12;
 }
 
 /* Marks the chunks of a list that is linked from `from` on; adjust: from a link to its chunk; link: from chunk to link. */

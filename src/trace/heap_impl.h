@@ -131,8 +131,7 @@ struct pg_heap_glibc {
 	uint64_t main; /* address of main_arena; 0: not found yet */
 	uint64_t
 		tcache_offset; /* fs_base - that is where the pointer to a thread's cache is; 0: not known */
-	uint64_t first;   /* chunk of the main arena, once it was found */
-	bool plain_links; /* before 2.32: links of caches and fast bins are not encoded */
+	uint64_t first; /* chunk of the main arena, once it was found */
 };
 
 /* Looks for the main arena; cheap if it was found. False: not there (yet). */
