@@ -196,9 +196,24 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 	unsigned pieces = 0;
 	enum pg_access access = in ? PG_WRITE : PG_READ;
 	uint64_t got = 0;
+	uint8_t *copy = NULL;
 	int64_t r;
 
-	if (total != 0) {
+	if (total != 0 && me->machine->partition != NULL) {
+		/* it may wait: nothing of a contiguous block is pinned meanwhile */
+		got = total < pg_guest_pin_bytes(me) ? total : pg_guest_pin_bytes(me);
+		copy = malloc(got);
+		if (copy == NULL)
+			return -ENOMEM;
+		if (!in)
+			got = pg_guest_copy(me, v, n, 0, PG_READ, copy, got);
+		host[0] = (struct iovec){copy, got};
+		pieces = 1;
+		if (got == 0) {
+			free(copy);
+			return -EFAULT;
+		}
+	} else if (total != 0) {
 		got = pg_guest_pin(
 			me, v, n, 0, pg_guest_pin_bytes(me), access, host, &pieces, PIECES);
 		if (got == 0)
@@ -207,7 +222,13 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 	h->msg_iov = host;
 	h->msg_iovlen = pieces;
 	r = PG_HOST(me, in ? SYS_recvmsg : SYS_sendmsg, fd, (uintptr_t)h, flags, 0, 0, 0);
-	pg_guest_unpin(me, access, host, pieces);
+	if (copy == NULL)
+		pg_guest_unpin(me, access, host, pieces);
+	else if (in && r > 0 &&
+		 pg_guest_copy(
+			 me, v, n, 0, PG_WRITE, copy, (uint64_t)r < got ? (uint64_t)r : got) == 0)
+		r = -EFAULT;
+	free(copy);
 	if (r > 0 && in)
 		me->machine->bytes_read += (uint64_t)r;
 	else if (r > 0)

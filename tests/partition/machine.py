@@ -200,6 +200,18 @@ def processes_of_more_than_twice_the_memory_end_as_natively():
         assert counts.get("swap-out", 0) >= 5 and counts.get("swap-in", 0) >= 4, counts
 
 
+def processes_that_wait_for_one_another_take_turns_in_memory():
+    """Pipelines of processes that do not fit beside one another: who waits for a pipe is not pinned, whichever end it has."""
+    busybox = shutil.which("busybox")
+    if not busybox:
+        return "busybox is not here"
+    script = "%(b)s seq 1 30000 | %(b)s sort -rn | %(b)s head -2; %(b)s seq 1 60000 | %(b)s wc -c" % {"b": busybox}
+    for fast in ([], ["--fast"]):
+        counts = same(["--memory", "7M", "--swap", "64M", *fast], [busybox, "sh", "-c", script])
+        assert counts.get("swap-in", 0) >= 2, counts
+    return None
+
+
 def compaction_makes_room():
     """3 MiB are free, in holes of 2 and 1: enough for a block of 2.8 only when they are one."""
     words = [guest("gap"), str(1500 << 10)]
@@ -320,7 +332,7 @@ def main():
     with open(TEXT, "w", encoding="utf-8") as f:
         f.write("".join("line %d\n" % i for i in range(500)))
     tests = [static_programs_run_with_native_output, a_shell_and_its_tools_run, a_block_grows_in_place_and_by_migration,
-             processes_are_swapped_out_whole_and_come_back_elsewhere, processes_of_more_than_twice_the_memory_end_as_natively, compaction_makes_room,
+             processes_are_swapped_out_whole_and_come_back_elsewhere, processes_that_wait_for_one_another_take_turns_in_memory, processes_of_more_than_twice_the_memory_end_as_natively, compaction_makes_room,
              a_store_beyond_the_limit_ends_that_process_only, the_cause_is_named, a_fixed_block_refuses_to_grow,
              memory_calls_answer_as_documented, maps_shows_image_heap_room_and_stack, checks_are_counted_as_by_hand,
              arguments_and_environment_arrive]
