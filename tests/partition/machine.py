@@ -174,8 +174,12 @@ def a_shell_and_its_tools_run():
 def a_block_grows_in_place_and_by_migration():
     alone = same(["--memory", "16M", "--heap", "4K"], [guest("heap"), "20"])
     assert alone.get("grow", 0) > 3 and "migrate" not in alone, alone
-    family = same(["--memory", "32M", "--heap", "4K"], [guest("family"), "4"])
-    assert family.get("migrate", 0) > 3, family
+    # with a neighbour behind it: to a hole elsewhere, while the children wait
+    for fit in FITS:
+        got = machine(["--memory", "16M", "--partition", "2M", "--fit", fit], [guest("gap"), str(3 << 20)])
+        assert (got[0], got[1]) == (0, "grown\n6\n"), got[:3]
+        moved = [e for e in got[3]["events"] if e["event"] == "migrate"]
+        assert replay(got[3]).get("migrate") == 1 and moved[0]["pid"] == 1000 and moved[0]["base"] > moved[0]["was_base"], moved
 
 
 def processes_are_swapped_out_whole_and_come_back_elsewhere():
