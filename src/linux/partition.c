@@ -144,6 +144,20 @@ static struct pg_process *victim(struct pg_linux *l, const struct pg_space *me, 
 	return best;
 }
 
+/* A program that is made ready holds its block already, while its thread waits for another: that one may go too. */
+static struct pg_space *loading_victim(struct pg_linux *l, const struct pg_space *me)
+{
+	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
+		for (struct pg_thread *t = p->thread; t != NULL; t = t->next) {
+			struct pg_block_info i;
+
+			if (t->loading != NULL && t->loading != me &&
+				pg_block_info(t->loading, &i) && i.placed && i.pins == 0)
+				return t->loading;
+		}
+	return NULL;
+}
+
 /* Swaps somebody out for `me`, waiting for the end of a quantum if need be. */
 static bool swap_somebody_out(struct pg_linux *l, const struct pg_space *me)
 {
@@ -154,8 +168,11 @@ static bool swap_somebody_out(struct pg_linux *l, const struct pg_space *me)
 		pg_thread_sleep(l->current, pg_host_clock_ns(CLOCK_MONOTONIC) + A_MOMENT_NS);
 		return !is_to_end(l->current);
 	}
-	if (p == NULL)
-		return false;
+	if (p == NULL) {
+		struct pg_space *s = loading_victim(l, me);
+
+		return s != NULL && pg_block_swap_out(s, l->partition->o.store) == 0;
+	}
 	if (!sleeps(p) && l->current != NULL) {
 		uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC);
 
