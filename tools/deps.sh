@@ -8,7 +8,7 @@ build="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libdw-dev libelf-
 	liburing-dev python3"
 test="clang clang-format clang-tidy mandoc sqlite3 lua5.4 busybox-static musl-tools golang-go
 	bc xz-utils gawk perl openssl
-	bash dash bsdutils coreutils findutils git make nodejs procps psmisc python3-psutil redis-server redis-tools smem stress-ng
+	bash dash bsdutils coreutils findutils git make nodejs procps psmisc python3-psutil redis-server redis-tools smem strace stress-ng
 	g++ libpython3.11-testsuite"
 fuzz="clang libclang-rt-14-dev busybox-static"
 bench="qemu-user valgrind sqlite3 gzip redis-server libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4"

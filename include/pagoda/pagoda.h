@@ -25,6 +25,9 @@
  * value. One machine is used by one thread at a time: hold one lock of yours around all calls on
  * it. After a mapping call has failed, nothing has changed.
  *
+ * Memory may be smaller than what is asked of it: pagoda/reclaim.h, with pagoda/store.h (where pages go) and pagoda/policy.h
+ * (which).
+ *
  * This header stands alone; link with `pkg-config --cflags --libs pagoda`. Example:
  * tests/model/example_embed.c.
  */
@@ -60,6 +63,10 @@ typedef struct pg_vpn {
 typedef struct pg_pfn {
 	uint32_t v; /* a frame number, or UINT32_MAX for none */
 } pg_pfn;
+
+typedef struct pg_slot {
+	uint32_t v; /* a page's place in a backing store, or UINT32_MAX for none */
+} pg_slot;
 
 enum pg_access { PG_READ = 1, PG_WRITE = 2, PG_EXEC = 4 };
 typedef uint8_t pg_prot; /* an OR of them; 0: no access */
@@ -254,6 +261,17 @@ enum pg_fault_end {
 };
 
 /* One fault, when it is over; for struct pg_vm_hooks. */
+/* What want of memory cost a fault; all 0 while there is room. Pages, but for the time. */
+struct pg_fault_cost {
+	uint64_t stall_ns; /* it waited: reclaim, and reading what had been evicted */
+	uint64_t scanned,
+		reclaimed;     /* looks at accessed bits, and frames freed, before it was handled */
+	uint64_t swap_written; /* of reclaimed: written to a store */
+	uint64_t swap_in;      /* read from a store, read-ahead included */
+	uint64_t ahead;        /* read ahead, from a store or a file */
+	uint64_t refaults;     /* pages that it brought back after they had been evicted */
+};
+
 struct pg_fault_event {
 	struct pg_space *space;
 	pg_va va;
@@ -272,8 +290,8 @@ struct pg_fault_event {
 	uint32_t pages_in;   /* pages that the pager read */
 	uint32_t nodes_made; /* page-table nodes made */
 	uint64_t index;      /* page index within the object, if any */
-	uint64_t stall_ns;   /* time that it waited for memory */
-	uint64_t walk_refs;  /* memory references of the walk that missed */
+	struct pg_fault_cost cost;
+	uint64_t walk_refs; /* memory references of the walk that missed */
 };
 
 #endif
@@ -483,11 +501,14 @@ struct pg_space_stats {
 	uint64_t faults_refused;
 	uint64_t copies;
 	uint64_t pages_in;
-	uint64_t swap_in;         /* pages read from a store, read-ahead included */
-	uint64_t swap_out;        /* pages written to a store */
-	uint64_t refaults;        /* pages that came back after eviction */
-	uint64_t direct_reclaims; /* faults that had to free frames first */
-	uint64_t stall_ns;        /* time faults waited for memory */
+	uint64_t swap_in;  /* pages read from a store, read-ahead included */
+	uint64_t swap_out; /* pages written to a store */
+	uint64_t refaults; /* pages that came back after eviction */
+	uint64_t swap_ahead, swap_ahead_used, swap_ahead_wasted; /* pages read ahead from a store */
+	uint64_t file_ahead, file_ahead_used, file_ahead_wasted; /* and from files */
+	uint64_t scanned, reclaimed; /* looks at accessed bits, and frames freed, by its faults */
+	uint64_t direct_reclaims;    /* faults that had to free frames first */
+	uint64_t stall_ns;           /* time faults waited for memory */
 	uint64_t minor, major;
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;

@@ -220,7 +220,8 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	uint32_t index;
 	if (in->group == GROUP_MEMBER && !tr->ungrouped)
 		return NULL;
-	if (pg_tr_fast(tr) && tr->op_base != SA && (tr->probed >> tr->op_base & 1))
+	if (pg_tr_fast(tr) && (constant ? *constant < PG_FAST_TOP
+					: tr->op_base != SA && (tr->probed >> tr->op_base & 1)))
 		return NULL;
 	struct pg_site *s = pg_vec_add(&e->sites, sizeof(*s), &index);
 	memset(s, 0, sizeof(*s));

@@ -288,48 +288,61 @@ void pg_emit_restore_flags(struct pg_emit *m)
 	e_mov_rr(m, H_RAX, SC);
 }
 
-void pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
+uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 {
 	struct pg_emit *m = &e->emit;
-	e_mov_imm(m, SB, b->rip);
-	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xf5}, 3); /* cmp r13, r14 */
+	e64(m, b->rip);
+	uint8_t *at = m->p;
+	ebytes(m, (const uint8_t[]){0x4c, 0x3b, 0x2d},
+		3); /* cmp r13, [rip + d]: what lies before it */
+	e32(m, (uint32_t)-15);
 	e_jcc(m, CC_NE, e->stub_indirect);
-	if (e->config.fast)
-		e_mov_imm(m, SB, PG_FAST_SHIFT);
 	if (b->entry_live)
 		pg_emit_restore_flags(m);
+	return at;
 }
 
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 {
 	if (!b->thunk) {
-		uint8_t *at = e->emit.p;
-		pg_code_emit_thunk(e, b);
+		uint8_t *at = pg_code_emit_thunk(e, b);
 		e_jmp(&e->emit, b->entry);
 		b->thunk = at;
 	}
 	return b->thunk;
 }
 
+/*
+ * Fast mode, one address space: what leads to a page is undone when it is unmapped, so checks are there to hear requests to
+ * stop only, and every loop goes backwards or by an indirect jump somewhere.
+ */
+static bool needs_no_check(struct pg_engine *e, const struct pg_exit_row *x)
+{
+	const struct pg_block *from = pg_block_at(e, x->block);
+	return e->config.fast && e->spaces == PG_SPACES_ONE &&
+	       x->target > from->rip + pg_row_at(e, from->rows + x->row)->guest;
+}
+
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x)
 {
 	const struct pg_block *from = pg_block_at(e, x->block);
+	bool direct = needs_no_check(e, x);
 	bool other = !(e->config.fast && e->spaces == PG_SPACES_ONE) &&
 		     (from->page != b->page || from->page2 != PG_NIL || b->page2 != PG_NIL);
 	bool in_memory = x->flags == FLAGS_MEM;
 	bool restore = b->entry_live && in_memory;
 	bool store = (b->entry_mem || (other && !b->entry_live)) && !in_memory;
 	if (!restore && !store)
-		return b->entry;
-	if (!b->moved) { /* a block wants one of the two only */
+		return direct ? b->body : b->entry;
+	uint8_t **moved = direct ? &b->moved_body : &b->moved;
+	if (!*moved) { /* a block wants one of the two only */
 		struct pg_emit *m = &e->emit;
-		uint8_t *at = m->p;
+		*moved = m->p;
 		if (restore)
 			pg_emit_restore_flags(m);
 		else
 			pg_emit_store_flags(m);
-		e_jmp(m, b->entry);
-		b->moved = at;
+		e_jmp(m, direct ? b->body : b->entry);
 	}
-	return b->moved;
+	return *moved;
 }

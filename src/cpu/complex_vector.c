@@ -133,18 +133,25 @@ static bool enabled_span(const uint8_t *enabled, unsigned n, unsigned *low, unsi
 	return true;
 }
 
+static enum pg_complex_result resolve_store(
+	struct complex_op *op, pg_va a, unsigned n, struct complex_access *acc)
+{
+	enum pg_complex_result r;
+	do
+		r = complex_resolve(op, a, n, false, true, acc);
+	while (r == PG_COMPLEX_AGAIN);
+	return r;
+}
+
 /* Stores the enabled bytes of data[n] at a, as one store; none if none is enabled. */
 static enum pg_complex_result store_enabled(struct complex_op *op, pg_va a, const uint8_t *data,
 	const uint8_t *enabled, unsigned n, bool whole)
 {
 	struct complex_access acc;
-	enum pg_complex_result r;
 	unsigned low = 0, high = n;
 	if (!whole && !enabled_span(enabled, n, &low, &high))
 		return PG_COMPLEX_DONE;
-	do
-		r = complex_resolve(op, (pg_va){a.v + low}, high - low, false, true, &acc);
-	while (r == PG_COMPLEX_AGAIN);
+	enum pg_complex_result r = resolve_store(op, (pg_va){a.v + low}, high - low, &acc);
 	if (r != PG_COMPLEX_DONE)
 		return r;
 	for (unsigned f = 0, i = low; f < acc.frags; f++)
@@ -202,8 +209,20 @@ enum pg_complex_result complex_maskmovdqu(struct complex_op *op)
 	image_get_ymm(op->regs->x, vector_number(op->ops[1].reg.value), mask);
 	for (unsigned i = 0; i < 16; i++)
 		mask[i] >>= 7;
-	return complex_as_operand(
-		store_enabled(op, complex_address(op, mem), data, mask, 16, true), mem);
+	pg_va a = complex_address(op, mem);
+	uint64_t base = complex_segment_base(op->regs, mem->mem.segment);
+	if (op->insn->address_width == 32 && a.v - base + 8 > UINT32_MAX) {
+		/* The processor stores two halves, and the second one's address has 32 bits too: so it is measured. */
+		pg_va upper = {(uint32_t)(a.v - base + 8) + base};
+		struct complex_access acc;
+		enum pg_complex_result r = resolve_store(op, upper, 8, &acc);
+		if (r == PG_COMPLEX_DONE)
+			r = store_enabled(op, a, data, mask, 8, true);
+		if (r == PG_COMPLEX_DONE)
+			r = store_enabled(op, upper, data + 8, mask + 8, 8, true);
+		return complex_as_operand(r, mem);
+	}
+	return complex_as_operand(store_enabled(op, a, data, mask, 16, true), mem);
 }
 
 enum pg_complex_result complex_maskmovq(struct complex_op *op)

@@ -39,17 +39,17 @@ static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_
 	pg_emit_save_flags(tr);
 	uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
 	bool told = is_told(tr, x, how, rsp_undo);
-	e_mov_imm(m, SC, x); /* LEAVE_INDIRECT finds it there */
+	e_gs_store_imm32(m, ST(site), x); /* LEAVE_INDIRECT finds it there */
 	if (tr->temporary || told) {
 		e_gs_store_imm32(m, ST(leave), LEAVE_INDIRECT);
 		e_jmp(m, tr->e->stub_leave);
 		return;
 	}
-	ebytes(m, (const uint8_t[]){0x45, 0x0f, 0xb7, 0xf5}, 4); /* movzx r14d, r13w */
+	ebytes(m, (const uint8_t[]){0x45, 0x0f, 0xb7, 0xfd}, 4); /* movzx r15d, r13w */
 	e8(m, 0x65);
-	e8(m, e_rex(false, 4, SB, H_NONE));
+	e8(m, e_rex(false, 4, SC, H_NONE));
 	e8(m, 0xff);
-	e_mem(m, 4, H_NONE, SB, 8, tr->e->off_jump);
+	e_mem(m, 4, H_NONE, SC, 8, tr->e->off_jump);
 }
 
 /* The push of a call: the return address below rsp. */

@@ -71,7 +71,7 @@ enum pg_leave {
 	LEAVE_ACCESS,   /* a data access that slow.c could not finish: site, ea in SA */
 	LEAVE_FETCH,    /* the fetch check of a block failed: site = block */
 	LEAVE_CHAIN,    /* a direct exit without its target yet: site = exit */
-	LEAVE_INDIRECT, /* target in SA, not in any table; exit record in SC */
+	LEAVE_INDIRECT, /* target in SA, not in any table; site = exit */
 	LEAVE_SYSCALL,  /* site = exit record holding the next rip */
 	LEAVE_COMPLEX,  /* an instruction executed in C: site = complex record */
 	LEAVE_STOP,     /* an instruction that always stops: site = exit record, why in it */
@@ -220,6 +220,7 @@ struct pg_block {
 	uint8_t *body;          /* past it, EFLAGS right if entry_live */
 	uint8_t *end;           /* of all its code */
 	uint8_t *thunk;         /* entry for indirect jumps, made on first use */
+	uint8_t *moved_body;    /* the same, past the check */
 	uint8_t *tail;          /* behind the last instruction, if control goes on there */
 	bool tail_saved;        /* pg_insn_row.saved of the tail */
 	uint8_t *moved;         /* entry for exits whose flags are not where the block wants them */
@@ -477,8 +478,8 @@ void pg_code_unlink_blocks(struct pg_engine *e, struct pg_code_page *p);
 /* Emit: EFLAGS from flags_mem, and back; destroy SC. */
 void pg_emit_store_flags(struct pg_emit *m);
 void pg_emit_restore_flags(struct pg_emit *m);
-/* What stands before the way into b of an indirect jump: SA must be its address, flags are in memory. */
-void pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b);
+/* What stands before the way into b of an indirect jump: SA must be its address, flags are in memory. Returns where it begins. */
+uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b);
 /* The entry of b for indirect jumps. */
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b);
 /* Where the direct exit x may jump to enter b. */

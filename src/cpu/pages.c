@@ -63,9 +63,19 @@ static void unmark_frame(struct pg_engine *e, pg_pfn f)
 	mark_entries(e, f, false);
 }
 
+static void unlink_page(struct pg_engine *e, const struct pg_code_page *p)
+{
+	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
+		pg_code_unlink_exits(e, pg_block_at(e, i));
+	for (uint32_t i = p->blocks2; i != PG_NIL; i = pg_block_at(e, i)->next_of_page2)
+		pg_code_unlink_exits(e, pg_block_at(e, i));
+}
+
 /* No TLB and no mark has the id of p any more: whoever comes to the page looks what it is. */
 static void forget_id(struct pg_engine *e, const struct pg_code_page *p)
 {
+	if (e->config.fast) /* exits that ask for no mark: see pg_code_link() */
+		unlink_page(e, p);
 	for (struct pg_cpu *w = e->windows; w; w = w->next) {
 		if (*pg_cpu_mark(w, p->vpn) == p->id)
 			*pg_cpu_mark(w, p->vpn) = 0;
@@ -279,14 +289,6 @@ void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 	}
 	if (any)
 		forget_id(e, p);
-}
-
-static void unlink_page(struct pg_engine *e, const struct pg_code_page *p)
-{
-	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
-		pg_code_unlink_exits(e, pg_block_at(e, i));
-	for (uint32_t i = p->blocks2; i != PG_NIL; i = pg_block_at(e, i)->next_of_page2)
-		pg_code_unlink_exits(e, pg_block_at(e, i));
 }
 
 void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)

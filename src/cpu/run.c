@@ -555,7 +555,7 @@ static enum pg_turn handle(
 	case LEAVE_INDIRECT:
 		pg_recover_flags(c, FLAGS_MEM);
 		c->regs.rip = c->scratch[0];
-		x = pg_exit_at(e, (uint32_t)c->scratch[2]);
+		x = pg_exit_at(e, c->site);
 		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;

@@ -403,11 +403,9 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->entry_mem = !b->entry_live && tr->insn[0].soft;
 	tr->saved = b->entry_mem;
 	if (c->link_indirect && !temporary &&
-		!pg_watch_has(e,
-			rip)) { /* what leads here is an indirect jump: it falls into the block */
-		b->thunk = e->emit.p;
-		pg_code_emit_thunk(e, b);
-	}
+		!pg_watch_has(
+			e, rip)) /* what leads here is an indirect jump: it falls into the block */
+		b->thunk = pg_code_emit_thunk(e, b);
 	emit_entry(tr);
 	begin_segment(tr, &tr->insn[0]);
 	for (unsigned i = 0; i < tr->n; i++) {
@@ -478,7 +476,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	*b = *whole;
 	tr->b = b;
 	b->next = b->in = b->next_of_page = PG_NIL;
-	b->thunk = b->moved = NULL;
+	b->thunk = b->moved = b->moved_body = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
 	b->n_segments = 0; /* they are the whole block's, which has counted the first here */

@@ -119,7 +119,7 @@ bool pg_fd_path(int fd, char *out, size_t cap)
 #define PAGER_FROM 256
 
 struct order {
-	enum { KEEP, GIVE, DROP, LEAVE } what;
+	enum { KEEP, GIVE, RING, DROP, LEAVE } what; /* RING: writes a byte to it */
 	int fd;
 };
 
@@ -268,6 +268,8 @@ static void *keep(void *arg)
 			err = fd < 0 ? -EBADF : move_to(fd, o.fd);
 		else if (o.what == DROP)
 			close(o.fd);
+		else if (o.what == RING)
+			err = write(o.fd, "", 1) == 1 ? 0 : -errno;
 		else
 			err = send_order(l->keeper_end, o, o.fd);
 		if (o.what != GIVE || err < 0) {
@@ -421,4 +423,41 @@ void pg_pager_close(struct pg_linux *l, int fd)
 		(void)order(l, (struct order){DROP, fd}, -1, NULL);
 	if (!kept)
 		l->own_numbers[n / 64] &= ~((uint64_t)1 << (n % 64));
+}
+
+/* --- descriptors that only the keeper has ------------------------------------------------------------ */
+
+int pg_keeper_store(struct pg_linux *l, int fd)
+{
+	int to = new_number(l), err;
+
+	if (to < 0)
+		return to;
+	err = order(l, (struct order){KEEP, to}, fd, NULL);
+	if (err < 0)
+		l->own_numbers[pager_index(to) / 64] &= ~((uint64_t)1 << (pager_index(to) % 64));
+	return err < 0 ? err : to;
+}
+
+int pg_keeper_fetch(struct pg_linux *l, int number)
+{
+	int fd, err = order(l, (struct order){GIVE, number}, -1, &fd);
+
+	return err < 0 ? err : fd;
+}
+
+void pg_keeper_ring(struct pg_linux *l, int number)
+{
+	(void)order(l, (struct order){RING, number}, -1, NULL);
+}
+
+void pg_keeper_forget(struct pg_linux *l, int number)
+{
+	unsigned n = pager_index(number);
+
+	if (l->keeper_ask < 0)
+		close(number);
+	else
+		(void)order(l, (struct order){DROP, number}, -1, NULL);
+	l->own_numbers[n / 64] &= ~((uint64_t)1 << (n % 64));
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static uint64_t file_size(void *ctx)
@@ -152,6 +153,67 @@ struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st)
 	if (me->machine->files == NULL || !S_ISREG(st->st_mode))
 		return NULL;
 	return pg_object_find(me->machine->vm, key_of(st));
+}
+
+/* An error of writing the file back that no fsync was told yet; 0: none. */
+static int untold(struct pg_thread *me, const struct pg_object *o, struct pg_object_key key)
+{
+	struct pg_file *f = find_file(me, key);
+
+	return f != NULL ? pg_object_error_since(o, &f->error_seen) : 0;
+}
+
+int pg_files_sync(struct pg_thread *me, int fd)
+{
+	struct pg_object *o;
+	struct stat st;
+	int err, before;
+
+	if (me->machine->files == NULL || fstat(fd, &st) != 0)
+		return 0;
+	o = pg_files_find(me, &st);
+	if (o == NULL)
+		return 0;
+	pg_object_ref(o); /* writing back may give up the machine lock */
+	err = pg_object_sync(o, 0, UINT64_MAX);
+	before = untold(me, o, key_of(&st));
+	pg_object_unref(o);
+	return err != 0 ? err : before;
+}
+
+void pg_files_sync_all(struct pg_thread *me, const struct stat *on)
+{
+	struct pg_object_key *keys;
+	size_t n = 0, i = 0;
+
+	for (const struct pg_file *f = me->machine->files; f != NULL; f = f->next)
+		n++;
+	keys = calloc(n + 1, sizeof(*keys));
+	if (keys == NULL)
+		return;
+	for (const struct pg_file *f = me->machine->files; f != NULL; f = f->next)
+		keys[i++] = f->key;
+	for (i = 0; i < n; i++) {
+		struct pg_object *o = pg_object_find(me->machine->vm, keys[i]);
+
+		if (o == NULL || (on != NULL && key_of(on).device != keys[i].device))
+			continue;
+		pg_object_ref(o);
+		(void)!pg_object_sync(
+			o, 0, UINT64_MAX); /* the page stays dirty, the error is told later */
+		pg_object_unref(o);
+	}
+	free(keys);
+}
+
+int pg_files_to_disk(struct pg_thread *me, struct pg_object_key key)
+{
+	struct pg_file *f = find_file(me, key);
+	int fd = f != NULL ? pg_pager_fd(f) : -1;
+
+	if (f == NULL)
+		return 0;
+	return fd < 0 ? fd : (int)PG_HOST(me, SYS_fdatasync, fd, 0, 0, 0, 0, 0);
 }
 
 int pg_files_keep_writable(struct pg_thread *me, const struct stat *st)

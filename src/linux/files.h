@@ -13,6 +13,7 @@
 
 #include "linux/linux.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -39,6 +40,7 @@ struct pg_file {
 	bool writable;   /* fd may be written */
 	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
 	uint64_t window_bytes;
+	uint32_t error_seen; /* of its object's write-back errors: told to an fsync */
 };
 
 /* --- descriptors.c: tables of descriptors, and Pagoda's own among them --------------------------------------- */
@@ -77,9 +79,51 @@ PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct sta
 /* The object of the file, if it is mapped: borrowed, or NULL. */
 struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
 /*
+ * Writes the file's dirty pages to the host's file. The error, or one that has happened since at another time and was told to no call of this
+ * kind. Gives up the machine lock.
+ */
+PG_MUST_CHECK int pg_files_sync(struct pg_thread *me, int fd);
+/* The same for all files that are mapped, or those on the device of *on; errors are left to be told later. */
+void pg_files_sync_all(struct pg_thread *me, const struct stat *on);
+/* The host brings the file that has this key, if one is mapped, to its disk. 0 or the host's error. */
+PG_MUST_CHECK int pg_files_to_disk(struct pg_thread *me, struct pg_object_key key);
+/*
  * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
  */
 PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
+
+/*
+ * A descriptor that only the keeper has: a copy of fd, under a number that the others name it by. Or a negative errno.
+ */
+PG_MUST_CHECK int pg_keeper_store(struct pg_linux *l, int fd);
+/* A copy of it for the running thread's table, the lowest number that is free, close-on-exec. */
+PG_MUST_CHECK int pg_keeper_fetch(struct pg_linux *l, int number);
+/* Writes a byte to it. */
+void pg_keeper_ring(struct pg_linux *l, int number);
+void pg_keeper_forget(struct pg_linux *l, int number);
+
+/* --- locks.c, owner.c ---------------------------------------------------------------------------------------- */
+
+/* The guest's number of who holds the lock that F_GETLK found on fd. */
+int pg_locks_holder(struct pg_thread *me, int fd, const struct flock *found);
+/* F_SETOWN_EX, F_GETOWN_EX, and F_SETSIG (set) or F_GETSIG, with guests' numbers. 0 or the call's error. */
+int64_t pg_owner_set(struct pg_thread *me, int fd, const struct f_owner_ex *who);
+int64_t pg_owner_get(struct pg_thread *me, int fd, struct f_owner_ex *who);
+int64_t pg_owner_signal(struct pg_thread *me, int fd, bool set, int sig);
+/* O_ASYNC was set on fd. */
+void pg_owner_async(struct pg_thread *me, int fd);
+/* The host's SIGURG, or PG_HOST_IO for descriptor fd, came. False: no guest is meant. */
+bool pg_owner_signalled(struct pg_linux *l, int signo, int fd, int code, uint64_t band);
+void pg_owners_end(struct pg_linux *l);
+
+/* --- proc_rw.c -------------------------------------------------------------------------------------------- */
+
+/*
+ * Whether fd is /proc/PID/mem; then *result is what reading or writing the guest's vectors at `offset` (-1: where the file is) gave.
+ */
+bool pg_proc_memory(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
+	int64_t offset, bool write, int64_t *result);
+void pg_proc_memory_end(struct pg_linux *l);
 
 /* --- io.c ------------------------------------------------------------------------------------------------ */
 

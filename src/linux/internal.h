@@ -39,6 +39,7 @@
 /* Pagoda's own use of host signals; the guest's numbers never reach the host. */
 #define PG_HOST_KICK 64  /* gets a host thread out of a blocking call */
 #define PG_HOST_TIMER 63 /* a guest's timer went off */
+#define PG_HOST_IO 62    /* a descriptor with an owner is ready */
 
 /* The calling convention of the argument formatter, see table.c. */
 struct pg_syscall {
@@ -48,7 +49,13 @@ struct pg_syscall {
 };
 
 /* A file of /proc that a guest has open for writing. */
-enum pg_proc_writing { PG_PROC_READ_ONLY, PG_PROC_COMM, PG_PROC_OOM_ADJ, PG_PROC_CLEAR_REFS };
+enum pg_proc_writing {
+	PG_PROC_READ_ONLY,
+	PG_PROC_COMM,
+	PG_PROC_OOM_ADJ,
+	PG_PROC_CLEAR_REFS,
+	PG_PROC_MEMORY
+};
 struct pg_proc_write {
 	uint64_t ino; /* of the memory file that stands for it */
 	int pid, tid; /* pid 0: none */
@@ -63,10 +70,14 @@ struct pg_lock {
 	volatile bool wanted; /* somebody has waited for a turn: the holder is to hand it over */
 	unsigned waiters;
 	uint64_t turns;
+	/* For pressure-stall figures: threads that wait for memory; while there are any, time in which others ran. */
+	unsigned stalls;
+	uint64_t ran_ns, since_ns; /* since: of the present turn, or of what was counted of it */
 };
 
 struct pg_linux {
 	struct pg_vm *vm;                /* borrowed */
+	struct pg_reclaim *reclaim;      /* borrowed; NULL: none */
 	const struct pg_engine_ops *ops; /* borrowed */
 	struct pg_engine *engine;        /* owned */
 	struct pg_linux_hooks hooks;
@@ -117,21 +128,28 @@ struct pg_linux {
 	struct pg_timer_slot {
 		int pid;
 		struct pg_timer *timer; /* NULL: free */
-	} * timers;                     /* owned */
+		uint16_t turn; /* counts who had it: told apart when their signals come late */
+	} * timers;            /* owned */
 	unsigned timer_cap;
 
 	/* figures of the machine; those of processes are added when they are gone */
-	uint64_t calls, execs, forks, signals, bytes_read, bytes_written;
+	uint64_t calls, execs, forks, signals, bytes_read, bytes_written, oom_kills;
 	struct pg_space_stats space_before;
 
 	struct pg_partitions *partition; /* owned; NULL: a machine of pages */
 	bool jobs; /* in pg_linux_run_jobs(): the machine is not over while no process is left */
 
-	uint64_t waits;          /* futex waits begun */
-	struct pg_sigfd *sigfds; /* signalfd; owned */
-	struct pg_shm *shm;      /* System V segments; owned; NULL: none yet */
-	struct pg_sem *sem;      /* and sets of semaphores */
-	struct pg_msg *msg;      /* and queues of messages */
+	uint64_t waits;           /* futex waits begun */
+	struct pg_sigfd *sigfds;  /* signalfd; owned */
+	struct pg_shm *shm;       /* System V segments; owned; NULL: none yet */
+	struct pg_sem *sem;       /* and sets of semaphores */
+	struct pg_msg *msg;       /* and queues of messages */
+	struct pg_proc_mem *mems; /* open files /proc/PID/mem, the last one first; owned */
+	unsigned mem_count;
+	struct pg_pidfd *pidfds; /* descriptors of processes; owned */
+	struct pg_owner *owners; /* of descriptors, for SIGIO, the last one first; owned */
+	unsigned owner_count;
+	struct pg_peers *peers; /* Unix sockets of guests; owned; NULL: none yet */
 
 	/* lines that hooks.unknown was told, each once */
 	char **told;
@@ -209,6 +227,11 @@ void pg_lock_take(struct pg_linux *l, struct pg_thread *me);
 void pg_lock_give(struct pg_linux *l);
 /* Hands the lock to whoever waits, and takes it again in turn. */
 void pg_lock_turn(struct pg_thread *me);
+
+/* --- pause.c ----------------------------------------------------------------------------------- */
+
+/* Returns when me's process is not paused, or is to end. */
+void pg_pause_wait(struct pg_thread *me);
 
 /* --- host.c: calls to the host ------------------------------------------------------------------ */
 
@@ -323,6 +346,8 @@ const char *pg_path_exe_link(struct pg_thread *me, const char *path);
 
 /* --- proc.c ----------------------------------------------------------------------------------------- */
 
+/* Pages in the stores; *total: as SwapTotal. */
+uint64_t pg_proc_swap(struct pg_linux *l, uint64_t *total);
 #define PG_PROC_HOSTS (-4096) /* the host's file is right */
 /*
  * A guest opens a path: the descriptor to give it, a negative errno, or PG_PROC_HOSTS. By the name it gave, and, after the host opened

@@ -11,6 +11,7 @@
  * blocks with data in hand.
  */
 #include "linux/internal.h"
+#include "linux/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,32 +23,40 @@
 
 #define PIECES 256 /* host iovecs at once */
 
-/* The file's object if it is mapped, and where the next byte of a call without an offset comes from. */
 struct target {
 	bool regular; /* all that is asked for comes, without waiting */
 	bool waits;   /* a pipe or a terminal: a read may wait for ever */
-	bool append;
-	struct pg_object *object;
-	int64_t at;
+	bool socket;
 };
 
-static void look(struct pg_thread *me, int fd, int64_t offset, struct target *t)
+static void look(int fd, struct target *t)
 {
 	struct stat st;
 
-	*t = (struct target){.at = offset};
+	*t = (struct target){0};
 	if (fstat(fd, &st) != 0)
 		return;
 	/* the memory devices (zero, urandom, ...) give all that is asked for, too */
 	t->regular = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
 		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
 	t->waits = S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && !t->regular);
-	t->object = pg_files_find(me, &st);
-	if (t->object == NULL)
-		return;
-	t->append = (fcntl(fd, F_GETFL) & O_APPEND) != 0;
-	if (offset < 0)
-		t->at = lseek(fd, 0, SEEK_CUR);
+	t->socket = S_ISSOCK(st.st_mode);
+}
+
+/*
+ * The object of the file behind fd, if it is mapped, with a reference: whoever works on it may give up the machine lock, and the last mapping may
+ * go meanwhile. NULL: none.
+ */
+static struct pg_object *hold_object(struct pg_thread *me, int fd, struct stat *st)
+{
+	struct pg_object *o;
+
+	if (me->machine->files == NULL || fstat(fd, st) != 0)
+		return NULL;
+	o = pg_files_find(me, st);
+	if (o != NULL)
+		pg_object_ref(o);
+	return o;
 }
 
 /*
@@ -77,49 +86,68 @@ int64_t pg_io_signal(struct pg_thread *me, int64_t r)
 void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
 {
 	struct stat st;
-	struct pg_object *o;
+	struct pg_object *o = hold_object(me, fd, &st);
 
-	if (me->machine->files == NULL || fstat(fd, &st) != 0)
+	if (o == NULL)
 		return;
-	o = pg_files_find(me, &st);
-	if (o != NULL && pg_object_before_host_read(o, start, end) == -ENOMEM)
+	if (pg_object_before_host_read(o, start, end) == -ENOMEM)
 		me->oom = true;
+	pg_object_unref(o);
 }
 
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
 {
 	struct stat st;
-	struct pg_object *o;
+	struct pg_object *o = hold_object(me, fd, &st);
 
-	if (me->machine->files == NULL || fstat(fd, &st) != 0)
+	if (o == NULL)
 		return;
-	o = pg_files_find(me, &st);
-	if (o != NULL && pg_object_after_host_write(o, start, end) == -ENOMEM)
+	if (pg_object_after_host_write(o, start, end) == -ENOMEM)
 		me->oom = true;
+	pg_object_unref(o);
+}
+
+/*
+ * A write without an offset put `done` bytes before the descriptor's place. The object is looked for now: the file may have been mapped, and the
+ * page read, while the host wrote.
+ */
+static void wrote(struct pg_thread *me, int fd, int64_t offset, uint64_t done)
+{
+	struct stat st;
+	struct pg_object *o = hold_object(me, fd, &st);
+
+	if (o == NULL)
+		return;
+	if (offset < 0)
+		offset = lseek(fd, 0, SEEK_CUR) - (int64_t)done;
+	else if (fcntl(fd, F_GETFL) & O_APPEND) /* Linux's pwrite appends too */
+		offset = st.st_size - (int64_t)done;
+	if (offset >= 0 &&
+		pg_object_after_host_write(o, (uint64_t)offset, (uint64_t)offset + done) == -ENOMEM)
+		me->oom = true;
+	pg_object_unref(o);
 }
 
 void pg_io_truncated(struct pg_thread *me, int fd)
 {
 	struct stat st;
-	struct pg_object *o;
+	struct pg_object *o = hold_object(me, fd, &st);
 
-	if (me->machine->files == NULL || fstat(fd, &st) != 0)
+	if (o == NULL)
 		return;
-	o = pg_files_find(me, &st);
-	if (o != NULL)
-		pg_object_truncated(o, (uint64_t)st.st_size);
+	pg_object_truncated(o, (uint64_t)st.st_size);
+	pg_object_unref(o);
 }
 
 void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
 {
 	struct stat st;
-	struct pg_object *o;
+	struct pg_object *o = hold_object(me, fd, &st);
 
-	if (me->machine->files == NULL || fstat(fd, &st) != 0)
+	if (o == NULL)
 		return;
-	o = pg_files_find(me, &st);
-	if (o != NULL)
-		pg_object_punched(o, start, end);
+	pg_object_punched(o, start, end);
+	pg_object_unref(o);
 }
 
 /* One host call on pinned frames. Chooses the plain form where the guest used it: some files know no other. */
@@ -154,27 +182,34 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	struct iovec host[PIECES];
 	struct target t;
 	uint64_t done = 0;
+	int64_t special;
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
 	if (total == 0)
 		return empty_io(me, true, fd, offset, flags);
-	look(me, fd, offset, &t);
+	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, false, &special))
+		return special;
+	look(fd, &t);
 	if (t.waits) {
 		int64_t r;
 
 		if (pg_sigfd_read(me, fd, v, count, total, &r))
 			return r;
+		if (pg_pidfd_is(me, fd))
+			return -EINVAL;
 		r = pg_terminal_before_read(me, fd);
 		if (r != 0)
 			return r;
 	}
 	if (t.waits && wait_ready(me, fd) != 0)
 		return -PG_ERESTARTSYS;
-	if (t.object != NULL && t.at >= 0 &&
-		pg_object_before_host_read(t.object, (uint64_t)t.at, (uint64_t)t.at + total) ==
-			-ENOMEM)
-		me->oom = true;
+	if (t.regular && me->machine->files != NULL) {
+		int64_t at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
+
+		if (at >= 0)
+			pg_io_before_read(me, fd, (uint64_t)at, (uint64_t)at + total);
+	}
 	while (done < total && !me->oom) {
 		unsigned n;
 		uint64_t got = pg_guest_pin(
@@ -202,6 +237,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 		r = host_io(me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
 		pg_guest_unpin(me, PG_WRITE, host, n);
+		if (t.socket)
+			pg_peer_received(me, fd, r);
 		if (r < 0)
 			return done != 0 ? (int64_t)done : r;
 		done += (uint64_t)r;
@@ -227,7 +264,9 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 		return -EBADF;
 	if (total == 0)
 		return empty_io(me, false, fd, offset, flags);
-	look(me, fd, offset, &t);
+	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, true, &r))
+		return r;
+	look(fd, &t);
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;
 	if (t.waits && me->machine->partition != NULL) {
@@ -237,6 +276,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			return -ENOMEM;
 	}
 	while (done < total && !me->oom) {
+		struct pg_peer_sending sending = {0};
 		unsigned n;
 		uint64_t got;
 
@@ -252,10 +292,14 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			r = -EFAULT;
 			break;
 		}
+		if (t.socket)
+			sending = pg_peer_sends(me, fd, me->proc->pid, got, NULL, 0);
 		r = host_io(me, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
 		if (copy == NULL)
 			pg_guest_unpin(me, PG_READ, host, n);
+		if (t.socket)
+			pg_peer_sent(me, &sending, r);
 		if (r < 0)
 			break;
 		done += (uint64_t)r;
@@ -263,15 +307,8 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			break;
 	}
 	free(copy);
-	if (done != 0 && t.object != NULL) {
-		int64_t start = t.at;
-
-		if (t.append && offset < 0)
-			start = lseek(fd, 0, SEEK_CUR) - (int64_t)done;
-		if (start >= 0 && pg_object_after_host_write(t.object, (uint64_t)start,
-					  (uint64_t)start + done) == -ENOMEM)
-			me->oom = true;
-	}
+	if (done != 0 && t.regular)
+		wrote(me, fd, offset, done);
 	if (done != 0 && t.waits)
 		pg_terminal_written(me, fd, v, count, done);
 	me->machine->bytes_written += done;

@@ -8,6 +8,7 @@
  * What is not here: loading (exec.c), processes and threads (process.c, thread.c), system calls (sys_*.c), signals (signal.c).
  */
 #include "linux/internal.h"
+#include "linux/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -224,6 +225,7 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 	if (l == NULL)
 		return -ENOMEM;
 	l->vm = c->vm;
+	l->reclaim = c->reclaim;
 	l->ops = c->engine;
 	if (c->hooks.reached != NULL) {
 		ec.reached = c->hooks.reached;
@@ -299,6 +301,10 @@ void pg_linux_destroy(struct pg_linux *l)
 		l->ops->destroy(l->engine);
 	}
 	pg_shm_end(l);
+	pg_proc_memory_end(l);
+	pg_pidfds_end(l);
+	pg_owners_end(l);
+	pg_peers_end(l);
 	pg_sem_end(l);
 	pg_msg_end(l);
 	pg_terminals_free(l);
@@ -588,6 +594,10 @@ void pg_linux_go(struct pg_thread *me)
 			while_stopped(me);
 			continue;
 		}
+		if (me->mm->paused_until != 0) {
+			pg_pause_wait(me);
+			continue;
+		}
 		if (me->poke || me->sig.restart != 0 || me->sig.restore_mask ||
 			(pg_signal_pending(me) & ~me->sig.blocked) != 0) {
 			me->poke = 0;
@@ -658,6 +668,19 @@ void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats 
 	sum->faults_refused += more->faults_refused;
 	sum->copies += more->copies;
 	sum->pages_in += more->pages_in;
+	sum->swap_in += more->swap_in;
+	sum->swap_out += more->swap_out;
+	sum->refaults += more->refaults;
+	sum->swap_ahead += more->swap_ahead;
+	sum->swap_ahead_used += more->swap_ahead_used;
+	sum->swap_ahead_wasted += more->swap_ahead_wasted;
+	sum->file_ahead += more->file_ahead;
+	sum->file_ahead_used += more->file_ahead_used;
+	sum->file_ahead_wasted += more->file_ahead_wasted;
+	sum->scanned += more->scanned;
+	sum->reclaimed += more->reclaimed;
+	sum->direct_reclaims += more->direct_reclaims;
+	sum->stall_ns += more->stall_ns;
 	sum->minor += more->minor;
 	sum->major += more->major;
 }
@@ -708,11 +731,6 @@ void *pg_linux_wait_begin(struct pg_linux *l)
 void pg_linux_wait_end(struct pg_linux *l, void *waiting)
 {
 	pg_block_end(waiting);
-}
-
-bool pg_linux_others_run(const struct pg_linux *l)
-{
-	return __atomic_load_n(&l->lock.waiters, __ATOMIC_RELAXED) != 0;
 }
 
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)

@@ -26,6 +26,7 @@
 #define PG_LINUX_PID 1000
 #define PG_LINUX_PPID 999
 
+struct pg_reclaim;
 struct pg_linux; /* one machine's Linux */
 struct pg_linux_end;
 struct pg_linux_process;
@@ -65,10 +66,10 @@ struct pg_linux_hooks {
 	 */
 	void (*leave)(void *ctx);
 	/*
-	 * A process is about to end, by exit or by a signal; tid: by which thread of its own, 0: by somebody else. Its threads are all
+	 * A process is about to end, as *end says; tid: by which thread of its own, 0: by somebody else. Its threads are all
 	 * still there (pg_linux_each_thread), their registers as they were when they stopped.
 	 */
-	void (*ending)(void *ctx, int pid, int tid);
+	void (*ending)(void *ctx, int pid, int tid, const struct pg_linux_end *end);
 	/* A process was made by another one; it has not run yet. */
 	void (*fork)(void *ctx, int parent, int child);
 	/* A process is over: its memory and descriptors are gone. Borrowed during the call. */
@@ -88,6 +89,7 @@ struct pg_linux_hooks {
 
 struct pg_linux_config {
 	struct pg_vm *vm;                   /* borrowed; its hooks are set by pg_linux_create() */
+	struct pg_reclaim *reclaim;         /* of vm; borrowed. NULL: there is no swap */
 	const struct pg_engine_ops *engine; /* borrowed */
 	struct pg_mmu_config mmu;           /* for the engine */
 	bool fast;                          /* for the engine */
@@ -139,6 +141,8 @@ struct pg_linux_process {
 	uint64_t system_calls, execs;
 	uint64_t cpu_ns;  /* on the host */
 	uint64_t wall_ns; /* from its making to its end */
+	unsigned pauses;  /* times that it had to wait for others because memory was short */
+	uint64_t paused_ns;
 };
 
 /* The exit status a shell would show: code, or 128 + signal. */
@@ -186,8 +190,20 @@ void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
  */
 void *pg_linux_wait_begin(struct pg_linux *l);
 void pg_linux_wait_end(struct pg_linux *l, void *waiting);
-/* True if another thread of the guest waits for the lock only: it could run now. */
-bool pg_linux_others_run(const struct pg_linux *l);
+/*
+ * For struct pg_reclaim_hooks.stalling: the thread that runs begins (1) or ends (-1) to wait for memory, or neither (0). Returns
+ * the time, in ns, in which threads that did not wait ran while others did.
+ */
+uint64_t pg_linux_stalling(struct pg_linux *l, int more);
+
+/*
+ * Memory is short, and s was swapped out whole: its process does not run until there is room for its `pages`, its turn has come
+ * or nobody else runs (pause.c). True, and which process it is, if that happens to it for the first time. *name is borrowed.
+ */
+bool pg_linux_pause(
+	struct pg_linux *l, struct pg_space *s, uint64_t pages, int *pid, const char **name);
+/* How often the process of s was paused so far; UINT_MAX: it is paused now, or s is no process's. */
+unsigned pg_linux_pauses(struct pg_linux *l, struct pg_space *s);
 
 /* --- for the tracer: the present state, to be read only --------------------------------------- */
 

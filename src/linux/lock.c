@@ -13,6 +13,7 @@
  *   L1 at most one thread is between take and give.
  *   L2 pg_linux.current is that thread, or NULL when it is no guest's.
  *   L3 with one guest thread nothing here ever interrupts it: its figures repeat.
+ *   L4 ran_ns grows by each turn, or part of it, of a thread that does not wait for memory while another one does.
  */
 #include "linux/internal.h"
 
@@ -69,20 +70,51 @@ void pg_lock_take(struct pg_linux *l, struct pg_thread *me)
 	k->wanted = false;
 	k->turns++;
 	l->current = me;
+	if (k->stalls != 0)
+		k->since_ns = pg_host_clock_ns(CLOCK_MONOTONIC);
 	pthread_cond_broadcast(&k->taken);
 	pthread_mutex_unlock(&k->m);
 }
 
-void pg_lock_give(struct pg_linux *l)
+/* The holder's turn up to now is counted if others wait for memory and it does not. */
+static void count_turn(struct pg_linux *l)
+{
+	struct pg_lock *k = &l->lock;
+	uint64_t now;
+
+	if (k->stalls == 0)
+		return;
+	now = pg_host_clock_ns(CLOCK_MONOTONIC);
+	if (l->current != NULL && l->current->stalled == 0)
+		k->ran_ns += now - k->since_ns;
+	k->since_ns = now;
+}
+
+static void let_go(struct pg_linux *l)
 {
 	struct pg_lock *k = &l->lock;
 
-	pthread_mutex_lock(&k->m);
+	count_turn(l);
 	k->held = false;
 	l->current = NULL;
 	if (k->waiters != 0)
 		pthread_cond_signal(&k->free);
-	pthread_mutex_unlock(&k->m);
+}
+
+void pg_lock_give(struct pg_linux *l)
+{
+	pthread_mutex_lock(&l->lock.m);
+	let_go(l);
+	pthread_mutex_unlock(&l->lock.m);
+}
+
+uint64_t pg_linux_stalling(struct pg_linux *l, int more)
+{
+	count_turn(l);
+	if (l->current != NULL)
+		l->current->stalled += (unsigned)more;
+	l->lock.stalls += (unsigned)more;
+	return l->lock.ran_ns;
 }
 
 void pg_lock_turn(struct pg_thread *me)
@@ -93,10 +125,7 @@ void pg_lock_turn(struct pg_thread *me)
 
 	pthread_mutex_lock(&k->m);
 	turn = k->turns;
-	k->held = false;
-	l->current = NULL;
-	if (k->waiters != 0)
-		pthread_cond_signal(&k->free);
+	let_go(l);
 	while (k->turns == turn && k->waiters != 0)
 		pthread_cond_wait(&k->taken, &k->m);
 	pthread_mutex_unlock(&k->m);

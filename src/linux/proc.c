@@ -27,30 +27,43 @@
 
 /* --- what there is ----------------------------------------------------------------------------------------------------- */
 
+/* It has no text: what is read is the process's memory at that moment. */
+static void put_nothing(struct pg_proc_text *t)
+{
+}
+
 static const struct {
 	const char *name;
 	void (*put)(struct pg_proc_text *t);
 	enum pg_proc_writing writing; /* what a write to it does */
 } own_files[] = {
-	{"maps", pg_proc_maps, PG_PROC_READ_ONLY},
-	{"smaps", pg_proc_smaps, PG_PROC_READ_ONLY},
+	{"maps", pg_proc_maps, PG_PROC_READ_ONLY}, {"smaps", pg_proc_smaps, PG_PROC_READ_ONLY},
 	{"smaps_rollup", pg_proc_smaps_rollup, PG_PROC_READ_ONLY},
-	{"status", pg_proc_status, PG_PROC_READ_ONLY},
-	{"statm", pg_proc_statm, PG_PROC_READ_ONLY},
-	{"stat", pg_proc_stat, PG_PROC_READ_ONLY},
-	{"cmdline", pg_proc_cmdline, PG_PROC_READ_ONLY},
-	{"environ", pg_proc_environ, PG_PROC_READ_ONLY},
-	{"auxv", pg_proc_auxv, PG_PROC_READ_ONLY},
-	{"comm", pg_proc_comm, PG_PROC_COMM},
-	{"limits", pg_proc_limits, PG_PROC_READ_ONLY},
+	{"status", pg_proc_status, PG_PROC_READ_ONLY}, {"statm", pg_proc_statm, PG_PROC_READ_ONLY},
+	{"stat", pg_proc_stat, PG_PROC_READ_ONLY}, {"cmdline", pg_proc_cmdline, PG_PROC_READ_ONLY},
+	{"environ", pg_proc_environ, PG_PROC_READ_ONLY}, {"auxv", pg_proc_auxv, PG_PROC_READ_ONLY},
+	{"comm", pg_proc_comm, PG_PROC_COMM}, {"limits", pg_proc_limits, PG_PROC_READ_ONLY},
 	{"wchan", pg_proc_wchan, PG_PROC_READ_ONLY},
 	{"personality", pg_proc_personality, PG_PROC_READ_ONLY},
 	{"oom_score", pg_proc_oom_score, PG_PROC_READ_ONLY},
 	{"oom_score_adj", pg_proc_oom_score_adj, PG_PROC_OOM_ADJ},
-	{"clear_refs", NULL, PG_PROC_CLEAR_REFS},
-	{"pagemap", NULL, PG_PROC_READ_ONLY},
+	{"clear_refs", NULL, PG_PROC_CLEAR_REFS}, {"pagemap", NULL, PG_PROC_READ_ONLY},
+	{"mem", put_nothing, PG_PROC_MEMORY},
+	{"fdinfo/", pg_proc_fdinfo, PG_PROC_READ_ONLY}, /* each file of the directory */
 };
 #define OWN_FILES (sizeof(own_files) / sizeof(own_files[0]))
+
+/* Whether `rest`, behind /proc/PID/, is the file or one of the directory `name`; then the number of that goes to *fd. */
+static bool is_file(const char *rest, const char *name, int *fd)
+{
+	size_t n = strlen(name);
+	char *end;
+
+	if (name[n - 1] != '/' || strncmp(rest, name, n) != 0)
+		return strcmp(rest, name) == 0;
+	*fd = (int)strtol(rest + n, &end, 10);
+	return end != rest + n && *end == '\0';
+}
 
 static void put_shm(struct pg_proc_text *t)
 {
@@ -73,6 +86,10 @@ static const struct {
 	void (*put)(struct pg_proc_text *t);
 } machine_files[] = {
 	{"/proc/meminfo", pg_proc_meminfo},
+	{"/proc/locks", pg_proc_locks},
+	{"/proc/swaps", pg_proc_swaps},
+	{"/proc/vmstat", pg_proc_vmstat},
+	{"/proc/pressure/memory", pg_proc_pressure},
 	{"/proc/sysvipc/shm", put_shm},
 	{"/proc/sysvipc/sem", put_sem},
 	{"/proc/sysvipc/msg", put_msg},
@@ -88,8 +105,8 @@ static int machine_file(const char *path)
 }
 
 /* Entries that would show or change Pagoda itself in the guest's place, and for which we have nothing truer. */
-static const char *const refused[] = {"mem", "numa_maps", "syscall", "stack", "coredump_filter",
-	"oom_adj", "patch_state", "arch_status", "map_files"};
+static const char *const refused[] = {"numa_maps", "syscall", "stack", "coredump_filter", "oom_adj",
+	"patch_state", "arch_status", "map_files"};
 
 /* --- opening -------------------------------------------------------------------------------------------------------------- */
 
@@ -152,11 +169,13 @@ static int make(struct pg_proc_text *t, unsigned row, const char *name, int flag
 			row < OWN_FILES ? own_files[row].put : machine_files[row - OWN_FILES].put,
 			fd);
 	}
+	if (err == 0 && row < OWN_FILES && own_files[row].writing == PG_PROC_MEMORY)
+		err = t->mm != NULL ? pg_proc_memory_open(t->machine, fd, t->proc) : 0;
 	if (err != 0) {
 		close(fd);
 		return err;
 	}
-	if (writable)
+	if (writable && row < OWN_FILES && own_files[row].writing != PG_PROC_MEMORY)
 		note_write(t->machine, fd, t, own_files[row].writing);
 	else
 		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
@@ -167,6 +186,21 @@ static int make(struct pg_proc_text *t, unsigned row, const char *name, int flag
 	(void)dup3(reading, fd, flags & O_CLOEXEC);
 	close(reading);
 	return fd;
+}
+
+/* Whether the process has the descriptor open. */
+static bool descriptor_there(const struct pg_proc_text *t)
+{
+	const struct pg_thread *h = t->thread;
+	char path[96];
+	struct stat st;
+
+	while (h != NULL && h->host_tid == 0)
+		h = h->next;
+	if (h == NULL || !pg_fd_ok(t->fd))
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/fd/%d", (int)h->host_tid, t->fd);
+	return lstat(path, &st) == 0;
 }
 
 static int open_entry(struct pg_thread *me, const struct pg_proc_name *n, int flags)
@@ -180,14 +214,16 @@ static int open_entry(struct pg_thread *me, const struct pg_proc_name *n, int fl
 		if (strcmp(n->rest, refused[i]) == 0)
 			return -EACCES;
 	for (unsigned i = 0; i < OWN_FILES; i++) {
-		if (strcmp(n->rest, own_files[i].name) != 0)
+		if (!is_file(n->rest, own_files[i].name, &t.fd))
 			continue;
+		if (own_files[i].put == pg_proc_fdinfo && !descriptor_there(&t))
+			return -ENOENT;
 		if ((flags & O_ACCMODE) != O_RDONLY && own_files[i].writing == PG_PROC_READ_ONLY)
 			return -EACCES;
 		if (own_files[i].put == NULL && own_files[i].writing != PG_PROC_READ_ONLY &&
 			(flags & O_ACCMODE) == O_RDONLY)
 			return -EACCES; /* clear_refs is written only */
-		return make(&t, i, n->rest, flags);
+		return make(&t, i, own_files[i].put == pg_proc_fdinfo ? "fdinfo" : n->rest, flags);
 	}
 	return PG_PROC_HOSTS;
 }

@@ -17,6 +17,7 @@ struct pg_proc_text {
 	struct pg_process *proc;  /* NULL: about the machine */
 	struct pg_thread *thread; /* NULL: a zombie */
 	struct pg_mm *mm;         /* NULL: a zombie: files about memory are empty */
+	int fd;                   /* of /proc/PID/fdinfo/N */
 	FILE *out;
 };
 
@@ -40,6 +41,19 @@ void pg_proc_wchan(struct pg_proc_text *t);
 void pg_proc_oom_score(struct pg_proc_text *t);
 void pg_proc_oom_score_adj(struct pg_proc_text *t);
 void pg_proc_personality(struct pg_proc_text *t);
+
+/* proc_machine.c */
 void pg_proc_meminfo(struct pg_proc_text *t);
+void pg_proc_swaps(struct pg_proc_text *t);
+void pg_proc_vmstat(struct pg_proc_text *t);
+void pg_proc_pressure(struct pg_proc_text *t); /* of memory */
+
+/* proc_rw.c */
+/* Notes that fd stands for the memory of the process: reads and writes of it come to pg_proc_memory(). 0 or -ENOMEM. */
+PG_MUST_CHECK int pg_proc_memory_open(struct pg_linux *l, int fd, const struct pg_process *p);
+
+/* locks.c */
+void pg_proc_locks(struct pg_proc_text *t);
+void pg_proc_fdinfo(struct pg_proc_text *t);
 
 #endif

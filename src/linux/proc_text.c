@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/proc_text.c: the text of /proc/PID/status, stat, statm, limits, ... and of /proc/meminfo.
+ * linux/proc_text.c: the text of /proc/PID/status, stat, statm, limits, ...
  *
  * Called by proc.c. Reads processes, threads and space/. What speaks of the host thread (times, capabilities, context switches) is the
  * host's own file of that thread with our lines in it. Formats are Linux's, to the blank.
  *
- * Source of the formats: Linux fs/proc/array.c, base.c, meminfo.c; proc(5).
+ * Source of the formats: Linux fs/proc/array.c, base.c; proc(5).
  */
 #include "linux/proc.h"
 
@@ -126,30 +126,6 @@ static unsigned long long pending(const struct pg_proc_text *t, bool own)
 	return set;
 }
 
-static bool add_swap(void *ctx, const struct pg_region *r)
-{
-	struct {
-		struct pg_space *space;
-		uint64_t bytes;
-	} *s = ctx;
-	struct pg_region_figures f;
-
-	if (pg_space_measure(s->space, r->start, &f))
-		s->bytes += f.swap;
-	return true;
-}
-
-static uint64_t swap_of(struct pg_mm *mm)
-{
-	struct {
-		struct pg_space *space;
-		uint64_t bytes;
-	} s = {mm->space, 0};
-
-	pg_space_each_region(mm->space, add_swap, &s);
-	return s.bytes;
-}
-
 /* The memory lines of status; n: their number is Linux's. */
 static void put_memory_lines(struct pg_proc_text *t)
 {
@@ -169,7 +145,7 @@ static void put_memory_lines(struct pg_proc_text *t)
 		PG_KB(st.rss_anon_pages * PG_PAGE_SIZE), PG_KB(st.rss_file_pages * PG_PAGE_SIZE),
 		PG_KB(st.rss_shmem_pages * PG_PAGE_SIZE), PG_KB(s.data), PG_KB(s.stack),
 		PG_KB(s.exe), PG_KB(s.lib), PG_KB(st.table.node_frames * PG_PAGE_SIZE),
-		PG_KB(swap_of(t->mm)), 0u);
+		PG_KB(pg_space_swap_pages(t->mm->space) * PG_PAGE_SIZE), 0u);
 }
 
 static bool begins(const char *line, const char *word)
@@ -401,10 +377,11 @@ void pg_proc_oom_score_adj(struct pg_proc_text *t)
 
 void pg_proc_oom_score(struct pg_proc_text *t)
 {
-	int64_t all = (int64_t)pg_frames_total(pg_vm_frames(t->machine->vm));
+	int64_t all = (int64_t)(pg_frames_total(pg_vm_frames(t->machine->vm)) +
+				pg_vm_swap(t->machine->vm));
 	int64_t points = pg_process_badness(t->proc);
 
-	/* as Linux since 5.8: thousandths of memory, moved up by a thousand, two thirds of it */
+	/* as Linux since 5.8: thousandths of memory and swap, moved up by a thousand, two thirds of it */
 	points = points <= -all ? 0 : (1000 + points * 1000 / all) * 2 / 3;
 	fprintf(t->out, "%lld\n", points > 0 ? (long long)points : 0ll);
 }
@@ -456,43 +433,4 @@ void pg_proc_limits(struct pg_proc_text *t)
 void pg_proc_wchan(struct pg_proc_text *t)
 {
 	fputc('0', t->out);
-}
-
-/* --- the machine ---------------------------------------------------------------------------------------------------------- */
-
-void pg_proc_meminfo(struct pg_proc_text *t)
-{
-	struct pg_frames_stats fs;
-	uint64_t total, free_bytes, cache, anon, table, mapped = 0, shmem = 0;
-
-	pg_vm_frames_stats(t->machine->vm, &fs);
-	for (const struct pg_process *p = t->machine->processes; p != NULL; p = p->next) {
-		struct pg_space_stats st;
-
-		if (p->mm == NULL || p->state == PG_ZOMBIE)
-			continue;
-		pg_space_stats(p->mm->space, &st);
-		mapped += st.rss_file_pages * PG_PAGE_SIZE;
-		shmem += st.rss_shmem_pages * PG_PAGE_SIZE;
-	}
-	total = fs.total * PG_PAGE_SIZE;
-	free_bytes = fs.by_state[PG_FRAME_FREE] * PG_PAGE_SIZE;
-	cache = fs.by_state[PG_FRAME_CACHE] * PG_PAGE_SIZE;
-	anon = fs.by_state[PG_FRAME_ANON] * PG_PAGE_SIZE;
-	table = fs.by_state[PG_FRAME_TABLE] * PG_PAGE_SIZE;
-	if (mapped > cache)
-		mapped = cache; /* a page that many map is mapped once */
-	if (shmem > cache)
-		shmem = cache;
-	fprintf(t->out,
-		"MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu kB\n"
-		"Buffers:        %8u kB\nCached:         %8llu kB\nSwapCached:     %8u kB\n"
-		"Active:         %8llu kB\nInactive:       %8u kB\nSwapTotal:      %8u kB\n"
-		"SwapFree:       %8u kB\nAnonPages:      %8llu kB\nMapped:         %8llu kB\n"
-		"Shmem:          %8llu kB\nPageTables:     %8llu kB\nCommitLimit:    %8llu kB\n"
-		"Committed_AS:   %8llu kB\n",
-		PG_KB(total), PG_KB(free_bytes), PG_KB(free_bytes + cache - shmem), 0u,
-		PG_KB(cache), 0u, PG_KB(anon + cache), 0u, 0u, 0u, PG_KB(anon), PG_KB(mapped),
-		PG_KB(shmem), PG_KB(table), PG_KB(pg_vm_commit_limit(t->machine->vm)),
-		PG_KB(pg_vm_committed(t->machine->vm)));
 }

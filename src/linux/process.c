@@ -160,6 +160,7 @@ void pg_process_free(struct pg_process *p)
 	pg_linux_add_space(&l->space_before, &p->space_before);
 	l->signals += p->sig.delivered;
 	process_unlink(p);
+	pg_pidfd_reaped(p);
 	pg_timers_delete(p, true);
 	pg_signal_free(&p->sig);
 	pg_mm_put(p->mm);
@@ -275,6 +276,7 @@ static int process_fork(struct pg_thread *me, const struct pg_clone *c, struct p
 			k->sig.act[n] = (struct pg_sigaction){0};
 	memcpy(k->limits, p->limits, sizeof(k->limits));
 	k->personality = p->personality;
+	k->no_huge = p->no_huge;
 	k->oom_score_adj = p->oom_score_adj;
 	k->exit_signal = c->exit_signal;
 	*out = k;
@@ -324,14 +326,23 @@ static int refuse(struct pg_thread *me, const struct pg_clone *c)
 			me, "a process that shares its signal handlers is not there: EINVAL");
 		return -EINVAL;
 	}
-	if (c->flags & CLONE_PIDFD) {
-		pg_linux_unknown(
-			me, "descriptors of processes (CLONE_PIDFD) are not there: EINVAL");
+	if ((c->flags & CLONE_PIDFD) && (c->flags & CLONE_DETACHED))
 		return -EINVAL;
-	}
 	if ((c->flags & CLONE_SETTLS) && c->tls >= me->mm->layout.address_top)
 		return -EPERM;
 	return 0;
+}
+
+/* The descriptor that CLONE_PIDFD asks for, in the parent's table and memory. */
+static int write_pidfd(
+	struct pg_thread *me, const struct pg_thread *t, const struct pg_clone *c, int *fd)
+{
+	if (!(c->flags & CLONE_PIDFD))
+		return 0;
+	*fd = pg_pidfd_make(t->proc, c->flags & CLONE_THREAD ? t->tid : 0, 0);
+	if (*fd < 0)
+		return *fd;
+	return pg_guest_write(me, c->pidfd, fd, sizeof(*fd));
 }
 
 /* Words that clone writes: in the parent's memory and in the child's. */
@@ -368,7 +379,7 @@ int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c)
 	struct pg_linux *l = me->machine;
 	struct pg_fds *fds = me->fds;
 	struct pg_thread *t = NULL;
-	int err = refuse(me, c), tid = 0;
+	int err = refuse(me, c), tid = 0, pidfd = -1;
 
 	if (err != 0)
 		return err;
@@ -392,6 +403,9 @@ int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c)
 		err = c->flags & CLONE_SYSVSEM ? pg_sem_share(me, t) : 0;
 		if (err == 0)
 			err = write_ids(me, t, c);
+		if (err == 0)
+			err = write_pidfd(me, t, c, &pidfd);
+		t->not_ours = pidfd + 1;
 		if (err == 0 && k != p) {
 			k->vfork = c->flags & CLONE_VFORK ? me : NULL;
 			l->forks++;
@@ -406,6 +420,8 @@ int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c)
 	}
 	pg_fds_put(l, fds);
 	if (err != 0) {
+		if (pidfd >= 0)
+			close(pidfd);
 		if (k != p) {
 			l->alive--;
 			pg_process_free(k);
@@ -432,7 +448,8 @@ static void tell_ending(const struct pg_process *p, const struct pg_thread *by)
 	const struct pg_linux *l = p->machine;
 
 	if (l->hooks.ending != NULL)
-		l->hooks.ending(l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0);
+		l->hooks.ending(
+			l->hooks.ctx, p->pid, by != NULL && by->proc == p ? by->tid : 0, &p->end);
 }
 
 void pg_process_exit(struct pg_thread *me, int code)
@@ -499,10 +516,34 @@ static void tell_parent(struct pg_process *p, int signo, int code, int status)
 	poke_waiters(to);
 }
 
+/* A stopped group that nobody can continue any more, since p or its parent ended: it is hung up, as POSIX has it. */
+static void hang_up_orphans(const struct pg_process *p)
+{
+	struct pg_linux *l = p->machine;
+	bool stopped = false;
+
+	for (const struct pg_process *k = l->processes; k != NULL; k = k->next)
+		stopped |= k->pgid == p->pgid && k->state == PG_RUNNING && k->stopped;
+	if (!stopped || !pg_signal_orphaned_group(p))
+		return;
+	for (struct pg_process *k = l->processes; k != NULL; k = k->next)
+		if (k->pgid == p->pgid && k->state == PG_RUNNING) {
+			(void)pg_signal_post(k, SIGHUP, SI_KERNEL, 0, 0);
+			(void)pg_signal_post(k, SIGCONT, SI_KERNEL, 0, 0);
+		}
+}
+
+/* Whether `parent` was a link of p's group to the rest of the session. */
+static bool links(const struct pg_process *p, const struct pg_process *parent)
+{
+	return parent != NULL && parent->pgid != p->pgid && parent->sid == p->sid;
+}
+
 /* The children of one that ends become those of the nearest subreaper, or nobody's. */
 static void orphan_children(struct pg_process *p)
 {
 	struct pg_process *heir = p->parent;
+	bool was_parent = false;
 
 	while (heir != NULL && (!heir->subreaper || heir->exiting))
 		heir = heir->parent;
@@ -511,6 +552,7 @@ static void orphan_children(struct pg_process *p)
 		if (k->parent != p)
 			continue;
 		k->parent = heir;
+		was_parent = true;
 		if (k->state == PG_ZOMBIE && heir == NULL && k != p->machine->init)
 			pg_process_free(k);
 		else if (k->state == PG_ZOMBIE)
@@ -519,6 +561,12 @@ static void orphan_children(struct pg_process *p)
 		else if (k->death_signal != 0)
 			(void)pg_signal_post(k, k->death_signal, SI_USER, p->pid, 0);
 	}
+	for (const struct pg_process *k = was_parent ? p->machine->processes : NULL; k != NULL;
+		k = k->next)
+		if (k->parent == heir && k->state == PG_RUNNING && links(k, p))
+			hang_up_orphans(k);
+	if (links(p, p->parent))
+		hang_up_orphans(p);
 }
 
 /*
@@ -550,7 +598,9 @@ static void tell_ended(struct pg_process *p)
 		.system_calls = p->calls,
 		.execs = p->execs,
 		.cpu_ns = p->cpu_ns,
-		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns};
+		.wall_ns = pg_host_clock_ns(CLOCK_MONOTONIC) - p->start_ns,
+		.pauses = p->pauses,
+		.paused_ns = p->paused_ns};
 
 	if (p->machine->hooks.ended != NULL)
 		p->machine->hooks.ended(p->machine->hooks.ctx, &told);
@@ -578,10 +628,11 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	} else {
 		pg_block_release(p->mm->space); /* but not as a block, which others may want */
 	}
-	orphan_children(p);
 	memcpy(p->comm, last->comm, sizeof(p->comm));
 	p->state = PG_ZOMBIE;
+	orphan_children(p);
 	l->alive--;
+	pg_pidfd_ends(p, 0);
 	tell_ended(p);
 	pg_signal_free(&p->sig);
 	if (p == l->init)
@@ -666,17 +717,10 @@ void pg_process_stats(
 
 /* --- out of memory ---------------------------------------------------------------------------------------------------- */
 
-/* Linux's badness: resident and swapped pages and page tables, moved by oom_score_adj in thousandths of all memory. */
 int64_t pg_process_badness(const struct pg_process *p)
 {
-	struct pg_space_stats s;
-	int64_t all = (int64_t)pg_frames_total(pg_vm_frames(p->machine->vm));
-
-	if (p->mm == NULL || p->exiting || p->oom_score_adj == -1000)
-		return INT64_MIN;
-	pg_space_stats(p->mm->space, &s);
-	return (int64_t)(s.rss_pages + pg_space_swap_pages(p->mm->space) + s.table.node_frames) +
-	       p->oom_score_adj * all / 1000;
+	return p->mm == NULL || p->exiting ? INT64_MIN
+					   : pg_space_badness(p->mm->space, p->oom_score_adj);
 }
 
 void pg_process_oom(struct pg_thread *me)
@@ -699,6 +743,7 @@ void pg_process_oom(struct pg_thread *me)
 	}
 	if (victim == NULL)
 		victim = me->proc;
+	l->oom_kills += !victim->exiting;
 	/* who shares the memory goes with it: else nothing would be freed */
 	for (struct pg_process *p = l->processes; p != NULL; p = p->next) {
 		if (p != victim && (p->mm == NULL || p->mm != victim->mm))

@@ -93,6 +93,9 @@ struct pg_mm {
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
 	bool dumpable;
 	uint64_t in_since; /* CLOCK_MONOTONIC: its block came to where it is, from a store or new */
+	/* It waits while memory is short (pause.c): until then, CLOCK_MONOTONIC; 0: no. Pages that it had. How often so far. */
+	uint64_t paused_until, paused_pages;
+	unsigned pauses;
 };
 
 /* A guest thread, which is a host thread. */
@@ -115,8 +118,10 @@ struct pg_thread {
 	pthread_t host;
 	_Atomic int host_tid;   /* 0: not running yet, or over */
 	bool new_files, new_fs; /* to be copied when it begins */
+	int not_ours; /* a descriptor of the maker's that the copy has not, plus one; 0: none */
 	volatile sig_atomic_t
 		poke; /* something came: stop what may block. Written by others with the lock held */
+	uint64_t lock_ino;        /* of the file of which it waits for a lock; 0: none */
 	bool in_host;             /* inside a host call that may block, without the lock */
 	_Atomic uint32_t wake;    /* futex of pg_thread_sleep() */
 	bool asleep;              /* in pg_thread_sleep() */
@@ -130,9 +135,10 @@ struct pg_thread {
 	/* the system call at work */
 	uint64_t pc; /* address of the syscall instruction */
 	unsigned number;
-	bool no_result; /* rax is not to be set: sigreturn, execve */
-	bool oom;       /* no frame while memory was touched: somebody is to be killed */
-	bool exiting;   /* this thread ends */
+	bool no_result;   /* rax is not to be set: sigreturn, execve */
+	unsigned stalled; /* it waits for memory: PSI's in_memstall */
+	bool oom;         /* no frame while memory was touched: somebody is to be killed */
+	bool exiting;     /* this thread ends */
 };
 
 /* One interval timer or timer_create() timer of a guest, on a host timer. */
@@ -167,8 +173,11 @@ struct pg_process {
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
 	int oom_score_adj;
+	unsigned pauses;                  /* for want of memory, see pause.c */
+	uint64_t paused_ns, paused_since; /* since: 0: it is not paused */
 	bool subreaper;
 	int death_signal; /* PR_SET_PDEATHSIG */
+	bool no_huge;     /* PR_SET_THP_DISABLE; nothing follows from it, there are no huge pages */
 
 	bool stopped; /* by a stop signal */
 	int stop_signal;
@@ -185,7 +194,9 @@ struct pg_process {
 	/* how it ended, and what it cost */
 	struct pg_linux_end end;
 	bool leave_told;
-	uint64_t cpu_ns;                    /* host CPU time of threads that have ended */
+	uint64_t cpu_ns; /* host CPU time of threads that have ended */
+	struct rusage
+		ended_use; /* of these, what the host counts of system time, blocks and switches */
 	struct rusage children;             /* of those waited for */
 	struct pg_cpu_stats cpu_before;     /* of threads that have ended */
 	struct pg_space_stats space_before; /* of programs that exec replaced */
@@ -237,6 +248,8 @@ PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
 void pg_service_run(struct pg_linux *l);
 /* The machine is over: pg_service_run() returns. Lock held. */
 void pg_service_ring(struct pg_linux *l);
+/* A limit of CPU time was set: it looks at them. */
+void pg_service_look(struct pg_linux *l);
 void pg_service_end(struct pg_linux *l);
 
 /* --- thread.c ------------------------------------------------------------------------------------------- */
@@ -307,6 +320,12 @@ void pg_process_each_of_group(
 uint64_t pg_process_cpu_ns(const struct pg_process *p);
 /* As getrusage(); me: the running thread, or NULL. */
 void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out);
+/* Adds what adds up, and takes the larger peak. */
+void pg_usage_add(struct rusage *sum, const struct rusage *more);
+/*
+ * Signals for processes whose CPU time has reached a limit: when to look again, ns from now; UINT64_MAX: nobody is limited.
+ */
+uint64_t pg_limit_cpu(struct pg_linux *l);
 /* Sums for one process, with what ended threads and programs left. */
 void pg_process_stats(
 	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
@@ -331,11 +350,29 @@ void pg_sigfd_free(struct pg_linux *l);
 bool pg_sigfd_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t *result);
 
+/* --- sys_pidfd.c ---------------------------------------------------------------------------------------- */
+
+/*
+ * A descriptor of the process, or of its thread tid (0: none), close-on-exec, in the running thread's table: flags as of pidfd_open. Or
+ * a negative errno.
+ */
+int pg_pidfd_make(struct pg_process *p, int tid, unsigned flags);
+/* Whether fd is one, and the number of its process: -EBADF if not. */
+bool pg_pidfd_is(struct pg_thread *me, int fd);
+int pg_pidfd_pid(struct pg_thread *me, int fd);
+/* What fdinfo says of the file: the number, -1 when the process has been waited for; 0: it is none. */
+int pg_pidfd_shown(struct pg_linux *l, uint64_t dev, uint64_t ino);
+/* The process, or its thread tid, has ended: whoever polls is told. */
+void pg_pidfd_ends(struct pg_process *p, int tid);
+/* The process's number is free again. */
+void pg_pidfd_reaped(struct pg_process *p);
+void pg_pidfds_end(struct pg_linux *l);
+
 /* --- sys_time.c ---------------------------------------------------------------------------------------- */
 
 /* Deletes the process's timers: those of timer_create, and at its end the interval timers too. */
 void pg_timers_delete(struct pg_process *p, bool intervals);
-/* The host's timer in `slot` went off. */
-void pg_timer_fired(struct pg_linux *l, unsigned slot, int overrun);
+/* A timer of the host went off; value: as its signal says. */
+void pg_timer_fired(struct pg_linux *l, unsigned value, int overrun);
 
 #endif

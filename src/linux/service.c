@@ -146,6 +146,10 @@ static void take(struct pg_linux *l, const siginfo_t *s)
 		pg_timer_fired(l, (unsigned)s->si_value.sival_int, s->si_overrun);
 		return;
 	}
+	if ((s->si_signo == PG_HOST_IO || (s->si_signo == SIGURG && s->si_code == SI_KERNEL)) &&
+		(pg_owner_signalled(l, s->si_signo, s->si_fd, s->si_code, (uint64_t)s->si_band) ||
+			s->si_signo == PG_HOST_IO))
+		return;
 	if (s->si_signo == SIGCHLD || s->si_signo == PG_HOST_TIMER)
 		return; /* no guest's child is one of the host's */
 	memset(&info, 0, sizeof(info));
@@ -167,20 +171,28 @@ void pg_service_run(struct pg_linux *l)
 	siginfo_t s;
 	sigset_t set;
 	bool over = false;
+	uint64_t wait = 0; /* the first process may be limited */
 
 	sigemptyset(&set);
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (ours(n) && n != PG_HOST_KICK)
 			sigaddset(&set, n);
 	while (!over) {
-		int n = sigwaitinfo(&set, &s);
+		struct timespec t = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};
+		int n = sigtimedwait(&set, &s, wait == UINT64_MAX ? NULL : &t);
 
 		pg_lock_take(l, NULL);
 		over = l->over;
 		if (n > 0 && !over)
 			take(l, &s);
+		wait = pg_limit_cpu(l);
 		pg_lock_give(l);
 	}
+}
+
+void pg_service_look(struct pg_linux *l)
+{
+	pthread_kill(l->service, PG_HOST_TIMER);
 }
 
 void pg_service_ring(struct pg_linux *l)
@@ -191,6 +203,11 @@ void pg_service_ring(struct pg_linux *l)
 
 void pg_service_end(struct pg_linux *l)
 {
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	/* What a timer sent at last is pending still, and would end this process: being ignored throws it away. */
+	sigaction(PG_HOST_TIMER, &ignore, NULL);
+	sigaction(PG_HOST_KICK, &ignore, NULL);
 	for (int n = 1; n <= PG_NSIG; n++)
 		if (ours(n))
 			sigaction(n, &l->former[n], NULL);

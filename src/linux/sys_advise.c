@@ -70,6 +70,8 @@ static int sync_part(
 	struct pg_thread *me, const struct pg_region *r, uint64_t from, uint64_t to, void *ctx)
 {
 	struct sync *s = ctx;
+	struct pg_object_key key;
+	int err;
 
 	if (s->flags == MS_ASYNC && from != s->next)
 		return -ENOMEM; /* Linux stops at a hole then */
@@ -78,7 +80,9 @@ static int sync_part(
 		return -EBUSY;
 	if (!(s->flags & MS_SYNC) || r->object == NULL || !(r->flags & PG_MAP_SHARED))
 		return 0;
-	return pg_space_sync(me->mm->space, (pg_va){from}, to - from);
+	key = pg_object_get_key(r->object);
+	err = pg_space_sync(me->mm->space, (pg_va){from}, to - from);
+	return err != 0 || key.device == 0 ? err : pg_files_to_disk(me, key);
 }
 
 int64_t pg_sys_msync(struct pg_thread *me, const uint64_t *a)

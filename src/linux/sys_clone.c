@@ -20,9 +20,12 @@ int64_t pg_sys_clone(struct pg_thread *me, const uint64_t *a)
 		.exit_signal = (int)(a[0] & CSIGNAL),
 		.stack = a[1],
 		.parent_tid = a[2],
+		.pidfd = a[2], /* one argument for both */
 		.child_tid = a[3],
 		.tls = a[4]};
 
+	if ((c.flags & CLONE_PIDFD) && (c.flags & CLONE_PARENT_SETTID))
+		return -EINVAL;
 	return pg_process_clone(me, &c);
 }
 
@@ -52,6 +55,8 @@ int64_t pg_sys_clone3(struct pg_thread *me, const uint64_t *a)
 		c.exit_signal > PG_NSIG ||
 		((c.flags & (CLONE_THREAD | CLONE_PARENT)) && c.exit_signal != 0))
 		return -EINVAL;
+	if ((c.flags & CLONE_PIDFD) && !pg_guest_range_ok(me, c.pidfd, sizeof(int)))
+		return -EFAULT;
 	if (c.set_tid_size != 0) {
 		pg_linux_unknown(me, "clone3 with a chosen process id is not there: EPERM");
 		return -EPERM;
@@ -60,6 +65,7 @@ int64_t pg_sys_clone3(struct pg_thread *me, const uint64_t *a)
 					    .exit_signal = (int)c.exit_signal,
 					    .stack = c.stack + c.stack_size,
 					    .parent_tid = c.parent_tid,
+					    .pidfd = c.pidfd,
 					    .child_tid = c.child_tid,
 					    .tls = c.tls});
 }

@@ -6,6 +6,7 @@
  * pg_linux_fd_limit() on are Pagoda's and do not exist for the guest.
  */
 #include "linux/internal.h"
+#include "linux/peer.h"
 #include "linux/syscalls.h"
 
 #include <errno.h>
@@ -77,6 +78,7 @@ int64_t pg_sys_dup3(struct pg_thread *me, const uint64_t *a)
 static int64_t lock_file(struct pg_thread *me, int fd, int op, uint64_t at)
 {
 	struct flock lock;
+	struct stat st;
 	bool get = op == F_GETLK || op == F_OFD_GETLK;
 	int64_t r;
 
@@ -84,29 +86,44 @@ static int64_t lock_file(struct pg_thread *me, int fd, int op, uint64_t at)
 		return -EFAULT;
 	if (op == F_SETLK || op == F_SETLKW)
 		me->fds->posix_locks = true;
+	if (!get && fstat(fd, &st) == 0)
+		me->lock_ino = st.st_ino;
 	r = PG_HOST(me, SYS_fcntl, fd, op, (uintptr_t)&lock, 0, 0, 0);
+	me->lock_ino = 0;
 	if (r != 0 || !get)
 		return r;
-	lock.l_pid = (pid_t)pg_guest_pid(me->machine, lock.l_pid);
+	if (lock.l_type != F_UNLCK)
+		lock.l_pid = pg_locks_holder(me, fd, &lock);
 	return pg_guest_write(me, at, &lock, sizeof(lock));
 }
 
 /* F_GETOWN_EX and F_SETOWN_EX: {type, pid}. */
 static int64_t owner_ex(struct pg_thread *me, int fd, int op, uint64_t at)
 {
-	struct f_owner_ex o = {0};
+	struct f_owner_ex o;
 	int64_t r;
 
-	if (op == F_SETOWN_EX) {
-		if (pg_guest_read(me, &o, at, sizeof(o)) != 0)
-			return -EFAULT;
-		o.pid = (pid_t)pg_host_pid(me->machine, o.pid);
-	}
-	r = PG_QUICK(SYS_fcntl, fd, op, (uintptr_t)&o, 0, 0, 0);
-	if (r != 0 || op == F_SETOWN_EX)
-		return r;
-	o.pid = (pid_t)pg_guest_pid(me->machine, o.pid);
-	return pg_guest_write(me, at, &o, sizeof(o));
+	if (op == F_SETOWN_EX)
+		return pg_guest_read(me, &o, at, sizeof(o)) != 0 ? -EFAULT
+								 : pg_owner_set(me, fd, &o);
+	r = pg_owner_get(me, fd, &o);
+	return r != 0 ? r : pg_guest_write(me, at, &o, sizeof(o));
+}
+
+/* F_SETOWN: a process, or with a minus sign a group. */
+static int64_t set_owner(struct pg_thread *me, int fd, int who)
+{
+	const struct f_owner_ex o = {who < 0 ? F_OWNER_PGRP : F_OWNER_PID, who < 0 ? -who : who};
+
+	return who == INT32_MIN ? -EINVAL : pg_owner_set(me, fd, &o);
+}
+
+static int64_t get_owner(struct pg_thread *me, int fd)
+{
+	struct f_owner_ex o;
+	int64_t r = pg_owner_get(me, fd, &o);
+
+	return r != 0 ? r : o.type == F_OWNER_PGRP ? -o.pid : o.pid;
 }
 
 /* The read and write life-time hints: a 64-bit number in memory. */
@@ -138,9 +155,6 @@ int64_t pg_sys_fcntl(struct pg_thread *me, const uint64_t *a)
 	case F_GETFD:
 	case F_SETFD:
 	case F_GETFL:
-	case F_SETFL:
-	case F_GETSIG:
-	case F_SETSIG:
 	case F_GETLEASE:
 	case F_SETLEASE:
 	case F_NOTIFY:
@@ -150,11 +164,18 @@ int64_t pg_sys_fcntl(struct pg_thread *me, const uint64_t *a)
 		return PG_QUICK(SYS_fcntl, fd, op, a[2], 0, 0, 0);
 	case F_ADD_SEALS:
 		return pg_memfd_seal(me, fd, (unsigned)a[2]);
+	case F_SETFL:
+		r = PG_QUICK(SYS_fcntl, fd, op, a[2], 0, 0, 0);
+		if (r == 0 && (a[2] & O_ASYNC))
+			pg_owner_async(me, fd);
+		return r;
+	case F_GETSIG:
+	case F_SETSIG:
+		return pg_owner_signal(me, fd, op == F_SETSIG, (int)a[2]);
 	case F_GETOWN:
-		r = PG_QUICK(SYS_fcntl, fd, op, 0, 0, 0, 0);
-		return r > 0 ? pg_guest_pid(me->machine, r) : r;
+		return get_owner(me, fd);
 	case F_SETOWN:
-		return PG_QUICK(SYS_fcntl, fd, op, pg_host_pid(me->machine, (int)a[2]), 0, 0, 0);
+		return set_owner(me, fd, (int)a[2]);
 	case F_GETOWN_EX:
 	case F_SETOWN_EX:
 		return owner_ex(me, fd, op, a[2]);
@@ -215,10 +236,11 @@ int64_t pg_sys_pipe2(struct pg_thread *me, const uint64_t *a)
 int64_t pg_sys_socketpair(struct pg_thread *me, const uint64_t *a)
 {
 	int fds[2];
+	int64_t r = PG_QUICK(SYS_socketpair, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)fds, 0, 0);
 
-	return two(me,
-		PG_QUICK(SYS_socketpair, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)fds, 0, 0),
-		fds, a[3]);
+	if (r == 0)
+		pg_peer_pair(me, fds);
+	return two(me, r, fds, a[3]);
 }
 
 int64_t pg_sys_eventfd(struct pg_thread *me, const uint64_t *a)

@@ -257,17 +257,11 @@ int64_t pg_sys_vmsplice(struct pg_thread *me, const uint64_t *a)
 static int64_t sync_file(struct pg_thread *me, long number, const uint64_t *a)
 {
 	int fd = (int)a[0];
-	struct stat st;
-	int err = 0;
+	int err;
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
-	if (me->machine->files != NULL && fstat(fd, &st) == 0) {
-		struct pg_object *o = pg_files_find(me, &st);
-
-		if (o != NULL)
-			err = pg_object_sync(o, 0, (uint64_t)st.st_size);
-	}
+	err = pg_files_sync(me, fd);
 	return err != 0 ? err : PG_HOST(me, number, fd, a[1], a[2], a[3], 0, 0);
 }
 
@@ -288,11 +282,17 @@ int64_t pg_sys_sync_file_range(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_syncfs(struct pg_thread *me, const uint64_t *a)
 {
-	return sync_file(me, SYS_syncfs, a);
+	struct stat st;
+
+	if (!pg_fd_ok((int)a[0]) || fstat((int)a[0], &st) != 0)
+		return -EBADF;
+	pg_files_sync_all(me, &st);
+	return PG_HOST(me, SYS_syncfs, (int)a[0], 0, 0, 0, 0, 0);
 }
 
 int64_t pg_sys_sync(struct pg_thread *me, const uint64_t *a)
 {
+	pg_files_sync_all(me, NULL);
 	return PG_HOST(me, SYS_sync, 0, 0, 0, 0, 0, 0);
 }
 

@@ -24,18 +24,21 @@ int64_t pg_sys_uname(struct pg_thread *me, const uint64_t *a)
 int64_t pg_sys_sysinfo(struct pg_thread *me, const uint64_t *a)
 {
 	struct pg_frames_stats fs;
+	uint64_t total, used;
 	struct sysinfo s;
 	int64_t r = PG_QUICK(SYS_sysinfo, (uintptr_t)&s, 0, 0, 0, 0, 0);
 
 	if (r != 0)
 		return r;
-	/* the machine's own memory: its frames are the guest's RAM; there is no swap yet */
+	/* the machine's own memory: its frames are the guest's RAM */
 	pg_vm_frames_stats(me->machine->vm, &fs);
 	s.mem_unit = 1;
 	s.totalram = fs.total * PG_PAGE_SIZE;
 	s.freeram = fs.by_state[PG_FRAME_FREE] * PG_PAGE_SIZE;
 	s.bufferram = s.sharedram = 0;
-	s.totalswap = s.freeswap = 0;
+	used = pg_proc_swap(me->machine, &total);
+	s.totalswap = total * PG_PAGE_SIZE;
+	s.freeswap = (total - used) * PG_PAGE_SIZE;
 	s.totalhigh = s.freehigh = 0;
 	s.procs = (unsigned short)me->proc->threads;
 	return pg_guest_write(me, a[0], &s, sizeof(s));

@@ -19,7 +19,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* --- ids --------------------------------------------------------------------------------------------------- */
@@ -280,6 +279,18 @@ int64_t pg_sys_arch_prctl(struct pg_thread *me, const uint64_t *a)
 	}
 }
 
+#define GET_AUXV 0x41555856 /* PR_GET_AUXV */
+
+static int64_t get_auxv(struct pg_thread *me, const uint64_t *a)
+{
+	uint64_t n = a[2] < me->mm->auxv_bytes ? a[2] : me->mm->auxv_bytes;
+
+	if ((a[3] | a[4]) != 0)
+		return -EINVAL;
+	return pg_guest_write(me, a[1], me->mm->auxv, n) != 0 ? -EFAULT
+							      : (int64_t)me->mm->auxv_bytes;
+}
+
 int64_t pg_sys_prctl(struct pg_thread *me, const uint64_t *a)
 {
 	char name[16] = {0};
@@ -327,13 +338,36 @@ int64_t pg_sys_prctl(struct pg_thread *me, const uint64_t *a)
 	case PR_CAPBSET_READ:
 	case PR_CAPBSET_DROP:
 	case PR_GET_SECUREBITS:
+	case PR_SET_SECUREBITS:
+	case PR_GET_SPECULATION_CTRL:
+	case PR_TASK_PERF_EVENTS_DISABLE:
+	case PR_TASK_PERF_EVENTS_ENABLE:
+	case PR_MCE_KILL:
+	case PR_MCE_KILL_GET:
 	case PR_SET_TIMERSLACK:
 	case PR_GET_TIMERSLACK:
-	case PR_GET_THP_DISABLE:
-	case PR_SET_THP_DISABLE:
 	case PR_CAP_AMBIENT:
 	case PR_GET_SECCOMP:
 		return PG_QUICK(SYS_prctl, (int)a[0], a[1], a[2], a[3], a[4], 0);
+	case PR_SET_THP_DISABLE:
+		if ((a[2] | a[3] | a[4]) != 0)
+			return -EINVAL;
+		me->proc->no_huge = a[1] != 0;
+		return 0;
+	case PR_GET_THP_DISABLE:
+		return (a[1] | a[2] | a[3] | a[4]) != 0 ? -EINVAL : me->proc->no_huge;
+	case PR_GET_TIMING:
+		return PR_TIMING_STATISTICAL;
+	case PR_SET_TIMING:
+		return a[1] == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
+	case PR_GET_TID_ADDRESS:
+		return pg_guest_write(me, a[1], &me->clear_tid, sizeof(me->clear_tid));
+	case GET_AUXV:
+		return get_auxv(me, a);
+	case PR_SET_TSC:
+		if (a[1] == PR_TSC_SIGSEGV)
+			pg_linux_unknown(me, "rdtsc cannot be made to fault: EINVAL");
+		return a[1] == PR_TSC_ENABLE ? 0 : -EINVAL;
 	case PR_GET_TSC: {
 		const int enabled = PR_TSC_ENABLE;
 
@@ -354,273 +388,4 @@ int64_t pg_sys_personality(struct pg_thread *me, const uint64_t *a)
 	if ((uint32_t)a[0] != 0xffffffffu)
 		me->proc->personality = (uint32_t)a[0];
 	return (int64_t)old;
-}
-
-/* --- limits and use --------------------------------------------------------------------------------------------------- */
-
-/*
- * Limits that the host enforces for us are set there too: those on what is written. The host has one set for all guests: the last one
- * that was set holds. Limits of memory, descriptors, processes and CPU time are kept here (RLIMIT_CPU and RLIMIT_NPROC
- * are the guest's, not Pagoda's).
- */
-static int host_limit(unsigned what, const struct rlimit64 *r)
-{
-	struct rlimit h = {r->rlim_cur, r->rlim_max};
-
-	if (what != RLIMIT_FSIZE && what != RLIMIT_NICE && what != RLIMIT_RTPRIO)
-		return 0;
-	return setrlimit((__rlimit_resource_t)what, &h) != 0 ? -errno : 0;
-}
-
-static int64_t set_limit(struct pg_process *p, unsigned what, const struct rlimit64 *want)
-{
-	int err;
-
-	if (want->rlim_cur > want->rlim_max)
-		return -EINVAL;
-	if (want->rlim_max > p->limits[what].rlim_max && geteuid() != 0)
-		return -EPERM;
-	err = host_limit(what, want);
-	if (err != 0)
-		return err;
-	p->limits[what] = *want;
-	if (what == RLIMIT_STACK && p->mm != NULL)
-		pg_space_set_stack_limit(p->mm->space, want->rlim_cur);
-	return 0;
-}
-
-int64_t pg_sys_getrlimit(struct pg_thread *me, const uint64_t *a)
-{
-	if ((unsigned)a[0] >= RLIM_NLIMITS)
-		return -EINVAL;
-	return pg_guest_write(me, a[1], &me->proc->limits[(unsigned)a[0]], sizeof(struct rlimit64));
-}
-
-int64_t pg_sys_setrlimit(struct pg_thread *me, const uint64_t *a)
-{
-	struct rlimit64 want;
-
-	if (pg_guest_read(me, &want, a[1], sizeof(want)) != 0)
-		return -EFAULT;
-	if ((unsigned)a[0] >= RLIM_NLIMITS)
-		return -EINVAL;
-	return set_limit(me->proc, (unsigned)a[0], &want);
-}
-
-int64_t pg_sys_prlimit64(struct pg_thread *me, const uint64_t *a)
-{
-	struct rlimit64 want, old;
-	unsigned what = (unsigned)a[1];
-	struct pg_process *p;
-	int64_t r = 0;
-
-	if (what >= RLIM_NLIMITS)
-		return -EINVAL;
-	if (a[2] != 0 && pg_guest_read(me, &want, a[2], sizeof(want)) != 0)
-		return -EFAULT;
-	p = process_of(me, (int)a[0]);
-	if (p == NULL)
-		return -ESRCH;
-	old = p->limits[what];
-	if (a[2] != 0)
-		r = set_limit(p, what, &want);
-	if (r == 0 && a[3] != 0)
-		r = pg_guest_write(me, a[3], &old, sizeof(old));
-	return r;
-}
-
-static struct timeval to_timeval(uint64_t ns)
-{
-	return (struct timeval){(time_t)(ns / 1000000000u), (suseconds_t)(ns % 1000000000u / 1000)};
-}
-
-void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out)
-{
-	uint64_t ns = pg_process_cpu_ns(p), sys = 0;
-	struct pg_space_stats s;
-	struct rusage mine;
-
-	memset(out, 0, sizeof(*out));
-	/* what the host spent in its kernel for a thread only that thread can ask */
-	if (me != NULL && me->proc == p && getrusage(RUSAGE_THREAD, &mine) == 0) {
-		sys = (uint64_t)mine.ru_stime.tv_sec * 1000000000u +
-		      (uint64_t)mine.ru_stime.tv_usec * 1000u;
-		out->ru_inblock = mine.ru_inblock;
-		out->ru_oublock = mine.ru_oublock;
-		out->ru_nvcsw = mine.ru_nvcsw;
-		out->ru_nivcsw = mine.ru_nivcsw;
-	}
-	out->ru_stime = to_timeval(sys < ns ? sys : ns);
-	out->ru_utime = to_timeval(sys < ns ? ns - sys : 0);
-	pg_process_stats(p, NULL, &s);
-	out->ru_maxrss = (long)(s.rss_peak_pages * PG_PAGE_SIZE / 1024);
-	out->ru_minflt = (long)s.minor;
-	out->ru_majflt = (long)s.major;
-}
-
-int64_t pg_sys_getrusage(struct pg_thread *me, const uint64_t *a)
-{
-	struct rusage ru;
-
-	switch ((int)a[0]) {
-	case RUSAGE_CHILDREN:
-		ru = me->proc->children;
-		break;
-	case RUSAGE_SELF:
-		pg_process_usage(me->proc, me, &ru);
-		break;
-	case RUSAGE_THREAD:
-		pg_process_usage(me->proc, me, &ru); /* faults are counted by process */
-		if (me->proc->threads > 1) {
-			struct rusage mine;
-
-			getrusage(RUSAGE_THREAD, &mine);
-			ru.ru_utime = mine.ru_utime;
-			ru.ru_stime = mine.ru_stime;
-		}
-		break;
-	default:
-		return -EINVAL;
-	}
-	return pg_guest_write(me, a[1], &ru, sizeof(ru));
-}
-
-/* --- scheduling: the machine has one processor -------------------------------------------------------------- */
-
-int64_t pg_sys_sched_yield(struct pg_thread *me, const uint64_t *a)
-{
-	if (me->machine->lock.waiters != 0)
-		pg_lock_turn(me);
-	return 0;
-}
-
-/* The host's number of a guest's thread, or -ESRCH. */
-static int64_t sched_target(struct pg_thread *me, int tid)
-{
-	const struct pg_thread *t = tid == 0 ? me : pg_thread_find(me->machine, tid);
-
-	return t != NULL && t->host_tid != 0 ? t->host_tid : -ESRCH;
-}
-
-int64_t pg_sys_sched_getaffinity(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t target = sched_target(me, (int)a[0]);
-	uint8_t mask[1024] = {0};
-	unsigned len = (unsigned)a[1] < sizeof(mask) ? (unsigned)a[1] : sizeof(mask);
-	int64_t r;
-
-	if (target < 0)
-		return target;
-	r = PG_QUICK(SYS_sched_getaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
-
-	if (r > 0 && pg_guest_write(me, a[2], mask, (uint64_t)r) != 0)
-		return -EFAULT;
-	return r;
-}
-
-int64_t pg_sys_sched_setaffinity(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t target = sched_target(me, (int)a[0]);
-	uint8_t mask[1024] = {0};
-	unsigned len = (unsigned)a[1] < sizeof(mask) ? (unsigned)a[1] : sizeof(mask);
-
-	if (target < 0)
-		return target;
-	if (pg_guest_read(me, mask, a[2], len) != 0)
-		return -EFAULT;
-	return PG_QUICK(SYS_sched_setaffinity, target, len, (uintptr_t)mask, 0, 0, 0);
-}
-
-int64_t pg_sys_sched_getscheduler(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t target = sched_target(me, (int)a[0]);
-
-	if (target < 0)
-		return target;
-	return PG_QUICK(SYS_sched_getscheduler, target, 0, 0, 0, 0, 0);
-}
-
-int64_t pg_sys_sched_setscheduler(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t target = sched_target(me, (int)a[0]);
-	int priority;
-
-	if (target < 0)
-		return target;
-	if (pg_guest_read(me, &priority, a[2], sizeof(priority)) != 0)
-		return -EFAULT;
-	return PG_QUICK(SYS_sched_setscheduler, target, (int)a[1], (uintptr_t)&priority, 0, 0, 0);
-}
-
-int64_t pg_sys_sched_getparam(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t target = sched_target(me, (int)a[0]);
-	int priority = 0;
-	int64_t r;
-
-	if (target < 0)
-		return target;
-	r = PG_QUICK(SYS_sched_getparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
-
-	return r != 0 ? r : pg_guest_write(me, a[1], &priority, sizeof(priority));
-}
-
-int64_t pg_sys_sched_setparam(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t target = sched_target(me, (int)a[0]);
-	int priority;
-
-	if (target < 0)
-		return target;
-	if (pg_guest_read(me, &priority, a[1], sizeof(priority)) != 0)
-		return -EFAULT;
-	return PG_QUICK(SYS_sched_setparam, target, (uintptr_t)&priority, 0, 0, 0, 0);
-}
-
-PLAIN(sched_get_priority_max)
-PLAIN(sched_get_priority_min)
-
-int64_t pg_sys_sched_rr_get_interval(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t target = sched_target(me, (int)a[0]);
-	struct timespec t;
-	int64_t r;
-
-	if (target < 0)
-		return target;
-	r = PG_QUICK(SYS_sched_rr_get_interval, target, (uintptr_t)&t, 0, 0, 0, 0);
-
-	return r != 0 ? r : pg_guest_write(me, a[1], &t, sizeof(t));
-}
-
-int64_t pg_sys_getpriority(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t who = (int)a[0] == PRIO_PROCESS ? sched_target(me, (int)a[1]) : (int)a[1];
-
-	return who < 0 ? who : PG_QUICK(SYS_getpriority, (int)a[0], who, 0, 0, 0, 0);
-}
-
-int64_t pg_sys_setpriority(struct pg_thread *me, const uint64_t *a)
-{
-	int64_t who = (int)a[0] == PRIO_PROCESS ? sched_target(me, (int)a[1]) : (int)a[1];
-
-	return who < 0 ? who : PG_QUICK(SYS_setpriority, (int)a[0], who, (int)a[2], 0, 0, 0);
-}
-
-int64_t pg_sys_getcpu(struct pg_thread *me, const uint64_t *a)
-{
-	unsigned cpu = 0, node = 0;
-	int64_t r = PG_QUICK(SYS_getcpu, (uintptr_t)&cpu, (uintptr_t)&node, 0, 0, 0, 0);
-
-	if (r == 0 && a[0] != 0)
-		r = pg_guest_write(me, a[0], &cpu, sizeof(cpu));
-	if (r == 0 && a[1] != 0)
-		r = pg_guest_write(me, a[1], &node, sizeof(node));
-	return r;
-}
-
-int64_t pg_sys_membarrier(struct pg_thread *me, const uint64_t *a)
-{
-	/* on one processor every barrier holds at once; the commands are those the host knows */
-	return PG_QUICK(SYS_membarrier, (int)a[0], (unsigned)a[1], (int)a[2], 0, 0, 0);
 }

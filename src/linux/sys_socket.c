@@ -2,13 +2,16 @@
 /*
  * linux/sys_socket.c: system calls on sockets: the host's, with addresses copied and data pinned.
  *
- * Called through table.c. Options that carry pointers are refused.
+ * Called through table.c. Options that carry pointers are refused. The host takes all guests for one process: which one is at the
+ * other end of a Unix socket, and who sent what, is peer.c's to say.
  */
-#include "linux/internal.h"
+#include "linux/ipc.h"
+#include "linux/peer.h"
 #include "linux/syscalls.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +24,11 @@
 #define CONTROL_MOST 65536u
 #define PIECES 256
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#define SCM_PIDFD_TYPE 0x04
+
 int64_t pg_sys_socket(struct pg_thread *me, const uint64_t *a)
 {
 	return pg_fd_given(PG_QUICK(SYS_socket, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0));
@@ -28,8 +36,12 @@ int64_t pg_sys_socket(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_listen(struct pg_thread *me, const uint64_t *a)
 {
-	return pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_listen, (int)a[0], (int)a[1], 0, 0, 0, 0)
-				   : -EBADF;
+	int64_t r = pg_fd_ok((int)a[0]) ? PG_QUICK(SYS_listen, (int)a[0], (int)a[1], 0, 0, 0, 0)
+					: -EBADF;
+
+	if (r == 0)
+		pg_peer_listens(me, (int)a[0]);
+	return r;
 }
 
 int64_t pg_sys_shutdown(struct pg_thread *me, const uint64_t *a)
@@ -58,8 +70,22 @@ static int put_name(struct pg_thread *me, uint64_t at, uint64_t len_at, int room
 	return pg_guest_write(me, len_at, &len, sizeof(len));
 }
 
-/* bind and connect. */
-static int64_t named(struct pg_thread *me, long number, const uint64_t *a)
+int64_t pg_sys_bind(struct pg_thread *me, const uint64_t *a)
+{
+	struct sockaddr_storage name;
+	int64_t r;
+
+	if (!pg_fd_ok((int)a[0]))
+		return -EBADF;
+	r = get_name(me, a[1], a[2], &name);
+	if (r == 0)
+		r = PG_HOST(me, SYS_bind, (int)a[0], (uintptr_t)&name, (uint32_t)a[2], 0, 0, 0);
+	if (r == 0 && name.ss_family == AF_UNIX)
+		pg_peer_bound(me, (int)a[0]);
+	return r;
+}
+
+int64_t pg_sys_connect(struct pg_thread *me, const uint64_t *a)
 {
 	struct sockaddr_storage name;
 	int err;
@@ -67,18 +93,10 @@ static int64_t named(struct pg_thread *me, long number, const uint64_t *a)
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
 	err = get_name(me, a[1], a[2], &name);
-	return err != 0 ? err
-			: PG_HOST(me, number, (int)a[0], (uintptr_t)&name, (uint32_t)a[2], 0, 0, 0);
-}
-
-int64_t pg_sys_bind(struct pg_thread *me, const uint64_t *a)
-{
-	return named(me, SYS_bind, a);
-}
-
-int64_t pg_sys_connect(struct pg_thread *me, const uint64_t *a)
-{
-	return named(me, SYS_connect, a);
+	if (err != 0)
+		return err;
+	pg_peer_connects(me, (int)a[0], &name, (uint32_t)a[2]);
+	return PG_HOST(me, SYS_connect, (int)a[0], (uintptr_t)&name, (uint32_t)a[2], 0, 0, 0);
 }
 
 /* Calls that give an address back: accept, getsockname, getpeername. */
@@ -100,6 +118,8 @@ static int64_t ask_name(struct pg_thread *me, long number, const uint64_t *a, in
 	r = PG_HOST(me, number, (int)a[0], (uintptr_t)&name, (uintptr_t)&len, flags, 0, 0);
 	if (number == SYS_accept4)
 		r = pg_fd_given(r);
+	if (number == SYS_accept4 && r >= 0 && name.ss_family == AF_UNIX)
+		pg_peer_accepted(me, (int)a[0], (int)r);
 	if (r >= 0 && (a[1] != 0 || number != SYS_accept4) &&
 		put_name(me, a[1], a[2], room, &name, len) != 0)
 		return -EFAULT;
@@ -158,6 +178,35 @@ int64_t pg_sys_setsockopt(struct pg_thread *me, const uint64_t *a)
 		a[3] != 0 ? (uintptr_t)value : 0, len, 0);
 }
 
+/* The guest's number for the host's, in what SO_PEERCRED gave. */
+static void peer_credentials(struct pg_thread *me, int fd, uint8_t *value, int len)
+{
+	int pid, known;
+
+	if (len < (int)sizeof(pid))
+		return;
+	memcpy(&pid, value, sizeof(pid));
+	known = pid == me->machine->host_pid ? pg_peer_of(me, fd) : 0;
+	pid = known != 0 ? known : (int)pg_guest_pid(me->machine, pid);
+	memcpy(value, &pid, sizeof(pid));
+}
+
+/* SO_PEERPIDFD of a socket whose other end is the guest `pid`. */
+static int64_t peer_pidfd(struct pg_thread *me, int pid, const uint64_t *a)
+{
+	struct pg_process *p = pg_process_find(me->machine, pid);
+	const int bytes = sizeof(int);
+	int fd = p != NULL ? pg_pidfd_make(p, 0, 0) : -ESRCH;
+
+	if (fd < 0)
+		return fd;
+	if (pg_guest_write(me, a[3], &fd, sizeof(fd)) == 0 &&
+		pg_guest_write(me, a[4], &bytes, sizeof(bytes)) == 0)
+		return 0;
+	close(fd);
+	return -EFAULT;
+}
+
 int64_t pg_sys_getsockopt(struct pg_thread *me, const uint64_t *a)
 {
 	uint8_t value[OPTION_MOST];
@@ -176,8 +225,13 @@ int64_t pg_sys_getsockopt(struct pg_thread *me, const uint64_t *a)
 		len = sizeof(value);
 	if (pg_guest_read(me, value, a[3], (unsigned)len) != 0)
 		memset(value, 0, sizeof(value));
+	if ((int)a[1] == SOL_SOCKET && (int)a[2] == SO_PEERPIDFD && len >= (int)sizeof(int) &&
+		pg_peer_of(me, (int)a[0]) != 0)
+		return peer_pidfd(me, pg_peer_of(me, (int)a[0]), a);
 	r = PG_QUICK(SYS_getsockopt, (int)a[0], (int)a[1], (int)a[2], (uintptr_t)value,
 		(uintptr_t)&len, 0);
+	if (r == 0 && (int)a[1] == SOL_SOCKET && (int)a[2] == SO_PEERCRED)
+		peer_credentials(me, (int)a[0], value, len);
 	if (r == 0 && pg_guest_write(me, a[3], value, (unsigned)len) != 0)
 		return -EFAULT;
 	return r != 0 ? r : pg_guest_write(me, a[4], &len, sizeof(len));
@@ -185,23 +239,68 @@ int64_t pg_sys_getsockopt(struct pg_thread *me, const uint64_t *a)
 
 /* --- data ------------------------------------------------------------------------------------------------------- */
 
+/* A descriptor of the sender came along (SO_PASSPIDFD): the host's is of Pagoda, and is exchanged. */
+static void received_pidfd(struct pg_thread *me, int fd, struct cmsghdr *c)
+{
+	struct pg_process *p = pg_process_find(me->machine, pg_peer_sender(me, fd, NULL));
+	int host, ours;
+
+	memcpy(&host, CMSG_DATA(c), sizeof(host));
+	ours = p != NULL && host >= 0 ? pg_pidfd_make(p, 0, 0) : -1;
+	if (ours < 0)
+		return;
+	(void)dup3(ours, host, O_CLOEXEC);
+	close(ours);
+}
+
+/*
+ * The sender's number in what was received. False: the message is from outside of the machine.
+ */
+static bool received_credentials(struct pg_thread *me, int fd, struct msghdr *h)
+{
+	struct cmsghdr *c = h->msg_controllen != 0 ? CMSG_FIRSTHDR(h) : NULL;
+	bool inside = true;
+
+	for (; c != NULL; c = CMSG_NXTHDR(h, c)) {
+		struct ucred who;
+		int known;
+
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_PIDFD_TYPE &&
+			c->cmsg_len >= CMSG_LEN(sizeof(int)))
+			received_pidfd(me, fd, c);
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
+			c->cmsg_len < CMSG_LEN(sizeof(who)))
+			continue;
+		memcpy(&who, CMSG_DATA(c), sizeof(who));
+		inside = who.pid == me->machine->host_pid;
+		known = inside ? pg_peer_sender(me, fd, NULL) : 0;
+		who.pid = known != 0 ? known : (int)pg_guest_pid(me->machine, who.pid);
+		memcpy(CMSG_DATA(c), &who, sizeof(who));
+	}
+	return inside;
+}
+
 /*
  * One message to or from the guest's iovecs, in one host call: h has name and control in host memory already. Bytes moved or a
- * negative errno. A message that is longer than what can be pinned at once is cut, as by a small socket buffer.
+ * negative errno. as: the process that is said to send. A message that is longer than what can be pinned at once is cut, as by a small socket buffer.
  */
 static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const struct iovec *v,
-	unsigned n, uint64_t total, int flags, bool in)
+	unsigned n, uint64_t total, int flags, bool in, int as)
 {
 	struct iovec host[PIECES];
 	unsigned pieces = 0;
 	enum pg_access access = in ? PG_WRITE : PG_READ;
-	uint64_t got = 0;
+	struct pg_peer_sending sending = {0};
+	uint64_t got = 0, most = pg_guest_pin_bytes(me), theirs;
 	uint8_t *copy = NULL;
 	int64_t r;
 
+	/* bytes of two senders are not given at once to one who asks for the sender */
+	if (in && h->msg_controllen != 0 && pg_peer_sender(me, fd, &theirs) != 0 && theirs < most)
+		most = theirs;
 	if (total != 0 && me->machine->partition != NULL) {
 		/* it may wait: nothing of a contiguous block is pinned meanwhile */
-		got = total < pg_guest_pin_bytes(me) ? total : pg_guest_pin_bytes(me);
+		got = total < most ? total : most;
 		copy = malloc(got);
 		if (copy == NULL)
 			return -ENOMEM;
@@ -214,13 +313,14 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 			return -EFAULT;
 		}
 	} else if (total != 0) {
-		got = pg_guest_pin(
-			me, v, n, 0, pg_guest_pin_bytes(me), access, host, &pieces, PIECES);
+		got = pg_guest_pin(me, v, n, 0, most, access, host, &pieces, PIECES);
 		if (got == 0)
 			return -EFAULT;
 	}
 	h->msg_iov = host;
 	h->msg_iovlen = pieces;
+	if (!in)
+		sending = pg_peer_sends(me, fd, as, got, h->msg_name, h->msg_namelen);
 	r = PG_HOST(me, in ? SYS_recvmsg : SYS_sendmsg, fd, (uintptr_t)h, flags, 0, 0, 0);
 	if (copy == NULL)
 		pg_guest_unpin(me, access, host, pieces);
@@ -229,6 +329,10 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 			 me, v, n, 0, PG_WRITE, copy, (uint64_t)r < got ? (uint64_t)r : got) == 0)
 		r = -EFAULT;
 	free(copy);
+	if (!in)
+		pg_peer_sent(me, &sending, r);
+	else if (r >= 0 && received_credentials(me, fd, h) && !(flags & MSG_PEEK))
+		pg_peer_received(me, fd, r);
 	if (r > 0 && in)
 		me->machine->bytes_read += (uint64_t)r;
 	else if (r > 0)
@@ -252,7 +356,7 @@ int64_t pg_sys_sendto(struct pg_thread *me, const uint64_t *a)
 		h.msg_name = &name;
 		h.msg_namelen = (uint32_t)a[5];
 	}
-	return one_message(me, (int)a[0], &h, &v, 1, a[2], (int)a[3], false);
+	return one_message(me, (int)a[0], &h, &v, 1, a[2], (int)a[3], false, me->proc->pid);
 }
 
 int64_t pg_sys_recvfrom(struct pg_thread *me, const uint64_t *a)
@@ -269,7 +373,7 @@ int64_t pg_sys_recvfrom(struct pg_thread *me, const uint64_t *a)
 		return -EFAULT;
 	if (room < 0)
 		return -EINVAL;
-	r = one_message(me, (int)a[0], &h, &v, 1, a[2], (int)a[3], true);
+	r = one_message(me, (int)a[0], &h, &v, 1, a[2], (int)a[3], true, 0);
 	if (r >= 0 && a[4] != 0 && put_name(me, a[4], a[5], room, &name, h.msg_namelen) != 0)
 		return -EFAULT;
 	return r;
@@ -287,25 +391,65 @@ struct guest_message {
 _Static_assert(sizeof(struct guest_message) == 56, "user_msghdr");
 
 /* Descriptors in a control message that is sent: only the guest's own. */
-static bool control_ok(struct msghdr *h)
+static bool descriptors_ok(const struct cmsghdr *c)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
-		size_t n;
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-		if (c->cmsg_len < CMSG_LEN(0))
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+		if (!pg_fd_ok(fd))
 			return false;
-		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (!pg_fd_ok(fd))
-				return false;
-		}
 	}
 	return true;
+}
+
+/*
+ * Credentials that are sent: one's own process, or, with the right to, another's; to the host all guests are Pagoda. *as: who that is
+ * said to be; 0: the outside world, which the host knows. 0 or -EPERM, -ESRCH.
+ */
+static int send_credentials(struct pg_thread *me, struct cmsghdr *c, int *as)
+{
+	struct ucred who;
+
+	if (c->cmsg_len != CMSG_LEN(sizeof(who)))
+		return -EINVAL;
+	memcpy(&who, CMSG_DATA(c), sizeof(who));
+	if (who.pid != me->proc->pid && !pg_ipc_capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	*as = who.pid;
+	if (pg_thread_find(me->machine, who.pid) != NULL ||
+		pg_process_find(me->machine, who.pid) != NULL)
+		who.pid = me->machine->host_pid;
+	else if (who.pid == PG_LINUX_PPID)
+		who.pid = (pid_t)pg_host_pid(me->machine, who.pid);
+	else
+		return -ESRCH;
+	if (who.pid != me->machine->host_pid)
+		*as = 0;
+	memcpy(CMSG_DATA(c), &who, sizeof(who));
+	return 0;
+}
+
+/* Makes a control message the host's. 0 or a negative errno. */
+static int send_control(struct pg_thread *me, struct msghdr *h, int *as)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
+		int err = 0;
+
+		if (c->cmsg_len < CMSG_LEN(0))
+			return -EINVAL;
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS && !descriptors_ok(c))
+			err = -EBADF;
+		else if (c->cmsg_type == SCM_CREDENTIALS)
+			err = send_credentials(me, c, as);
+		if (err != 0)
+			return err;
+	}
+	return 0;
 }
 
 /* sendmsg or recvmsg on the guest's struct at `at`; its result fields are written back when received. */
@@ -316,6 +460,7 @@ static int64_t message(struct pg_thread *me, int fd, uint64_t at, int flags, boo
 	struct msghdr h = {0};
 	struct iovec *v;
 	uint64_t total, control_len;
+	int as = me->proc->pid;
 	int64_t r;
 
 	if (!pg_fd_ok(fd))
@@ -340,11 +485,11 @@ static int64_t message(struct pg_thread *me, int fd, uint64_t at, int flags, boo
 	}
 	if (r == 0 && !in && control_len != 0) {
 		r = pg_guest_read(me, h.msg_control, g.control, control_len);
-		if (r == 0 && !control_ok(&h))
-			r = -EBADF;
+		if (r == 0)
+			r = send_control(me, &h, &as);
 	}
 	if (r == 0)
-		r = one_message(me, fd, &h, v, (unsigned)g.iov_len, total, flags, in);
+		r = one_message(me, fd, &h, v, (unsigned)g.iov_len, total, flags, in, as);
 	if (r >= 0 && in) {
 		uint64_t got = h.msg_controllen;
 		uint32_t out_flags = (uint32_t)h.msg_flags;

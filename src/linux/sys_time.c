@@ -212,6 +212,8 @@ static struct pg_timer *timer_find(const struct pg_process *p, int id)
 	return t;
 }
 
+#define MOST_SLOTS 65536u /* a signal carries the number in 16 bits */
+
 static int new_slot(struct pg_linux *l)
 {
 	struct pg_timer_slot *more;
@@ -220,6 +222,8 @@ static int new_slot(struct pg_linux *l)
 	for (i = 0; i < l->timer_cap; i++)
 		if (l->timers[i].timer == NULL)
 			return (int)i;
+	if (l->timer_cap > MOST_SLOTS - 16)
+		return -1;
 	more = realloc(l->timers, (size_t)(l->timer_cap + 16) * sizeof(*more));
 	if (more == NULL)
 		return -1;
@@ -242,7 +246,8 @@ static int timer_make(struct pg_process *p, int clock, int id, struct pg_timer *
 		free(t);
 		return -EAGAIN;
 	}
-	e.sigev_value.sival_int = slot;
+	l->timers[slot].turn++;
+	e.sigev_value.sival_int = (int)((uint32_t)l->timers[slot].turn << 16 | (uint32_t)slot);
 	r = PG_QUICK(SYS_timer_create, clock, (uintptr_t)&e, (uintptr_t)&host, 0, 0, 0);
 	if (r != 0) {
 		free(t);
@@ -253,7 +258,8 @@ static int timer_make(struct pg_process *p, int clock, int id, struct pg_timer *
 	t->slot = slot;
 	t->next = p->timers;
 	p->timers = t;
-	l->timers[slot] = (struct pg_timer_slot){p->pid, t};
+	l->timers[slot].pid = p->pid;
+	l->timers[slot].timer = t;
 	*out = t;
 	return 0;
 }
@@ -290,9 +296,11 @@ static bool add_overrun(struct pg_process *p, const struct pg_timer *t, int n)
 	return false;
 }
 
-void pg_timer_fired(struct pg_linux *l, unsigned slot, int overrun)
+void pg_timer_fired(struct pg_linux *l, unsigned value, int overrun)
 {
-	struct pg_timer *t = slot < l->timer_cap ? l->timers[slot].timer : NULL;
+	unsigned slot = value & 0xffff;
+	bool known = slot < l->timer_cap && l->timers[slot].turn == value >> 16;
+	struct pg_timer *t = known ? l->timers[slot].timer : NULL;
 	struct pg_process *p = t != NULL ? pg_process_find(l, l->timers[slot].pid) : NULL;
 	union pg_siginfo info;
 

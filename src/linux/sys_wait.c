@@ -8,8 +8,8 @@
 #include "linux/syscalls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,20 +42,6 @@ static bool meant(const struct wanted *w, const struct pg_process *me, const str
 	       (w->type == P_PGID && p->pgid == w->id);
 }
 
-static void add_usage(struct rusage *sum, const struct rusage *more)
-{
-	timeradd(&sum->ru_utime, &more->ru_utime, &sum->ru_utime);
-	timeradd(&sum->ru_stime, &more->ru_stime, &sum->ru_stime);
-	if (more->ru_maxrss > sum->ru_maxrss)
-		sum->ru_maxrss = more->ru_maxrss;
-	sum->ru_minflt += more->ru_minflt;
-	sum->ru_majflt += more->ru_majflt;
-	sum->ru_inblock += more->ru_inblock;
-	sum->ru_oublock += more->ru_oublock;
-	sum->ru_nvcsw += more->ru_nvcsw;
-	sum->ru_nivcsw += more->ru_nivcsw;
-}
-
 /* Takes one change of state of p that is wanted. */
 static bool take(
 	const struct wanted *w, struct pg_process *me, struct pg_process *p, struct news *n)
@@ -70,8 +56,8 @@ static bool take(
 		n->status = p->end.exited ? p->end.code : p->end.signal;
 		pg_process_usage(p, NULL, &n->use);
 		if (!keep) {
-			add_usage(&me->children, &n->use);
-			add_usage(&me->children, &p->children);
+			pg_usage_add(&me->children, &n->use);
+			pg_usage_add(&me->children, &p->children);
 			pg_process_free(p);
 		}
 		return true;
@@ -167,6 +153,7 @@ int64_t pg_sys_waitid(struct pg_thread *me, const uint64_t *a)
 {
 	struct wanted w = {(int)a[0], (int)a[1], (int)a[3]};
 	union pg_siginfo info;
+	bool polls = false; /* a descriptor with O_NONBLOCK: nothing yet is an error */
 	struct news n;
 	int64_t r;
 
@@ -188,14 +175,23 @@ int64_t pg_sys_waitid(struct pg_thread *me, const uint64_t *a)
 			w.id = me->proc->pgid;
 		break;
 	case 3: /* P_PIDFD */
-		pg_linux_unknown(me, "waitid on a descriptor of a process is not there: EBADF");
-		return -EBADF;
+		if (w.id < 0)
+			return -EINVAL;
+		polls = !(w.options & WNOHANG) && (fcntl(w.id, F_GETFL) & O_NONBLOCK);
+		w.id = pg_pidfd_pid(me, w.id);
+		if (w.id < 0)
+			return w.id;
+		w.type = P_PID;
+		w.options |= polls ? WNOHANG : 0;
+		break;
 	default:
 		return -EINVAL;
 	}
 	r = wait_for(me, &w, &n);
 	if (r < 0)
 		return r;
+	if (r == 0 && polls)
+		return -EAGAIN;
 	memset(&info, 0, sizeof(info));
 	if (r > 0) {
 		info.host.si_signo = SIGCHLD;

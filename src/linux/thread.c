@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -176,6 +177,8 @@ static void *begin(void *arg)
 
 	if (t->new_files)
 		s->err = own_files();
+	if (s->err == 0 && t->new_files && t->not_ours != 0)
+		close(t->not_ours - 1);
 	if (s->err == 0 && t->new_fs && unshare(CLONE_FS) != 0)
 		s->err = -errno;
 	if (s->err == 0 && t->new_std)
@@ -335,6 +338,7 @@ void pg_thread_farewell(struct pg_thread *me)
 /* What it counted and used goes to the process. */
 static void leave_figures(struct pg_thread *me)
 {
+	struct rusage use;
 	struct pg_cpu_stats s;
 	struct timespec t;
 
@@ -342,6 +346,11 @@ static void leave_figures(struct pg_thread *me)
 	pg_linux_add_cpu(&me->proc->cpu_before, &s);
 	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
 		me->proc->cpu_ns += (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	if (getrusage(RUSAGE_THREAD, &use) == 0) {
+		timerclear(&use.ru_utime);
+		use.ru_maxrss = use.ru_minflt = use.ru_majflt = 0; /* Pagoda's own */
+		pg_usage_add(&me->proc->ended_use, &use);
+	}
 }
 
 void pg_thread_end(struct pg_thread *me)
@@ -358,6 +367,7 @@ void pg_thread_end(struct pg_thread *me)
 		if (k->vfork == me)
 			k->vfork = NULL;
 	unlink_thread(me);
+	pg_pidfd_ends(p, me->tid);
 	if (p->threads == 0) {
 		pg_process_end(p, me); /* takes the CPU from the space before that goes */
 	} else {

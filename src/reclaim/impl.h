@@ -32,11 +32,12 @@ enum pg_at {
 };
 
 struct pg_page_state {
-	uint8_t at;     /* enum pg_at */
-	uint8_t ahead;  /* read ahead and not asked for yet */
-	uint8_t leaves; /* being evicted: page_gone has nothing to tell the policy */
-	uint8_t spare;
-	uint32_t asked; /* the value of `demands` when it was asked for last */
+	uint8_t at;      /* enum pg_at */
+	uint8_t ahead;   /* read ahead and not asked for yet */
+	uint8_t leaves;  /* being evicted: page_gone has nothing to tell the policy */
+	uint8_t back;    /* not in yet: its bytes were read from a store, so it had been evicted */
+	uint32_t asked;  /* the value of `demands` when it was asked for last */
+	uint32_t reader; /* if ahead: number of the space whose fault read it; 0: none's */
 };
 
 /* A slot's owner: an anon, or page `index` of an object without pager. */
@@ -44,6 +45,15 @@ struct pg_slot_row {
 	void *owner; /* NULL: not in use */
 	uint64_t index;
 	bool object;
+};
+
+/* Pressure-stall figures, see pressure.c. [0] some, [1] full. */
+struct pg_pressure {
+	unsigned waiting;    /* threads */
+	uint64_t at, ran;    /* time of the last change, and what the hook said then */
+	uint64_t last, next; /* averages were made, are to be made; next 0: never yet */
+	uint64_t seen[2];    /* of the totals, in the averages */
+	uint64_t avg[2][3];  /* per cent, 11 bits behind the point */
 };
 
 struct pg_reclaim {
@@ -56,16 +66,19 @@ struct pg_reclaim {
 	uint32_t total; /* frames */
 	uint64_t min, low, high;
 	struct pg_page_state *pages; /* [total]; owned */
-	struct pg_lists held;        /* queues: 0 locked, 1 no room, 2 aside */
+	struct pg_lists held;        /* locked, no room, aside (reclaim.c) */
+	unsigned failures;           /* reclaims in a row that freed nothing, up to a limit */
+	unsigned rest;               /* faults that pass before it is tried again */
 	struct pg_ghosts ghosts;     /* evicted pages; value: the clock at their eviction */
 	uint64_t clock;              /* evictions so far */
 	uint32_t demands;
 	uint64_t filled;                 /* pages added, for ticks */
-	const struct pg_space *faulting; /* compared only, see pg_reclaim_faulting() */
+	struct pg_fault_event *faulting; /* the fault whose thread has the lock; NULL: none */
 	/* Slots. */
 	struct pg_slot_row *slots; /* [slot_count]; owned, mapped */
 	uint64_t slot_count, slots_used;
-	bool swap_full; /* no slot was free, and none was given back since */
+	bool swap_full;      /* no slot was free, and none was given back since */
+	uint64_t slots_back; /* given back since held pages were tried again */
 	/* Read-ahead from a store: Linux mm/swap_state.c. */
 	unsigned swap_window, swap_hits, swap_last_window;
 	uint32_t swap_last_slot;
@@ -74,26 +87,35 @@ struct pg_reclaim {
 	uint64_t window_in, window_refaults;
 	unsigned windows_bad;
 	bool is_thrashing, want_relief;
+	struct pg_pressure pressure;
+	bool direct; /* somebody waits for the frames that are being freed */
 	struct pg_reclaim_stats st;
 };
 
 /* ---- reclaim.c */
 struct pg_page_key pg_reclaim_key(const struct pg_frame *row);
-void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns);
+void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how);
 /* A page that was picked or taken: it went, it stays, or it is held back. */
 void pg_reclaim_went(struct pg_reclaim *r, pg_pfn f, struct pg_page_key key);
 void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f);
 /* The round is over: the policy is told of the pages that stayed. */
 void pg_reclaim_end_round(struct pg_reclaim *r);
 void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at);
-/* Gives held pages back to the policy where the reason is gone; how many. */
-uint64_t pg_reclaim_unhold(struct pg_reclaim *r);
 bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f);
 uint64_t pg_reclaim_now_ns(void);
-/* The space whose fault was begun last, if it is still there. */
-struct pg_space *pg_reclaim_faulting(const struct pg_reclaim *r);
-/* Somebody waited for memory from `began` until now. */
-void pg_reclaim_stalled(struct pg_reclaim *r, struct pg_space *s, uint64_t began);
+/* Around calls of the store that may take long: the machine lock is released if the upper floors have one. */
+struct pg_unlocked {
+	void *token;
+	struct pg_fault_event *fault;
+	bool direct;
+};
+struct pg_unlocked pg_reclaim_unlock(struct pg_reclaim *r);
+void pg_reclaim_lock(struct pg_reclaim *r, struct pg_unlocked u);
+
+/* ---- pressure.c */
+/* The thread that has the lock waits for memory, until end. The lock may be released between. */
+struct pg_stall pg_reclaim_stall_begin(struct pg_reclaim *r);
+void pg_reclaim_stall_end(struct pg_reclaim *r, struct pg_stall stall);
 
 /* ---- pageout.c */
 /* Evicts pages that the policy picks until n frames are free; how many. may_release: the machine lock. */

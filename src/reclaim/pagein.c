@@ -141,35 +141,38 @@ static void settle(struct pg_reclaim *r, struct wants *w, unsigned i, enum pg_ac
 		pg_reclaim_slots_free(r, a->slot);
 		a->slot = PG_SLOT_NONE;
 	}
-	pg_reclaim_page_in(r, f, i == 0 ? PG_IN_DEMAND : PG_IN_READAHEAD, 0);
+	r->pages[f.v].back = 1;
+	pg_reclaim_page_in(r, f, i == 0 ? PG_IN_DEMAND : PG_IN_READAHEAD);
 }
 
 int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct pg_anon *a,
 	enum pg_access access, uint32_t *brought)
 {
 	struct pg_reclaim *r = ctx;
-	struct pg_space *s = region->space;
-	uint64_t began = pg_reclaim_now_ns(), before = r->st.swap_in;
 	struct wants w = {.n = 0};
-	void *token;
+	struct pg_unlocked u;
+	struct pg_stall stall;
+	uint64_t before;
 	pg_pfn f;
 	int err = pg_cache_frame(r->vm, PG_FRAME_ANON, a, &f);
 
 	if (err)
 		return err;
+	stall = pg_reclaim_stall_begin(r);
 	want(r, &w, a, f);
 	want_around(r, &w, region, index, a->slot.v, window_of(r, a->slot.v));
-	token = r->hooks.unlock ? r->hooks.unlock(r->hooks.ctx) : NULL;
+	u = pg_reclaim_unlock(r);
 	(void)!pg_store_read(r->store, w.io, w.n); /* each page has its own status */
-	if (r->hooks.unlock)
-		r->hooks.lock(r->hooks.ctx, token);
+	pg_reclaim_lock(r, u);
+	pg_reclaim_stall_end(r, stall);
 	r->st.swap_in_clusters++;
+	before = r->st.swap_in;
 	err = is_stale(&w, 0) ? 0 : w.io[0].status; /* stale: the fault looks again */
 	for (unsigned i = 0; i < w.n; i++)
 		settle(r, &w, i, access);
 	*brought = (uint32_t)(r->st.swap_in - before);
-	s->st.swap_in += *brought;
-	pg_reclaim_stalled(r, s, began);
+	if (r->faulting)
+		r->faulting->cost.swap_in += *brought;
 	return err == -ENOMEM ? -EIO : err; /* -ENOMEM would ask for frames */
 }
 
@@ -178,23 +181,26 @@ int pg_reclaim_object_in(void *ctx, struct pg_object *o, uint64_t index, void *b
 	struct pg_reclaim *r = ctx;
 	uintptr_t v = (uintptr_t)pg_sparse_get(&o->slots, index, NULL);
 	struct pg_store_io io = {.slot = {(uint32_t)(v - 1)}, .page = bytes};
-	uint64_t began = pg_reclaim_now_ns();
-	struct pg_space *s = pg_reclaim_faulting(r);
+	struct pg_stall stall;
 	int err;
 
 	if (!v)
 		return 0;
+	stall = pg_reclaim_stall_begin(r);
 	err = pg_store_read(r->store, &io, 1);
 	r->st.swap_in_clusters++;
-	pg_reclaim_stalled(r, s, began);
+	pg_reclaim_stall_end(r, stall);
 	if (err) {
 		r->st.read_errors++;
 		r->st.checksum_errors += err == -EILSEQ;
 		return err == -ENOMEM ? -EIO : err;
 	}
 	r->st.swap_in++;
-	if (s)
-		s->st.swap_in++;
+	r->pages[((uint8_t *)bytes - (uint8_t *)pg_frames_bytes(r->frames, (pg_pfn){0})) >>
+		 PG_PAGE_SHIFT]
+		.back = 1;
+	if (r->faulting)
+		r->faulting->cost.swap_in++;
 	return 1;
 }
 

@@ -78,13 +78,17 @@ static bool is_ours(const struct pg_reclaim *r, pg_pfn f)
 /* A page of a file, which has one reference more meanwhile. */
 static enum outcome drop_file(struct pg_reclaim *r, pg_pfn f, bool may_release)
 {
+	struct pg_fault_event *fault = r->faulting;
 	struct pg_frame *row = row_of(r, f);
+	bool direct = r->direct;
 	int err;
 
 	if (row->flags & PG_FRAME_DIRTY) {
 		if (!may_release)
 			return STAYS;
-		err = pg_object_write_page(row->owner, row->index, f);
+		err = pg_object_write_page(row->owner, row->index, f); /* may release the lock */
+		r->faulting = fault;
+		r->direct = direct;
 		r->st.write_errors += err != 0;
 		if (!is_ours(r, f))
 			return WENT; /* cut off or freed meanwhile; the policy was told */
@@ -263,6 +267,8 @@ static unsigned finish(struct pg_reclaim *r, pg_pfn f, const struct pg_store_io 
 	}
 	drop(r, f);
 	r->st.swap_out++;
+	if (r->faulting)
+		r->faulting->cost.swap_written++;
 	return 1;
 }
 
@@ -271,8 +277,7 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 {
 	struct pg_store_io io[PG_BATCH];
 	unsigned n = 0, freed = 0, got;
-	bool release = b->may_release && r->hooks.unlock;
-	void *token = NULL;
+	struct pg_unlocked u;
 	pg_slot first;
 
 	if (!b->n)
@@ -293,12 +298,12 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 		unqueue(r, b->f[i], true);
 	}
 	if (n) {
-		if (release)
-			token = r->hooks.unlock(r->hooks.ctx);
+		if (b->may_release)
+			u = pg_reclaim_unlock(r);
 		if (pg_store_write(r->store, io, n) == 0)
 			r->st.swap_out_clusters++;
-		if (release)
-			r->hooks.lock(r->hooks.ctx, token);
+		if (b->may_release)
+			pg_reclaim_lock(r, u);
 	}
 	for (unsigned i = 0; i < n; i++)
 		freed += finish(r, b->f[i], &io[i]);

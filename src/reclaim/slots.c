@@ -29,13 +29,16 @@ int pg_reclaim_slots_init(struct pg_reclaim *r)
 	if (p == MAP_FAILED)
 		return -ENOMEM;
 	r->slots = p;
+	pg_vm_set_swap(r->vm, r->slot_count);
 	return 0;
 }
 
 void pg_reclaim_slots_fini(struct pg_reclaim *r)
 {
-	if (r->slots)
-		munmap(r->slots, table_bytes(r));
+	if (!r->slots)
+		return;
+	pg_vm_set_swap(r->vm, 0);
+	munmap(r->slots, table_bytes(r));
 }
 
 unsigned pg_reclaim_slots_reserve(struct pg_reclaim *r, unsigned n, pg_slot *first)
@@ -69,6 +72,7 @@ void pg_reclaim_slots_free(void *ctx, pg_slot s)
 	r->slots[s.v].owner = NULL;
 	r->slots_used--;
 	r->swap_full = false;
+	r->slots_back++;
 	pg_store_release(r->store, s, 1);
 }
 

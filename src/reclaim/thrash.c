@@ -8,28 +8,49 @@
  * A refault is near if not more pages were evicted since its own eviction than the machine has frames: with twice the memory
  * it would not have happened (the distance of Linux's mm/workingset.c). Pages in are counted in windows of a quarter of the frames.
  * Two windows in a row with more than half near refaults: the machine thrashes; one with less than a quarter: it does not any more.
- * The cure is that of Denning ("Thrashing: its causes and prevention", 1968): one process less in memory. The largest that did not
- * fault just now is swapped out whole; alone there is nobody, and the user is told only.
+ * The cure is that of Denning ("Thrashing: its causes and prevention", 1968): one process less in memory. Of those that have at least
+ * a sixteenth of it, the one that was made to wait least often, and of these the largest, is swapped out whole, and the upper floors
+ * are asked to let it wait. The last one that runs is left alone: then the user is told only.
  *
- * Out of memory: mm/oom_kill.c, oom_badness().
+ * Out of memory: mm/oom_kill.c; what a space counts for is pg_space_badness() (space/measure.c).
  */
 #include "reclaim/impl.h"
 
-static struct pg_space *largest_other(const struct pg_reclaim *r)
+#include <limits.h>
+
+/* How often s was made to wait; UINT_MAX: it cannot be now, or is too small to matter. */
+static unsigned pauses(const struct pg_reclaim *r, struct pg_space *s)
+{
+	if (s->st.rss_pages < r->total / 16)
+		return UINT_MAX;
+	if (r->hooks.pauses)
+		return r->hooks.pauses(r->hooks.ctx, s);
+	return r->faulting && r->faulting->space == s ? UINT_MAX : 0;
+}
+
+/* Who goes; NULL: nobody, there are no two that could. */
+static struct pg_space *choose(const struct pg_reclaim *r)
 {
 	struct pg_space *best = NULL;
+	unsigned least = UINT_MAX, count = !r->hooks.pauses;
 
 	for (struct pg_space *s = r->vm->spaces; s; s = s->next) {
-		if (s != r->faulting && s->st.rss_pages &&
-			(!best || s->st.rss_pages > best->st.rss_pages))
+		unsigned n = pauses(r, s);
+
+		if (n == UINT_MAX)
+			continue;
+		count++;
+		if (!best || n < least || (n == least && s->st.rss_pages > best->st.rss_pages)) {
 			best = s;
+			least = n;
+		}
 	}
-	return best;
+	return count > 1 ? best : NULL;
 }
 
 static void begin(struct pg_reclaim *r)
 {
-	struct pg_space *out = largest_other(r);
+	struct pg_space *out = choose(r);
 	uint64_t n = out ? pg_reclaim_swap_out_space(r, out) : 0;
 
 	r->st.thrashing += !r->is_thrashing;
@@ -67,29 +88,15 @@ void pg_reclaim_relieve(struct pg_reclaim *r)
 	begin(r);
 }
 
-static int64_t badness(const struct pg_reclaim *r, struct pg_space *s, int adj)
-{
-	struct pg_space_stats st;
-	uint64_t all = r->total + r->slot_count;
-
-	pg_space_stats(s, &st);
-	return (int64_t)(st.rss_pages + pg_space_swap_pages(s) + st.table.node_frames) +
-	       (int64_t)adj * (int64_t)(all / 1000);
-}
-
 struct pg_space *pg_reclaim_oom_victim(
 	struct pg_reclaim *r, int (*adj)(void *ctx, struct pg_space *s), void *ctx, int64_t *points)
 {
 	struct pg_space *worst = NULL;
 
 	for (struct pg_space *s = r->vm->spaces; s; s = s->next) {
-		int a = adj ? adj(ctx, s) : 0;
-		int64_t p;
+		int64_t p = pg_space_badness(s, adj ? adj(ctx, s) : 0);
 
-		if (a <= -1000)
-			continue;
-		p = badness(r, s, a);
-		if (!worst || p > *points) {
+		if (p != INT64_MIN && (!worst || p > *points)) {
 			worst = s;
 			*points = p;
 		}

@@ -86,6 +86,61 @@ uint64_t pg_space_write(struct pg_space *s, pg_va dst, const void *src, uint64_t
 	return done;
 }
 
+/*
+ * As reach(), whatever the rights are, but that shared memory is written only where it may be. The bytes are good until the lock is
+ * given up.
+ */
+static uint8_t *reach_forced(struct pg_space *s, pg_va a, enum pg_access access, uint64_t pc)
+{
+	enum pg_fault_end end;
+	pg_pfn f = PG_PFN_NONE;
+
+	if (a.v < s->c.lo.v || a.v >= s->c.hi.v || !pg_region_at(s, a.v))
+		return NULL; /* nor does a stack grow */
+	if (s->block || pg_pte_serves(pg_table_find(s->table, pg_vpn_of(a)), access))
+		return reach(s, a, access, pc, &end);
+	end = pg_fault_forced(s, a, access, pc, &f);
+	if (end != PG_FAULT_RESUME || pg_pfn_is_none(f))
+		return NULL;
+	if (access == PG_WRITE)
+		pg_pages_mark_dirty(s->vm, f);
+	return (uint8_t *)pg_frames_bytes(s->vm->frames, f) + (a.v & PG_PAGE_MASK);
+}
+
+uint64_t pg_space_read_forced(struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc)
+{
+	uint64_t done = 0;
+
+	while (done < n) {
+		uint64_t k = in_page(src.v + done, n - done);
+		const uint8_t *p = reach_forced(s, (pg_va){src.v + done}, PG_READ, pc);
+
+		if (!p)
+			break;
+		memcpy((uint8_t *)dst + done, p, k);
+		done += k;
+	}
+	return done;
+}
+
+uint64_t pg_space_write_forced(
+	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc)
+{
+	uint64_t done = 0;
+
+	while (done < n) {
+		uint64_t k = in_page(dst.v + done, n - done);
+		uint8_t *p = reach_forced(s, (pg_va){dst.v + done}, PG_WRITE, pc);
+
+		if (!p)
+			break;
+		memcpy(p, (const uint8_t *)src + done, k);
+		tell_code(s->vm, pg_frames_of_host(s->vm->frames, p));
+		done += k;
+	}
+	return done;
+}
+
 int64_t pg_space_read_string(struct pg_space *s, char *dst, uint64_t cap, pg_va src, uint64_t pc)
 {
 	enum pg_fault_end end;

@@ -54,20 +54,20 @@ struct fault {
 	pg_va va;
 	pg_vpn vpn;
 	enum pg_access access;
+	bool forced; /* a debugger's: see pg_space_read_forced() */
 	/* Step 1. */
 	struct region *r;
 	/* Step 2. */
 	pg_pte old; /* the entry that is there, or 0 */
 	/* Step 3. */
 	struct pg_anon *anon;
-	bool ours;               /* the anon is held by this region only */
-	uint64_t index;          /* in the anon layer and in the object */
-	pg_pfn source;           /* the page to map or to copy; PG_PFN_NONE: to be made */
-	bool want_fill;          /* the object's page must be brought in first */
-	bool want_anon;          /* a new anon with a frame is wanted: 1B, 2B, 3B */
-	bool want_swap;          /* the anon must be read from its slot first: 1C */
-	bool swapped;            /* it was, in an earlier round */
-	uint64_t stalled_before; /* the space's stall_ns when it began; set by the caller */
+	bool ours;      /* the anon is held by this region only */
+	uint64_t index; /* in the anon layer and in the object */
+	pg_pfn source;  /* the page to map or to copy; PG_PFN_NONE: to be made */
+	bool want_fill; /* the object's page must be brought in first */
+	bool want_anon; /* a new anon with a frame is wanted: 1B, 2B, 3B */
+	bool want_swap; /* the anon must be read from its slot first: 1C */
+	bool swapped;   /* it was, in an earlier round */
 	/* Step 4. */
 	struct pg_sparse_place place;
 	struct pg_anon *fresh;
@@ -114,7 +114,8 @@ static enum pg_fault_end step_trap(struct fault *f)
 {
 	unsigned refs;
 
-	if (!allowed(f->r->pub.prot, f->access))
+	if (!allowed(f->r->pub.prot, f->access) &&
+		!(f->forced && (f->access == PG_READ || pg_region_private(f->r))))
 		return PG_FAULT_ACCERR;
 	f->s->form->walk(f->s->table, f->vpn, &refs);
 	f->e.walk_refs = refs;
@@ -343,7 +344,6 @@ static enum pg_fault_end step_resume(struct fault *f, enum pg_fault_end end)
 {
 	struct pg_space_stats *st = &f->s->st;
 
-	f->e.stall_ns = st->stall_ns - f->stalled_before;
 	if (f->swapped)
 		f->e.fcase = PG_CASE_1C;
 	f->e.end = end;
@@ -382,14 +382,12 @@ static enum pg_fault_end attempt(struct fault *f)
 	return step_tables(f);
 }
 
-enum pg_fault_end pg_space_fault(
-	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
+/* forced NULL: an ordinary access; else the frame goes there, whatever the entry allows. */
+static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc,
+	bool by_kernel, pg_pfn *forced)
 {
-	struct fault f = {.s = s,
-		.va = va,
-		.vpn = pg_vpn_of(va),
-		.access = access,
-		.stalled_before = s->st.stall_ns};
+	struct fault f = {
+		.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access, .forced = forced != NULL};
 	const struct pg_pageout *p = &s->vm->pageout;
 	unsigned rescues = 0;
 	enum pg_fault_end end;
@@ -404,12 +402,28 @@ enum pg_fault_end pg_space_fault(
 		.frame = PG_PFN_NONE,
 		.copied_from = PG_PFN_NONE};
 	if (p->ctx)
-		p->before_fault(p->ctx, s);
+		p->before_fault(p->ctx, &f.e);
 	do {
 		end = attempt(&f);
 	} while (end == AGAIN || (end == PG_FAULT_OOM && rescues++ < MAX_RESCUES && p->ctx &&
-					 p->rescue(p->ctx, s)));
+					 p->rescue(p->ctx, &f.e)));
+	if (p->ctx)
+		p->after_fault(p->ctx, &f.e);
+	if (forced != NULL)
+		*forced = f.e.frame;
 	return step_resume(&f, end);
+}
+
+enum pg_fault_end pg_space_fault(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
+{
+	return run(s, va, access, pc, by_kernel, NULL);
+}
+
+enum pg_fault_end pg_fault_forced(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, pg_pfn *frame)
+{
+	return run(s, va, access, pc, true, frame);
 }
 
 const char *pg_fault_case_name(enum pg_fault_case c)

@@ -62,6 +62,17 @@ enum pg_fault_end {
  * (else terminate) 3 find the page: anon, slot, object   4 a free frame 5 fill it 6 tables updated
  * 7 resume
  */
+/* What want of memory cost a fault; all 0 while there is room. Pages, but for the time. */
+struct pg_fault_cost {
+	uint64_t stall_ns; /* it waited: reclaim, and reading what had been evicted */
+	uint64_t scanned,
+		reclaimed;     /* looks at accessed bits, and frames freed, before it was handled */
+	uint64_t swap_written; /* of reclaimed: written to a store, whose pages ever they were */
+	uint64_t swap_in;      /* read from a store, read-ahead included */
+	uint64_t ahead;        /* read ahead, from a store or a file */
+	uint64_t refaults;     /* pages that it brought back after they had been evicted */
+};
+
 struct pg_fault_event {
 	struct pg_space *space;
 	pg_va va;
@@ -84,8 +95,7 @@ struct pg_fault_event {
 	uint32_t pages_in;   /* pages the pager or the store brought in */
 	uint32_t nodes_made; /* page-table nodes that step 6 needed */
 	uint64_t index;      /* page index within the object, if any */
-	uint64_t
-		stall_ns; /* time that it waited for memory: reclaim, and pages that had been evicted */
+	struct pg_fault_cost cost;
 	uint64_t walk_refs; /* references of the walk that missed, 0 if not walked */
 };
 

@@ -65,7 +65,7 @@ static int copy_pinned(struct region *c, uint64_t vpn, pg_pfn f)
 	memcpy(pg_frames_bytes(vm->frames, a->pfn), pg_frames_bytes(vm->frames, f), PG_PAGE_SIZE);
 	pg_sparse_put(&vm->anon_kind, &place, a);
 	if (vm->pageout.ctx)
-		vm->pageout.page_in(vm->pageout.ctx, a->pfn, PG_IN_DEMAND, 0);
+		vm->pageout.page_in(vm->pageout.ctx, a->pfn, PG_IN_DEMAND);
 	return 0;
 }
 

@@ -124,6 +124,7 @@ struct pg_vm {
 	uint64_t space_count, object_count;
 	uint64_t last_anon_id;
 	uint64_t last_anon_number, last_object_number;
+	uint32_t last_space_number;
 	uint64_t committed_pages; /* of charged regions and objects */
 	uint64_t locked_bytes;    /* of all spaces */
 	uint64_t swap_pages;
@@ -140,6 +141,7 @@ struct pg_space {
 	struct pg_vm *vm; /* borrowed */
 	struct pg_space *next, *prev;
 	struct pg_space_config c;
+	uint32_t number; /* from 1; of spaces that live at the same time never the same */
 	struct pg_space_limits limits;
 	uint32_t lock_later;    /* LOCKED, LOCKONFAULT: for regions to come */
 	struct pg_table *table; /* owned */
@@ -185,6 +187,10 @@ void pg_guard_erase(struct region *r, uint64_t first, uint64_t last);
 
 /* ---- region.c: the tree */
 void pg_region_init(struct pg_space *s);
+/* fault.c: a fault for pg_space_read_forced() and its twin; *frame: the page, whatever its entry allows. */
+enum pg_fault_end pg_fault_forced(
+	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, pg_pfn *frame);
+
 struct region *pg_region_at(struct pg_space *s, uint64_t a); /* that holds a, or NULL */
 struct region *pg_region_above(
 	struct pg_space *s, uint64_t a); /* the first with end > a, or NULL */
@@ -248,6 +254,8 @@ PG_MUST_CHECK int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte 
 void pg_pages_remove(struct region *r, uint64_t start, uint64_t end);
 /* Gives the entries of [start, end) the rights that r has now. */
 void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end);
+/* The region is locked no more: tells reclaim/ of the pages in [start, end) that are mapped. */
+void pg_pages_unlock(struct region *r, uint64_t start, uint64_t end);
 /* Moves the entries of [start, start + n) of r to page `to` of region d. A page that finds no node
  * is just forgotten. */
 void pg_pages_move(struct region *r, uint64_t start, uint64_t n, struct region *d, uint64_t to);

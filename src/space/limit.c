@@ -76,6 +76,11 @@ void pg_vm_set_overcommit(struct pg_vm *vm, enum pg_overcommit how, unsigned per
 	vm->overcommit_percent = percent;
 }
 
+uint64_t pg_vm_swap(const struct pg_vm *vm)
+{
+	return vm->swap_pages;
+}
+
 void pg_vm_set_swap(struct pg_vm *vm, uint64_t swap_pages)
 {
 	vm->swap_pages = swap_pages;

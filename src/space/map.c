@@ -438,13 +438,14 @@ static int change_check(
 static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uint64_t to,
 	bool whole, const struct pg_map_change *c)
 {
-	bool charged;
+	bool charged, unlocks;
 
 	if (!alters(r, c))
 		return 0;
 	if (pg_map_cut(s, from, to))
 		return -ENOMEM;
 	r = pg_region_at(s, from);
+	unlocks = (r->pub.flags & c->clear & PG_MAP_LOCKED) != 0;
 	charged = charged_then(r, c);
 	pg_region_tally_out(r);
 	r->pub.charged = charged;
@@ -454,6 +455,8 @@ static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uin
 	pg_region_tally_in(r);
 	if (c->new_prot)
 		pg_pages_reprotect(r, from >> PG_PAGE_SHIFT, to >> PG_PAGE_SHIFT);
+	if (unlocks)
+		pg_pages_unlock(r, from >> PG_PAGE_SHIFT, to >> PG_PAGE_SHIFT);
 	/* Linux merges by moving borders, and does not take a region away that knows of its end */
 	if (!whole || !r->pub.object || !r->pub.object->segment)
 		pg_region_merge(s, r);

@@ -54,12 +54,20 @@ static uint64_t holders(struct pg_vm *vm, uint64_t index, const struct pg_anon *
 	return n;
 }
 
-/* Adds the pages of r that are in a store and in no frame. */
+/* Adds the pages of r that are in a store and in no frame. Of shared memory `swap` only, as Linux does. */
 static void add_swapped(const struct region *r, struct pg_region_figures *out)
 {
-	uint64_t at = 0, index;
+	uint64_t first = pg_region_index(r, r->pub.start.v >> PG_PAGE_SHIFT);
+	uint64_t last = first + ((r->pub.end.v - r->pub.start.v) >> PG_PAGE_SHIFT) - 1;
+	uint64_t at = first, index;
 	struct pg_anon *a;
 
+	while (r->pub.object && r->pub.object->slots.root && at <= last &&
+		pg_sparse_next(&r->pub.object->slots, at, last, &index)) {
+		out->swap += PG_PAGE_SIZE;
+		at = index + 1;
+	}
+	at = 0;
 	while ((a = pg_sparse_next(&r->anons, at, UINT64_MAX, &index))) {
 		bool alone = false;
 
@@ -111,6 +119,18 @@ void pg_space_clear_referenced(struct pg_space *s, bool anon, bool other)
 	}
 	pg_pages_invalidate(
 		s, s->c.lo.v >> PG_PAGE_SHIFT, end); /* so that the bits are set again */
+}
+
+int64_t pg_space_badness(struct pg_space *s, int adj)
+{
+	uint64_t all = pg_frames_total(s->vm->frames) + s->vm->swap_pages;
+	struct pg_space_stats st;
+
+	if (adj <= -1000)
+		return INT64_MIN;
+	pg_space_stats(s, &st);
+	return (int64_t)(st.rss_pages + pg_space_swap_pages(s) + st.table.node_frames) +
+	       (int64_t)adj * (int64_t)(all / 1000);
 }
 
 /* Linux's bits of a pagemap entry. */

@@ -186,20 +186,14 @@ static int fill_own(struct pg_object *o, uint64_t index, void *bytes, bool *from
 	return got < 0 ? got : 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Brings in one page, see pg_object_fill(). Ahead of need only if a frame is free. */
 static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, uint32_t *brought)
 {
 	struct pg_vm *vm = o->vm;
-	uint64_t began = vm->pageout.ctx ? now_ns() : 0;
+	const struct pg_pageout *p = &vm->pageout;
+	bool waits = p->ctx && o->pager;
 	struct pg_sparse_place place;
+	struct pg_stall stall = {0};
 	bool from_slot = false;
 	uint64_t changes;
 	pg_pfn f;
@@ -214,6 +208,8 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 		return err;
 	pg_frames_row(vm->frames, f)->flags |= PG_FRAME_BUSY;
 	pg_object_ref(o);
+	if (waits)
+		stall = p->wait_begin(p->ctx, o, index);
 	do {
 		changes = o->changes;
 		if (o->pager)
@@ -221,6 +217,8 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 		else
 			err = fill_own(o, index, pg_frames_bytes(vm->frames, f), &from_slot);
 	} while (!err && changes != o->changes);
+	if (waits)
+		p->wait_end(p->ctx, stall);
 	pg_frames_row(vm->frames, f)->flags &= (uint16_t)~PG_FRAME_BUSY;
 	if (!err && pg_pfn_is_none(pg_object_page(o, index)))
 		err = pg_sparse_reserve(&vm->page_kind, &o->pages, index, &place);
@@ -235,9 +233,8 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 		o->resident++;
 		*brought = o->pager || from_slot;
 		pg_object_drop_slots(o, index, index);
-		if (vm->pageout.ctx)
-			vm->pageout.page_in(
-				vm->pageout.ctx, f, how, o->pager ? now_ns() - began : 0);
+		if (p->ctx)
+			p->page_in(p->ctx, f, how);
 	}
 	pg_object_unref(o);
 	return err < 0 ? err : 0;

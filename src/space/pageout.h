@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "frame/frame.h"
 
+struct pg_fault_event;
 struct pg_space;
 struct pg_anon;
 struct pg_object;
@@ -25,24 +26,33 @@ enum pg_page_in {
 	PG_IN_READAHEAD, /* nobody has asked for it yet */
 };
 
+/* Somebody waits for memory: PSI's stall. */
+struct pg_stall {
+	struct pg_fault_event *fault; /* whose time it is; NULL: no fault's */
+	uint64_t began;               /* 0: it is no stall */
+};
+
 struct pg_pageout {
 	void *ctx; /* handed to all; borrowed for the life of the machine */
 	/*
-	 * A fault of s is about to be handled: frees frames ahead of need, writes old dirty pages of files. May release the
-	 * machine lock.
+	 * Fault e is about to be handled: frees frames ahead of need, writes old dirty pages of files. Until after_fault what happens
+	 * is this fault's doing, and its cost is in e. May release the machine lock.
 	 */
-	void (*before_fault)(void *ctx, struct pg_space *s);
+	void (*before_fault)(void *ctx, struct pg_fault_event *e);
 	/* The fault found no frame. True: some are free now, try again. May release the machine lock. */
-	bool (*rescue)(void *ctx, struct pg_space *s);
+	bool (*rescue)(void *ctx, struct pg_fault_event *e);
+	void (*after_fault)(void *ctx, struct pg_fault_event *e);
 	/* In the middle of something: frees at least one frame without releasing the lock. False: none. */
 	bool (*make_room)(void *ctx);
-	/*
-	 * A page that has an owner and, if it is an object's, an index. Called again for a known frame: nothing. ns: how long
-	 * the reader of a DEMAND page waited for its pager; 0 if there was none.
-	 */
-	void (*page_in)(void *ctx, pg_pfn f, enum pg_page_in how, uint64_t ns);
+	/* Page index of o is about to be read by its pager, which may release the lock: a stall if it was evicted. And: it was read. */
+	struct pg_stall (*wait_begin)(void *ctx, struct pg_object *o, uint64_t index);
+	void (*wait_end)(void *ctx, struct pg_stall stall);
+	/* A page that has an owner and, if it is an object's, an index. Called again for a known frame: nothing. */
+	void (*page_in)(void *ctx, pg_pfn f, enum pg_page_in how);
 	/* A fault found the page in memory. */
 	void (*page_used)(void *ctx, pg_pfn f);
+	/* It left a locked region, or a region that it is in is locked no more. Any frame. */
+	void (*page_unlocked)(void *ctx, pg_pfn f);
 	/* Its contents are gone for good (freed, cut off): the owner is still there. Any frame. */
 	void (*page_gone)(void *ctx, pg_pfn f);
 	/*

@@ -70,7 +70,7 @@ static int hang_on(struct pg_space *s, pg_pfn f, uint64_t vpn)
 	if (pg_frames_row(s->vm->frames, f)->map_count++ == 0)
 		pg_cache_sort(s->vm, f);
 	if (s->vm->pageout.ctx && f.v != s->vm->zero.v)
-		s->vm->pageout.page_in(s->vm->pageout.ctx, f, PG_IN_DEMAND, 0);
+		s->vm->pageout.page_in(s->vm->pageout.ctx, f, PG_IN_DEMAND);
 	return 0;
 }
 
@@ -91,6 +91,13 @@ void pg_pages_mark_dirty(struct pg_vm *vm, pg_pfn f)
 	pg_cache_clear_lazy(vm, f);
 	pg_frames_row(vm->frames, f)->flags |= PG_FRAME_DIRTY;
 	pg_cache_sort(vm, f);
+}
+
+/* f is on one entry of a locked region less. */
+static void unlocked(struct pg_vm *vm, pg_pfn f)
+{
+	if (vm->pageout.ctx && f.v != vm->zero.v)
+		vm->pageout.page_unlocked(vm->pageout.ctx, f);
 }
 
 /* Keeps what an old entry's D bit says. */
@@ -157,6 +164,8 @@ static void entry_gone(struct pg_space *s, struct region *r, uint64_t vpn, pg_pt
 	harvest_bit(s, old);
 	account(s, r, pg_pte_pfn(old), -1);
 	hang_off(s, pg_pte_pfn(old), vpn);
+	if (r->pub.flags & PG_MAP_LOCKED)
+		unlocked(s->vm, pg_pte_pfn(old));
 }
 
 void pg_pages_remove(struct region *r, uint64_t start, uint64_t end)
@@ -212,6 +221,19 @@ void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end)
 	}
 	if (any)
 		pg_pages_invalidate(s, start, end);
+}
+
+void pg_pages_unlock(struct region *r, uint64_t start, uint64_t end)
+{
+	struct pg_space *s = r->space;
+	pg_vpn vpn;
+	pg_pte pte;
+
+	if (!r->touched)
+		return;
+	for (; start < end && s->form->next(s->table, (pg_vpn){start}, (pg_vpn){end}, &vpn, &pte);
+		start = vpn.v + 1)
+		unlocked(s->vm, pg_pte_pfn(pte));
 }
 
 void pg_pages_move(struct region *r, uint64_t start, uint64_t n, struct region *d, uint64_t to)

@@ -88,6 +88,7 @@ int pg_space_create(struct pg_vm *vm, const struct pg_space_config *c, struct pg
 		vm->spaces->prev = s;
 	vm->spaces = s;
 	vm->space_count++;
+	s->number = ++vm->last_space_number;
 	*out = s;
 	return 0;
 fail_asid:

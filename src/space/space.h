@@ -56,6 +56,7 @@ enum pg_overcommit {
 /* A new machine: ALWAYS, 50. swap_pages: what the stores hold; 0 at first. */
 void pg_vm_set_overcommit(struct pg_vm *vm, enum pg_overcommit how, unsigned percent);
 void pg_vm_set_swap(struct pg_vm *vm, uint64_t swap_pages);
+uint64_t pg_vm_swap(const struct pg_vm *vm);
 uint64_t pg_vm_committed(const struct pg_vm *vm);    /* bytes promised: Committed_AS */
 uint64_t pg_vm_commit_limit(const struct pg_vm *vm); /* bytes: CommitLimit */
 
@@ -125,9 +126,13 @@ struct pg_space_stats {
 	uint64_t swap_in;          /* pages read from a store for it, read-ahead included */
 	uint64_t swap_out;         /* pages written to a store that it had mapped */
 	uint64_t refaults;         /* pages that came back after they had been evicted */
-	uint64_t direct_reclaims;  /* its faults that had to free frames first */
-	uint64_t stall_ns;         /* time its faults waited for memory (PSI's "some") */
-	uint64_t minor, major;     /* as getrusage counts */
+	uint64_t swap_ahead, swap_ahead_used,
+		swap_ahead_wasted; /* its faults read ahead; asked for later; gone unasked */
+	uint64_t file_ahead, file_ahead_used, file_ahead_wasted;
+	uint64_t scanned, reclaimed; /* looks at accessed bits, and frames freed, by its faults */
+	uint64_t direct_reclaims;    /* its faults that had to free frames first */
+	uint64_t stall_ns;           /* time its faults waited for memory (PSI's "some") */
+	uint64_t minor, major;       /* as getrusage counts */
 	uint64_t regions, regions_peak;
 	struct pg_table_stats table;
 };
@@ -307,6 +312,14 @@ PG_MUST_CHECK uint64_t pg_space_read(
 	struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc);
 PG_MUST_CHECK uint64_t pg_space_write(
 	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc);
+/*
+ * The same as a debugger does it: whatever the rights are, but that shared memory without the right to write is not written. What is private
+ * is copied first and keeps its rights. No stack grows.
+ */
+PG_MUST_CHECK uint64_t pg_space_read_forced(
+	struct pg_space *s, void *dst, pg_va src, uint64_t n, uint64_t pc);
+PG_MUST_CHECK uint64_t pg_space_write_forced(
+	struct pg_space *s, pg_va dst, const void *src, uint64_t n, uint64_t pc);
 /* A NUL-ended string of at most cap bytes with its NUL; its length, -EFAULT or -ENAMETOOLONG. */
 PG_MUST_CHECK int64_t pg_space_read_string(
 	struct pg_space *s, char *dst, uint64_t cap, pg_va src, uint64_t pc);
@@ -326,6 +339,11 @@ void pg_space_unpin(
 void pg_space_stats(const struct pg_space *s, struct pg_space_stats *out);
 /* Pages of s that are in a slot and in no frame, a shared one for each space that has it. Walks all anons. */
 uint64_t pg_space_swap_pages(struct pg_space *s);
+/*
+ * What the end of s would free, as the kernel's oom_badness() counts: resident pages, swapped pages and page-table frames, plus
+ * adj (oom_score_adj, -1000 .. 1000) thousandths of all memory and swap. INT64_MIN: adj is -1000, it is not to be killed.
+ */
+int64_t pg_space_badness(struct pg_space *s, int adj);
 /* NULL if every numbered invariant holds, or which is broken. Slow: walks everything. */
 const char *pg_space_check(struct pg_space *s);
 

@@ -326,6 +326,9 @@ static void room(struct pg_store *s, struct pg_store_room *out)
 	out->slots = z->total;
 	out->used = pg_slots_used(z->slots);
 	out->sure = z->limit / (PG_PAGE_SIZE + PG_PAGE_SIZE / 16);
+	out->free = z->limit > memory(z)
+			    ? (z->limit - memory(z)) / (PG_PAGE_SIZE + PG_PAGE_SIZE / 16)
+			    : 0;
 	out->limit_bytes = z->limit;
 	pthread_mutex_unlock(&s->lock);
 }

@@ -270,6 +270,7 @@ static void room(struct pg_store *s, struct pg_store_room *out)
 	pthread_mutex_lock(&s->lock);
 	out->slots = out->sure = f->total;
 	out->used = pg_slots_used(f->slots);
+	out->free = out->slots - out->used;
 	out->limit_bytes = f->total * PG_PAGE_SIZE;
 	pthread_mutex_unlock(&s->lock);
 }

@@ -244,6 +244,7 @@ static void room(struct pg_store *s, struct pg_store_room *out)
 
 		pg_store_room(k->part[p], &r);
 		out->sure += r.sure;
+		out->free += r.free;
 		out->limit_bytes += r.limit_bytes;
 	}
 	pthread_mutex_lock(&s->lock);

@@ -197,11 +197,22 @@ void pg_fault_trace_destroy(struct pg_fault_trace *t)
 	free(t);
 }
 
+static void tally_cost(struct pg_fault_cost *to, const struct pg_fault_cost *from)
+{
+	to->stall_ns += from->stall_ns;
+	to->scanned += from->scanned;
+	to->reclaimed += from->reclaimed;
+	to->swap_written += from->swap_written;
+	to->swap_in += from->swap_in;
+	to->ahead += from->ahead;
+	to->refaults += from->refaults;
+}
+
 static void tally_event(struct pg_tally *t, const struct pg_fault_event *e)
 {
 	t->pages_in += e->pages_in;
 	t->frames += e->frame_new;
-	t->stall_ns += e->stall_ns;
+	tally_cost(&t->cost, &e->cost);
 	if (e->end != PG_FAULT_RESUME) {
 		t->refused++;
 		return;
@@ -220,7 +231,7 @@ static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
 	to->refused += from->refused;
 	to->pages_in += from->pages_in;
 	to->frames += from->frames;
-	to->stall_ns += from->stall_ns;
+	tally_cost(&to->cost, &from->cost);
 	to->by_kernel += from->by_kernel;
 	to->unshared += from->unshared;
 }

@@ -23,9 +23,9 @@ struct pg_tally {
 	uint64_t refused;                 /* ended in a signal or out of memory; not in `faults` */
 	uint64_t pages_in;                /* pages that a pager or a store brought in */
 	uint64_t frames;                  /* frames taken for a page */
-	uint64_t unshared;  /* of `faults`: writes that ended the sharing of a page by fork */
-	uint64_t stall_ns;  /* time that faults waited for memory; differs from run to run */
-	uint64_t by_kernel; /* of `faults`: while a system call touched the page */
+	uint64_t unshared; /* of `faults`: writes that ended the sharing of a page by fork */
+	struct pg_fault_cost cost; /* sums; the time differs from run to run */
+	uint64_t by_kernel;        /* of `faults`: while a system call touched the page */
 };
 
 /* A function, as the report shows it. Strings live as long as the trace and the symbols. */

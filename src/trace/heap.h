@@ -12,7 +12,8 @@
  *
  * Words: a *block* is what a program has from malloc; a *chunk* is a piece of heap with its header, in use or not; an *area* is
  * a stretch of addresses cut into chunks; a *hole* is a chunk that is free and lies before the last block. *Cached* chunks are
- * free for the program, but their neighbours do not join them: glibc's thread caches and fast bins. The *top* is the
+ * free for the program, but the allocator does not join or give them yet: glibc's thread caches and fast bins, and in the sharded family
+ * what another thread freed. The *top* is the
  * free rest at the end of a glibc heap. A *site* is an instruction that called the allocator.
  */
 #ifndef PG_TRACE_HEAP_H
@@ -25,7 +26,7 @@
 enum pg_chunk_state {
 	PG_CHUNK_USED,   /* the program has it */
 	PG_CHUNK_FREE,   /* on a list of the allocator, or known to be free by its bits */
-	PG_CHUNK_CACHED, /* free, not joined with its neighbours */
+	PG_CHUNK_CACHED, /* free, and set aside */
 	PG_CHUNK_TOP,
 	PG_CHUNK_META, /* the allocator's own: headers, arena, thread cache */
 	PG_CHUNK_FENCE, /* not the allocator's: memory between two pieces of a heap, and the end marks beside it */

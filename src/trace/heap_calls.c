@@ -54,6 +54,9 @@ static const struct {
 };
 #define FUNCTIONS (sizeof functions / sizeof functions[0])
 
+#define CHUNKS_A_CALL                                                                              \
+	32 /* looks at the whole heap may look at so many chunks for each call, on average */
+
 /* --- pictures and the timeline ----------------------------------------------------------------------------------------- */
 
 static uint64_t instructions(struct pg_heap_watch *w)
@@ -106,6 +109,9 @@ static void sample(struct pg_heap_watch *w, bool due)
 		add_sample(w, p);
 		w->next_sample = w->calls_made + w->stride;
 	}
+	if (w->next_sample < w->calls_made + p->chunk_count / CHUNKS_A_CALL)
+		w->next_sample = w->calls_made + p->chunk_count / CHUNKS_A_CALL;
+	w->next_look = w->calls_made + p->chunk_count / CHUNKS_A_CALL / 8;
 	pg_heap_picture_free(p);
 }
 
@@ -245,6 +251,7 @@ static void forget_block(struct pg_heap_watch *w, uint64_t block)
 		w->origins[l->site].live_bytes -= l->requested;
 	}
 	pg_heap_table_remove(&w->live, block);
+	pg_heap_table_remove(&w->mapped, block);
 }
 
 static void note_block(
@@ -258,6 +265,9 @@ static void note_block(
 	}
 	*l = (struct pg_heap_live){requested, w->calls_made, site, (uint32_t)tid};
 	w->live_bytes += requested;
+	if (!w->pagoda_root && pg_heap_glibc_mapped(w, &w->memory, block) &&
+		!pg_heap_table_put(&w->mapped, block))
+		w->no_memory = true;
 	if (w->live_bytes > w->peak_bytes) {
 		w->peak_bytes = w->live_bytes;
 		w->peak_call = w->calls_made;
@@ -440,7 +450,8 @@ static void returned(struct pg_heap_watch *w, const struct pg_heap_call *c, uint
 	if (w->done)
 		return;
 	look_at_clock(w);
-	if (w->calls_made >= w->next_sample || (w->cuts.valid && w->cuts.lost))
+	if (w->calls_made >= w->next_sample ||
+		(w->cuts.valid && w->cuts.lost && w->calls_made >= w->next_look))
 		sample(w, w->calls_made >= w->next_sample);
 }
 
@@ -516,6 +527,7 @@ static void forget_program(struct pg_heap_watch *w)
 	pg_heap_table_clear(&w->functions);
 	pg_heap_table_clear(&w->known_files);
 	pg_heap_table_clear(&w->live);
+	pg_heap_table_clear(&w->mapped);
 	pg_heap_table_clear(&w->origin_of);
 	pg_heap_table_clear(&w->cuts.table);
 	w->cuts = (struct pg_heap_cuts){.table = w->cuts.table};
@@ -525,6 +537,7 @@ static void forget_program(struct pg_heap_watch *w)
 	w->pictured_bytes = w->pagoda_root = 0;
 	w->stride = 16;
 	w->next_sample = 1;
+	w->next_look = 0;
 	pg_heap_picture_free(w->picture);
 	w->picture = NULL;
 }
@@ -539,6 +552,7 @@ int pg_heap_watch_create(const struct pg_heap_watch_config *c, struct pg_heap_wa
 	w->config = *c;
 	w->functions.row_bytes = sizeof(uint8_t);
 	w->known_files.row_bytes = sizeof(uint8_t);
+	w->mapped.row_bytes = sizeof(uint8_t);
 	w->live.row_bytes = sizeof(struct pg_heap_live);
 	w->origin_of.row_bytes = sizeof(struct pg_heap_chain);
 	w->cuts.table.row_bytes = sizeof(struct pg_heap_cut);

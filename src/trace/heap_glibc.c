@@ -154,9 +154,10 @@ static bool leads_to(struct pg_heap_memory *m, uint64_t from, uint64_t to)
 static void add_chunks(struct pg_heap_draft *d, uint64_t from, uint64_t to, uint64_t top)
 {
 	bool good = true;
+	uint64_t flags, next = size_at(d->m, from, &flags, &good);
 
 	while (from < to) {
-		uint64_t size = size_at(d->m, from, NULL, &good), block = from + 16;
+		uint64_t size = next, block = from + 16;
 
 		if (!good || from == top) {
 			enum pg_chunk_state state = good ? PG_CHUNK_TOP : PG_CHUNK_META;
@@ -172,9 +173,9 @@ static void add_chunks(struct pg_heap_draft *d, uint64_t from, uint64_t to, uint
 			pg_heap_draft_chunk(d, from, to - from, block, 0, PG_CHUNK_FENCE);
 			return;
 		}
-		uint64_t flags = PREV_INUSE;
+		flags = PREV_INUSE;
 		if (size < to - from)
-			size_at(d->m, from + size, &flags, &good);
+			next = size_at(d->m, from + size, &flags, &good);
 		pg_heap_draft_chunk(d, from, size, block, size - 8,
 			flags & PREV_INUSE ? PG_CHUNK_USED : PG_CHUNK_FREE);
 		if (!(flags & PREV_INUSE))
@@ -184,18 +185,20 @@ static void add_chunks(struct pg_heap_draft *d, uint64_t from, uint64_t to, uint
 }
 
 /* Where the chunks of a piece of the main arena that ends in the top begin; 0: unknown. */
-static uint64_t first_chunk(
-	struct pg_heap_memory *m, uint64_t start, uint64_t top, uint64_t arena_bytes)
+static uint64_t first_chunk(struct pg_heap_watch *w, struct pg_heap_memory *m, uint64_t start,
+	uint64_t top, uint64_t arena_bytes)
 {
 	bool good = true;
 	uint64_t end = top + size_at(m, top, NULL, &good), guess = end - arena_bytes;
 
+	if (w->glibc.first && w->glibc.first >= start && w->glibc.first <= top)
+		return w->glibc.first;
 	if (guess >= start && guess <= top && guess % 16 == 0 && leads_to(m, guess, top))
-		return guess;
+		return w->glibc.first = guess;
 	for (uint64_t at = start; at < top && at < start + (4u << 20); at += 16) {
 		uint64_t flags = 0, size = size_at(m, at, &flags, &good);
 		if (size >= LEAST && (flags & PREV_INUSE) && leads_to(m, at, top))
-			return at;
+			return w->glibc.first = at;
 		if (!good)
 			return 0;
 	}
@@ -218,7 +221,7 @@ static void walk_main(struct pg_heap_draft *d)
 	}
 	uint64_t end = top + size_at(d->m, top, NULL, &good);
 	bool on_break = r.kind == PG_REGION_HEAP;
-	uint64_t first = first_chunk(d->m, r.start.v, top, bytes);
+	uint64_t first = first_chunk(d->w, d->m, r.start.v, top, bytes);
 	if (!first) {
 		pg_heap_draft_problem(d, "the main arena does not lead to its top");
 		return;
@@ -259,16 +262,16 @@ static void walk_other(struct pg_heap_draft *d, uint64_t arena, unsigned number)
 	}
 }
 
-/* Blocks that have a mapping of their own, from the table of live blocks. */
+/* Blocks that have a mapping of their own, as their calls have shown. */
 static void walk_mapped(struct pg_heap_draft *d)
 {
-	const struct pg_heap_table *t = &d->w->live;
+	const struct pg_heap_table *t = &d->w->mapped;
 
 	for (uint32_t i = 0; t->keys && i <= t->mask; i++) {
 		uint64_t block = t->keys[i], flags = 0;
 		bool good = true;
 
-		if (block == 0 || block % 16)
+		if (block == 0)
 			continue;
 		uint64_t size = size_at(d->m, block - 16, &flags, &good);
 		uint64_t before = pg_heap_word(d->m, block - 16, &good),
@@ -408,7 +411,7 @@ static void mark_bins(struct pg_heap_draft *d, uint64_t arena, unsigned number)
 		if (list != PG_HEAP_NONE)
 			mark_list(d, list, first, 0, UINT32_MAX);
 	}
-	for (unsigned i = 1; i <= BIN_COUNT; i++) {
+	for (unsigned i = 1; i <= BIN_COUNT && d->whole; i++) {
 		uint64_t self = bin_of(arena, i), at = pg_heap_word(d->m, self + 16, &good);
 		uint32_t list, last = PG_HEAP_NONE;
 		if (!good || at == self)
@@ -480,6 +483,17 @@ void pg_heap_glibc_lists(struct pg_heap_draft *d)
 		mark_caches(d);
 	for (unsigned i = 0; i < n && !d->no_memory; i++)
 		mark_bins(d, arenas[i], i);
+}
+
+bool pg_heap_glibc_mapped(struct pg_heap_watch *w, struct pg_heap_memory *m, uint64_t block)
+{
+	uint64_t flags = 0;
+	bool good = true;
+
+	if (block % 16 || block < 32 || !w->glibc.main)
+		return false;
+	size_at(m, block - 16, &flags, &good);
+	return good && (flags & IS_MMAPPED);
 }
 
 bool pg_heap_glibc_fast(struct pg_heap_watch *w, struct pg_heap_memory *m)

@@ -13,10 +13,11 @@
 
 /* --- guest memory --------------------------------------------------------------------------------------- */
 
-/* A page of guest memory at hand, so that neighbouring reads are quick. Valid while the guest does not run. */
+/* Guest memory, valid while the guest does not run. For walks there is a page at hand, so that neighbouring reads are quick. */
 struct pg_heap_memory {
 	struct pg_space *space;
-	uint64_t page; /* address, UINT64_MAX: none */
+	bool whole;    /* read whole pages */
+	uint64_t page; /* the one at hand: address, UINT64_MAX: none */
 	bool good;
 	uint8_t bytes[PG_PAGE_SIZE];
 };
@@ -75,7 +76,8 @@ struct pg_heap_chain {
 /* What is known of a boundary: a chunk begins here. */
 struct pg_heap_cut {
 	uint64_t size;
-	bool top;
+	uint8_t state; /* enum pg_chunk_state; FREE stands for all but TOP and FENCE */
+	bool seen;     /* in the walk that it is compared with */
 };
 
 /* How an allocator marks its chunks: what heap_cuts.c needs of one. */
@@ -101,6 +103,7 @@ struct pg_heap_draft {
 	struct pg_heap_watch *w;
 	struct pg_heap_memory *m;
 	struct pg_heap_picture *p;
+	bool whole; /* with all lists; else only those that say what is cached */
 	uint32_t chunk_room, area_room, list_room;
 	bool no_memory;
 };
@@ -127,6 +130,7 @@ struct pg_heap_glibc {
 	uint64_t main; /* address of main_arena; 0: not found yet */
 	uint64_t
 		tcache_offset; /* fs_base - that is where the pointer to a thread's cache is; 0: not known */
+	uint64_t first;   /* chunk of the main arena, once it was found */
 	bool plain_links; /* before 2.32: links of caches and fast bins are not encoded */
 };
 
@@ -136,6 +140,8 @@ bool pg_heap_glibc_find(struct pg_heap_watch *w, struct pg_heap_memory *m);
 bool pg_heap_glibc_walk(struct pg_heap_draft *d);
 /* The second step, when all areas are there and sorted: caches, fast bins, bins. */
 void pg_heap_glibc_lists(struct pg_heap_draft *d);
+/* The block has a mapping of its own, by its header. */
+bool pg_heap_glibc_mapped(struct pg_heap_watch *w, struct pg_heap_memory *m, uint64_t block);
 extern const struct pg_heap_marks pg_heap_glibc_marks;
 /* Chunks wait in fast bins for somebody who joins them. */
 bool pg_heap_glibc_fast(struct pg_heap_watch *w, struct pg_heap_memory *m);
@@ -185,7 +191,9 @@ struct pg_heap_watch {
 	struct pg_heap_thread *threads; /* that called; owned */
 	uint32_t thread_count, thread_room;
 
-	struct pg_heap_table live;      /* struct pg_heap_live by block */
+	struct pg_heap_table live; /* struct pg_heap_live by block */
+	struct pg_heap_table
+		mapped; /* uint8_t by block: of these, glibc's with a mapping of their own */
 	struct pg_heap_origin *origins; /* owned */
 	uint32_t origin_count, origin_room;
 	struct pg_heap_table origin_of; /* struct pg_heap_chain by a hash of the return addresses */
@@ -203,6 +211,8 @@ struct pg_heap_watch {
 	struct pg_heap_sample *samples; /* owned; [sample_count], room for PG_HEAP_SAMPLES */
 	uint32_t sample_count;
 	uint64_t stride, next_sample; /* calls */
+	uint64_t
+		next_look; /* calls: a look at the whole heap costs no more than these did, on average */
 
 	struct pg_heap_picture *picture; /* owned; NULL: none yet */
 	struct pg_heap_memory memory;

@@ -10,12 +10,15 @@ void pg_heap_memory_begin(struct pg_heap_memory *m, struct pg_space *space)
 {
 	m->space = space;
 	m->page = UINT64_MAX;
+	m->whole = false;
 }
 
 bool pg_heap_read(struct pg_heap_memory *m, uint64_t address, void *out, size_t n)
 {
 	uint8_t *to = out;
 
+	if (!m->whole)
+		return pg_space_peek(m->space, out, (pg_va){address}, n) == n;
 	while (n > 0) {
 		uint64_t page = address & ~PG_PAGE_MASK, offset = address & PG_PAGE_MASK;
 		size_t part = n < PG_PAGE_SIZE - offset ? n : PG_PAGE_SIZE - offset;

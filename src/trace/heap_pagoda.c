@@ -102,10 +102,13 @@ static void add_page(struct pg_heap_draft *d, const struct pg_heap_page *page,
 		pg_heap_draft_chunk(d, at, page->start - at, at, 0, PG_CHUNK_META);
 	at = page->start;
 	for (unsigned i = 0; i < page->capacity && at + page->block_size <= end; i++) {
-		uint64_t is_free = (bits->free[i / 64] | bits->remote[i / 64]) >> (i % 64) & 1;
+		bool is_free = bits->free[i / 64] >> (i % 64) & 1;
+		bool remote = bits->remote[i / 64] >> (i % 64) & 1; /* its owner has not seen it */
 
 		pg_heap_draft_chunk(d, at, page->block_size, at, page->block_size,
-			is_free ? PG_CHUNK_FREE : PG_CHUNK_USED);
+			is_free  ? PG_CHUNK_FREE
+			: remote ? PG_CHUNK_CACHED
+				 : PG_CHUNK_USED);
 		at += page->block_size;
 	}
 	if (at < end)

@@ -140,9 +140,12 @@ static void sort(struct pg_heap_draft *d)
 
 	if (p->area_count)
 		qsort(p->areas, p->area_count, sizeof *p->areas, by_start);
-	if (p->chunk_count)
+	uint32_t i = 1;
+	while (i < p->chunk_count && p->chunks[i].address > p->chunks[i - 1].address)
+		i++;
+	if (i < p->chunk_count) /* they often are in order as they come */
 		qsort(p->chunks, p->chunk_count, sizeof *p->chunks, by_address);
-	for (uint32_t i = 0; i < p->area_count; i++) {
+	for (i = 0; i < p->area_count; i++) {
 		p->areas[i].first = first;
 		first += p->areas[i].count;
 	}
@@ -333,7 +336,7 @@ static const char *name_allocator(struct pg_heap_watch *w, bool glibc, bool pago
 struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole)
 {
 	struct pg_heap_picture *p = calloc(1, sizeof *p);
-	struct pg_heap_draft d = {.w = w, .m = &w->memory, .p = p};
+	struct pg_heap_draft d = {.w = w, .m = &w->memory, .p = p, .whole = whole};
 	struct pg_space *space = pg_linux_space(w->linux);
 	struct pages g = {.p = p, .space = space, .keep = whole};
 
@@ -342,13 +345,15 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 		return NULL;
 	}
 	pg_heap_memory_begin(&w->memory, space);
+	w->memory.whole = true;
 	bool pagoda = pg_heap_pagoda_walk(&d);
 	bool glibc = pg_heap_glibc_walk(&d);
 	if (p->chunk_count == 0 && w->live.n && !d.no_memory)
 		draw_calls(&d);
 	p->allocator = name_allocator(w, glibc, pagoda);
 	sort(&d);
-	if (!d.no_memory && pagoda)
+	w->memory.whole = false; /* lists lead here and there */
+	if (!d.no_memory && whole && pagoda)
 		pg_heap_pagoda_lists(&d);
 	if (!d.no_memory)
 		pg_heap_glibc_lists(&d);

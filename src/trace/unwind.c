@@ -347,38 +347,61 @@ static bool goes_on(const struct pg_unwind_frame *f)
 	return f->by == PG_UNWIND_CFI || f->by == PG_UNWIND_BASE || f->by == PG_UNWIND_CALLED;
 }
 
+size_t pg_unwind_each(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
+	bool (*f)(void *ctx, const struct pg_unwind_frame *frame), void *ctx)
+{
+	struct pg_unwind_frame now, caller;
+
+	start(regs, &now);
+	for (size_t n = 1;; n++) {
+		find_caller(u, space, n == 1, &now, &caller);
+		if (!f(ctx, &now) || !goes_on(&now))
+			return n;
+		now = caller;
+	}
+}
+
+struct array {
+	struct pg_unwind_frame *frames;
+	size_t n, cap;
+};
+
+static bool keep(void *ctx, const struct pg_unwind_frame *frame)
+{
+	struct array *a = ctx;
+
+	a->frames[a->n++] = *frame;
+	return a->n < a->cap;
+}
+
 size_t pg_unwind(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
 	struct pg_unwind_frame *frames, size_t cap)
 {
-	struct pg_unwind_frame caller;
-	size_t n = 0;
+	struct array a = {.frames = frames, .cap = cap};
+	size_t n = pg_unwind_each(u, space, regs, keep, &a);
 
-	start(regs, &frames[0]);
-	for (;;) {
-		find_caller(u, space, n == 0, &frames[n], &caller);
-		if (!goes_on(&frames[n++]))
-			return n;
-		if (n == cap) {
-			frames[n - 1].by = PG_UNWIND_FULL;
-			return n;
-		}
-		frames[n] = caller;
-	}
+	if (n == cap && goes_on(&frames[n - 1]))
+		frames[n - 1].by = PG_UNWIND_FULL;
+	return n;
+}
+
+struct chain {
+	uint64_t *pcs;
+	size_t n, cap;
+};
+
+static bool keep_pc(void *ctx, const struct pg_unwind_frame *frame)
+{
+	struct chain *c = ctx;
+
+	c->pcs[c->n++] = frame->pc;
+	return c->n < c->cap;
 }
 
 size_t pg_unwind_chain(struct pg_unwinder *u, struct pg_space *space,
 	const struct pg_cpu_regs *regs, uint64_t *pcs, size_t cap)
 {
-	struct pg_unwind_frame f, caller;
-	size_t n = 0;
+	struct chain c = {.pcs = pcs, .cap = cap};
 
-	start(regs, &f);
-	while (n < cap) {
-		pcs[n++] = f.pc;
-		find_caller(u, space, n == 1, &f, &caller);
-		if (!goes_on(&f))
-			break;
-		f = caller;
-	}
-	return n;
+	return cap ? pg_unwind_each(u, space, regs, keep_pc, &c) : 0;
 }

@@ -56,6 +56,10 @@ void pg_unwinder_destroy(struct pg_unwinder *u); /* NULL allowed */
 size_t pg_unwind(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
 	struct pg_unwind_frame *frames, size_t cap);
 
+/* The same, one at a time, until f returns false. Returns how many there were. */
+size_t pg_unwind_each(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
+	bool (*f)(void *ctx, const struct pg_unwind_frame *frame), void *ctx);
+
 /*
  * The same, addresses only: pcs[0] is rip, then return addresses: the calls themselves lie one byte before these.
  * Quick for code that was seen before. Returns their number.

@@ -46,6 +46,10 @@ static void append_access(const struct pg_report *r, char *text, size_t cap)
 		append(text, cap,
 			": stack overflow, %s of 0x%" PRIx64 " beyond the limit of the stack",
 			pg_access_name(e->access), e->addr);
+	else if (r->overflow)
+		append(text, cap,
+			": stack overflow, %s of 0x%" PRIx64 " in the guard below a thread's stack",
+			pg_access_name(e->access), e->addr);
 	else if (e->why == PG_FAULT_LIMIT)
 		append(text, cap, ": %s of 0x%" PRIx64 ", beyond the limit",
 			pg_access_name(e->access), e->addr);
@@ -95,5 +99,7 @@ bool pg_ending_text(const struct pg_report *r, char *text, size_t cap)
 			": general protection, an address or instruction that no program may use");
 	if (e->fault && r->where)
 		append(text, cap, ", in %s", r->where);
+	if (r->repeated)
+		append(text, cap, "; %s", r->repeated);
 	return true;
 }

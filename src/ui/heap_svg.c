@@ -116,7 +116,8 @@ static void draw_chunks(const struct view *v, uint32_t area)
 		chunk_tip(v, c, tip, sizeof tip);
 		i++;
 		while (to - from < thin && i < a->first + a->count &&
-			p->chunks[i].state == c->state && p->chunks[i].address == to) {
+			p->chunks[i].state == c->state && p->chunks[i].address == to &&
+			p->chunks[i].size < thin) {
 			to += p->chunks[i++].size;
 			n++;
 		}

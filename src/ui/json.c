@@ -261,7 +261,13 @@ static void write_tally(struct json *j, const struct pg_tally *t)
 	number(j, "unshared", t->unshared);
 	number(j, "pages_in", t->pages_in);
 	number(j, "frames", t->frames);
-	fraction(j, "stalled_seconds", (double)t->stall_ns / 1e9);
+	number(j, "scanned", t->cost.scanned);
+	number(j, "reclaimed", t->cost.reclaimed);
+	number(j, "swap_written", t->cost.swap_written);
+	number(j, "swap_in", t->cost.swap_in);
+	number(j, "read_ahead", t->cost.ahead);
+	number(j, "refaults", t->cost.refaults);
+	fraction(j, "stalled_seconds", (double)t->cost.stall_ns / 1e9);
 }
 
 static void write_functions(struct json *j, const struct pg_report *r)
@@ -295,6 +301,24 @@ static void write_places(struct json *j, const struct pg_report *r)
 	close_(j, ']');
 }
 
+/* What want of memory cost a process, or all. */
+static void write_shortage(struct json *j, const struct pg_space_stats *m)
+{
+	number(j, "swap_in", m->swap_in);
+	number(j, "swap_out", m->swap_out);
+	number(j, "swap_read_ahead", m->swap_ahead);
+	number(j, "swap_read_ahead_used", m->swap_ahead_used);
+	number(j, "swap_read_ahead_wasted", m->swap_ahead_wasted);
+	number(j, "file_read_ahead", m->file_ahead);
+	number(j, "file_read_ahead_used", m->file_ahead_used);
+	number(j, "file_read_ahead_wasted", m->file_ahead_wasted);
+	number(j, "refaults", m->refaults);
+	number(j, "scanned", m->scanned);
+	number(j, "reclaimed", m->reclaimed);
+	number(j, "direct_reclaims", m->direct_reclaims);
+	fraction(j, "stalled_seconds", (double)m->stall_ns / 1e9);
+}
+
 static void write_processes(struct json *j, const struct pg_report *r)
 {
 	number(j, "processes_ended", r->processes_ended);
@@ -316,6 +340,9 @@ static void write_processes(struct json *j, const struct pg_report *r)
 		number(j, "rss_peak_bytes", p->rss_peak_pages * PG_PAGE_SIZE);
 		number(j, "system_calls", p->system_calls);
 		number(j, "programs", p->execs);
+		write_shortage(j, &p->space);
+		number(j, "pauses", p->pauses);
+		fraction(j, "paused_seconds", p->paused_s);
 		fraction(j, "processor_seconds", p->cpu_s);
 		fraction(j, "wall_seconds", p->wall_s);
 		close_(j, '}');

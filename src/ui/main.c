@@ -2,7 +2,7 @@
 /*
  * ui/main.c: the pagoda program: its commands.
  *
- * Calls ui/options.c, ui/run.c, ui/compare.c, ui/partition.c and ui/size.c. To add a command, add a row and a function.
+ * Calls ui/options.c, ui/run.c, ui/compare.c, ui/partition.c, ui/size.c and ui/stack.c. To add a command, add a row and a function.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,12 +13,14 @@
 #include "ui/partition.h"
 #include "ui/run.h"
 #include "ui/size.h"
+#include "ui/stack.h"
 
 static int command_run(int argc, char **argv);
 static int command_compare(int argc, char **argv);
 static int command_size(int argc, char **argv);
 static int command_heap(int argc, char **argv);
 static int command_partition(int argc, char **argv);
+static int command_stack(int argc, char **argv);
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
@@ -33,7 +35,8 @@ static const struct {
 	{"size", command_size, "find out how much memory a program needs; size --help says more"},
 	{"heap", command_heap, "draw the heap of a program; heap --help says more"},
 	{"partition", command_partition,
-		"contiguous memory on a stream of requests; partition --help says more"},
+		"programs in contiguous memory, streams of requests; partition --help says more"},
+	{"stack", command_stack, "the stacks of a running program; stack --help says more"},
 	{"help", command_help, "this text, or the help of a command"},
 	{"version", command_version, "the version"},
 };
@@ -92,8 +95,17 @@ static int command_partition(int argc, char **argv)
 	return pg_partition_command(argc, argv);
 }
 
+static int command_stack(int argc, char **argv)
+{
+	return pg_stack_command(argc, argv);
+}
+
 static int command_help(int argc, char **argv)
 {
+	if (argc > 0 && strcmp(argv[0], "stack") == 0) {
+		pg_stack_help(stdout);
+		return 0;
+	}
 	if (argc > 0 && strcmp(argv[0], "partition") == 0) {
 		pg_partition_help(stdout);
 		return 0;

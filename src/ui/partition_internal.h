@@ -10,9 +10,48 @@
 #include <stdio.h>
 
 #include "frame/partition_stream.h"
+#include "ui/partition_dispatch.h"
 
 /* "pagoda: partition: ..." on standard error, one line. Returns 2, the exit status. */
 int pg_partition_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+struct pg_partition_option {
+	const char *name;
+	int (*take)(void *ctx, const char *value); /* 0 or the exit status, after a complaint */
+	bool flag;                                 /* it has no value: NULL */
+};
+
+/*
+ * Takes options from argv[*at] on, up to the first word that is none; *at moves there. 0, -1: help is asked for, or the exit status. `word`:
+ * "simulate" or "run".
+ */
+int pg_partition_options(const char *word, const struct pg_partition_option *options, size_t n,
+	void *ctx, int argc, char **argv, int *at);
+/* A fit's name. False: there is none such. */
+bool pg_partition_take_fit(const char *name, size_t length, enum pg_partition_fit *out);
+
+/* ---- ui/partition_run.c: argv[0] is the first word behind "run". The exit status. */
+int pg_partition_run(int argc, char **argv);
+void pg_partition_run_help(FILE *out);
+
+/* ---- ui/partition_report.c: what became of the jobs */
+
+struct pg_partition_report {
+	const char *job_file;
+	const struct pg_jobs *jobs;
+	const struct pg_dispatch *dispatch; /* it has run */
+	uint64_t memory_bytes;
+	enum pg_partition_fit fit;
+	const char *store; /* as given; NULL: none */
+	struct pg_schedule_options schedule;
+	size_t rows; /* of the timeline, at most; 0: none */
+};
+
+void pg_partition_report_text(const struct pg_partition_report *r, FILE *out);
+/* 0 or the exit status. */
+int pg_partition_report_json(const struct pg_partition_report *r, const char *path);
+/* 0: all jobs ran and exited with status 0; 1. */
+int pg_partition_report_status(const struct pg_partition_report *r);
 
 /* ---- ui/partition_simulate.c: argv[0] is the first word behind "simulate". The exit status. */
 int pg_partition_simulate(int argc, char **argv);
@@ -33,6 +72,9 @@ struct pg_partition_record {
 int pg_partition_record_read(const char *path, struct pg_partition_record *out);
 /* Writes the requests of s as text. 0 or the exit status. */
 int pg_partition_record_write(const char *path, const struct pg_stream *s);
+/* The head of such a file, and one line of it. */
+void pg_partition_record_head(FILE *out);
+void pg_partition_record_line(const struct pg_stream_request *q, FILE *out);
 
 /* ---- ui/partition_figures.c: a stream and what became of it */
 

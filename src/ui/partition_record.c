@@ -303,6 +303,20 @@ int pg_partition_record_read(const char *path, struct pg_partition_record *out)
 	return status;
 }
 
+void pg_partition_record_head(FILE *out)
+{
+	fputs(HEADER "\n# time bytes lifetime priority\n", out);
+}
+
+void pg_partition_record_line(const struct pg_stream_request *q, FILE *out)
+{
+	fprintf(out, "%.17g %" PRIu64 " ", q->time, q->bytes);
+	if (isfinite(q->lifetime))
+		fprintf(out, "%.17g %u\n", q->lifetime, q->priority);
+	else
+		fprintf(out, "- %u\n", q->priority);
+}
+
 int pg_partition_record_write(const char *path, const struct pg_stream *s)
 {
 	struct pg_stream_source source;
@@ -316,14 +330,9 @@ int pg_partition_record_write(const char *path, const struct pg_stream *s)
 	out = fopen(path, "we");
 	if (!out)
 		return pg_partition_complain("cannot write %s: %s", path, strerror(errno));
-	fputs(HEADER "\n# time bytes lifetime priority\n", out);
-	while (pg_stream_next(&source, &q)) {
-		fprintf(out, "%.17g %" PRIu64 " ", q.time, q.bytes);
-		if (isfinite(q.lifetime))
-			fprintf(out, "%.17g %u\n", q.lifetime, q.priority);
-		else
-			fprintf(out, "- %u\n", q.priority);
-	}
+	pg_partition_record_head(out);
+	while (pg_stream_next(&source, &q))
+		pg_partition_record_line(&q, out);
 	fine = !ferror(out);
 	if (fclose(out) || !fine)
 		return pg_partition_complain("cannot write all of %s", path);

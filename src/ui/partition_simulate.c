@@ -13,7 +13,6 @@
 #include <time.h>
 
 #include "ui/format.h"
-#include "ui/partition.h"
 #include "ui/partition_internal.h"
 
 #define MOST_REQUESTS 1000000000u
@@ -35,7 +34,9 @@ struct simulate {
 
 void pg_partition_simulate_help(FILE *out)
 {
-	fputs("Serves a stream of requests for memory by contiguous partitions, found by each "
+	fputs("usage: pagoda partition simulate [OPTIONS]\n"
+	      "\n"
+	      "Serves a stream of requests for memory by contiguous partitions, found by each "
 	      "fit,\n"
 	      "and by paging, and prints what each did with the memory. Where LIST stands, "
 	      "several\n"
@@ -121,8 +122,9 @@ static unsigned take_names(const char *option, const char *list, const char *con
 	}
 }
 
-static int take_fits(struct simulate *s, const char *list)
+static int take_fits(void *ctx, const char *list)
 {
+	struct simulate *s = ctx;
 	unsigned fits[PG_PARTITION_FITS];
 
 	s->t.n_fits = take_names("--fit", list, pg_partition_fit_names, PG_PARTITION_FITS, fits);
@@ -131,8 +133,9 @@ static int take_fits(struct simulate *s, const char *list)
 	return s->t.n_fits ? 0 : 2;
 }
 
-static int take_memory(struct simulate *s, const char *text)
+static int take_memory(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	uint64_t n;
 
 	if (pg_parse_size(text, &n) != 0 || n < 4096 || n > MOST_MEMORY)
@@ -142,8 +145,9 @@ static int take_memory(struct simulate *s, const char *text)
 	return 0;
 }
 
-static int take_page(struct simulate *s, const char *text)
+static int take_page(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	uint64_t n;
 
 	if (pg_parse_size(text, &n) != 0 || n < PG_STREAM_UNIT_BYTES || n > 1 << 20 ||
@@ -154,8 +158,9 @@ static int take_page(struct simulate *s, const char *text)
 	return 0;
 }
 
-static int take_requests(struct simulate *s, const char *text)
+static int take_requests(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	uint64_t n;
 
 	s->random_word = "--requests";
@@ -166,23 +171,26 @@ static int take_requests(struct simulate *s, const char *text)
 	return 0;
 }
 
-static int take_sizes(struct simulate *s, const char *list)
+static int take_sizes(void *ctx, const char *list)
 {
+	struct simulate *s = ctx;
 	s->random_word = "--sizes";
 	s->n_sizes = take_names("--sizes", list, pg_stream_size_names, PG_STREAM_SIZES, s->sizes);
 	return s->n_sizes ? 0 : 2;
 }
 
-static int take_lifetimes(struct simulate *s, const char *list)
+static int take_lifetimes(void *ctx, const char *list)
 {
+	struct simulate *s = ctx;
 	s->random_word = "--lifetimes";
 	s->n_lifetimes = take_names(
 		"--lifetimes", list, pg_stream_lifetime_names, PG_STREAM_LIFETIMES, s->lifetimes);
 	return s->n_lifetimes ? 0 : 2;
 }
 
-static int take_loads(struct simulate *s, const char *list)
+static int take_loads(void *ctx, const char *list)
 {
+	struct simulate *s = ctx;
 	const char *at = list;
 
 	s->load_said = true;
@@ -202,23 +210,26 @@ static int take_loads(struct simulate *s, const char *list)
 		MOST_LOADS);
 }
 
-static int take_seed(struct simulate *s, const char *text)
+static int take_seed(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	s->random_word = "--seed";
 	if (pg_parse_number(text, &s->stream.seed) != 0)
 		return pg_partition_complain("--seed: '%s' is not a number of 64 bits", text);
 	return 0;
 }
 
-static int take_warm(struct simulate *s, const char *text)
+static int take_warm(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	if (pg_parse_number(text, &s->stream.warm) != 0 || s->stream.warm > MOST_REQUESTS)
 		return pg_partition_complain("--warm: '%s' is not a number of requests", text);
 	return 0;
 }
 
-static int take_queue(struct simulate *s, const char *text)
+static int take_queue(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	static const char *const names[] = {"none", "fifo", "priority"};
 	unsigned order;
 
@@ -234,77 +245,57 @@ static int take_file(const char **to, const char *option, const char *text)
 	return *text ? 0 : pg_partition_complain("%s wants the name of a file", option);
 }
 
-static int take_json(struct simulate *s, const char *text)
+static int take_json(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	return take_file(&s->json, "--json", text);
 }
 
-static int take_svg(struct simulate *s, const char *text)
+static int take_svg(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	return take_file(&s->svg, "--svg", text);
 }
 
-static int take_stream(struct simulate *s, const char *text)
+static int take_stream(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	return take_file(&s->t.source, "--stream", text);
 }
 
-static int take_write(struct simulate *s, const char *text)
+static int take_write(void *ctx, const char *text)
 {
+	struct simulate *s = ctx;
 	s->random_word = "--write-stream";
 	return take_file(&s->write_to, "--write-stream", text);
 }
 
-static const struct {
-	const char *name;
-	int (*take)(struct simulate *s, const char *value);
-} options[] = {{"--fit", take_fits}, {"--memory", take_memory}, {"--page", take_page},
-	{"--requests", take_requests}, {"--sizes", take_sizes}, {"--lifetimes", take_lifetimes},
-	{"--load", take_loads}, {"--seed", take_seed}, {"--warm", take_warm},
-	{"--queue", take_queue}, {"--stream", take_stream}, {"--write-stream", take_write},
-	{"--json", take_json}, {"--svg", take_svg}};
-#define OPTIONS (sizeof options / sizeof options[0])
-
-/* One option and its value at argv[*at], which moves behind them. 0 or the exit status. */
-static int take_option(struct simulate *s, int argc, char **argv, int *at)
+static int take_linear(void *ctx, const char *none)
 {
-	const char *word = argv[(*at)++], *value = NULL;
-	size_t length = strcspn(word, "=");
+	struct simulate *s = ctx;
 
-	for (size_t i = 0; i < OPTIONS; i++) {
-		if (strlen(options[i].name) != length || strncmp(options[i].name, word, length))
-			continue;
-		if (word[length])
-			value = word + length + 1;
-		else if (*at < argc)
-			value = argv[(*at)++];
-		return value ? options[i].take(s, value)
-			     : pg_partition_complain("%s wants a value", word);
-	}
-	return pg_partition_complain(
-		"simulate: no option '%s'; pagoda partition --help lists them", word);
+	(void)none;
+	s->t.linear = true;
+	return 0;
 }
 
-/* 0, -1: help was asked for, or the exit status. */
-static int take_words(struct simulate *s, int argc, char **argv)
+static int take_backfill(void *ctx, const char *none)
 {
-	int status = 0;
+	struct simulate *s = ctx;
 
-	for (int at = 0; at < argc && !status;) {
-		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
-			return -1;
-		if (!strcmp(argv[at], "--linear")) {
-			s->t.linear = true;
-			at++;
-		} else if (!strcmp(argv[at], "--backfill")) {
-			s->stream.backfill = true;
-			at++;
-		} else {
-			status = take_option(s, argc, argv, &at);
-		}
-	}
-	return status;
+	(void)none;
+	s->stream.backfill = true;
+	return 0;
 }
+
+static const struct pg_partition_option options[] = {{"--fit", take_fits, false},
+	{"--linear", take_linear, true}, {"--memory", take_memory, false},
+	{"--page", take_page, false}, {"--requests", take_requests, false},
+	{"--sizes", take_sizes, false}, {"--lifetimes", take_lifetimes, false},
+	{"--load", take_loads, false}, {"--seed", take_seed, false}, {"--warm", take_warm, false},
+	{"--queue", take_queue, false}, {"--backfill", take_backfill, true},
+	{"--stream", take_stream, false}, {"--write-stream", take_write, false},
+	{"--json", take_json, false}, {"--svg", take_svg, false}};
 
 /* Words that contradict each other. 0 or the exit status. */
 static int check_words(const struct simulate *s)
@@ -453,13 +444,16 @@ int pg_partition_simulate(int argc, char **argv)
 		.n_loads = 1,
 		.n_sizes = 1,
 		.n_lifetimes = 1};
-	int status;
+	int status, at = 0;
 
 	for (unsigned i = 0; i < s.t.n_fits; i++)
 		s.t.fits[i] = i;
-	status = take_words(&s, argc, argv);
+	status = pg_partition_options(
+		"simulate", options, sizeof options / sizeof options[0], &s, argc, argv, &at);
+	if (!status && at < argc)
+		status = pg_partition_complain("simulate: '%s' is no option", argv[at]);
 	if (status == -1) {
-		pg_partition_help(stdout);
+		pg_partition_simulate_help(stdout);
 		return 0;
 	}
 	if (!status)

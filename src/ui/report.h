@@ -39,6 +39,9 @@ struct pg_process_row {
 	uint64_t faults, rss_peak_pages, copies;
 	uint64_t unshared; /* pages whose sharing by fork its writes ended */
 	uint64_t minor, major, system_calls, execs;
+	struct pg_space_stats space; /* for what want of memory cost it */
+	unsigned pauses;             /* times that it waited for others to have the memory */
+	double paused_s;
 	double cpu_s, wall_s;
 };
 #define PG_PROCESS_ROWS 4096 /* so many are kept; the others are only counted */
@@ -50,6 +53,8 @@ struct pg_report {
 	int status;  /* the exit status of `pagoda run` */
 	char *where; /* owned; of end.pc: "main+0x12 (a.out, demo.c:7)", or NULL */
 	char *what;  /* owned; the region that end.addr is in or near, or NULL */
+	bool overflow; /* it ended because a stack was full: the first thread's, or a thread's with a guard */
+	char *repeated; /* owned; then the calls that it was full of, "f -> g -> f, 26,214 times in ..."; or NULL */
 
 	struct pg_linux_stats stats;
 	struct pg_frames_stats frames;

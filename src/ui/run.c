@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -28,7 +29,9 @@
 #include <unistd.h>
 
 #include "mmu/base_limit.h"
+#include "trace/cycle.h"
 #include "trace/faultlog.h"
+#include "trace/overflow.h"
 #include "ui/format.h"
 #include "ui/malloc.h"
 #include "ui/report.h"
@@ -253,12 +256,30 @@ static void on_signal(void *ctx, int signo, int si_code, uint64_t address, uint6
 	r->o->observer->hooks->signal(OBSERVER(r), signo, si_code, address, handler);
 }
 
-static void on_ending(void *ctx, int pid, int tid)
+/* The program is about to end by a fault. If a stack is full, of which calls? */
+static void look_at_overflow(struct run *r, const struct pg_linux_end *end)
+{
+	struct pg_space *space = pg_linux_space(r->linux);
+	const struct pg_cpu_regs *regs = pg_linux_regs(r->linux);
+	struct pg_unwinder *unwinder;
+	size_t depth;
+
+	if (!space || !regs || !pg_stack_overflowed(space, end->addr, end->sp) ||
+		pg_unwinder_create(r->symbols, &unwinder) != 0)
+		return;
+	r->report.overflow = true;
+	r->report.repeated = pg_cycle_text(r->symbols, unwinder, space, regs, &depth);
+	pg_unwinder_destroy(unwinder);
+}
+
+static void on_ending(void *ctx, int pid, int tid, const struct pg_linux_end *end)
 {
 	struct run *r = ctx;
 
 	if (OBSERVED(r, ending))
-		r->o->observer->hooks->ending(OBSERVER(r), pid, tid);
+		r->o->observer->hooks->ending(OBSERVER(r), pid, tid, end);
+	if (pid == PG_LINUX_PID && !end->exited && end->fault && end->signal == SIGSEGV)
+		look_at_overflow(r, end);
 }
 
 static void on_ended(void *ctx, const struct pg_linux_process *e)
@@ -292,6 +313,9 @@ static void on_ended(void *ctx, const struct pg_linux_process *e)
 		.rss_peak_pages = e->space.rss_peak_pages,
 		.copies = e->space.copies,
 		.unshared = unshared,
+		.space = e->space,
+		.pauses = e->pauses,
+		.paused_s = (double)e->paused_ns / 1e9,
 		.minor = e->space.minor,
 		.major = e->space.major,
 		.system_calls = e->system_calls,
@@ -560,26 +584,38 @@ static void on_waited(void *ctx, void *waiting)
 		pg_linux_wait_end(r->linux, waiting);
 }
 
-static bool on_others_run(void *ctx)
+static uint64_t on_stalling(void *ctx, int more)
 {
 	struct run *r = ctx;
 
-	return r->linux && pg_linux_others_run(r->linux);
+	return r->linux ? pg_linux_stalling(r->linux, more) : 0;
 }
 
+static unsigned on_pauses(void *ctx, struct pg_space *s)
+{
+	struct run *r = ctx;
+
+	return r->linux ? pg_linux_pauses(r->linux, s) : UINT_MAX;
+}
+
+/* Each process is told of once, and thrashing that nobody can be paused for. */
 static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
 {
 	struct run *r = ctx;
+	const char *name = "";
+	int pid = 0;
+	bool first = out && pg_linux_pause(r->linux, out, pages, &pid, &name);
 
-	if (r->o->quiet)
+	if (r->o->quiet || !on)
 		return;
-	if (out)
-		say(r, "thrashing: a process is swapped out whole, %" PRIu64 " pages", pages);
-	else if (on)
+	if (first)
+		say(r,
+			"thrashing: process %d (%s) is swapped out whole, %" PRIu64
+			" pages, and waits for the others",
+			pid, name, pages);
+	else if (!out)
 		say(r, "thrashing: most pages that come in had just been evicted; give it more "
 		       "--memory");
-	else
-		say(r, "thrashing is over");
 }
 
 /* The store and what uses it; without --swap only pages of files are evicted. */
@@ -592,7 +628,8 @@ static bool make_reclaim(struct run *r)
 		.hooks = {.ctx = r,
 			.unlock = on_wait,
 			.lock = on_waited,
-			.others_run = on_others_run,
+			.stalling = on_stalling,
+			.pauses = on_pauses,
 			.thrashing = on_thrashing}};
 	const char *why = NULL;
 	int error;
@@ -605,12 +642,6 @@ static bool make_reclaim(struct run *r)
 		}
 	}
 	config.store = o->base_limit ? NULL : r->store; /* there it is for whole processes */
-	if (config.store) {
-		struct pg_store_room room;
-
-		pg_store_room(r->store, &room);
-		pg_vm_set_swap(r->vm, room.slots);
-	}
 	pg_vm_set_overcommit(r->vm, o->overcommit, o->overcommit_percent);
 	error = pg_reclaim_create(r->vm, &config, &r->reclaim);
 	if (error == -EINVAL)
@@ -657,6 +688,7 @@ static bool make_machine(struct run *r)
 	partition.store = r->store;
 	const struct pg_linux_config linux_config = {
 		.vm = r->vm,
+		.reclaim = r->reclaim,
 		.engine = &pg_engine_translator,
 		.mmu = o->mmu,
 		.fast = o->fast,
@@ -758,6 +790,7 @@ out:
 	forget_regions(&r.report);
 	free(r.report.where);
 	free(r.report.what);
+	free(r.report.repeated);
 	if (r.linux)
 		pg_linux_destroy(r.linux);
 	pg_reclaim_destroy(r.reclaim);

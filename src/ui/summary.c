@@ -338,10 +338,94 @@ static void write_reclaim(const struct summary *s)
 		(double)v->full_ns / 1e9);
 	row(s, "stalled", text, note);
 	if (v->thrashing) {
-		snprintf(note, sizeof note, "times; %s processes were swapped out whole",
+		snprintf(note, sizeof note,
+			"times; processes were swapped out whole and waited %s times",
 			pg_format_count(v->swapped_out_whole, a));
 		count_row(s, "thrashing", v->thrashing, note);
 	}
+}
+
+/* Something happened to it for want of memory. */
+static bool was_short(const struct pg_fault_cost *c)
+{
+	return c->stall_ns || c->scanned || c->refaults || c->swap_in;
+}
+
+static bool waited_more(const struct pg_fault_cost *a, const struct pg_fault_cost *b)
+{
+	return a->refaults != b->refaults ? a->refaults > b->refaults : a->scanned > b->scanned;
+}
+
+/* The functions whose faults brought back most of what had been evicted, by selection: few are shown. */
+static void write_waiting_functions(const struct summary *s)
+{
+	static const char *const head[] = {"waited", "refaults", "swapped in", "read ahead",
+		"scanned", "reclaimed", "written", "function"};
+	const struct pg_report *r = s->r;
+	const struct pg_function_row *last = NULL;
+	char text[8][PG_FORMAT_BYTES], label[512];
+	struct pg_text_table t;
+
+	heading(s, "who waited for memory",
+		"functions whose faults brought back what had gone, and made room");
+	pg_table_init(&t, 8, WIDE);
+	pg_table_add(&t, head);
+	for (size_t n = 0; n < row_limit(s, r->function_count); n++) {
+		const struct pg_function_row *best = NULL;
+
+		for (size_t i = 0; i < r->function_count; i++) {
+			const struct pg_function_row *f = &r->functions[i];
+			const struct pg_fault_cost *c = &f->tally.cost;
+			bool after = !last || waited_more(&last->tally.cost, c) ||
+				     (!waited_more(c, &last->tally.cost) && f > last);
+
+			if (was_short(c) && after && (!best || waited_more(c, &best->tally.cost)))
+				best = f;
+		}
+		if (!best)
+			break;
+		last = best;
+		const struct pg_fault_cost *c = &best->tally.cost;
+		snprintf(text[0], sizeof text[0], "%.1f ms", (double)c->stall_ns / 1e6);
+		function_label(best, label, sizeof label);
+		const char *cells[] = {text[0], pg_format_count(c->refaults, text[1]),
+			pg_format_count(c->swap_in, text[2]), pg_format_count(c->ahead, text[3]),
+			pg_format_count(c->scanned, text[4]),
+			pg_format_count(c->reclaimed, text[5]),
+			pg_format_count(c->swap_written, text[6]), label};
+		pg_table_add(&t, cells);
+	}
+	pg_table_write(&t, s->out);
+}
+
+/* The same by process. */
+static void write_waiting_processes(const struct summary *s)
+{
+	static const char *const head[] = {"pid", "waited", "refaults", "swapped in", "out",
+		"read ahead", "used", "wasted", "scanned", "paused", "process"};
+	const struct pg_report *r = s->r;
+	size_t limit = row_limit(s, r->process_count);
+	char text[11][PG_FORMAT_BYTES];
+	struct pg_text_table t;
+
+	heading(s, "memory by process", "pages; out: of the process's own pages");
+	pg_table_init(&t, 11, WIDE);
+	pg_table_add(&t, head);
+	for (size_t i = r->process_count - limit; i < r->process_count; i++) {
+		const struct pg_process_row *p = &r->processes[i];
+		const struct pg_space_stats *m = &p->space;
+		snprintf(text[0], sizeof text[0], "%d", p->pid);
+		snprintf(text[1], sizeof text[1], "%.1f ms", (double)m->stall_ns / 1e6);
+		snprintf(text[9], sizeof text[9], "%u, %.1f s", p->pauses, p->paused_s);
+		const char *cells[] = {text[0], text[1], pg_format_count(m->refaults, text[2]),
+			pg_format_count(m->swap_in, text[3]), pg_format_count(m->swap_out, text[4]),
+			pg_format_count(m->swap_ahead + m->file_ahead, text[5]),
+			pg_format_count(m->swap_ahead_used + m->file_ahead_used, text[6]),
+			pg_format_count(m->swap_ahead_wasted + m->file_ahead_wasted, text[7]),
+			pg_format_count(m->scanned, text[8]), p->pauses ? text[9] : "-", p->name};
+		pg_table_add(&t, cells);
+	}
+	pg_table_write(&t, s->out);
 }
 
 static void write_functions(const struct summary *s)
@@ -349,7 +433,8 @@ static void write_functions(const struct summary *s)
 	static const char *const plain[] = {"faults", "share", "read in", "frames", "function"};
 	static const char *const timed[] = {
 		"faults", "share", "read in", "frames", "waited", "function"};
-	const bool waited = s->r->total.stall_ns > 0; /* a machine with room has no such column */
+	const bool waited =
+		s->r->total.cost.stall_ns > 0; /* a machine with room has no such column */
 	const struct pg_report *r = s->r;
 	size_t limit = row_limit(s, r->function_count);
 	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], c[PG_FORMAT_BYTES], d[PG_FORMAT_BYTES];
@@ -363,7 +448,7 @@ static void write_functions(const struct summary *s)
 		const struct pg_function_row *f = &r->functions[i];
 		char label[512];
 		function_label(f, label, sizeof label);
-		snprintf(e, sizeof e, "%.1f ms", (double)f->tally.stall_ns / 1e6);
+		snprintf(e, sizeof e, "%.1f ms", (double)f->tally.cost.stall_ns / 1e6);
 		const char *cells[] = {pg_format_count(f->tally.faults, a),
 			pg_format_share(f->tally.faults, r->total.faults, b),
 			pg_format_count(f->tally.pages_in, c), pg_format_count(f->tally.frames, d),
@@ -533,8 +618,14 @@ void pg_summary_write(const struct pg_report *r, FILE *out, bool colour)
 		write_translation(&s);
 	}
 	write_execution(&s);
-	if (!r->options->base_limit)
+	if (!r->options->base_limit) {
 		write_reclaim(&s);
+		if (was_short(&r->total.cost)) {
+			if (r->processes_ended > 1)
+				write_waiting_processes(&s);
+			write_waiting_functions(&s);
+		}
+	}
 	if (r->function_count && !r->options->base_limit)
 		write_functions(&s);
 	if (r->place_count && !r->options->base_limit)

@@ -262,6 +262,49 @@ static void store_into_shared_code_is_seen_by_all(void **state)
 	world_end(&w);
 }
 
+/*
+ * A page's code lies in a file's frame and in a private copy; a store changes the copy. A direct jump that was linked to the translation
+ * comes to the new bytes, though that stays good for the file's frame. pages.c invariant 1.
+ */
+static void store_into_private_copy_is_seen_by_a_linked_jump(void **state)
+{
+	struct world w;
+	struct pg_object *o;
+	uint8_t code[7],
+		store_then_jump[7] = {0x89, 0x37, 0xe9}; /* mov dword [rdi], esi; jmp rel32 */
+	bool existed;
+	world_begin(&w, (enum mode)(uintptr_t)*state);
+	assert_int_equal(pg_object_open(w.vm, (struct pg_object_key){0}, "file", NULL, NULL, PAGE,
+				 &o, &existed),
+		0);
+	uint64_t at = w.code + 0x40000, from = w.code + PAGE, mirror = w.code + 0x50000;
+	struct pg_space *s = make_space(&w, RX);
+	int32_t rel = (int32_t)(at + 0x80 - (from + sizeof(store_then_jump)));
+	memcpy(store_then_jump + 3, &rel, 4);
+	put(s, from, store_then_jump, sizeof(store_then_jump), RX);
+	map_at(s, mirror, PAGE, RW, PG_MAP_SHARED, o);
+	constant(code, 1);
+	assert_int_equal(pg_space_write(s, (pg_va){mirror + 0x80}, code, 7, 0), 7);
+	map_at(s, at, PAGE, RWX, 0, o);
+	struct pg_cpu *c = make_cpu(&w, s);
+	struct pg_cpu_regs *r = w.ops->regs(c);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(run_from(&w, c, from + 2), 1);
+	r->gpr[PG_RDI] = at + 0xf00; /* beside the code: the page is copied */
+	assert_int_equal(run_from(&w, c, from), 1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(run_from(&w, c, from + 2), 1);
+	r->gpr[PG_RDI] = at + 0x81;
+	r->gpr[PG_RSI] = 2;
+	assert_int_equal(run_from(&w, c, from), 2);
+	assert_int_equal(run_from(&w, c, from + 2), 2);
+	world_check(&w);
+	w.ops->cpu_destroy(c);
+	pg_space_destroy(s);
+	pg_object_unref(o);
+	world_end(&w);
+}
+
 /* Parent and child share frames until one writes, code included. */
 static void fork_each_sees_its_own_stores(void **state)
 {
@@ -908,6 +951,85 @@ static void request_during_a_fetch_fault_is_seen(void **state)
 	world_end(&w);
 }
 
+/* --- watched addresses ------------------------------------------------------------------------------------ */
+
+#define ROUNDS 1000
+#define BEFORE 300 /* rounds before anything is watched */
+
+struct watched {
+	struct world w;
+	struct side side;
+	uint64_t call, back; /* the function, and where it returns to */
+	unsigned calls, backs;
+	uint64_t sp;
+	bool rewatch; /* the return address is watched when the function is reached, not before */
+	bool good;
+};
+
+static void on_reached(void *ctx, const struct pg_cpu_regs *r)
+{
+	struct watched *x = ctx;
+	uint64_t top = 0;
+
+	if (r->rip == x->call) {
+		x->good &= pg_space_peek(x->side.space, &top, (pg_va){r->gpr[PG_RSP]}, 8) == 8;
+		x->good &= top == x->back && r->gpr[PG_RDI] == ROUNDS - x->calls;
+		x->sp = r->gpr[PG_RSP];
+		x->calls++;
+		if (x->rewatch)
+			assert_int_equal(x->w.ops->watch(x->w.engine, x->back), 0);
+	} else if (r->rip == x->back) {
+		x->backs++;
+		x->good &= r->gpr[PG_RSP] == x->sp + 8 && x->backs == x->calls;
+		x->good &= (r->gpr[PG_RCX] & 0xff) == 2;
+	} else {
+		x->good = false;
+	}
+}
+
+/* BEFORE rounds, then ROUNDS; watched in the latter, or not. Figures of all. */
+static struct pg_cpu_stats run_watched(struct watched *x, enum mode mode, bool watch, bool rewatch)
+{
+	static const uint8_t call[] = {0x41, 0xff, 0xd0}; /* call *%r8 */
+	struct pg_engine_config ec = {.reached = on_reached, .reached_ctx = x};
+	const uint8_t *at = memmem(guest_page0, PAGE, call, sizeof(call));
+
+	memset(x, 0, sizeof(*x));
+	world_begin_with(&x->w, mode, ec);
+	side_make(&x->w, &x->side, true);
+	x->call = x->w.code + PAGE + FUNCTION;
+	x->back = x->w.code + (uint64_t)(at - guest_page0) + sizeof(call);
+	x->rewatch = rewatch;
+	x->good = true;
+	side_run(&x->w, &x->side, BEFORE);
+	if (watch) {
+		assert_int_equal(x->w.ops->watch(x->w.engine, x->call), 0);
+		if (!rewatch)
+			assert_int_equal(x->w.ops->watch(x->w.engine, x->back), 0);
+	}
+	side_run(&x->w, &x->side, ROUNDS);
+	struct pg_cpu_stats st = stats_of(&x->w, x->side.cpu);
+	side_end(&x->w, &x->side);
+	world_end(&x->w);
+	return st;
+}
+
+/* cpu/watch.c, invariant 1: every arrival is told of, with the precise state, and nothing but translations is counted differently. */
+static void watched_addresses_are_told_of_and_figures_stay(void **state)
+{
+	enum mode mode = (enum mode)(uintptr_t)*state;
+	struct watched x;
+	struct pg_cpu_stats plain = run_watched(&x, mode, false, false);
+	assert_int_equal(x.calls + x.backs, 0);
+	for (int rewatch = 0; rewatch < 2; rewatch++) {
+		struct pg_cpu_stats st = run_watched(&x, mode, true, rewatch);
+		assert_int_equal(x.calls, ROUNDS);
+		assert_int_equal(x.backs, ROUNDS);
+		assert_true(x.good);
+		same_counts(&st, &plain);
+	}
+}
+
 #define IN_MODE(f, m)                                                                              \
 	{                                                                                          \
 #f " " #m, f, NULL, NULL, (void *)(uintptr_t)(m)                                   \
@@ -921,12 +1043,14 @@ int main(void)
 		IN_ALL(other_code_at_one_address_nothing_is_translated_twice),
 		IN_ALL(same_code_in_two_spaces_is_translated_once),
 		IN_ALL(store_into_shared_code_is_seen_by_all),
+		IN_ALL(store_into_private_copy_is_seen_by_a_linked_jump),
 		IN_ALL(fork_each_sees_its_own_stores),
 		IN_ALL(copies_that_differ_where_nobody_looked_part),
 		IN_ALL(remapped_and_switched_runs_what_is_there),
 		IN_ALL(pool_gives_new_cpus_and_leaks_none),
 		IN_ALL(reused_cpu_finds_its_own_way),
 		IN_ALL(thousands_of_cpus_use_the_same_memory),
+		IN_ALL(watched_addresses_are_told_of_and_figures_stay),
 		cmocka_unit_test(more_spaces_than_windows_all_run),
 		cmocka_unit_test(windows_share_the_limit_of_mappings),
 		IN_ALL(host_threads_take_turns_and_are_interrupted),

@@ -328,6 +328,51 @@ static int in_group(void *arg)
 	return 0;
 }
 
+static int hung_pipe;
+
+static void on_hangup(int number)
+{
+	char c = number == SIGHUP ? 'h' : 'c';
+
+	check(write(hung_pipe, &c, 1) == 1, "write");
+}
+
+/* In a group of its own, stopped; at the end it says which signals came. */
+static int stops(void *arg)
+{
+	signal(SIGHUP, on_hangup);
+	signal(SIGCONT, on_hangup);
+	raise(SIGSTOP);
+	close(hung_pipe);
+	return 0;
+}
+
+/* Makes a stopped group, and ends. */
+static int leaves(void *arg)
+{
+	pid_t k = child(stops, arg);
+	int status;
+
+	setpgid(k, k);
+	check(waitpid(k, &status, WUNTRACED) == k && WIFSTOPPED(status), "stopped");
+	return 1;
+}
+
+/* A stopped group whose last link to the session ends is hung up and goes on. */
+static void case_orphans(void)
+{
+	char text[8] = "";
+	int fd[2];
+
+	check(pipe(fd) == 0, "pipe");
+	hung_pipe = fd[1];
+	reap("the one in the middle", child(leaves, NULL));
+	close(fd[1]);
+	while (read(fd[0], text + strlen(text), 1) == 1)
+		;
+	puts(strcmp(text, "hc") == 0 || strcmp(text, "ch") == 0 ? "hung up and continued" : text);
+}
+
 static void case_groups(void)
 {
 	struct gate g = gate_open();
@@ -348,7 +393,7 @@ int main(int argc, char **argv)
 	static const struct test_case cases[] = {{"offsets", case_offsets}, {"tables", case_tables},
 		{"cwd", case_cwd}, {"cloexec", case_cloexec}, {"locks", case_locks},
 		{"flock", case_flock}, {"groups", case_groups}, {"session", case_session},
-		{"hangup", case_hangup}, {NULL, NULL}};
+		{"hangup", case_hangup}, {"orphans", case_orphans}, {NULL, NULL}};
 
 	self = argv[0];
 	if (argc > 1 && strcmp(argv[1], "look") == 0)

@@ -246,7 +246,7 @@ def drawing_is_well_formed():
 
 def mistakes_are_one_line_and_status_2():
     wrong = []
-    for words, says in ((("run", "jobs"), "not there yet"), (("simulate", "--fit", "first,middle"), "middle"),
+    for words, says in ((("run", "/no/such/jobs"), "/no/such/jobs"), (("simulate", "--fit", "first,middle"), "middle"),
                         (("simulate", "--fit", "best,best"), "twice"), (("simulate", "--memory", "5000001"), "--memory"),
                         (("simulate", "--requests", "0"), "--requests"), (("simulate", "--sizes", "odd"), "odd"),
                         (("simulate", "--load", "nan"), "--load"), (("simulate", "--seed"), "--seed"),

@@ -7,7 +7,7 @@
  * Six levels of page table. PAGES pages (more than there are frames), spread over the whole space by a bijection of 64
  * bits, are written and read back in another order. Guards R6 (large on small), R7 (six levels), R11.
  */
-#include "reclaim/reclaim.h"
+#include <pagoda/reclaim.h>
 
 #include <stdio.h>
 #include <stdlib.h>

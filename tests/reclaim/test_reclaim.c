@@ -8,6 +8,7 @@
 #include "reclaim/impl.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -27,7 +28,20 @@ struct world {
 	unsigned told;
 	struct pg_space *out;
 	uint64_t out_pages;
+	/* How often each was made to wait; UINT_MAX: it does. */
+	unsigned pauses[3];
 };
+
+static unsigned on_pauses(void *ctx, struct pg_space *s)
+{
+	struct world *w = ctx;
+
+	for (unsigned i = 0; i < w->spaces; i++) {
+		if (w->s[i] == s)
+			return w->pauses[i];
+	}
+	return UINT_MAX;
+}
 
 static void on_thrashing(void *ctx, bool on, struct pg_space *out, uint64_t pages)
 {
@@ -272,6 +286,69 @@ static void locked_pages_stay(void **state)
 	end(&w);
 }
 
+/* mlock(2), Linux's unevictable list: pages that are unlocked, by whatever call, are the policy's again at once. */
+static void unlocked_pages_return_without_a_search(void **state)
+{
+	struct pg_space *child;
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	map(w.s[0], PG_MAP_SHARED);
+	child = space(&w);
+	for (unsigned i = 0; i < 60; i++)
+		put(w.s[0], i, i);
+	assert_int_equal(pg_space_fork(w.s[0], child), 0);
+	for (unsigned i = 0; i < 60; i++)
+		assert_int_equal(get(child, i), i);
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 60 * PG_PAGE_SIZE, PG_MAP_LOCKED), 0);
+	for (unsigned i = 0; i < 60; i++)
+		assert_false(evict(&w, child, i));
+	assert_int_equal(stats(&w).locked, 60);
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 20 * PG_PAGE_SIZE, 0), 0);
+	assert_int_equal(stats(&w).locked, 40);
+	assert_int_equal(pg_space_unmap(w.s[0], at(20), 20 * PG_PAGE_SIZE), 0);
+	assert_int_equal(stats(&w).locked, 20);
+	check(&w);
+	pg_space_destroy(w.s[0]);
+	w.s[0] = NULL;
+	assert_int_equal(stats(&w).locked, 0);
+	for (unsigned i = 0; i < 60; i++)
+		assert_true(evict(&w, child, i));
+	end(&w);
+}
+
+/*
+ * mm/vmscan.c, all_unreclaimable(): a memory full of locked pages ends after each page was looked at about once, and faults that
+ * need no frame are not held up by searches in vain.
+ */
+static void memory_full_of_locked_pages_ends_soon(void **state)
+{
+	struct world w;
+	uint64_t picked, runs;
+	unsigned n = 0;
+
+	begin(&w, "8M", NULL);
+	assert_int_equal(pg_space_lock_all(w.s[0], 0, PG_MAP_LOCKED), 0);
+	assert_int_equal(
+		pg_space_lock(w.s[0], at(0), PAGES * PG_PAGE_SIZE, PG_MAP_LOCKED), -EAGAIN);
+	while (n < PAGES && resident(w.s[0], n))
+		n++;
+	assert_in_range(n, 230, 256);
+	assert_in_range(stats(&w).picked, n - 16, 3 * 256);
+	picked = stats(&w).picked;
+	runs = stats(&w).runs_direct;
+	for (unsigned i = 0; i < 2000; i++)
+		assert_int_equal(
+			pg_space_fault(w.s[0], at(i % n), PG_READ, 0, false), PG_FAULT_RESUME);
+	assert_true(stats(&w).runs_direct - runs <= 2000 / 128);
+	assert_true(stats(&w).picked - picked <= 2000);
+	/* It goes on as soon as some may go. */
+	assert_int_equal(pg_space_lock(w.s[0], at(0), 100 * PG_PAGE_SIZE, 0), 0);
+	for (unsigned i = n; i < n + 90; i++)
+		assert_true(put(w.s[0], i, i));
+	end(&w);
+}
+
 /* A page in use by a host call stays. */
 static void pinned_page_stays(void **state)
 {
@@ -402,6 +479,39 @@ static void oom_victim_is_the_largest_but_for_its_adjustment(void **state)
 	end(&w);
 }
 
+/* What want of memory cost is told by process, and adds up to the machine's: nothing happens but by a fault. */
+static void costs_by_process_add_up(void **state)
+{
+	struct pg_space_stats a, b;
+	struct pg_reclaim_stats m;
+	struct world w;
+
+	begin(&w, "8M", NULL);
+	map(space(&w), PG_MAP_SHARED);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned k = 0; k < 2; k++) {
+			for (unsigned i = 0; i < 150; i++)
+				put(w.s[k], i, i);
+		}
+	}
+	pg_space_stats(w.s[0], &a);
+	pg_space_stats(w.s[1], &b);
+	m = stats(&w);
+	assert_true(a.refaults > 0 && b.refaults > 0 && a.swap_out > 0 && b.swap_out > 0);
+	assert_int_equal(a.refaults + b.refaults, m.refaults);
+	assert_int_equal(m.refaults, m.swap_in); /* all that is read was evicted */
+	assert_int_equal(a.swap_in + b.swap_in, m.swap_in);
+	assert_int_equal(a.swap_out + b.swap_out, m.swap_out);
+	assert_int_equal(a.scanned + b.scanned, m.scanned);
+	assert_int_equal(a.reclaimed + b.reclaimed, m.reclaimed);
+	assert_int_equal(a.swap_ahead + b.swap_ahead, m.swap_ahead);
+	assert_int_equal(a.swap_ahead_used + b.swap_ahead_used, m.swap_ahead_used);
+	assert_int_equal(a.swap_ahead_wasted + b.swap_ahead_wasted, m.swap_ahead_wasted);
+	assert_int_equal(a.stall_ns + b.stall_ns, m.some_ns); /* one thread: no two wait at once */
+	assert_int_equal(m.full_ns, m.some_ns);
+	end(&w);
+}
+
 /* Two processes in turn touch more than fits: one is swapped out whole and the user is told. */
 static void thrashing_swaps_a_process_out(void **state)
 {
@@ -421,6 +531,44 @@ static void thrashing_swaps_a_process_out(void **state)
 	assert_int_equal(stats(&w).thrashing, 1);
 	for (unsigned i = 0; i < 160; i++)
 		assert_int_equal(get(w.s[0], i), i);
+	end(&w);
+}
+
+/* Who waited least often goes, be it the one that faults; the last one that runs is left alone. */
+static void thrashing_takes_turns_and_leaves_one(void **state)
+{
+	unsigned round, chosen = 3;
+	struct world w;
+
+	begin(&w, "8M", "fifo");
+	w.r->hooks.pauses = on_pauses;
+	map(space(&w), 0);
+	map(space(&w), 0);
+	w.pauses[0] = 2;
+	w.pauses[1] = 1;
+	w.pauses[2] = 2;
+	for (round = 0; round < 40 && !w.out; round++) {
+		for (unsigned i = 0; i < 480; i++)
+			put(w.s[i % 3], i / 3, i);
+	}
+	assert_ptr_equal(w.out, w.s[1]);
+	w.out = NULL;
+	w.pauses[1] = UINT_MAX;
+	for (round = 0; round < 40 && !w.out; round++) {
+		for (unsigned i = 0; i < 640; i++)
+			put(w.s[i % 2 * 2], i / 2, i);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		chosen = w.out == w.s[i] ? i : chosen;
+	assert_true(chosen == 0 || chosen == 2);
+	w.pauses[chosen] = UINT_MAX;
+	w.out = NULL;
+	for (round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 320; i++)
+			put(w.s[2 - chosen], i, i);
+	}
+	assert_true(stats(&w).is_thrashing);
+	assert_null(w.out);
 	end(&w);
 }
 
@@ -482,13 +630,17 @@ int main(void)
 		cmocka_unit_test(slot_shared_by_fork_is_freed_by_the_last),
 		cmocka_unit_test(shared_memory_goes_out_and_comes_back),
 		cmocka_unit_test(locked_pages_stay),
+		cmocka_unit_test(unlocked_pages_return_without_a_search),
+		cmocka_unit_test(memory_full_of_locked_pages_ends_soon),
 		cmocka_unit_test(pinned_page_stays),
 		cmocka_unit_test(corrupted_page_is_refused_to_its_owner_only),
 		cmocka_unit_test(failed_write_keeps_the_page),
 		cmocka_unit_test(full_store_ends_in_out_of_memory),
 		cmocka_unit_test(swap_read_ahead_brings_neighbours),
 		cmocka_unit_test(oom_victim_is_the_largest_but_for_its_adjustment),
+		cmocka_unit_test(costs_by_process_add_up),
 		cmocka_unit_test(thrashing_swaps_a_process_out),
+		cmocka_unit_test(thrashing_takes_turns_and_leaves_one),
 		cmocka_unit_test(no_store_keeps_private_pages),
 		cmocka_unit_test(reclaim_ahead_keeps_frames_free),
 		cmocka_unit_test(lazily_freed_page_goes_without_write),
