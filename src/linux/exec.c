@@ -575,6 +575,7 @@ static int load_block(struct load *x)
 	err = pg_block_program_load(&b, &shape, x->space);
 	if (err != 0)
 		return err == -ENOSPC && !me->machine->partition->spawning ? -ENOMEM : err;
+	me->loading = x->space;
 	note_bounds(x);
 	x->layout.mmap_top = c.mmap_top.v;
 	in.space = x->space;
@@ -716,6 +717,7 @@ int pg_exec(struct pg_thread *me, const struct pg_exec_args *args)
 	}
 	if (err == 0 && args->size == NULL)
 		err = change_over(x);
+	me->loading = NULL;
 	if (x->space != NULL)
 		pg_space_destroy(x->space);
 	image_close(&x->exe);

@@ -170,6 +170,32 @@ uint64_t pg_guest_pin(struct pg_thread *me, const struct iovec *v, unsigned coun
 	return done;
 }
 
+uint64_t pg_guest_copy(struct pg_thread *me, const struct iovec *v, unsigned count, uint64_t skip,
+	enum pg_access access, uint8_t *buf, uint64_t n)
+{
+	uint64_t done = 0;
+
+	for (unsigned i = 0; i < count && done < n; i++) {
+		uint64_t len = v[i].iov_len, want, got;
+		uint64_t a = (uint64_t)(uintptr_t)v[i].iov_base;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		a += skip;
+		want = len - skip < n - done ? len - skip : n - done;
+		skip = 0;
+		got = access == PG_READ
+			      ? pg_space_read(me->mm->space, buf + done, (pg_va){a}, want, me->pc)
+			      : pg_space_write(me->mm->space, (pg_va){a}, buf + done, want, me->pc);
+		done += got;
+		if (got < want)
+			break;
+	}
+	return done;
+}
+
 void pg_guest_unpin(
 	struct pg_thread *me, enum pg_access access, const struct iovec *host, unsigned host_len)
 {

@@ -281,6 +281,12 @@ uint64_t pg_guest_pin(struct pg_thread *me, const struct iovec *v, unsigned coun
 /* After a host call wrote `done` bytes into what was pinned, or failed; gives the pins back. */
 void pg_guest_unpin(
 	struct pg_thread *me, enum pg_access access, const struct iovec *host, unsigned host_len);
+/*
+ * Copies up to n bytes of what the iovecs name, from byte `skip` of them on, to buf (PG_READ) or from it (PG_WRITE): how many. For calls that may wait long, on a machine
+ * where a process that waits must not be pinned.
+ */
+uint64_t pg_guest_copy(struct pg_thread *me, const struct iovec *v, unsigned count, uint64_t skip,
+	enum pg_access access, uint8_t *buf, uint64_t n);
 /* Most bytes that may be pinned at once on this machine. */
 uint64_t pg_guest_pin_bytes(const struct pg_thread *me);
 

@@ -255,6 +255,9 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	struct iovec host[PIECES];
 	struct target t;
 	uint64_t done = 0;
+	uint8_t *copy =
+		NULL; /* on a machine of blocks, of what may wait: nothing is pinned meanwhile */
+	uint64_t most = 0;
 	int64_t r = 0;
 
 	if (!pg_fd_ok(fd))
@@ -266,12 +269,25 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	look(fd, &t);
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;
+	if (t.waits && me->machine->partition != NULL) {
+		most = total < pg_guest_pin_bytes(me) ? total : pg_guest_pin_bytes(me);
+		copy = malloc(most);
+		if (copy == NULL)
+			return -ENOMEM;
+	}
 	while (done < total && !me->oom) {
 		struct pg_peer_sending sending = {0};
 		unsigned n;
-		uint64_t got = pg_guest_pin(
-			me, v, count, done, pg_guest_pin_bytes(me), PG_READ, host, &n, PIECES);
+		uint64_t got;
 
+		if (copy != NULL) {
+			got = pg_guest_copy(me, v, count, done, PG_READ, copy, most);
+			host[0] = (struct iovec){copy, got};
+			n = 1;
+		} else {
+			got = pg_guest_pin(me, v, count, done, pg_guest_pin_bytes(me), PG_READ,
+				host, &n, PIECES);
+		}
 		if (got == 0) {
 			r = -EFAULT;
 			break;
@@ -280,7 +296,8 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			sending = pg_peer_sends(me, fd, me->proc->pid, got, NULL, 0);
 		r = host_io(me, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
-		pg_guest_unpin(me, PG_READ, host, n);
+		if (copy == NULL)
+			pg_guest_unpin(me, PG_READ, host, n);
 		if (t.socket)
 			pg_peer_sent(me, &sending, r);
 		if (r < 0)
@@ -289,6 +306,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 		if ((uint64_t)r < got)
 			break;
 	}
+	free(copy);
 	if (done != 0 && t.regular)
 		wrote(me, fd, offset, done);
 	if (done != 0 && t.waits)

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #define QUANTUM_NS 100000000u /* a process that was brought in runs at least so long */
+#define A_MOMENT_NS 1000000u  /* to look again after: a transfer may be over */
 #define HEAP_BYTES ((uint64_t)1 << 20)
 #define STACK_BYTES ((uint64_t)128 << 10)
 
@@ -116,8 +117,8 @@ void pg_partition_forked(struct pg_linux *l, struct pg_process *child)
 
 /* ---- the policy */
 
-/* Whom to swap out for me; NULL: nobody. */
-static struct pg_process *victim(struct pg_linux *l, const struct pg_space *me)
+/* Whom to swap out for me; NULL: nobody, and then *pinned: somebody could be in a moment. */
+static struct pg_process *victim(struct pg_linux *l, const struct pg_space *me, bool *pinned)
 {
 	struct pg_process *best = NULL;
 	bool best_sleeps = false;
@@ -127,8 +128,12 @@ static struct pg_process *victim(struct pg_linux *l, const struct pg_space *me)
 		bool asleep;
 
 		if (p->mm == NULL || p->state == PG_ZOMBIE || p->mm->space == me ||
-			!pg_block_info(p->mm->space, &i) || !i.placed || i.pins != 0)
+			!pg_block_info(p->mm->space, &i) || !i.placed)
 			continue;
+		if (i.pins != 0) {
+			*pinned = true;
+			continue;
+		}
 		asleep = sleeps(p);
 		if (best == NULL || (asleep && !best_sleeps) ||
 			(asleep == best_sleeps && p->mm->in_since < best->mm->in_since)) {
@@ -139,13 +144,35 @@ static struct pg_process *victim(struct pg_linux *l, const struct pg_space *me)
 	return best;
 }
 
+/* A program that is made ready holds its block already, while its thread waits for another: that one may go too. */
+static struct pg_space *loading_victim(struct pg_linux *l, const struct pg_space *me)
+{
+	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
+		for (struct pg_thread *t = p->thread; t != NULL; t = t->next) {
+			struct pg_block_info i;
+
+			if (t->loading != NULL && t->loading != me &&
+				pg_block_info(t->loading, &i) && i.placed && i.pins == 0)
+				return t->loading;
+		}
+	return NULL;
+}
+
 /* Swaps somebody out for `me`, waiting for the end of a quantum if need be. */
 static bool swap_somebody_out(struct pg_linux *l, const struct pg_space *me)
 {
-	struct pg_process *p = victim(l, me);
+	bool pinned = false;
+	struct pg_process *p = victim(l, me, &pinned);
 
-	if (p == NULL)
-		return false;
+	if (p == NULL && pinned && l->current != NULL) {
+		pg_thread_sleep(l->current, pg_host_clock_ns(CLOCK_MONOTONIC) + A_MOMENT_NS);
+		return !is_to_end(l->current);
+	}
+	if (p == NULL) {
+		struct pg_space *s = loading_victim(l, me);
+
+		return s != NULL && pg_block_swap_out(s, l->partition->o.store) == 0;
+	}
 	if (!sleeps(p) && l->current != NULL) {
 		uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC);
 
@@ -173,9 +200,15 @@ static bool on_room(void *ctx, struct pg_space *s, uint64_t pages, enum pg_block
 	struct pg_linux *l = ctx;
 	const struct pg_partition_hooks *h = &l->partition->hooks;
 	struct pg_thread *me = l->current;
+	struct pg_block_info i;
 
 	if (l->partition->spawning || me == NULL || is_to_end(me))
 		return false;
+	if (what == PG_WANT_GROWTH && pg_block_info(s, &i) && i.pins != 0) {
+		/* another thread's transfer: it cannot move until that is over */
+		pg_thread_sleep(me, pg_host_clock_ns(CLOCK_MONOTONIC) + A_MOMENT_NS);
+		return !is_to_end(me);
+	}
 	if (h->room != NULL)
 		return h->room(h->ctx, me->proc->pid, pages << PG_PAGE_SHIFT, what);
 	return make_room(l, s, pages);
@@ -205,8 +238,12 @@ static bool on_need(void *ctx, struct pg_space *s)
 	err = pg_block_swap_in(s);
 	if (err == 0 || err == -EALREADY)
 		return true;
-	if (err == -ENOSPC && pg_block_info(s, &i))
-		return make_room(l, s, i.wanted_pages);
+	if (err == -ENOSPC && pg_block_info(s, &i)) {
+		/* nobody can go now: whoever has the memory ends, or waits for something, some day */
+		if (!make_room(l, s, i.wanted_pages))
+			pg_thread_sleep(me, pg_host_clock_ns(CLOCK_MONOTONIC) + A_MOMENT_NS);
+		return !is_to_end(me);
+	}
 	pg_process_killed(p, me, SIGBUS); /* its bytes are lost */
 	return false;
 }

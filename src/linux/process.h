@@ -121,14 +121,15 @@ struct pg_thread {
 	int not_ours; /* a descriptor of the maker's that the copy has not, plus one; 0: none */
 	volatile sig_atomic_t
 		poke; /* something came: stop what may block. Written by others with the lock held */
-	uint64_t lock_ino;     /* of the file of which it waits for a lock; 0: none */
-	bool in_host;          /* inside a host call that may block, without the lock */
-	_Atomic uint32_t wake; /* futex of pg_thread_sleep() */
-	bool asleep;           /* in pg_thread_sleep() */
-	bool woken;            /* what it slept for has come */
-	bool must_end;         /* by exec or exit of another thread */
-	bool in_need;          /* asleep until its block comes in, or by a scheduler's wish */
-	bool new_std;          /* std[] are to be its descriptors 0, 1, 2; -1: as they are */
+	uint64_t lock_ino;        /* of the file of which it waits for a lock; 0: none */
+	bool in_host;             /* inside a host call that may block, without the lock */
+	_Atomic uint32_t wake;    /* futex of pg_thread_sleep() */
+	bool asleep;              /* in pg_thread_sleep() */
+	bool woken;               /* what it slept for has come */
+	bool must_end;            /* by exec or exit of another thread */
+	struct pg_space *loading; /* of the program that execve makes ready; NULL: none. Borrowed */
+	bool in_need;             /* asleep until its block comes in, or by a scheduler's wish */
+	bool new_std;             /* std[] are to be its descriptors 0, 1, 2; -1: as they are */
 	int std[3];
 
 	/* the system call at work */

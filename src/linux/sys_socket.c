@@ -292,12 +292,27 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 	enum pg_access access = in ? PG_WRITE : PG_READ;
 	struct pg_peer_sending sending = {0};
 	uint64_t got = 0, most = pg_guest_pin_bytes(me), theirs;
+	uint8_t *copy = NULL;
 	int64_t r;
 
 	/* bytes of two senders are not given at once to one who asks for the sender */
 	if (in && h->msg_controllen != 0 && pg_peer_sender(me, fd, &theirs) != 0 && theirs < most)
 		most = theirs;
-	if (total != 0) {
+	if (total != 0 && me->machine->partition != NULL) {
+		/* it may wait: nothing of a contiguous block is pinned meanwhile */
+		got = total < most ? total : most;
+		copy = malloc(got);
+		if (copy == NULL)
+			return -ENOMEM;
+		if (!in)
+			got = pg_guest_copy(me, v, n, 0, PG_READ, copy, got);
+		host[0] = (struct iovec){copy, got};
+		pieces = 1;
+		if (got == 0) {
+			free(copy);
+			return -EFAULT;
+		}
+	} else if (total != 0) {
 		got = pg_guest_pin(me, v, n, 0, most, access, host, &pieces, PIECES);
 		if (got == 0)
 			return -EFAULT;
@@ -307,7 +322,13 @@ static int64_t one_message(struct pg_thread *me, int fd, struct msghdr *h, const
 	if (!in)
 		sending = pg_peer_sends(me, fd, as, got, h->msg_name, h->msg_namelen);
 	r = PG_HOST(me, in ? SYS_recvmsg : SYS_sendmsg, fd, (uintptr_t)h, flags, 0, 0, 0);
-	pg_guest_unpin(me, access, host, pieces);
+	if (copy == NULL)
+		pg_guest_unpin(me, access, host, pieces);
+	else if (in && r > 0 &&
+		 pg_guest_copy(
+			 me, v, n, 0, PG_WRITE, copy, (uint64_t)r < got ? (uint64_t)r : got) == 0)
+		r = -EFAULT;
+	free(copy);
 	if (!in)
 		pg_peer_sent(me, &sending, r);
 	else if (r >= 0 && received_credentials(me, fd, h) && !(flags & MSG_PEEK))

@@ -36,10 +36,24 @@ static uint64_t stack_for(const struct pg_space *s, pg_va va)
 	return r->top - vpn;
 }
 
+/* A stack that is to have `pages` gets them in steps, so that not each page is a trap: as far as room, limit and span allow. */
+static uint64_t stack_step(const struct pg_space *s, uint64_t pages)
+{
+	const struct pg_base_limit *r = &s->block->r;
+	uint64_t step = s->block->shape.step_pages, low = pg_block_heap_end(s);
+	uint64_t most = s->c.stack_limit_bytes >> PG_PAGE_SHIFT, more = pages;
+
+	if (step)
+		more = (pages + step - 1) / step * step;
+	if (low + pages <= r->pages && low + more > r->pages)
+		return pages + (r->pages - low - pages) / 2; /* no need of a larger block yet */
+	return more <= most && low + more <= r->top - r->origin ? more : pages;
+}
+
 /* How it ends; *grew: pages of the stack were added. */
 static enum pg_fault_end resolve(struct pg_space *s, pg_va va, bool *grew)
 {
-	uint64_t stack;
+	uint64_t stack, more;
 
 	if (!pg_block_want_in(s))
 		return PG_FAULT_OOM;
@@ -49,7 +63,8 @@ static enum pg_fault_end resolve(struct pg_space *s, pg_va va, bool *grew)
 	if (!stack)
 		return PG_FAULT_LIMIT;
 	*grew = true;
-	return pg_block_grow(s, pg_block_heap_end(s), stack) ? PG_FAULT_STACK : PG_FAULT_RESUME;
+	more = stack_step(s, stack);
+	return pg_block_grow(s, pg_block_heap_end(s), more) ? PG_FAULT_STACK : PG_FAULT_RESUME;
 }
 
 enum pg_fault_end pg_block_fault(

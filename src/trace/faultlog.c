@@ -96,6 +96,19 @@ static const char *culprit(
 	return text;
 }
 
+/* A machine of blocks has no pages to bring in: what it mends is a stack that needs more of its block. */
+static bool is_of_block(const struct pg_fault_event *e)
+{
+	return e->fcase == PG_CASE_NONE && e->end == PG_FAULT_RESUME;
+}
+
+static const char *line_kind(const struct pg_fault_event *e)
+{
+	if (e->end != PG_FAULT_RESUME)
+		return "refused";
+	return is_of_block(e) ? "stack of the block" : pg_fault_kind_name(e->kind);
+}
+
 static void write_line(struct pg_faultlog *l, const struct pg_fault_event *e)
 {
 	char who[256], frame[24] = "-";
@@ -107,9 +120,9 @@ static void write_line(struct pg_faultlog *l, const struct pg_fault_event *e)
 	if (!pg_pfn_is_none(e->frame))
 		snprintf(frame, sizeof frame, "%" PRIu32, e->frame.v);
 	fprintf(l->out, "%8" PRIu64 " %-6s 0x%012" PRIx64 "  %-4s %-17s %-9s %s <- %s\n", l->count,
-		pg_access_name(e->access), e->va.v, pg_fault_case_name(e->fcase),
-		e->end == PG_FAULT_RESUME ? pg_fault_kind_name(e->kind) : "refused", frame,
-		e->region ? pg_region_label(e->region) : "[none]", culprit(l, e, who, sizeof who));
+		pg_access_name(e->access), e->va.v, pg_fault_case_name(e->fcase), line_kind(e),
+		frame, e->region ? pg_region_label(e->region) : "[none]",
+		culprit(l, e, who, sizeof who));
 }
 
 /* Step 3: what was at hand, by the case diagram. */
@@ -200,6 +213,14 @@ static void write_steps(struct pg_faultlog *l, const struct pg_fault_event *e)
 		pg_region_label(r), e->stack_grew ? ", grown down to here" : "");
 	if (e->end == PG_FAULT_MAPERR || e->end == PG_FAULT_ACCERR || e->end == PG_FAULT_STACK) {
 		fprintf(o, "  2 trap      terminate: %s\n", pg_fault_end_text(e->end));
+		return;
+	}
+	if (is_of_block(e)) {
+		fprintf(o,
+			"  2 trap      beyond the limit, but the stack may grow to here\n"
+			"  - block     its registers allow the stack from 0x%" PRIx64 " on\n"
+			"  7 resume    the %s at 0x%" PRIx64 "\n",
+			r->start.v, e->by_kernel ? "system call" : "instruction", e->pc);
 		return;
 	}
 	fprintf(o, "  2 trap      %s is allowed, but no valid entry allowed it",

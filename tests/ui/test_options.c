@@ -164,9 +164,40 @@ static void overcommit_accepts_numbers_and_names(void **state)
 	assert_int_equal(parse(WORDS("--overcommit", "never:x", "true"), &o), PG_OPTIONS_BAD);
 }
 
+/* Options of one kind of machine are refused with the other, and named. */
+static void machine_of_blocks_has_options_of_its_own(void **state)
+{
+	struct pg_options o;
+
+	assert_int_equal(parse(WORDS("true"), &o), PG_OPTIONS_RUN);
+	assert_false(o.base_limit);
+	assert_int_equal(
+		parse(WORDS("--mmu", "base-limit", "--fit", "worst", "--partition=3M", "--heap",
+			      "1k", "--fixed", "--compact", "--partition-log", "f", "true"),
+			&o),
+		PG_OPTIONS_RUN);
+	assert_true(o.base_limit && o.fixed && o.compact);
+	assert_int_equal(o.fit, PG_PARTITION_WORST);
+	assert_int_equal(o.partition_bytes, 3 << 20);
+	assert_int_equal(o.heap_bytes, 4096);
+	assert_string_equal(o.partition_log, "f");
+	assert_int_equal(parse(WORDS("--mmu", "paging", "true"), &o), PG_OPTIONS_RUN);
+	assert_int_equal(parse(WORDS("--mmu", "segments", "true"), &o), PG_OPTIONS_BAD);
+	assert_int_equal(parse(WORDS("--fit", "best", "true"), &o), PG_OPTIONS_BAD);
+	assert_non_null(strstr(why, "--fit is of --mmu base-limit"));
+	assert_int_equal(parse(WORDS("--replace", "clock", "--mmu", "base-limit", "true"), &o),
+		PG_OPTIONS_BAD);
+	assert_non_null(strstr(why, "--replace has no meaning"));
+	assert_int_equal(
+		parse(WORDS("--mmu", "base-limit", "--heap", "x", "true"), &o), PG_OPTIONS_BAD);
+	assert_int_equal(
+		parse(WORDS("--mmu", "base-limit", "--fit", "any", "true"), &o), PG_OPTIONS_BAD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(machine_of_blocks_has_options_of_its_own),
 		cmocka_unit_test(defaults_program_only_repeat),
 		cmocka_unit_test(options_all_are_taken_in_both_spellings),
 		cmocka_unit_test(options_behind_the_program_are_the_programs),
