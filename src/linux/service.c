@@ -171,7 +171,7 @@ void pg_service_run(struct pg_linux *l)
 	siginfo_t s;
 	sigset_t set;
 	bool over = false;
-	uint64_t wait = 0; /* the first process may be limited */
+	uint64_t wait = l->cpu_look;
 
 	sigemptyset(&set);
 	for (int n = 1; n <= PG_NSIG; n++)
