@@ -99,7 +99,8 @@ def workloads(folder):
                          text=True).stdout.strip() if shutil.which("gcc") else ""
     if os.path.isabs(cc1):
         source = os.path.join(folder, "unit.i")
-        subprocess.run(["gcc", "-E", "-O2", "-Ulinux", "-I", os.path.join(HERE, "..", "src"), "-o", source,
+        subprocess.run(["gcc", "-E", "-O2", "-Ulinux", "-I", os.path.join(HERE, "..", "src"),
+                    "-I", os.path.join(HERE, "..", "include"), "-o", source,
                         os.path.join(HERE, "unit.c")], check=True)
         out = os.path.join(folder, "unit.s")
         found["cc1 -O2"] = ([cc1, "-quiet", "-O2", "-fpreprocessed", source, "-o", out], None, out)

@@ -121,7 +121,8 @@ struct pg_linux {
 	uint64_t start_ns;   /* CLOCK_MONOTONIC at create */
 	pthread_t service;   /* that of pg_service_run(), from pg_service_begin() on */
 	bool over;           /* the last thread has gone; guarded by the lock */
-	uint64_t cpu_look;   /* when the machine begins: in how many ns somebody's CPU time may be at its limit */
+	uint64_t
+		cpu_look; /* when the machine begins: in how many ns somebody's CPU time may be at its limit */
 	struct sigaction former[PG_NSIG + 1];
 	sigset_t former_mask;
 

@@ -618,7 +618,8 @@ int pg_linux_run(struct pg_linux *l, struct pg_linux_end *out)
 	err = pg_service_begin(l);
 	if (err != 0)
 		return err;
-	l->cpu_look = pg_limit_cpu(l); /* nobody runs yet; later a look takes the lock, and that would show in figures */
+	l->cpu_look = pg_limit_cpu(
+		l); /* nobody runs yet; later a look takes the lock, and that would show in figures */
 	err = pg_keeper_begin(l);
 	if (err == 0)
 		err = pg_thread_start(l->init->thread);

@@ -2,17 +2,18 @@
 /*
  * tests/mapping/family.c: System V shared memory.
  *
- * Called by mapping.c. A sequence has at most one segment; shm_end() removes it.
+ * Called by mapping.c. A process makes at most one segment; shm_end() of its maker removes it.
  */
 #include "mapping.h"
 
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 void shm_end(void)
 {
-	if (w.shm >= 0)
+	if (w.shm >= 0 && w.shm_maker == getpid())
 		shmctl(w.shm, IPC_RMID, NULL);
 	w.shm = -1;
 }
@@ -27,6 +28,7 @@ void step_shm(void)
 		a = ARENA + HOT * PAGE;
 	if (w.shm < 0) {
 		w.shm = shmget(IPC_PRIVATE, 5 * PAGE + 100, IPC_CREAT | 0600);
+		w.shm_maker = getpid();
 		say("shmget %d", w.shm >= 0);
 	}
 	if (kind < 60) {

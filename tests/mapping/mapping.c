@@ -172,8 +172,10 @@ __attribute__((noreturn)) static void serve(unsigned number)
 		text = out_text(&bytes);
 		put(family[number].reply[1], &bytes, sizeof bytes);
 		put(family[number].reply[1], text, bytes);
-		if (c.order == ORDER_EXIT)
+		if (c.order == ORDER_EXIT) {
+			shm_end();
 			_exit(0);
+		}
 	}
 }
 

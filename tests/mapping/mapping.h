@@ -99,8 +99,9 @@ struct world {
 	uint64_t vsz, data;   /* bytes at the start of the sequence */
 	int fd[FILES], fd_read_only, scratch, zero;
 	int pipe[2];
-	int shm;    /* a System V segment or -1 */
-	bool stale; /* figures of pages of files are not comparable any more */
+	int shm;       /* a System V segment or -1 */
+	int shm_maker; /* the process that made it */
+	bool stale;    /* figures of pages of files are not comparable any more */
 };
 
 extern struct world w;
