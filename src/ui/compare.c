@@ -164,20 +164,6 @@ static int take_runs(struct compare *c, const char *text)
 	return 0;
 }
 
-/* The value of the option `name` if argv[*at] is it, *at moved behind; NULL: another word. */
-static const char *value_of(const char *name, int argc, char **argv, int *at)
-{
-	size_t length = strlen(name);
-	const char *word = argv[*at];
-
-	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
-		return NULL;
-	++*at;
-	if (word[length])
-		return word + length + 1;
-	return *at < argc ? argv[(*at)++] : "";
-}
-
 /* Of the options of run, those that say where each run's own output goes. */
 static bool is_output(const char *word)
 {
@@ -206,13 +192,13 @@ static int take_words(struct compare *c, int argc, char **argv)
 			return -1;
 		if (is_output(argv[at]))
 			return complain("%s belongs to one run: use pagoda run", argv[at]);
-		if ((value = value_of("--page-table", argc, argv, &at))) {
+		if ((value = pg_options_value("--page-table", argc, argv, &at))) {
 			status = take_forms(c, value);
-		} else if ((value = value_of("--runs", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--runs", argc, argv, &at))) {
 			status = take_runs(c, value);
-		} else if ((value = value_of("--json", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--json", argc, argv, &at))) {
 			c->json = value;
-		} else if ((value = value_of("--svg", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--svg", argc, argv, &at))) {
 			c->svg = value;
 		} else {
 			words = pg_options_words(argv[at]);

@@ -80,20 +80,6 @@ void pg_heap_help(FILE *out)
 
 /* --- words ------------------------------------------------------------------------------------------------ */
 
-/* The value of the option `name` if argv[*at] is it, *at moved behind; NULL: another word. */
-static const char *value_of(const char *name, int argc, char **argv, int *at)
-{
-	size_t length = strlen(name);
-	const char *word = argv[*at];
-
-	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
-		return NULL;
-	++*at;
-	if (word[length])
-		return word + length + 1;
-	return *at < argc ? argv[(*at)++] : "";
-}
-
 static int take_moment(struct heap *h, const char *text)
 {
 	static const struct {
@@ -155,7 +141,7 @@ static int take_words(struct heap *h, int argc, char **argv)
 		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
 			return -1;
 		for (int i = 0; i < 3 && !taken; i++) {
-			value = value_of(files[i], argc, argv, &at);
+			value = pg_options_value(files[i], argc, argv, &at);
 			if (!value)
 				continue;
 			h->paths[i] = value;
@@ -168,14 +154,14 @@ static int take_words(struct heap *h, int argc, char **argv)
 		if (!strcmp(argv[at], "--blocks")) {
 			h->show.blocks = true;
 			at++;
-		} else if ((value = value_of("--at", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--at", argc, argv, &at))) {
 			status = take_moment(h, value);
-		} else if ((value = value_of("--process", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--process", argc, argv, &at))) {
 			status = take_process(h, value);
-		} else if ((value = value_of("--callers", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--callers", argc, argv, &at))) {
 			status =
 				take_number("--callers", value, 1, PG_HEAP_DEPTH, &h->config.depth);
-		} else if ((value = value_of("--top", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--top", argc, argv, &at))) {
 			status = take_number("--top", value, 0, 1000000, &h->show.top);
 		} else {
 			int words = pg_options_words(argv[at]);

@@ -104,20 +104,6 @@ void pg_size_help(FILE *out)
 
 /* ---- words */
 
-/* The value of the option `name` if argv[*at] is it, *at moved behind; NULL: another word. */
-static const char *value_of(const char *name, int argc, char **argv, int *at)
-{
-	size_t length = strlen(name);
-	const char *word = argv[*at];
-
-	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
-		return NULL;
-	++*at;
-	if (word[length])
-		return word + length + 1;
-	return *at < argc ? argv[(*at)++] : "";
-}
-
 static int take_size(const char *name, const char *text, uint64_t *out)
 {
 	if (pg_parse_size(text, out) != 0 || *out < LEAST || *out % STEP)
@@ -158,22 +144,22 @@ static int take_words(struct size *z, int argc, char **argv)
 		if (!strcmp(argv[at], "--no-swap")) {
 			z->no_swap = true;
 			at++;
-		} else if ((value = value_of("--from", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--from", argc, argv, &at))) {
 			status = take_size("--from", value, &z->from);
-		} else if ((value = value_of("--to", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--to", argc, argv, &at))) {
 			status = take_size("--to", value, &z->to);
-		} else if ((value = value_of("--points", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--points", argc, argv, &at))) {
 			if (pg_parse_number(value, &n) != 0 || n < 1 || n > 40)
 				return complain(
 					"--points: '%s' is not a number from 1 to 40", value);
 			z->most = (unsigned)n;
-		} else if ((value = value_of("--limit", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--limit", argc, argv, &at))) {
 			if (pg_parse_number(value, &n) != 0 || n < 1 || n > 1000000)
 				return complain("--limit: '%s' is not a number of seconds", value);
 			z->limit_s = (double)n;
-		} else if ((value = value_of("--json", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--json", argc, argv, &at))) {
 			z->json = value;
-		} else if ((value = value_of("--svg", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--svg", argc, argv, &at))) {
 			z->svg = value;
 		} else {
 			int words = pg_options_words(argv[at]);

@@ -117,20 +117,6 @@ void pg_stack_help(FILE *out)
 
 /* ---- words */
 
-/* The value of the option `name` if argv[*at] is it, *at moved behind; NULL: another word. */
-static const char *value_of(const char *name, int argc, char **argv, int *at)
-{
-	size_t length = strlen(name);
-	const char *word = argv[*at];
-
-	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
-		return NULL;
-	++*at;
-	if (word[length])
-		return word + length + 1;
-	return *at < argc ? argv[(*at)++] : "";
-}
-
 /* The number of a signal by name, "SEGV" or "SIGSEGV"; 0: none. */
 static int signal_number(const char *name)
 {
@@ -221,7 +207,7 @@ static int take_words(struct stack *s, int argc, char **argv)
 		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
 			return -1;
 		while (i < sizeof files / sizeof files[0] &&
-			!(value = value_of(files[i].name, argc, argv, &at)))
+			!(value = pg_options_value(files[i].name, argc, argv, &at)))
 			i++;
 		if (i < sizeof files / sizeof files[0]) {
 			files[i].out->path = value;
@@ -230,14 +216,14 @@ static int take_words(struct stack *s, int argc, char **argv)
 		} else if (!strcmp(argv[at], "--no-values")) {
 			s->no_values = true;
 			at++;
-		} else if ((value = value_of("--at", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--at", argc, argv, &at))) {
 			status = take_moment(s, value);
-		} else if ((value = value_of("--frames", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--frames", argc, argv, &at))) {
 			status = take_count("--frames", value, &s->shown);
-		} else if ((value = value_of("--top", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--top", argc, argv, &at))) {
 			status = take_count("--top", value, &n);
 			s->result.top = (unsigned)n;
-		} else if ((value = value_of("--weight", argc, argv, &at))) {
+		} else if ((value = pg_options_value("--weight", argc, argv, &at))) {
 			status = take_weight(s, value);
 		} else {
 			int words = pg_options_words(argv[at]);
