@@ -359,6 +359,7 @@ int pg_fault_trace_functions(struct pg_fault_trace *t, struct pg_symbols *symbol
 		r[i].tally = s->tally;
 		if (p->file && pg_symbols_find(symbols, p->name, s->offset, &found)) {
 			r[i].function = found.function;
+			r[i].symbol = found.symbol;
 			r[i].address = found.address;
 			r[i].source = found.source;
 			r[i].line = found.line;

@@ -31,6 +31,7 @@ struct pg_tally {
 /* A function, as the report shows it. Strings live as long as the trace and the symbols. */
 struct pg_function_row {
 	const char *function; /* name, or NULL */
+	const char *symbol;   /* as the file's symbol table has it, or NULL */
 	const char *module;   /* file that its code is in; "" for anonymous code */
 	uint64_t
 		address; /* of the function in the ELF file; the instruction's for anonymous code */

@@ -82,6 +82,7 @@ struct pg_heap_list {
 /* One function of the chain that led to the allocator. */
 struct pg_heap_frame {
 	char *function; /* owned; name or "libx.so+0x1234"; never NULL */
+	char *symbol;   /* owned; as the file's symbol table has it; NULL: it has none */
 	char *module;   /* owned; path of the file; "" for anonymous code */
 	char *source;   /* owned; NULL: no debug information */
 	int line;       /* 0: unknown */

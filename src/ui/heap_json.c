@@ -149,6 +149,7 @@ static void sites(struct json *j, const struct pg_heap_picture *p)
 
 			open_(j, NULL, '{');
 			string(j, "function", f->function);
+			string(j, "symbol", f->symbol);
 			string(j, "module", f->module);
 			string(j, "source", f->source);
 			number_if(j, "line", (uint64_t)f->line, f->source && f->line > 0);

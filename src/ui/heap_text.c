@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/demangle.h"
 #include "ui/format.h"
 #include "ui/heap.h"
 #include "ui/table.h"
@@ -355,7 +356,10 @@ static void site_text(const struct pg_heap_site *site, char *text, size_t cap)
 	text[0] = 0;
 	for (uint32_t i = 0; i < site->depth && n + 1 < cap; i++) {
 		const struct pg_heap_frame *f = &site->frames[i];
-		n += (size_t)snprintf(text + n, cap - n, "%s%s", i ? " < " : "", f->function);
+		char name[160];
+
+		n += (size_t)snprintf(text + n, cap - n, "%s%s", i ? " < " : "",
+			pg_brief_name(f->function, name, sizeof name));
 		if (f->source && n < cap)
 			n += (size_t)snprintf(text + n, cap - n, " (%s:%d)",
 				pg_symbols_base_name(f->source), f->line);

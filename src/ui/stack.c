@@ -28,6 +28,9 @@
 #include "ui/report.h"
 #include "ui/run.h"
 
+#define SAME_NAME                                                                                  \
+	64 /* functions of a file that --at NAME waits for, at most: overloaded, or static in several sources */
+
 enum moment { AT_DEEPEST, AT_EXIT, AT_SIGNAL, AT_FUNCTION, AT_INSTRUCTIONS };
 
 /* A file that is asked for: opened before the guest runs, in a place that it does not see. */
@@ -390,26 +393,27 @@ static bool is_ours(const struct stack *s)
 static bool look_for_function(void *ctx, const struct pg_region *r)
 {
 	struct stack *s = ctx;
-	struct pg_symbol_wanted wanted = {.name = s->function};
 	const char *path;
-	uint64_t offset, base;
+	uint64_t offset, at[SAME_NAME];
+	size_t n, known;
 
 	if (!(r->prot & PG_EXEC) ||
-		!pg_trace_file_of(pg_linux_space(s->linux), r->start.v, &path, &offset) ||
-		!pg_symbols_lookup(s->symbols, path, offset, r->start.v, &wanted, 1, &base) ||
-		!wanted.address)
+		!pg_trace_file_of(pg_linux_space(s->linux), r->start.v, &path, &offset))
 		return true;
-	uint64_t at = base + wanted.address;
-	for (size_t i = 0; i < s->wanted_count; i++)
-		if (s->wanted[i] == at)
-			return true;
-	uint64_t *more = realloc(s->wanted, (s->wanted_count + 1) * sizeof *more);
-	if (!more || pg_linux_watch(s->linux, at) != 0) {
-		s->failed = true;
-		return false;
+	n = pg_symbols_named(s->symbols, path, offset, r->start.v, s->function, at, SAME_NAME);
+	for (size_t i = 0; i < n; i++) {
+		for (known = 0; known < s->wanted_count && s->wanted[known] != at[i];)
+			known++;
+		if (known < s->wanted_count)
+			continue;
+		uint64_t *more = realloc(s->wanted, (s->wanted_count + 1) * sizeof *more);
+		if (!more || pg_linux_watch(s->linux, at[i]) != 0) {
+			s->failed = true;
+			return false;
+		}
+		s->wanted = more;
+		more[s->wanted_count++] = at[i];
 	}
-	s->wanted = more;
-	more[s->wanted_count++] = at;
 	return true;
 }
 

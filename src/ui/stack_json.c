@@ -32,6 +32,7 @@ static void write_scope(struct json *j, const struct pg_scope *s, const struct p
 {
 	open_(j, NULL, '{');
 	string(j, "function", s->function);
+	string(j, "symbol", s->symbol);
 	boolean(j, "inlined", s->inlined);
 	boolean(j, "signal_frame", f->f.signal);
 	if (!s->inlined)
@@ -179,6 +180,7 @@ static void write_functions(struct json *j, const struct pg_calls *c)
 			continue;
 		open_(j, NULL, '{');
 		string(j, "function", f->name);
+		string(j, "symbol", f->symbol);
 		string(j, "file", f->path[0] ? f->path : NULL);
 		number(j, "calls", f->calls);
 		number(j, "bytes_max", f->bytes_max);
