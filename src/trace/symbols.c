@@ -48,33 +48,13 @@ struct pg_symbols {
 static char *debuginfo_path = NULL; /* elfutils' default search path */
 
 /*
- * The setting by which elfutils would ask servers for debug information, so that it can be hidden while elfutils looks: a run is not to wait
- * for a network that nobody asked it to use. A guest has its own copy. NULL: it is not set.
- */
-static char *servers(void)
-{
-	static const char name[] = "DEBUGINFOD_URLS=";
-
-	for (char **e = environ; e && *e; e++)
-		if (strncmp(*e, name, sizeof name - 1) == 0)
-			return *e;
-	return NULL;
-}
-
-/*
- * As elfutils' own: by the build id below /usr/lib/debug, then by .gnu_debuglink beside the file, in .debug and below /usr/lib/debug. But no
- * server is asked, and the descriptor goes where the guest cannot see it.
+ * As elfutils' own: by the build id below /usr/lib/debug, then by .gnu_debuglink beside the file, in .debug and below /usr/lib/debug (no
+ * server is asked: ui/run.c sees to that). But the descriptor goes where the guest cannot see it.
  */
 static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dwarf_Addr base,
 	const char *file, const char *link, GElf_Word crc, char **found)
 {
-	char *hidden = servers();
-
-	if (hidden)
-		hidden[0] = '_';
 	int fd = dwfl_standard_find_debuginfo(module, user, name, base, file, link, crc, found);
-	if (hidden)
-		hidden[0] = 'D';
 	if (fd < 0)
 		return fd;
 	int own = pg_linux_own_fd(fd);

@@ -105,12 +105,14 @@ got = cause(mini)
 tell(got[0] == "touch_all (prog)", "gnu_debugdata_inside_the_program_gives_the_name", got)
 
 # a server for debug information is not asked, and the program still sees who named it
+home = os.path.join(scratch, "home")
+os.mkdir(home)
 with socket.socket() as listening:
     listening.bind(("127.0.0.1", 0))
     listening.listen(8)
     listening.settimeout(0.2)
     urls = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    got = cause(plain, DEBUGINFOD_URLS=urls, DEBUGINFOD_TIMEOUT="1", HOME=scratch)
+    got = cause(plain, DEBUGINFOD_URLS=urls, DEBUGINFOD_TIMEOUT="1", HOME=home)
     try:
         listening.accept()
         asked = True
