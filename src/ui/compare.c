@@ -14,7 +14,6 @@
 #include "ui/compare.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,6 +21,7 @@
 
 #include "ui/format.h"
 #include "ui/json_write.h"
+#include "ui/output.h"
 #include "ui/report.h"
 #include "ui/svg.h"
 #include "ui/table.h"
@@ -30,6 +30,8 @@
 #define MOST_FORMS 16
 #define MOST_RUNS 100
 #define WIDE 112
+
+#define complain(...) pg_complain("compare", __VA_ARGS__)
 
 /* What a run says of itself, in memory shared with its process. */
 struct figures {
@@ -66,20 +68,6 @@ struct compare {
 	struct figures *shared; /* mapped, shared with the processes of runs */
 	struct pg_trials trials;
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: compare: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_compare_help(FILE *out)
 {
@@ -471,16 +459,13 @@ static void write_svg(const struct compare *c, FILE *out)
 static int write_file(
 	const struct compare *c, const char *path, void (*f)(const struct compare *c, FILE *out))
 {
-	FILE *out = fopen(path, "we");
-	bool fine;
+	struct pg_output o = {.path = path};
+	int status = pg_output_begin("compare", &o);
 
-	if (!out)
-		return complain("cannot write %s: %s", path, strerror(errno));
-	f(c, out);
-	fine = !ferror(out);
-	if (fclose(out) || !fine)
-		return complain("cannot write all of %s", path);
-	return 0;
+	if (status)
+		return status;
+	f(c, o.file);
+	return pg_output_end("compare", &o);
 }
 
 static int write_all(const struct compare *c)

@@ -4,23 +4,23 @@
  *
  *   words -> options of a run, what to watch -> files opened -> a run with trace/heap.c looking on -> text, JSON, SVG
  *
- * Called by ui/main.c. Calls ui/options.c, ui/run.c, trace/heap.h and the three who show.
+ * Called by ui/main.c. Calls ui/options.c, ui/output.c, ui/run.c, trace/heap.h and the three who show.
  */
 #include "ui/heap.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ui/format.h"
 #include "ui/options.h"
+#include "ui/output.h"
 #include "ui/run.h"
 
 const char *const pg_heap_state_names[PG_CHUNK_STATES] = {
 	"used", "free", "cached", "top", "own", "fence"};
+
+#define complain(...) pg_complain("heap", __VA_ARGS__)
 
 struct heap {
 	struct pg_options options;
@@ -30,25 +30,9 @@ struct heap {
 	char **words; /* owned array: "--quiet", options of run, the program */
 	int word_count;
 	char quiet[sizeof "--quiet"];
-	const char *paths[3]; /* of text, JSON, SVG; NULL: standard error; not wanted */
-	FILE *files[3];       /* owned */
+	struct pg_output outputs[3]; /* text, JSON, SVG */
 	bool failed;
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fflush(stdout);
-	fputs("pagoda: heap: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_heap_help(FILE *out)
 {
@@ -144,7 +128,7 @@ static int take_words(struct heap *h, int argc, char **argv)
 			value = pg_options_value(files[i], argc, argv, &at);
 			if (!value)
 				continue;
-			h->paths[i] = value;
+			h->outputs[i].path = value;
 			taken = true;
 			if (!value[0])
 				status = complain("%s wants the name of a file", files[i]);
@@ -198,45 +182,6 @@ static int take_options(struct heap *h)
 	return 0;
 }
 
-/* --- files: opened before the guest runs, and out of its way ---------------------------------------------------- */
-
-static int open_file(struct heap *h, int i)
-{
-	int fd = h->paths[i] ? open(h->paths[i],
-				       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666)
-			     : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	int own = fd < 0 ? fd : pg_linux_own_fd(fd);
-
-	if (own >= 0)
-		h->files[i] = fdopen(own, "w");
-	if (h->files[i])
-		return 0;
-	int error = own < 0 && fd >= 0 ? -own : errno;
-	if (fd >= 0)
-		close(own >= 0 ? own : fd);
-	return complain("cannot write %s: %s", h->paths[i] ? h->paths[i] : "standard error",
-		strerror(error));
-}
-
-static bool wants_colour(FILE *f)
-{
-	const char *term = getenv("TERM");
-
-	return isatty(fileno(f)) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
-}
-
-static void close_file(struct heap *h, int i)
-{
-	FILE *f = h->files[i];
-	bool fine = f && !ferror(f);
-
-	h->files[i] = NULL;
-	if (!f || (fclose(f) == 0 && fine))
-		return;
-	complain("cannot write all of %s", h->paths[i] ? h->paths[i] : "the text");
-	h->failed = true;
-}
-
 /* --- the run ------------------------------------------------------------------------------------------------------ */
 
 static void on_exec(void *ctx, const char *path)
@@ -283,11 +228,13 @@ static void on_end(void *ctx, const struct pg_report *r)
 		return;
 	}
 	for (int i = 0; i < 3; i++) {
-		if (!h->files[i])
+		struct pg_output *o = &h->outputs[i];
+
+		if (!o->file)
 			continue;
-		h->show.colour = i == 0 && wants_colour(h->files[i]);
-		writers[i](&h->show, h->files[i]);
-		close_file(h, i);
+		h->show.colour = i == 0 && pg_output_coloured(o->file);
+		writers[i](&h->show, o->file);
+		h->failed |= pg_output_end("heap", o) != 0;
 	}
 }
 
@@ -302,7 +249,9 @@ static int run(struct heap *h)
 		.ctx = h, .begin = on_begin, .hooks = &hooks, .end = on_end};
 
 	for (int i = 0; i < 3; i++) {
-		if ((i == 0 || h->paths[i]) && open_file(h, i) != 0)
+		struct pg_output *o = &h->outputs[i];
+
+		if ((i == 0 || o->path) && pg_output_begin("heap", o) != 0)
 			return 2;
 	}
 	if (pg_heap_watch_create(&h->config, &h->watch) != 0)
@@ -328,10 +277,8 @@ int pg_heap_command(int argc, char **argv)
 		status = take_options(&h);
 	if (!status)
 		status = run(&h);
-	for (int i = 0; i < 3; i++) {
-		if (h.files[i])
-			fclose(h.files[i]);
-	}
+	for (int i = 0; i < 3; i++)
+		(void)pg_output_close(&h.outputs[i]);
 	pg_heap_watch_destroy(h.watch);
 	free(h.words);
 	return status < 0 ? 0 : status;

@@ -6,22 +6,9 @@
  */
 #include "ui/partition.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "ui/partition_internal.h"
-
-int pg_partition_complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: partition: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 bool pg_partition_take_fit(const char *name, size_t length, enum pg_partition_fit *out)
 {

@@ -10,10 +10,10 @@
 #include <stdio.h>
 
 #include "frame/partition_stream.h"
+#include "ui/output.h"
 #include "ui/partition_dispatch.h"
 
-/* "pagoda: partition: ..." on standard error, one line. Returns 2, the exit status. */
-int pg_partition_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define pg_partition_complain(...) pg_complain("partition", __VA_ARGS__)
 
 struct pg_partition_option {
 	const char *name;

@@ -300,50 +300,40 @@ static int run_jobs(struct jobrun *r)
 
 /* ---- what is written */
 
-static int finish(FILE *out, const char *path)
-{
-	bool fine = !ferror(out);
-
-	if (fclose(out) || !fine)
-		return pg_partition_complain("cannot write all of %s", path);
-	return 0;
-}
-
 static int write_svg(const struct jobrun *r)
 {
-	FILE *out = fopen(r->svg, "we");
-	int e;
+	struct pg_output o = {.path = r->svg};
+	int status = pg_output_begin("partition", &o), e;
 
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", r->svg, strerror(errno));
+	if (status)
+		return status;
 	e = pg_timeline_svg(pg_dispatch_log(r->dispatch), &r->jobs, r->memory_bytes,
-		pg_dispatch_clock(r->dispatch), out);
-	if (e) {
-		fclose(out);
-		return pg_partition_complain("%s: %s", r->svg, strerror(-e));
-	}
-	return finish(out, r->svg);
+		pg_dispatch_clock(r->dispatch), o.file);
+	status = pg_output_end("partition", &o);
+	return e ? pg_partition_complain("%s: %s", r->svg, strerror(-e)) : status;
 }
 
 static int write_log(const struct jobrun *r)
 {
-	FILE *out = fopen(r->log, "we");
+	struct pg_output o = {.path = r->log};
+	int status = pg_output_begin("partition", &o);
 
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", r->log, strerror(errno));
-	pg_job_log_write(pg_dispatch_log(r->dispatch), &r->jobs, out);
-	return finish(out, r->log);
+	if (status)
+		return status;
+	pg_job_log_write(pg_dispatch_log(r->dispatch), &r->jobs, o.file);
+	return pg_output_end("partition", &o);
 }
 
 /* The jobs that ran, by arrival: what they asked for, and how long they were there. */
 static int write_record(const struct jobrun *r)
 {
 	const struct pg_job_log *log = pg_dispatch_log(r->dispatch);
-	FILE *out = fopen(r->record, "we");
+	struct pg_output o = {.path = r->record};
+	int status = pg_output_begin("partition", &o);
 
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", r->record, strerror(errno));
-	pg_partition_record_head(out);
+	if (status)
+		return status;
+	pg_partition_record_head(o.file);
 	for (size_t i = 0; i < log->n; i++) {
 		const struct pg_job_event *e = &log->event[i];
 		const struct pg_job_result *j = pg_dispatch_result(r->dispatch, e->job);
@@ -353,9 +343,9 @@ static int write_record(const struct jobrun *r)
 			.priority = r->jobs.job[e->job].priority};
 
 		if (e->kind == PG_JOB_ARRIVE && !j->schedule.refused)
-			pg_partition_record_line(&q, out);
+			pg_partition_record_line(&q, o.file);
 	}
-	return finish(out, r->record);
+	return pg_output_end("partition", &o);
 }
 
 static int report(const struct jobrun *r)

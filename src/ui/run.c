@@ -34,12 +34,16 @@
 #include "trace/overflow.h"
 #include "ui/format.h"
 #include "ui/malloc.h"
+#include "ui/output.h"
 #include "ui/report.h"
 
 struct unsharer {
 	int pid;
 	uint64_t pages;
 };
+
+/* What may be written beside the program's own output. */
+enum { SUMMARY, JSON, BLOCKS, FAULTS, STEPS, CALLS, OUTPUTS };
 
 struct run {
 	const struct pg_options *o;
@@ -50,12 +54,10 @@ struct run {
 	struct pg_symbols *symbols;
 	struct pg_fault_trace *faults;
 	struct pg_report report;
-	struct pg_faultlog lines, steps; /* --trace-faults, --explain; used when out is set */
-	FILE *err;                       /* our own standard error */
-	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
-	FILE *json_file, *summary_file;           /* NULL, or err */
-	FILE *block_file;                         /* --partition-log; NULL: none */
-	struct unsharer *unsharers;               /* owned; of processes that live */
+	struct pg_faultlog lines, steps;   /* --trace-faults, --explain; used when out is set */
+	FILE *err;                         /* our own standard error */
+	struct pg_output outputs[OUTPUTS]; /* without a path they share err */
+	struct unsharer *unsharers;        /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
 	char **env;    /* the guest's; owned if not environ */
@@ -107,68 +109,47 @@ static void say(struct run *r, const char *format, ...)
 	pipe_errors_end(&before);
 }
 
-/* A FILE on a descriptor that the guest cannot see; takes fd. NULL with errno set. */
-static FILE *own_file(int fd)
-{
-	int own = pg_linux_own_fd(fd);
-
-	if (own < 0) {
-		close(fd);
-		errno = -own;
-		return NULL;
-	}
-	FILE *f = fdopen(own, "w");
-	if (!f)
-		close(own);
-	return f;
-}
-
-/* Opens path for writing, or gives standard error for NULL. */
-static bool open_output(struct run *r, const char *path, FILE **out)
-{
-	if (!path) {
-		*out = r->err;
-		return true;
-	}
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	*out = fd < 0 ? NULL : own_file(fd);
-	if (*out)
-		return true;
-	say(r, "cannot write %s: %s", path, strerror(errno));
-	return false;
-}
-
 static bool open_outputs(struct run *r)
 {
 	const struct pg_options *o = r->o;
+	const struct {
+		bool wanted;
+		const char *path;
+	} asked[OUTPUTS] = {
+		[SUMMARY] = {!o->quiet || o->output_path, o->output_path},
+		[JSON] = {o->json_path, o->json_path},
+		[BLOCKS] = {o->partition_log, o->partition_log},
+		[FAULTS] = {o->faults.wanted, o->faults.path},
+		[STEPS] = {o->explain.wanted, o->explain.path},
+		[CALLS] = {o->calls.wanted, o->calls.path},
+	};
 
-	if (o->json_path && !open_output(r, o->json_path, &r->json_file))
-		return false;
-	if ((!o->quiet || o->output_path) && !open_output(r, o->output_path, &r->summary_file))
-		return false;
-	if (o->partition_log && !open_output(r, o->partition_log, &r->block_file))
-		return false;
-	if (o->faults.wanted && !open_output(r, o->faults.path, &r->fault_file))
-		return false;
-	if (o->explain.wanted && !open_output(r, o->explain.path, &r->step_file))
-		return false;
-	if (o->calls.wanted && !open_output(r, o->calls.path, &r->call_file))
-		return false;
-	r->lines = (struct pg_faultlog){.out = r->fault_file, .symbols = r->symbols};
-	r->steps =
-		(struct pg_faultlog){.out = r->step_file, .symbols = r->symbols, .explain = true};
+	for (int i = 0; i < OUTPUTS; i++) {
+		r->outputs[i].path = asked[i].path;
+		int error = asked[i].wanted ? pg_output_open(&r->outputs[i], r->err) : 0;
+		if (error) {
+			say(r, "cannot write %s: %s", asked[i].path, strerror(-error));
+			return false;
+		}
+	}
+	r->lines = (struct pg_faultlog){.out = r->outputs[FAULTS].file, .symbols = r->symbols};
+	r->steps = (struct pg_faultlog){
+		.out = r->outputs[STEPS].file, .symbols = r->symbols, .explain = true};
 	return true;
 }
 
-/* Closes a file of open_output(); false if not all of it could be written. */
-static bool close_output(struct run *r, FILE *f)
+/* False if not all could be written that was asked for. */
+static bool close_outputs(struct run *r)
 {
-	if (!f)
-		return true;
-	bool fine = !ferror(f);
-	if (f == r->err)
-		return fflush(f) == 0 && fine;
-	return fclose(f) == 0 && fine;
+	bool fine = true;
+
+	for (int i = 0; i < OUTPUTS; i++) {
+		if (pg_output_close(&r->outputs[i]))
+			continue;
+		say(r, "cannot write all of %s", r->outputs[i].path);
+		fine = false;
+	}
+	return fine;
 }
 
 /* --- hooks: called while the guest runs; they look and never change anything ------------------ */
@@ -362,10 +343,10 @@ static void on_call(void *ctx, const struct pg_linux_call *c)
 	look(r);
 	if (OBSERVED(r, call))
 		r->o->observer->hooks->call(OBSERVER(r), c);
-	if (!r->call_file)
+	if (!r->outputs[CALLS].file)
 		return;
 	pipe_errors_begin(&before);
-	fprintf(r->call_file, "%s\n", c->text);
+	fprintf(r->outputs[CALLS].file, "%s\n", c->text);
 	pipe_errors_end(&before);
 }
 
@@ -519,7 +500,7 @@ static bool make_report(struct run *r)
 		p->where = describe_code(r, p->end.pc);
 		p->what = describe_data(r, p->end.addr);
 	}
-	if (!r->json_file && !r->summary_file)
+	if (!r->outputs[JSON].file && !r->outputs[SUMMARY].file)
 		return true;
 	if (pg_fault_trace_functions(r->faults, r->symbols, &p->functions, &p->function_count) ==
 			0 &&
@@ -529,45 +510,20 @@ static bool make_report(struct run *r)
 	return false;
 }
 
-/* Writes what was asked for; false if a file could not be written in full. */
-static bool write_report(struct run *r)
+static void write_report(struct run *r)
 {
 	const struct pg_report *p = &r->report;
-	bool fine = true;
-
+	FILE *summary = r->outputs[SUMMARY].file;
 	char text[1024];
+
 	if (pg_ending_text(p, text, sizeof text))
 		say(r, "%s: %s", r->o->command[0], text);
-	if (r->summary_file) {
-		const char *term = getenv("TERM");
-		bool colour = isatty(fileno(r->summary_file)) && !getenv("NO_COLOR") && term &&
-			      strcmp(term, "dumb") != 0;
-		pg_summary_write(p, r->summary_file, colour);
-	}
-	if (r->json_file) {
-		pg_json_write(p, r->json_file);
-		if (!close_output(r, r->json_file)) {
-			say(r, "cannot write all of %s", r->o->json_path);
-			fine = false;
-		}
-		r->json_file = NULL;
-	}
-	if (r->block_file) {
-		pg_block_log_write(&p->blocks, r->o, r->block_file);
-		if (!close_output(r, r->block_file)) {
-			say(r, "cannot write all of %s", r->o->partition_log);
-			fine = false;
-		}
-		r->block_file = NULL;
-	}
-	if (r->summary_file && r->summary_file != r->err) {
-		if (!close_output(r, r->summary_file)) {
-			say(r, "cannot write all of %s", r->o->output_path);
-			fine = false;
-		}
-		r->summary_file = NULL;
-	}
-	return fine;
+	if (summary)
+		pg_summary_write(p, summary, pg_output_coloured(summary));
+	if (r->outputs[JSON].file)
+		pg_json_write(p, r->outputs[JSON].file);
+	if (r->outputs[BLOCKS].file)
+		pg_block_log_write(&p->blocks, r->o, r->outputs[BLOCKS].file);
 }
 
 static void *on_wait(void *ctx)
@@ -704,7 +660,8 @@ static bool make_machine(struct run *r)
 		.hooks = {.ctx = r,
 			.fault = on_fault,
 			.unknown = on_unknown,
-			.call = r->call_file || o->on_look || OBSERVED(r, call) ? on_call : NULL,
+			.call = r->outputs[CALLS].file || o->on_look || OBSERVED(r, call) ? on_call
+											  : NULL,
 			.exec = on_exec,
 			.leave = on_leave,
 			.ending = on_ending,
@@ -745,7 +702,7 @@ int pg_run_command(const struct pg_options *o)
 	int status = 2;
 	int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
-	r.err = copy >= 0 ? own_file(copy) : fopen("/dev/null", "we");
+	r.err = copy >= 0 ? pg_output_own(copy) : fopen("/dev/null", "we");
 	if (r.err)
 		pg_bug_messages_to(fileno(r.err));
 	if (!r.err)
@@ -764,28 +721,13 @@ int pg_run_command(const struct pg_options *o)
 			o->on_report(o->on_report_ctx, &r.report);
 		if (o->observer)
 			o->observer->end(o->observer->ctx, &r.report);
-		status = write_report(&r) ? r.report.status : 2;
+		write_report(&r);
+		status = r.report.status;
 	}
 
 out:
-	if (r.fault_file && r.fault_file != r.err && !close_output(&r, r.fault_file)) {
-		say(&r, "cannot write all of %s", o->faults.path);
+	if (!close_outputs(&r))
 		status = 2;
-	}
-	if (r.step_file && r.step_file != r.err && !close_output(&r, r.step_file)) {
-		say(&r, "cannot write all of %s", o->explain.path);
-		status = 2;
-	}
-	if (r.call_file && r.call_file != r.err && !close_output(&r, r.call_file)) {
-		say(&r, "cannot write all of %s", o->calls.path);
-		status = 2;
-	}
-	if (r.json_file)
-		fclose(r.json_file);
-	if (r.block_file)
-		fclose(r.block_file);
-	if (r.summary_file && r.summary_file != r.err)
-		fclose(r.summary_file);
 	free(r.report.functions);
 	free(r.report.places);
 	forget_regions(&r.report);

@@ -13,7 +13,6 @@
 #include "ui/size.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "ui/format.h"
+#include "ui/output.h"
 #include "ui/report.h"
 #include "ui/trial.h"
 
@@ -30,6 +30,8 @@
 #define PLENTY (1024 * MIB)    /* of the first run */
 #define WINDOWS 128u           /* of the working set */
 #define REFINE 8u              /* runs in between, at most */
+
+#define complain(...) pg_complain("size", __VA_ARGS__)
 
 /* What a run says of itself, in memory shared with its process. */
 struct figures {
@@ -58,20 +60,6 @@ struct size {
 	struct figures *shared;   /* mapped */
 	struct pg_size_result *r; /* owned */
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: size: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_size_help(FILE *out)
 {
@@ -433,16 +421,13 @@ static int run_smaller(struct size *z)
 static int write_file(const struct size *z, const char *path,
 	void (*f)(const struct pg_size_result *r, FILE *out))
 {
-	FILE *out = fopen(path, "we");
-	bool fine;
+	struct pg_output o = {.path = path};
+	int status = pg_output_begin("size", &o);
 
-	if (!out)
-		return complain("cannot write %s: %s", path, strerror(errno));
-	f(z->r, out);
-	fine = !ferror(out);
-	if (fclose(out) || !fine)
-		return complain("cannot write all of %s", path);
-	return 0;
+	if (status)
+		return status;
+	f(z->r, o.file);
+	return pg_output_end("size", &o);
 }
 
 static int show(struct size *z)

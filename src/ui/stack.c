@@ -13,28 +13,23 @@
 #include "ui/stack.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "linux/linux.h"
 #include "trace/faults.h"
 #include "trace/overflow.h"
 #include "ui/format.h"
+#include "ui/output.h"
 #include "ui/report.h"
 #include "ui/run.h"
 
 enum moment { AT_DEEPEST, AT_EXIT, AT_SIGNAL, AT_FUNCTION, AT_INSTRUCTIONS };
 
-/* A file that is asked for: opened before the guest runs, in a place that it does not see. */
-struct output {
-	const char *path; /* NULL: not wanted */
-	FILE *file;
-};
+#define complain(...) pg_complain("stack", __VA_ARGS__)
 
 struct stack {
 	struct pg_options options;
@@ -48,7 +43,7 @@ struct stack {
 	uint64_t shown; /* frames of each stack; 0: all */
 	bool no_values;
 	enum pg_call_weight weight;
-	struct output text, json, svg, film, folded;
+	struct pg_output text, json, svg, film, folded;
 
 	/* while it runs */
 	struct pg_linux *linux; /* borrowed, as are the next two */
@@ -66,20 +61,6 @@ struct stack {
 	bool failed;
 	struct pg_stack_result result;
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: stack: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_stack_help(FILE *out)
 {
@@ -192,7 +173,7 @@ static int take_words(struct stack *s, int argc, char **argv)
 {
 	const struct {
 		const char *name;
-		struct output *out;
+		struct pg_output *out;
 	} files[] = {{"--output", &s->text}, {"--json", &s->json}, {"--svg", &s->svg},
 		{"--film", &s->film}, {"--folded", &s->folded}};
 	int at = 0, status = 0;
@@ -258,33 +239,6 @@ static int take_options(struct stack *s)
 	if (s->options.fast && s->folded.path && s->weight == PG_CALL_INSTRUCTIONS)
 		return complain("--folded: no instructions are counted with --fast: use --weight "
 				"calls or --weight bytes");
-	return 0;
-}
-
-static int open_output(struct output *o)
-{
-	if (!o->path)
-		return 0;
-	int fd = open(o->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	int own = fd >= 0 ? pg_linux_own_fd(fd) : -1;
-	o->file = own >= 0 ? fdopen(own, "w") : NULL;
-	if (o->file)
-		return 0;
-	if (fd >= 0 && own < 0)
-		close(fd);
-	return complain("cannot write %s: %s", o->path, strerror(errno));
-}
-
-static int close_output(struct output *o)
-{
-	if (!o->file)
-		return 0;
-	bool fine = !ferror(o->file);
-	if (fclose(o->file) != 0 || !fine) {
-		o->file = NULL;
-		return complain("cannot write all of %s", o->path);
-	}
-	o->file = NULL;
 	return 0;
 }
 
@@ -567,7 +521,7 @@ static void on_end(void *ctx, const struct pg_report *report)
 	r->calls = s->calls;
 	r->command = s->options.command;
 	r->run = report->stats;
-	pg_stack_text(r, s->text.file ? s->text.file : stderr);
+	pg_stack_text(r, s->text.file);
 	if (s->json.file)
 		pg_stack_json(r, s->json.file);
 	if (s->svg.file)
@@ -589,11 +543,11 @@ static const struct pg_linux_hooks hooks = {.exec = on_exec,
 
 static int after_run(struct stack *s, int status)
 {
-	struct output *const outputs[] = {&s->text, &s->json, &s->svg, &s->film, &s->folded};
+	struct pg_output *const outputs[] = {&s->text, &s->json, &s->svg, &s->film, &s->folded};
 	int bad = 0;
 
 	for (unsigned i = 0; i < sizeof outputs / sizeof outputs[0]; i++)
-		bad |= close_output(outputs[i]);
+		bad |= pg_output_end("stack", outputs[i]);
 	if (bad)
 		return 2;
 	if (s->failed)
@@ -616,7 +570,7 @@ int pg_stack_command(int argc, char **argv)
 	struct stack s = {.quiet = "--quiet", .shown = 24, .n = 1, .result = {.top = 15}};
 	struct pg_observer observer = {
 		.ctx = &s, .begin = on_begin, .hooks = &hooks, .end = on_end};
-	struct output *const outputs[] = {&s.text, &s.json, &s.svg, &s.film, &s.folded};
+	struct pg_output *const outputs[] = {&s.text, &s.json, &s.svg, &s.film, &s.folded};
 	int status;
 
 	s.words = calloc((size_t)argc + 2, sizeof *s.words);
@@ -628,11 +582,14 @@ int pg_stack_command(int argc, char **argv)
 	if (!status)
 		status = take_options(&s);
 	for (unsigned i = 0; !status && i < sizeof outputs / sizeof outputs[0]; i++)
-		status = open_output(outputs[i]);
+		if (i == 0 || outputs[i]->path)
+			status = pg_output_begin("stack", outputs[i]);
 	if (!status) {
 		s.options.observer = &observer;
 		status = after_run(&s, pg_run_command(&s.options));
 	}
+	for (unsigned i = 0; i < sizeof outputs / sizeof outputs[0]; i++)
+		(void)pg_output_close(outputs[i]);
 	drop_picture(&s);
 	free(s.result.overflow);
 	pg_calls_destroy(s.calls);
