@@ -4,18 +4,17 @@
  *
  *   words -> options of a run, what to watch -> files opened -> a run with trace/heap.c looking on -> text, JSON, SVG
  *
- * Called by ui/main.c. Calls ui/options.c, ui/output.c, ui/run.c, trace/heap.h and the three who show.
+ * Called by ui/main.c. Calls ui/words.c, ui/output.c, ui/run.c, trace/heap.h and the three who show.
  */
 #include "ui/heap.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ui/format.h"
-#include "ui/options.h"
 #include "ui/output.h"
 #include "ui/run.h"
+#include "ui/words.h"
 
 const char *const pg_heap_state_names[PG_CHUNK_STATES] = {
 	"used", "free", "cached", "top", "own", "fence"};
@@ -27,9 +26,7 @@ struct heap {
 	struct pg_heap_watch_config config;
 	struct pg_heap_watch *watch; /* owned */
 	struct pg_heap_show show;
-	char **words; /* owned array: "--quiet", options of run, the program */
-	int word_count;
-	char quiet[sizeof "--quiet"];
+	struct pg_words words;       /* options of run, the program */
 	struct pg_output outputs[3]; /* text, JSON, SVG */
 	bool failed;
 };
@@ -64,8 +61,9 @@ void pg_heap_help(FILE *out)
 
 /* --- words ------------------------------------------------------------------------------------------------ */
 
-static int take_moment(struct heap *h, const char *text)
+static int take_moment(void *ctx, const char *text)
 {
+	struct heap *h = ctx;
 	static const struct {
 		const char *name;
 		enum pg_heap_when when;
@@ -85,8 +83,9 @@ static int take_moment(struct heap *h, const char *text)
 	return complain("--at: '%s' is not exit, peak, calls:N or instructions:N", text);
 }
 
-static int take_process(struct heap *h, const char *text)
+static int take_process(void *ctx, const char *text)
 {
+	struct heap *h = ctx;
 	uint64_t n;
 
 	if (pg_parse_number(text, &n) != 0) {
@@ -99,84 +98,29 @@ static int take_process(struct heap *h, const char *text)
 	return 0;
 }
 
-static int take_number(const char *name, const char *text, uint64_t lo, uint64_t hi, unsigned *out)
-{
-	uint64_t n;
-
-	if (pg_parse_number(text, &n) != 0 || n < lo || n > hi)
-		return complain("%s: '%s' is not a number from %u to %u", name, text, (unsigned)lo,
-			(unsigned)hi);
-	*out = (unsigned)n;
-	return 0;
-}
-
-/* 0, -1: help was asked for, or the exit status. */
+/* 0; -1: all that was asked for is answered; or the exit status. */
 static int take_words(struct heap *h, int argc, char **argv)
 {
-	static const char *const files[] = {"--output", "--json", "--svg"};
-	int at = 0, status = 0;
-	const char *value;
+	uint64_t callers = 4, top = 10;
+	const struct pg_word options[] = {
+		{"--at", .take = take_moment},
+		{"--process", .take = take_process},
+		{"--callers", .number = &callers, .least = 1, .most = PG_HEAP_DEPTH},
+		{"--blocks", .flag = &h->show.blocks},
+		{"--top", .number = &top, .most = 1000000},
+		{"--output", .file = &h->outputs[0].path},
+		{"--json", .file = &h->outputs[1].path},
+		{"--svg", .file = &h->outputs[2].path},
+	};
+	int status = pg_words_take("heap", options, sizeof options / sizeof options[0], h, true,
+		pg_heap_help, argc, argv, &h->words);
 
-	h->words[h->word_count++] = h->quiet;
-	while (!status && at < argc && argv[at][0] == '-' && argv[at][1] &&
-		strcmp(argv[at], "--")) {
-		bool taken = false;
-
-		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
-			return -1;
-		for (int i = 0; i < 3 && !taken; i++) {
-			value = pg_options_value(files[i], argc, argv, &at);
-			if (!value)
-				continue;
-			h->outputs[i].path = value;
-			taken = true;
-			if (!value[0])
-				status = complain("%s wants the name of a file", files[i]);
-		}
-		if (taken)
-			continue;
-		if (!strcmp(argv[at], "--blocks")) {
-			h->show.blocks = true;
-			at++;
-		} else if ((value = pg_options_value("--at", argc, argv, &at))) {
-			status = take_moment(h, value);
-		} else if ((value = pg_options_value("--process", argc, argv, &at))) {
-			status = take_process(h, value);
-		} else if ((value = pg_options_value("--callers", argc, argv, &at))) {
-			status =
-				take_number("--callers", value, 1, PG_HEAP_DEPTH, &h->config.depth);
-		} else if ((value = pg_options_value("--top", argc, argv, &at))) {
-			status = take_number("--top", value, 0, 1000000, &h->show.top);
-		} else {
-			int words = pg_options_words(argv[at]);
-
-			if (!words)
-				return complain(
-					"no option '%s'; pagoda heap --help lists them", argv[at]);
-			while (words-- && at < argc)
-				h->words[h->word_count++] = argv[at++];
-		}
-	}
+	if (!status)
+		status = pg_words_options("heap", &h->words, &h->options);
 	if (status)
 		return status;
-	while (at < argc)
-		h->words[h->word_count++] = argv[at++];
-	return 0;
-}
-
-static int take_options(struct heap *h)
-{
-	char why[512];
-
-	switch (pg_options_parse(h->word_count, h->words, &h->options, stdout, why, sizeof why)) {
-	case PG_OPTIONS_RUN:
-		break;
-	case PG_OPTIONS_HELP:
-	case PG_OPTIONS_LIST:
-		return -2; /* the answer was printed */
-	case PG_OPTIONS_BAD:
-		return complain("%s", why);
-	}
+	h->config.depth = (unsigned)callers;
+	h->show.top = (unsigned)top;
 	if (h->options.fast && h->config.when == PG_HEAP_AT_INSTRUCTIONS)
 		return complain("--fast counts no instructions: use --at calls:N, or leave it out");
 	return 0;
@@ -264,22 +208,14 @@ static int run(struct heap *h)
 
 int pg_heap_command(int argc, char **argv)
 {
-	struct heap h = {.quiet = "--quiet", .show = {.top = 10}, .config = {.depth = 4}};
-	int status;
+	struct heap h = {.words = {0}};
+	int status = take_words(&h, argc, argv);
 
-	h.words = calloc((size_t)argc + 2, sizeof *h.words);
-	if (!h.words)
-		return complain("%s", strerror(ENOMEM));
-	status = take_words(&h, argc, argv);
-	if (status == -1)
-		pg_heap_help(stdout);
-	else if (!status)
-		status = take_options(&h);
 	if (!status)
 		status = run(&h);
 	for (int i = 0; i < 3; i++)
 		(void)pg_output_close(&h.outputs[i]);
 	pg_heap_watch_destroy(h.watch);
-	free(h.words);
+	pg_words_free(&h.words);
 	return status < 0 ? 0 : status;
 }

@@ -586,19 +586,6 @@ int pg_options_words(const char *word)
 	return 0;
 }
 
-const char *pg_options_value(const char *name, int argc, char **argv, int *at)
-{
-	size_t length = strlen(name);
-	const char *word = argv[*at];
-
-	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
-		return NULL;
-	++*at;
-	if (word[length])
-		return word + length + 1;
-	return *at < argc ? argv[(*at)++] : "";
-}
-
 void pg_options_help(FILE *out)
 {
 	fputs("usage: pagoda run [OPTIONS] [--] PROGRAM [ARGUMENTS...]\n"

@@ -93,12 +93,6 @@ enum pg_options_result pg_options_parse(
 
 /* How many words the option that begins with `word` takes: 1, or 2; 0 if `pagoda run` has no such. */
 int pg_options_words(const char *word);
-/*
- * For the words of a command's own: the value of option `name` ("--name VALUE" or "--name=VALUE") if argv[*at] is it, *at moved behind; "" if it
- * is the last word. NULL: another word.
- */
-const char *pg_options_value(const char *name, int argc, char **argv, int *at);
-
 /* `pagoda run --help`. */
 void pg_options_help(FILE *out);
 

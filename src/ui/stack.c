@@ -5,7 +5,7 @@
  *   words -> options of a run -> the run, observed: calls and returns (trace/calls.c), a moment (trace/picture.c) -> text, JSON, SVG,
  *   film, folded chains
  *
- * Called by ui/main.c. Calls ui/run.c with itself as the observer. What it looks at is the first process, and of it the last
+ * Called by ui/main.c. Calls ui/words.c, and ui/run.c with itself as the observer. What it looks at is the first process, and of it the last
  * program that it executes, from its entry point on: the dynamic linker's own start is not looked at.
  *
  * Owns the pictures and everything that trace/ keeps for it.
@@ -26,6 +26,7 @@
 #include "ui/output.h"
 #include "ui/report.h"
 #include "ui/run.h"
+#include "ui/words.h"
 
 enum moment { AT_DEEPEST, AT_EXIT, AT_SIGNAL, AT_FUNCTION, AT_INSTRUCTIONS };
 
@@ -33,9 +34,7 @@ enum moment { AT_DEEPEST, AT_EXIT, AT_SIGNAL, AT_FUNCTION, AT_INSTRUCTIONS };
 
 struct stack {
 	struct pg_options options;
-	char **words; /* owned array: options of run, the program */
-	int word_count;
-	char quiet[sizeof "--quiet"];
+	struct pg_words words; /* options of run, the program */
 	enum moment at;
 	char *function; /* AT_FUNCTION: its name; owned */
 	uint64_t n;     /* AT_FUNCTION: which call of it; AT_INSTRUCTIONS: how many */
@@ -111,8 +110,9 @@ static int signal_number(const char *name)
 	return 0;
 }
 
-static int take_moment(struct stack *s, const char *text)
+static int take_moment(void *ctx, const char *text)
 {
+	struct stack *s = ctx;
 	const char *colon = strrchr(text, ':');
 
 	s->n = 1;
@@ -149,8 +149,9 @@ static int take_moment(struct stack *s, const char *text)
 	return 0;
 }
 
-static int take_weight(struct stack *s, const char *text)
+static int take_weight(void *ctx, const char *text)
 {
+	struct stack *s = ctx;
 	static const char *const names[] = {"instructions", "calls", "bytes"};
 
 	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -161,79 +162,30 @@ static int take_weight(struct stack *s, const char *text)
 	return complain("--weight: '%s' is none of instructions, calls, bytes", text);
 }
 
-static int take_count(const char *name, const char *text, uint64_t *out)
-{
-	if (pg_parse_number(text, out) != 0 || *out > 1000000)
-		return complain("%s: '%s' is not a number", name, text);
-	return 0;
-}
-
-/* 0, -1: help was asked for, or the exit status. */
+/* 0; -1: all that was asked for is answered; or the exit status. */
 static int take_words(struct stack *s, int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		struct pg_output *out;
-	} files[] = {{"--output", &s->text}, {"--json", &s->json}, {"--svg", &s->svg},
-		{"--film", &s->film}, {"--folded", &s->folded}};
-	int at = 0, status = 0;
-	const char *value;
-	uint64_t n;
+	uint64_t top = 15;
+	const struct pg_word options[] = {
+		{"--at", .take = take_moment},
+		{"--frames", .number = &s->shown, .most = 1000000},
+		{"--no-values", .flag = &s->no_values},
+		{"--top", .number = &top, .most = 1000000},
+		{"--output", .file = &s->text.path},
+		{"--json", .file = &s->json.path},
+		{"--svg", .file = &s->svg.path},
+		{"--film", .file = &s->film.path},
+		{"--folded", .file = &s->folded.path},
+		{"--weight", .take = take_weight},
+	};
+	int status = pg_words_take("stack", options, sizeof options / sizeof options[0], s, true,
+		pg_stack_help, argc, argv, &s->words);
 
-	s->words[s->word_count++] = s->quiet;
-	while (!status && at < argc && argv[at][0] == '-' && argv[at][1] &&
-		strcmp(argv[at], "--")) {
-		unsigned i = 0;
-
-		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
-			return -1;
-		while (i < sizeof files / sizeof files[0] &&
-			!(value = pg_options_value(files[i].name, argc, argv, &at)))
-			i++;
-		if (i < sizeof files / sizeof files[0]) {
-			files[i].out->path = value;
-			if (!value[0])
-				status = complain("%s wants the name of a file", files[i].name);
-		} else if (!strcmp(argv[at], "--no-values")) {
-			s->no_values = true;
-			at++;
-		} else if ((value = pg_options_value("--at", argc, argv, &at))) {
-			status = take_moment(s, value);
-		} else if ((value = pg_options_value("--frames", argc, argv, &at))) {
-			status = take_count("--frames", value, &s->shown);
-		} else if ((value = pg_options_value("--top", argc, argv, &at))) {
-			status = take_count("--top", value, &n);
-			s->result.top = (unsigned)n;
-		} else if ((value = pg_options_value("--weight", argc, argv, &at))) {
-			status = take_weight(s, value);
-		} else {
-			int words = pg_options_words(argv[at]);
-
-			if (!words)
-				return complain(
-					"no option '%s'; pagoda stack --help lists them", argv[at]);
-			while (words-- && at < argc)
-				s->words[s->word_count++] = argv[at++];
-		}
-	}
-	while (at < argc)
-		s->words[s->word_count++] = argv[at++];
-	return status;
-}
-
-static int take_options(struct stack *s)
-{
-	char why[512];
-
-	switch (pg_options_parse(s->word_count, s->words, &s->options, stdout, why, sizeof why)) {
-	case PG_OPTIONS_RUN:
-		break;
-	case PG_OPTIONS_HELP:
-	case PG_OPTIONS_LIST:
-		return -2;
-	case PG_OPTIONS_BAD:
-		return complain("%s", why);
-	}
+	if (!status)
+		status = pg_words_options("stack", &s->words, &s->options);
+	if (status)
+		return status;
+	s->result.top = (unsigned)top;
 	if (s->options.fast && s->at == AT_INSTRUCTIONS)
 		return complain("--at N: no instructions are counted with --fast");
 	if (s->options.fast && s->folded.path && s->weight == PG_CALL_INSTRUCTIONS)
@@ -567,20 +519,12 @@ static int after_run(struct stack *s, int status)
 
 int pg_stack_command(int argc, char **argv)
 {
-	struct stack s = {.quiet = "--quiet", .shown = 24, .n = 1, .result = {.top = 15}};
+	struct stack s = {.shown = 24, .n = 1};
 	struct pg_observer observer = {
 		.ctx = &s, .begin = on_begin, .hooks = &hooks, .end = on_end};
 	struct pg_output *const outputs[] = {&s.text, &s.json, &s.svg, &s.film, &s.folded};
-	int status;
+	int status = take_words(&s, argc, argv);
 
-	s.words = calloc((size_t)argc + 2, sizeof *s.words);
-	if (!s.words)
-		return complain("%s", strerror(ENOMEM));
-	status = take_words(&s, argc, argv);
-	if (status == -1)
-		pg_stack_help(stdout);
-	if (!status)
-		status = take_options(&s);
 	for (unsigned i = 0; !status && i < sizeof outputs / sizeof outputs[0]; i++)
 		if (i == 0 || outputs[i]->path)
 			status = pg_output_begin("stack", outputs[i]);
@@ -596,6 +540,6 @@ int pg_stack_command(int argc, char **argv)
 	pg_unwinder_destroy(s.unwinder);
 	free(s.wanted);
 	free(s.function);
-	free(s.words);
+	pg_words_free(&s.words);
 	return status < 0 ? 0 : status;
 }
