@@ -74,6 +74,9 @@ PG_MUST_CHECK int pg_fault_trace_places(
  * from the region's object), *offset; false for anonymous memory or none.
  */
 struct pg_space;
+struct pg_region;
+/* On a machine of blocks: the region of the program's image, which is a copy of the file that it is named after. */
+bool pg_trace_is_image(struct pg_space *space, const struct pg_region *r);
 bool pg_trace_file_of(
 	struct pg_space *space, uint64_t address, const char **path, uint64_t *offset);
 

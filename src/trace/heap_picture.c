@@ -364,6 +364,15 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 	bool unknown = p->chunk_count == 0 && w->live.n && !d.no_memory;
 	if (unknown)
 		draw_calls(&d);
+	if (pg_heap_glibc_strange(w) && !pagoda)
+		snprintf(p->note, sizeof p->note,
+			"glibc %u.%u has structures that are not known here: blocks are drawn as "
+			"its calls tell of them, free ones and lists are not",
+			w->glibc.version / 100, w->glibc.version % 100);
+	else if (unknown)
+		snprintf(p->note, sizeof p->note,
+			"structures of this allocator are not known here: blocks are drawn as its "
+			"calls tell of them, free ones and lists are not");
 	p->allocator = unknown ? "an unknown allocator" : name_allocator(w, glibc, pagoda);
 	sort(&d);
 	w->memory.whole = false; /* lists lead here and there */

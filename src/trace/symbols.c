@@ -379,7 +379,7 @@ static bool find_at_once(struct pg_symbols *s, const char *path, uint64_t file_o
 	return false;
 }
 
-/* A question of pg_symbols_find(), of pg_symbols_lookup() with wanted, or of pg_symbols_named() with name. */
+/* A question of pg_symbols_find(), of pg_symbols_lookup() with wanted, of pg_symbols_named() and pg_symbols_text_in() with name. */
 struct asked {
 	struct pg_symbols *s;
 	const char *path; /* borrowed */
@@ -388,6 +388,7 @@ struct asked {
 	struct pg_symbol_wanted *wanted;
 	const char *name;
 	uint64_t *addresses;
+	char *text;
 	size_t count, room;
 	uint64_t vaddr; /* answer: of file_offset */
 	bool found;
@@ -441,6 +442,28 @@ static void find_named(void *arg)
 		if (is_called(&f->names[i], q->name) &&
 			!(q->count && q->addresses[q->count - 1] == f->names[i].start))
 			q->addresses[q->count++] = f->names[i].start;
+}
+
+static void find_text(void *arg)
+{
+	struct asked *q = arg;
+	struct pg_module *f = open_file(q->s, q->path);
+	const char *raw, *at, *end;
+	size_t size, n;
+
+	if (!f || !f->dwfl)
+		return;
+	raw = elf_rawfile(f->elf, &size);
+	at = raw ? memmem(raw, size, q->name, strlen(q->name)) : NULL;
+	if (!at)
+		return;
+	end = memchr(at, '\0', (size_t)(raw + size - at));
+	n = (size_t)((end ? end : raw + size) - at);
+	if (n > q->room - 1)
+		n = q->room - 1;
+	memcpy(q->text, at, n);
+	q->text[n] = '\0';
+	q->found = true;
 }
 
 /* --- the thread that has the descriptors ---------------------------------------------------------- */
@@ -577,6 +600,16 @@ size_t pg_symbols_named(struct pg_symbols *s, const char *path, uint64_t file_of
 	for (size_t i = 0; i < q.count; i++)
 		addresses[i] += at - q.vaddr;
 	return q.count;
+}
+
+bool pg_symbols_text_in(
+	struct pg_symbols *s, const char *path, const char *prefix, char *text, size_t cap)
+{
+	struct asked q = {.s = s, .path = path, .name = prefix, .text = text, .room = cap};
+
+	text[0] = '\0';
+	pg_symbols_ask(s, find_text, &q);
+	return q.found;
 }
 
 void pg_symbols_keep_mangled(struct pg_symbols *s)

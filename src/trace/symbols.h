@@ -73,6 +73,13 @@ bool pg_symbols_lookup(struct pg_symbols *s, const char *path, uint64_t file_off
 size_t pg_symbols_named(struct pg_symbols *s, const char *path, uint64_t file_offset, uint64_t at,
 	const char *name, uint64_t *addresses, size_t room);
 
+/*
+ * The first text in the file's bytes that begins with `prefix`, up to its NUL, into text[cap], cut where that is full. False: there is none, or
+ * the file cannot be read as ELF.
+ */
+bool pg_symbols_text_in(
+	struct pg_symbols *s, const char *path, const char *prefix, char *text, size_t cap);
+
 /* The part of a path behind its last slash. */
 const char *pg_symbols_base_name(const char *path);
 

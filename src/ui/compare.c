@@ -152,6 +152,8 @@ static int take_words(struct compare *c, int argc, char **argv)
 		{"--runs", .number = &c->runs, .least = 1, .most = MOST_RUNS},
 		{"--json", .file = &c->json},
 		{"--svg", .file = &c->svg},
+		{"--mmu", .refused = "page tables are compared, and base and limit have none: use "
+				     "pagoda run"},
 		{"--output", .refused = of_one},
 		{"--trace-faults", .refused = of_one},
 		{"--explain", .refused = of_one},

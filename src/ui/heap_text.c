@@ -99,6 +99,8 @@ static void figures(const struct pg_heap_show *s, FILE *out)
 			count(p->from_top, c), count(p->to_top, d));
 	if (p->failed)
 		fprintf(out, "  %-10s %s calls got nothing\n", "failed", count(p->failed, a));
+	if (p->note[0])
+		fprintf(out, "  %-10s %s\n", "note", p->note);
 	if (p->problem[0])
 		fprintf(out, "  %-10s %s\n", "problem", p->problem);
 }

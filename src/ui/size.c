@@ -122,6 +122,9 @@ static int take_words(struct size *z, int argc, char **argv)
 		{"--json", .file = &z->json},
 		{"--svg", .file = &z->svg},
 		{"--memory", .refused = "use --from and --to"},
+		{"--mmu", .refused =
+				  "a block is in memory whole or not at all: pagoda run says how "
+				  "large it was"},
 		{"--output", .refused = of_one},
 		{"--trace-faults", .refused = of_one},
 		{"--explain", .refused = of_one},

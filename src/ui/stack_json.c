@@ -204,6 +204,8 @@ void pg_stack_json(const struct pg_stack_result *r, FILE *out)
 	for (char **w = r->command; *w; w++)
 		string(&j, NULL, *w);
 	close_(&j, ']');
+	number(&j, "process", (uint64_t)r->pid);
+	string(&j, "program", r->program);
 	string(&j, "moment", r->taken ? r->moment : NULL);
 	number_if(&j, "instructions", r->instructions, r->instructions != 0);
 	number_if(&j, "missed_bytes", r->missed, r->missed != 0);

@@ -431,7 +431,7 @@ void pg_stack_text(const struct pg_stack_result *r, FILE *out)
 				pg_format_count(r->overflow_depth, text));
 	}
 	if (r->taken) {
-		fprintf(out, "\nstacks of %s %s", r->command[0], r->moment);
+		fprintf(out, "\nstacks of %s %s", r->title, r->moment);
 		if (r->instructions)
 			fprintf(out, " (the thread has executed %s instructions)",
 				pg_format_count(r->instructions, text));
