@@ -382,9 +382,12 @@ static enum pg_fault_end attempt(struct fault *f)
 	return step_tables(f);
 }
 
-/* forced NULL: an ordinary access; else the frame goes there, whatever the entry allows. */
-static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc,
-	bool by_kernel, pg_pfn *forced)
+/*
+ * forced NULL: an ordinary access; else the frame goes there, whatever the entry allows. shown: the access that traces are told of,
+ * which `access` is part of.
+ */
+static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access,
+	enum pg_access shown, uint64_t pc, bool by_kernel, pg_pfn *forced)
 {
 	struct fault f = {
 		.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access, .forced = forced != NULL};
@@ -396,7 +399,7 @@ static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access
 		return pg_block_fault(s, va, access, pc, by_kernel);
 	f.e = (struct pg_fault_event){.space = s,
 		.va = va,
-		.access = access,
+		.access = shown,
 		.pc = pc,
 		.by_kernel = by_kernel,
 		.frame = PG_PFN_NONE,
@@ -414,16 +417,36 @@ static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access
 	return step_resume(&f, end);
 }
 
+/*
+ * Whether va may be read but not executed, and has no entry: to the processor a page that is absent has no rights to offend, so Linux
+ * brings it in as for a read, and refuses the fetch that is made again. (access_error() of arch/x86/mm/fault.c.)
+ */
+static bool fetch_of_absent(struct pg_space *s, pg_va va)
+{
+	const struct region *r = pg_region_above(s, va.v);
+
+	return r && (va.v >= r->pub.start.v || (r->pub.flags & PG_MAP_GROWSDOWN)) &&
+	       allowed(r->pub.prot, PG_READ) && !allowed(r->pub.prot, PG_EXEC) &&
+	       !pg_table_find(s->table, pg_vpn_of(va));
+}
+
 enum pg_fault_end pg_space_fault(
 	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
 {
-	return run(s, va, access, pc, by_kernel, NULL);
+	enum pg_fault_end end;
+
+	if (access == PG_EXEC && !s->block && fetch_of_absent(s, va)) {
+		end = run(s, va, PG_READ, PG_EXEC, pc, by_kernel, NULL);
+		if (end != PG_FAULT_RESUME)
+			return end;
+	}
+	return run(s, va, access, access, pc, by_kernel, NULL);
 }
 
 enum pg_fault_end pg_fault_forced(
 	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, pg_pfn *frame)
 {
-	return run(s, va, access, pc, true, frame);
+	return run(s, va, access, access, pc, true, frame);
 }
 
 const char *pg_fault_case_name(enum pg_fault_case c)
