@@ -68,6 +68,8 @@ struct fault {
 	bool want_anon; /* a new anon with a frame is wanted: 1B, 2B, 3B */
 	bool want_swap; /* the anon must be read from its slot first: 1C */
 	bool swapped;   /* it was, in an earlier round */
+	bool want_room; /* the pager is to see that the page can be written back: 2A */
+	bool has_room;  /* it was asked, in an earlier round or this one */
 	/* Step 4. */
 	struct pg_sparse_place place;
 	struct pg_anon *fresh;
@@ -143,6 +145,8 @@ static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
 	f->source = pg_object_page(o, f->index);
 	f->want_fill = pg_pfn_is_none(f->source);
 	f->want_anon = pg_region_private(f->r) && f->access == PG_WRITE;
+	f->want_room = !f->has_room && !pg_region_private(f->r) && o->pager && o->pager->reserve &&
+		       (f->access == PG_WRITE || o->shmem);
 	f->e.fcase = f->want_anon ? PG_CASE_2B : PG_CASE_2A;
 	f->e.after_fork = f->want_anon && f->r->forked;
 	return PG_FAULT_RESUME;
@@ -154,7 +158,8 @@ static enum pg_fault_end step_find(struct fault *f)
 	bool alone = false;
 
 	f->anon = NULL;
-	f->ours = f->want_fill = f->want_anon = f->want_swap = f->e.after_fork = false;
+	f->ours = f->want_fill = f->want_anon = f->want_swap = false;
+	f->want_room = f->e.after_fork = false;
 	f->source = PG_PFN_NONE;
 	f->index = pg_region_index(f->r, f->vpn.v);
 	if (f->r->pub.object)
@@ -255,6 +260,21 @@ static enum pg_fault_end swap_in(struct fault *f)
 	return AGAIN;
 }
 
+/* The pager sees that what will be stored can be written. If it released the lock all is looked up again. */
+static enum pg_fault_end make_room(struct fault *f)
+{
+	struct pg_object *o = f->r->pub.object;
+	int err;
+
+	pg_object_ref(o);
+	err = o->pager->reserve(o->ctx, f->index);
+	pg_object_unref(o);
+	f->has_room = true;
+	if (err < 0)
+		return err == -ENOMEM ? PG_FAULT_OOM : PG_FAULT_BUS;
+	return err ? PG_FAULT_RESUME : AGAIN;
+}
+
 /* Step 5, fill it: zeroed, copied, or read by the pager. */
 static enum pg_fault_end step_fill(struct fault *f)
 {
@@ -264,6 +284,8 @@ static enum pg_fault_end step_fill(struct fault *f)
 		return fill_object(f);
 	if (f->want_swap)
 		return swap_in(f);
+	if (f->want_room)
+		return make_room(f);
 	if (!f->want_anon)
 		return PG_FAULT_RESUME;
 	if (f->e.fcase == PG_CASE_3B) {
@@ -282,7 +304,8 @@ static enum pg_fault_end step_tables(struct fault *f)
 	const struct pg_pageout *p = &s->vm->pageout;
 	struct pg_table_stats before = {0}, after = {0};
 	pg_pfn to = f->fresh ? f->fresh->pfn : f->source;
-	bool write = f->fresh || f->ours || !pg_region_private(f->r);
+	bool write = f->fresh || f->ours ||
+		     (!pg_region_private(f->r) && (f->access == PG_WRITE || !pg_region_asks(f->r)));
 
 	f->e.frame = to;
 	if (f->e.fcase == PG_CASE_0) {
