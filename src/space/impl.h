@@ -428,8 +428,6 @@ enum pg_fault_end pg_block_fault(
 	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel);
 PG_MUST_CHECK int pg_block_fork(struct pg_space *parent, struct pg_space *child);
 pg_va pg_block_brk(struct pg_space *s, pg_va want, uint64_t most);
-/* 0 if all of [a, a + len) is mapped, else -ENOMEM. */
-PG_MUST_CHECK int pg_block_whole(struct pg_space *s, pg_va a, uint64_t len);
 
 /* ---- grow.c */
 /* Extends the growing region r down to hold a, if limit and gap allow. */

@@ -361,30 +361,6 @@ size_t pg_unwind_each(struct pg_unwinder *u, struct pg_space *space, const struc
 	}
 }
 
-struct array {
-	struct pg_unwind_frame *frames;
-	size_t n, cap;
-};
-
-static bool keep(void *ctx, const struct pg_unwind_frame *frame)
-{
-	struct array *a = ctx;
-
-	a->frames[a->n++] = *frame;
-	return a->n < a->cap;
-}
-
-size_t pg_unwind(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
-	struct pg_unwind_frame *frames, size_t cap)
-{
-	struct array a = {.frames = frames, .cap = cap};
-	size_t n = pg_unwind_each(u, space, regs, keep, &a);
-
-	if (n == cap && goes_on(&frames[n - 1]))
-		frames[n - 1].by = PG_UNWIND_FULL;
-	return n;
-}
-
 struct chain {
 	uint64_t *pcs;
 	size_t n, cap;
