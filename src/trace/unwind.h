@@ -68,7 +68,4 @@ static inline uint64_t pg_unwind_lookup(const struct pg_unwind_frame *f)
 	return f->pc - (f->exact ? 0 : 1);
 }
 
-/* From the registers of a CPU to DWARF's numbers. */
-void pg_unwind_registers(const struct pg_cpu_regs *from, uint64_t to[17]);
-
 #endif
