@@ -497,8 +497,6 @@ struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
 /* Before and after translating from p as it is in frame f: its bytes; other frames that differ in what was used leave p. */
 void pg_code_refresh(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
 void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
-/* p is never entered again. */
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
 /* No translation depends on the bytes of f any more. */
 void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 /* Does any depend on [offset, offset + n)? */

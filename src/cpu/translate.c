@@ -23,7 +23,7 @@ static struct pg_emit *out(struct pg_translator *tr)
 	return &tr->e->emit;
 }
 
-enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_insn *in)
+static enum pg_flags_at flags_now(const struct pg_translator *tr, const struct pg_insn *in)
 {
 	if (in->hard)
 		return FLAGS_EFLAGS;
@@ -41,7 +41,7 @@ void pg_emit_save_flags(struct pg_translator *tr)
 	tr->saved = true;
 }
 
-void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
+static void row_begin(struct pg_translator *tr, struct pg_insn *in)
 {
 	uint32_t index;
 	struct pg_insn_row *r = pg_vec_add(&tr->e->rows, sizeof(*r), &index);
@@ -341,7 +341,7 @@ static void set_row_flags(struct pg_translator *tr, struct pg_insn_row *r, const
 	if (pg_tr_fast(tr)) /* probes leave EFLAGS alone: only an earlier save moved them */
 		r->flags = (uint8_t)(!in->hard && r->saved ? FLAGS_MEM : FLAGS_EFLAGS);
 	else
-		r->flags = (uint8_t)pg_flags_now(tr, in);
+		r->flags = (uint8_t)flags_now(tr, in);
 }
 
 static bool goes_on(const struct pg_insn *last)
@@ -412,7 +412,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 		struct pg_insn *in = &tr->insn[i];
 		if (i > 0 && (tr->insn[i - 1].kind == K_JCC || tr->insn[i - 1].kind == K_LOOP))
 			begin_segment(tr, in);
-		pg_row_begin(tr, in);
+		row_begin(tr, in);
 		uint32_t row = e->rows.n - 1;
 		emit_insn(tr, in);
 		if (!pg_counted_in_c(in)) {

@@ -177,9 +177,6 @@ void pg_emit_operand(
 /* Flags into flags_mem if someone may still want them and they are not there yet. */
 void pg_emit_save_flags(struct pg_translator *tr);
 
-void pg_row_begin(struct pg_translator *tr, struct pg_insn *in);
-enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_insn *in);
-
 bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant);
 void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r);
 /* Cold code to be emitted behind the block: of a check (indexed: SB has the set), of an exit. */

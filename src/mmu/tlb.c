@@ -47,7 +47,8 @@ static void mirror(const struct pg_mmu *m, const struct pg_level1 *l, struct pg_
 	f->way = e->image.way;
 }
 
-void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
+/* Makes the mirrors of a set say what its most recently used ways, for the current ASID, allow. */
+static void mirror_set(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
 	unsigned ways = l->sets.ways;
 	uint8_t *block = pg_l1_block(&l->sets, ways, set);
@@ -85,7 +86,7 @@ void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 
 	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way)) {
 		drop_way_l1(l, block, set, way);
-		pg_l1_mirror(m, l, set);
+		mirror_set(m, l, set);
 	}
 }
 
@@ -108,7 +109,7 @@ static void mirror_all(const struct pg_mmu *m)
 {
 	for (unsigned i = 0; i < l1_count(m); i++)
 		for (uint64_t s = 0; s <= m->l1[i].sets.mask; s++)
-			pg_l1_mirror(m, &m->l1[i], s);
+			mirror_set(m, &m->l1[i], s);
 }
 
 /* Empties all sets of a level. */
@@ -302,7 +303,7 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 		return;
 	e->way.code_id = code_id;
 	pg_l1_make_image(l, e, vpn & l->sets.mask);
-	pg_l1_mirror(m, l, vpn & l->sets.mask);
+	mirror_set(m, l, vpn & l->sets.mask);
 }
 
 void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
@@ -316,7 +317,7 @@ void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
 		return;
 	e->way.code_id = 0;
 	pg_l1_make_image(l, e, v.v & l->sets.mask);
-	pg_l1_mirror(m, l, v.v & l->sets.mask);
+	mirror_set(m, l, v.v & l->sets.mask);
 }
 
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
@@ -334,7 +335,7 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 					continue;
 				e->way.code = code;
 				pg_l1_make_image(l, e, s);
-				pg_l1_mirror(m, l, s);
+				mirror_set(m, l, s);
 			}
 		}
 	}
@@ -366,7 +367,7 @@ void pg_mmu_set_code_page(struct pg_mmu *m, pg_vpn v, pg_pfn f, bool code)
 			continue;
 		e->way.code = code;
 		pg_l1_make_image(l, e, v.v & l->sets.mask);
-		pg_l1_mirror(m, l, v.v & l->sets.mask);
+		mirror_set(m, l, v.v & l->sets.mask);
 	}
 	if (!m->l2.ways)
 		return;
@@ -396,7 +397,7 @@ static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l,
 		any = true;
 	}
 	if (any)
-		pg_l1_mirror(m, l, s);
+		mirror_set(m, l, s);
 }
 
 static void l2_invalidate_set(
