@@ -586,6 +586,10 @@ void pg_linux_go(struct pg_thread *me)
 
 		if (l->lock.wanted)
 			pg_lock_turn(me);
+		if (l->stopping) {
+			pg_process_stop_all(me);
+			continue;
+		}
 		if (me->oom) {
 			pg_process_oom(me);
 			continue;

@@ -55,6 +55,7 @@ struct run {
 	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
 	FILE *json_file, *summary_file;           /* NULL, or err */
 	FILE *block_file;                         /* --partition-log; NULL: none */
+	uint64_t major;              /* page faults that read, of all processes */
 	struct unsharer *unsharers;               /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
@@ -333,6 +334,8 @@ static void on_fault(void *ctx, const struct pg_fault_event *e)
 	if (e->after_fork)
 		count_unshared(r);
 	look(r);
+	if (r->o->most_major && e->pages_in && ++r->major > r->o->most_major)
+		pg_linux_stop(r->linux);
 	if (OBSERVED(r, fault))
 		r->o->observer->hooks->fault(OBSERVER(r), e);
 	if (!r->lines.out && !r->steps.out)
