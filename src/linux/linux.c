@@ -758,6 +758,7 @@ void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)
 	out->forks = l->forks;
 	out->bytes_read = l->bytes_read;
 	out->bytes_written = l->bytes_written;
+	out->oom_kills = l->oom_kills;
 }
 
 /* Whom the questions of the floors above are about: who runs, else the first process. */

@@ -182,6 +182,7 @@ struct pg_linux_stats {
 	uint64_t forks;      /* processes made, the first not included */
 	uint64_t bytes_read; /* by the guest's system calls, into its memory */
 	uint64_t bytes_written;
+	uint64_t oom_kills; /* processes killed because no frame was left */
 };
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
 
