@@ -33,7 +33,7 @@ import time
 
 import run
 
-STORES = ('64M', 'zstd:64M', 'lz4:64M', 'lz4:1M,zstd:1M,64M')
+STORES = ('{}', 'zstd:{}', 'lz4:{}', 'lz4:1M,zstd:1M,{}')  # {}: room enough
 PROGRAMS = ('guest: smc-pie', 'guest: jit-static', 'guest: barrier-static', 'guest: mapfile-dynamic', 'guest: signals-static',
             'guest: crossing-static', 'tools: sort', 'tools: sha256sum', 'tools: xz', 'tools: gzip', 'tools: bash',
             'languages: python3', 'languages: sqlite3', 'languages: perl', 'languages: cc1')
@@ -109,7 +109,7 @@ class Swapping(run.Runner):
     def once(self, memory, policy, store, must=False):
         """How one run ended, what differed, and its figures."""
         most = self.most * (PATIENT if must else 1)
-        got, j = self.machine(memory, '--swap', store, '--replace', policy, '--max-faults', str(most))
+        got, j = self.machine(memory, '--swap', store.replace('{}', self.room), '--replace', policy, '--max-faults', str(most))
         wrong = ['%s differs' % w for w, i in (('status', 0), ('stdout', 1), ('files', 3)) if self.native[i] != got[i]]
         text = '%s (status %s) %s' % (', '.join(wrong), got[0], got[2].decode('utf-8', 'replace')[-200:].strip())
         if j is None:
@@ -152,7 +152,7 @@ class Swapping(run.Runner):
         idle, unswapped = None, set()
         for policy, store in self.pairs():
             key = '%s %s %s %s %s' % (self.name, self.o.mode, share, policy, store)
-            name = '%s at %s by %s and %s' % (self.case.name, share, policy, store)
+            name = '%s at %s by %s and %s' % (self.case.name, share, policy, store.replace('{}', self.room))
             if key in self.journal.done or idle or policy in unswapped:
                 self.alike += key not in self.journal.done
                 continue
@@ -182,6 +182,7 @@ class Swapping(run.Runner):
             return
         self.native = self.execute(self.argv, case.stdin)
         peak, self.most = ample
+        self.room = '%dM' % max(64, peak * 2 >> 20)
         half, quarter = (max(peak // n // STEP * STEP, SMALLEST) for n in (2, 4))
         self.least = self.most_memory = quarter
         self.at('1/2', half, half > SMALLEST)
