@@ -78,8 +78,8 @@ struct pg_reclaim {
 	struct pg_ghosts ghosts;     /* evicted pages; value: the clock at their eviction */
 	uint64_t clock;              /* evictions so far */
 	uint32_t demands;
-	uint64_t filled;                 /* pages added, for ticks */
-	struct pg_fault_event *faulting; /* the fault whose thread has the lock; NULL: none */
+	uint64_t filled;                      /* pages added, for ticks */
+	struct pg_fault_event *faulting;      /* the fault whose thread has the lock; NULL: none */
 	struct pg_zero_page zeros[PG_RECENT]; /* the last ones, a ring */
 	uint32_t zeros_noted;
 	/* Slots. */

@@ -211,8 +211,8 @@ static void write_reclaim(struct json *j, const struct pg_report *r)
 		{"refaults_near", s->refaults_near}, {"runs_ahead", s->runs_ahead},
 		{"runs_direct", s->runs_direct}, {"write_errors", s->write_errors},
 		{"thrashing", s->thrashing}, {"swapped_out_whole", s->swapped_out_whole},
-		{"oom_kills", r->stats.oom_kills},
-		{"low_frames", s->low_frames}, {"high_frames", s->high_frames}};
+		{"oom_kills", r->stats.oom_kills}, {"low_frames", s->low_frames},
+		{"high_frames", s->high_frames}};
 
 	if (r->options->base_limit) {
 		string(j, "reclaim", NULL);

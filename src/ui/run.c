@@ -55,7 +55,7 @@ struct run {
 	FILE *fault_file, *step_file, *call_file; /* NULL, or err */
 	FILE *json_file, *summary_file;           /* NULL, or err */
 	FILE *block_file;                         /* --partition-log; NULL: none */
-	uint64_t major;              /* page faults that read, of all processes */
+	uint64_t major;                           /* page faults that read, of all processes */
 	struct unsharer *unsharers;               /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */
