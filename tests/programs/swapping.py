@@ -173,7 +173,7 @@ class Swapping(run.Runner):
         self.case, self.name = case, '%s: %s' % (case.group, case.name)
         self.argv = [w.replace('{guest}', self.o.guests) for w in case.argv]
         path = shutil.which(self.argv[0], path=run.ENV['PATH']) if '/' not in self.argv[0] else self.argv[0]
-        if path is None or not os.path.exists(path):
+        if path is None or (path[0] == '/' and not os.path.exists(path)):
             self.say(None, case.group, case.name, 'no ' + self.argv[0])
             return
         ample = self.ample()
