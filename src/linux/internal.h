@@ -142,6 +142,7 @@ struct pg_linux {
 
 	/* figures of the machine; those of processes are added when they are gone */
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written, oom_kills;
+	bool stopping; /* pg_linux_stop() was called: the next thread that runs kills all */
 	struct pg_space_stats space_before;
 
 	struct pg_partitions *partition; /* owned; NULL: a machine of pages */

@@ -267,6 +267,12 @@ pg_pte pg_pages_bits(const struct region *r, bool write);
 PG_MUST_CHECK int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits);
 /* Removes the entries of [start, end), page numbers inside r, and tells whoever caches them. */
 void pg_pages_remove(struct region *r, uint64_t start, uint64_t end);
+/*
+ * Removes all entries of s that name the page of zeros, but those in locked regions and those that keep says are to stay: a
+ * read finds it again. How many.
+ */
+uint64_t pg_pages_forget_zero(
+	struct pg_space *s, bool (*keep)(const void *ctx, pg_vpn vpn), const void *ctx);
 /* Gives the entries of [start, end) the rights that r has now. */
 void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end);
 /* The region is locked no more: tells reclaim/ of the pages in [start, end) that are mapped. */
