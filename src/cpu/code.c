@@ -77,19 +77,17 @@ int pg_code_create(struct pg_engine *e, const char **why)
 		  vec_init(&e->complexes, sizeof(struct pg_complex_row), CAP_COMPLEX) &&
 		  vec_init(&e->pages, sizeof(struct pg_code_page), CAP_PAGES) &&
 		  vec_init(&e->bindings, sizeof(struct pg_binding), CAP_BINDINGS);
-	e->block_hash = malloc(sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
-	e->page_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
+	e->block_hash = calloc((size_t)1 << PG_BLOCK_HASH_BITS, sizeof(uint32_t));
+	e->page_hash = calloc(PG_HASH_SIZE, sizeof(uint32_t));
 	e->frame_bindings = reserve((size_t)frames * sizeof(uint32_t), PROT_READ | PROT_WRITE);
 	if (!ok || !e->block_hash || !e->page_hash || !e->frame_bindings) {
 		*why = "no memory for the code cache (it needs a writable and executable mapping)";
 		return -ENOMEM;
 	}
-	memset(e->block_hash, 0xff, sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
-	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->counters = (uint64_t *)(void *)(e->code + code);
 	e->cap_counters = COUNTERS;
 	e->next_id = 1;
-	e->bindings.n = 1; /* 0 ends lists */
+	e->blocks.n = e->pages.n = e->bindings.n = 1; /* 0 ends lists */
 	e->emit.p = e->code;
 	e->emit.end = e->code + e->hot_bytes;
 	e->cold.p = e->code + e->hot_bytes;
@@ -105,7 +103,7 @@ int pg_code_create(struct pg_engine *e, const char **why)
 
 void pg_code_destroy(struct pg_engine *e)
 {
-	for (uint32_t i = 0; i < e->pages.n; i++)
+	for (uint32_t i = 1; i < e->pages.n; i++)
 		free(pg_page_at(e, i)->copy);
 	vec_free(&e->blocks, sizeof(struct pg_block));
 	vec_free(&e->rows, sizeof(struct pg_insn_row));
@@ -193,8 +191,9 @@ bool pg_code_flush(struct pg_engine *e)
 	e->flush_wanted = false;
 	pg_code_fold_all(e);
 	pg_code_flush_pages(e);
-	memset(e->block_hash, 0xff, sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
-	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
+	memset(e->block_hash, 0, sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
+	e->blocks.n = 1; /* 0 ends chains */
+	e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
 	e->n_counters = 0;
 	e->emit.p = e->code_start;
 	e->cold.p = e->code + e->hot_bytes;
@@ -242,7 +241,7 @@ static bool is_retired(struct pg_engine *e, const struct pg_block *b)
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 {
 	uint32_t *at = &e->block_hash[pg_hash_rip(rip)];
-	while (*at != PG_NIL) {
+	while (*at != 0) {
 		struct pg_block *b = pg_block_at(e, *at);
 		if (is_retired(e, b)) {
 			*at = b->next;

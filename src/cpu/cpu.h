@@ -24,7 +24,8 @@
  *   5. No exit leads to a block of a retired page, nor does a jump slot but through its thunk, which is an empty slot then. Where
  *      an exit or a thunk leads to a block of another page, the flags can be recovered if its check fails: that
  *      block is not always the one that is there.
- *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
+ *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code. Block 0 and code page 0
+ *      are none: they end hash chains, so that empty tables are memory that the host need not give.
  */
 #ifndef PG_CPU_CPU_H
 #define PG_CPU_CPU_H
@@ -211,7 +212,7 @@ struct pg_block {
 	uint64_t rip;
 	uint32_t page;          /* index of its code page */
 	uint32_t page2;         /* of an instruction across pages: the second's; else PG_NIL */
-	uint32_t next;          /* hash chain; UINT32_MAX ends */
+	uint32_t next;          /* hash chain; 0 ends */
 	uint32_t in;            /* first exit linked to it; PG_NIL: none */
 	uint32_t next_of_page;  /* of the blocks of its code page; PG_NIL ends */
 	uint32_t next_of_page2; /* and of those that have that one as page2 */
@@ -285,7 +286,7 @@ struct pg_complex_row {
 struct pg_code_page {
 	uint64_t vpn;
 	uint32_t id;       /* never 0; in the TLB while bound */
-	uint32_t next;     /* hash chain by vpn */
+	uint32_t next;     /* hash chain by vpn; 0 ends */
 	uint32_t blocks;   /* first block translated from it; PG_NIL: none */
 	uint32_t blocks2;  /* first block that has it as its second page */
 	uint32_t bindings; /* the frames it lies in; 0: none */
@@ -342,8 +343,8 @@ struct pg_engine {
 	uint8_t *stub_leave_access, *stub_flags_back;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
-	uint32_t *block_hash;
-	uint32_t *page_hash;
+	uint32_t *block_hash; /* [1 << PG_BLOCK_HASH_BITS]: first block, 0: none */
+	uint32_t *page_hash;  /* [PG_HASH_SIZE]: first page, 0: none */
 	uint32_t next_id;
 	struct pg_vec bindings;
 	uint32_t free_binding;

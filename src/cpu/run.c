@@ -261,7 +261,7 @@ again:
 		goto again;
 	}
 	uint32_t page2 = (uint32_t)(p2 - (struct pg_code_page *)e->pages.p);
-	for (; b && !temporary; b = b->next == PG_NIL ? NULL : pg_block_at(e, b->next)) {
+	for (; b && !temporary; b = b->next == 0 ? NULL : pg_block_at(e, b->next)) {
 		if (b->rip == rip && b->page == page && b->page2 == page2)
 			return b;
 	}
@@ -423,7 +423,7 @@ static enum pg_turn leave_commit(struct pg_cpu *c)
 
 static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
 {
-	uint32_t lo = 0, hi = e->blocks.n;
+	uint32_t lo = 1, hi = e->blocks.n;
 	while (lo < hi) { /* the last block that begins at or before pc */
 		uint32_t mid = lo + (hi - lo) / 2;
 		if (pg_block_at(e, mid)->entry <= pc)
@@ -431,7 +431,7 @@ static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
 		else
 			hi = mid;
 	}
-	PG_ASSERT(lo > 0 && pc < pg_block_at(e, lo - 1)->end);
+	PG_ASSERT(lo > 1 && pc < pg_block_at(e, lo - 1)->end);
 	return pg_block_at(e, lo - 1);
 }
 

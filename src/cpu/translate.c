@@ -394,7 +394,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->rip = rip;
 	b->page = (uint32_t)(page - (struct pg_code_page *)e->pages.p);
 	b->page2 = page2 ? (uint32_t)(page2 - (struct pg_code_page *)e->pages.p) : PG_NIL;
-	b->next = b->in = b->next_of_page = PG_NIL;
+	b->next = 0;
+	b->in = b->next_of_page = PG_NIL;
 	b->rows = e->rows.n;
 	b->segments = e->segments.n;
 	b->temporary = temporary;
@@ -475,7 +476,8 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
 	*b = *whole;
 	tr->b = b;
-	b->next = b->in = b->next_of_page = PG_NIL;
+	b->next = 0;
+	b->in = b->next_of_page = PG_NIL;
 	b->thunk = b->moved = b->moved_body = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;

@@ -121,7 +121,7 @@ static void kept(struct pg_policy *p, pg_pfn f)
 
 static void touched(struct pg_policy *p, pg_pfn f)
 {
-	if (pg_lists_row(&of(p)->lists, f)->on == AM)
+	if (pg_lists_on(&of(p)->lists, f) == AM)
 		pg_lists_row(&of(p)->lists, f)->mark = 1;
 }
 
