@@ -343,7 +343,9 @@ struct pg_engine {
 	uint8_t *stub_leave_access, *stub_flags_back;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
-	uint32_t *block_hash; /* [1 << PG_BLOCK_HASH_BITS]: first block, 0: none */
+	uint32_t *block_hash; /* [1 << block_hash_bits]: first block, 0: none; owned */
+	unsigned block_hash_bits;
+	uint32_t blocks_hashed;
 	uint32_t *page_hash;  /* [PG_HASH_SIZE]: first page, 0: none */
 	uint32_t next_id;
 	struct pg_vec bindings;
@@ -387,12 +389,11 @@ static inline bool pg_is_canonical(uint64_t a)
 }
 
 #define PG_HASH_SIZE 65536u   /* of pages */
-#define PG_BLOCK_HASH_BITS 18 /* a compiler has some 300,000 blocks */
 #define PG_NIL UINT32_MAX
 
-static inline uint32_t pg_hash_rip(uint64_t rip)
+static inline uint32_t pg_hash_rip(const struct pg_engine *e, uint64_t rip)
 {
-	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> (64 - PG_BLOCK_HASH_BITS));
+	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> (64 - e->block_hash_bits));
 }
 
 static inline struct pg_block *pg_block_at(struct pg_engine *e, uint32_t i)
