@@ -16,7 +16,7 @@
 
 static uint32_t place_of(const struct pg_engine *e, uint64_t rip)
 {
-	uint32_t at = pg_hash_rip(e, rip) & e->watches.mask;
+	uint32_t at = (uint32_t)(rip * 0x9e3779b97f4a7c15ull >> 40) & e->watches.mask;
 
 	while (e->watches.rips[at] != 0 && e->watches.rips[at] != rip)
 		at = (at + 1) & e->watches.mask;
