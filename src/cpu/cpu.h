@@ -346,7 +346,7 @@ struct pg_engine {
 	uint32_t *block_hash; /* [1 << block_hash_bits]: first block, 0: none; owned */
 	unsigned block_hash_bits;
 	uint32_t blocks_hashed;
-	uint32_t *page_hash;  /* [PG_HASH_SIZE]: first page, 0: none */
+	uint32_t *page_hash; /* [PG_HASH_SIZE]: first page, 0: none */
 	uint32_t next_id;
 	struct pg_vec bindings;
 	uint32_t free_binding;
@@ -388,7 +388,7 @@ static inline bool pg_is_canonical(uint64_t a)
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-#define PG_HASH_SIZE 65536u   /* of pages */
+#define PG_HASH_SIZE 65536u /* of pages */
 #define PG_NIL UINT32_MAX
 
 static inline uint32_t pg_hash_rip(const struct pg_engine *e, uint64_t rip)

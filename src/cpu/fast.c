@@ -67,14 +67,7 @@ bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp)
 
 void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 {
-	uint16_t written = 0, moved = 0;
-	for (unsigned i = 0; i < in->zi.operand_count; i++) {
-		const ZydisDecodedOperand *op = &in->ops[i];
-		unsigned r =
-			op->type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(op->reg.value) : H_NONE;
-		if (r != H_NONE && (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-			written |= (uint16_t)(1u << r);
-	}
+	uint16_t written = in->written_gprs, moved = 0;
 	const ZydisDecodedOperand *o = in->ops;
 	unsigned dst =
 		o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(o[0].reg.value) : H_NONE;

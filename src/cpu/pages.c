@@ -319,7 +319,7 @@ void pg_code_flush_pages(struct pg_engine *e)
 		free(p->copy);
 	}
 	memset(e->page_hash, 0, PG_HASH_SIZE * sizeof(uint32_t));
-	e->pages.n = 1; /* 0 ends chains */
+	e->pages.n = 1;    /* 0 ends chains */
 	e->bindings.n = 1; /* 0 ends lists */
 	e->free_binding = 0;
 }

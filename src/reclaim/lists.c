@@ -125,7 +125,8 @@ const char *pg_lists_check(const struct pg_lists *l)
 		for (uint32_t f = l->q[q].head; f != NONE; prev = f, f = l->links[f].next) {
 			if (f >= l->frames || n++ > l->frames)
 				return "Q1: a queue leaves the frames or does not end";
-			if (l->links[f].on_plus_1 != q + 1 || l->links[f].prev != prev || !l->links[f].known)
+			if (l->links[f].on_plus_1 != q + 1 || l->links[f].prev != prev ||
+				!l->links[f].known)
 				return "Q1: a page on a queue says otherwise";
 		}
 		if (n != l->q[q].count || l->q[q].tail != prev)
@@ -154,8 +155,7 @@ int pg_ghosts_init(struct pg_ghosts *g, uint32_t max)
 {
 	uint32_t buckets = 16;
 
-	*g = (struct pg_ghosts){
-		.max = max ? max : 1, .head = NONE, .tail = NONE, .free = NONE};
+	*g = (struct pg_ghosts){.max = max ? max : 1, .head = NONE, .tail = NONE, .free = NONE};
 	while (buckets < g->max && buckets < 1u << 30)
 		buckets *= 2;
 	g->mask = buckets - 1;
