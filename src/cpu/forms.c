@@ -11,8 +11,8 @@
  * here. Where the fields lie in the bytes: Intel SDM vol. 2, ch. 2 and appendix A.
  *
  * Invariants:
- *   1. What pg_form_find() gives equals what decode.c makes of the same bytes without it (tests/cpu/test_forms.c).
- *   2. A form's bytes have a length that they alone determine, so no form is the beginning of another.
+ *   F1 What pg_form_find() gives equals what decode.c makes of the same bytes without it (tests/cpu/test_forms.c).
+ *   F2 A form's bytes have a length that they alone determine, so no form is the beginning of another.
  */
 #include "cpu/forms.h"
 

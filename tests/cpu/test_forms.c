@@ -93,7 +93,7 @@ static void draw_insn(struct world *w, uint8_t b[15])
 		b[n++] = draw(w);
 }
 
-/* forms 1 */
+/* F1 */
 static void forms_random_instructions_as_decoded(void **state)
 {
 	struct world *w = *state;
