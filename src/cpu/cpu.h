@@ -133,7 +133,8 @@ struct pg_cpu {
 	struct {
 		int signo, code;
 		uint64_t addr, pc, error;
-		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set */
+		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
+		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
 	/* The exit that led out, to be pointed at the next block. */
 	uint32_t link;   /* exit record, or PG_NIL */
@@ -249,6 +250,7 @@ struct pg_site {
 	uint16_t op_len; /* bytes from resume to the end of the operation, for crossing copies */
 	uint8_t *resume; /* with SA = offset and SB = frame */
 	/* A shared check (size is its span, access PG_WRITE if any member stores); group_last 0: none. */
+	bool boundary; /* fast mode: no access, but the end of a block; size: from the block's rip to what comes next */
 	uint8_t fast_base; /* fast mode: the register that is probed, the address being it + fast_disp */
 	int32_t fast_disp;
 	uint8_t group_last;   /* row of the last member */

@@ -99,6 +99,7 @@ struct pg_translator {
 	int32_t disp;     /* of the current access from SA: not 0 only under a shared check */
 	unsigned op_base; /* fast mode: the current access is [op_base + disp]; SA by default */
 	uint16_t probed;  /* fast mode: registers known to be good addresses, see fast.h */
+	bool rsp_moved;   /* fast mode: by a constant, and no access off rsp was made since */
 	bool saved;       /* this generation of flags is in flags_mem */
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
