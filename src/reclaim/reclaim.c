@@ -626,7 +626,7 @@ static const char *check_page(const struct pg_reclaim *r, uint32_t v)
 {
 	const struct pg_frame *row = pg_frames_row(r->frames, (pg_pfn){v});
 	const struct pg_page_state *p = &r->pages[v];
-	uint8_t on = r->held.links[v].on;
+	uint8_t on = pg_lists_on(&r->held, (pg_pfn){v});
 
 	if (p->at == PG_AT_NONE)
 		return on == PG_ON_NONE ? NULL : "R1: an unknown page is held";
