@@ -125,6 +125,7 @@ struct pg_cpu {
 		uint8_t *host[2];
 		unsigned len[2];
 		unsigned n;
+		unsigned shift; /* where in `bounce` the operand begins */
 		uint64_t resume;
 		uint32_t site;
 	} cross;
@@ -170,6 +171,8 @@ struct pg_cpu {
 	struct pg_shootdown window_shootdown; /* of a window */
 	uint8_t *window;                      /* of a window: host address of guest address 0 */
 	struct pg_window_chunk *chunks; /* of a window: [PG_WINDOW_CHUNKS], see fast.c; owned */
+	uint32_t *view; /* exact mode: [PG_VIEW_PAGES], what the view at GS maps, see view.c */
+	bool has_view;  /* false: the host had no room for it */
 	_Alignas(64) uint8_t bounce[8192];
 	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
 };
@@ -245,8 +248,13 @@ struct pg_site {
 	uint8_t x87;     /* waits for pending x87 exceptions */
 	uint8_t aligned; /* misaligned is #GP, whatever the page */
 	uint8_t stack;   /* through SS: a non-canonical address is #SS */
-	uint16_t op_len; /* bytes from resume to the end of the operation, for crossing copies */
-	uint8_t *resume; /* with SA = offset and SB = frame */
+	uint8_t *resume; /* the operation, behind the check; in exact mode the page must be in the view */
+	/*
+	 * Exact mode: the operation in cold code, on gs:[SA]: alt_len bytes, then a jump to behind the one at resume. Sites are in the order
+	 * of these places.
+	 */
+	uint8_t *alt;
+	uint16_t alt_len;
 	/* A shared check (size is its span, access PG_WRITE if any member stores); group_last 0: none. */
 	uint8_t fast_base; /* fast mode: the register that is probed, the address being it + fast_disp */
 	int32_t fast_disp;
@@ -317,6 +325,7 @@ struct pg_engine {
 	unsigned inside;        /* CPUs that wait for a page fault in run() */
 	bool flush_wanted;      /* when none is inside */
 	bool windows_full;      /* the host has no room for another */
+	int64_t view_mappings;  /* exact mode: the host's mappings in all views, about; see view.c */
 	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
 	enum pg_spaces { PG_SPACES_NONE, PG_SPACES_ONE, PG_SPACES_MANY } spaces; /* that ran */
@@ -324,6 +333,7 @@ struct pg_engine {
 	ZydisDecoder decoder;
 	/* Geometry of a CPU's area, bytes relative to GS. */
 	int32_t off_fast_d, off_fast_i, off_fetch, off_jump, off_marks;
+	size_t view_below; /* exact mode: from GS down to the table of the view */
 	size_t area_below, area_above; /* bytes of the area on both sides of GS */
 	uint32_t sets_d, sets_i, sets_fetch;
 	int32_t to_second;           /* from a mirror to the second mirror of its set */
@@ -339,7 +349,7 @@ struct pg_engine {
 	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_indirect, *stub_trap,
 		*stub_chain, *stub_commit, *code_start;
 	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
-	uint8_t *stub_leave_access, *stub_flags_back;
+	uint8_t *stub_leave_access, *stub_flags_back, *stub_alt;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
 	uint32_t *block_hash;
@@ -456,6 +466,15 @@ void pg_stubs_make(struct pg_engine *e);
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold);
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
+
+/* view.c: exact mode */
+/* The value for SA that lets gs:[SA] be the host's byte at `p`. */
+static inline uint64_t pg_view_outside(struct pg_cpu *c, const void *p)
+{
+	return (uint64_t)(uintptr_t)p - (uint64_t)(uintptr_t)pg_cpu_gs(c);
+}
+/* An access to the page of `way` could not go inline since c's view does not show it. True: now it does. at_once: ask no further. */
+bool pg_view_show(struct pg_cpu *c, struct pg_tlb_way *way, bool at_once);
 
 /* code.c */
 int pg_code_create(struct pg_engine *e, const char **why);
