@@ -69,6 +69,8 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 		return -ENOMEM;
 	e->config = *config;
 	e->frames = pg_vm_frames(config->vm);
+	e->n_frames = pg_frames_total(e->frames);
+	e->frames_fd = pg_frames_fd(e->frames);
 	e->frame_rows = pg_frames_row(e->frames, (pg_pfn){0});
 	e->bmi2 = __builtin_cpu_supports("bmi2");
 	e->vector_counts =

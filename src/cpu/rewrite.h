@@ -13,7 +13,8 @@
 struct pg_rewrite {
 	unsigned reg;  /* ModRM.reg of the copy (0 .. 15), or REG_KEEP */
 	unsigned vvvv; /* VEX.vvvv of the copy (0 .. 15), or REG_KEEP */
-	unsigned base; /* the memory operand: [base + index * scale + disp]; base and index may be H_NONE */
+	unsigned
+		base; /* the memory operand: [base + index * scale + disp]; base and index may be H_NONE */
 	unsigned index, scale;
 	int32_t disp;
 	bool narrow; /* its address is taken modulo 2^32 */

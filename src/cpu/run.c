@@ -341,7 +341,8 @@ static enum pg_turn leave_access(struct pg_cpu *c, bool *step)
 	memcpy(c->bounce + shift, fr.host[0], fr.len[0]);
 	memcpy(c->bounce + shift + fr.len[0], fr.host[1], fr.len[1]);
 	struct pg_emit m = {e->cross_slot, e->cross_slot + 4096, false};
-	const uint8_t *behind = s->alt + s->alt_len + 5 + *(const int32_t *)(const void *)(s->alt + s->alt_len + 1);
+	const uint8_t *behind =
+		s->alt + s->alt_len + 5 + *(const int32_t *)(const void *)(s->alt + s->alt_len + 1);
 	ebytes(&m, s->alt, s->alt_len);
 	c->cross.site = c->site;
 	if (s->access == PG_WRITE) {
@@ -441,7 +442,9 @@ struct pg_block *pg_find_host_pc(struct pg_engine *e, struct pg_cpu *c, uint64_t
 		*row = s->row;
 		return pg_block_at(e, s->block);
 	}
-	if (p >= e->code + e->hot_bytes) { /* a second copy of a checked operation: the last site whose copy begins at or before p */
+	if (p >=
+		e->code +
+			e->hot_bytes) { /* a second copy of a checked operation: the last site whose copy begins at or before p */
 		uint32_t lo = 0, hi = e->sites.n;
 		while (lo < hi) {
 			uint32_t mid = lo + (hi - lo) / 2;

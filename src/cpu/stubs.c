@@ -247,7 +247,8 @@ void pg_stubs_make(struct pg_engine *e)
 	emit_quick_call(e, (const void *)pg_slow_access, ARGS_ACCESS);
 	e_jcc(m, CC_NE, other);
 	e8(m, 0xc3);
-	e->stub_alt = m->p; /* the page is not in the view: scratch is SA, and where the operation is on gs:[SA] */
+	e->stub_alt =
+		m->p; /* the page is not in the view: scratch is SA, and where the operation is on gs:[SA] */
 	e_gs_load(m, SA, ST(scratch));
 	e8(m, 0x65); /* jmp gs:[scratch + 8] */
 	e8(m, 0xff);

@@ -99,7 +99,7 @@ struct pg_translator {
 	struct pg_block *b;
 	uint32_t block; /* its index */
 	bool temporary;
-	bool ungrouped;   /* every access has its own check: a fragment */
+	bool ungrouped; /* every access has its own check: a fragment */
 	/* The operand of the current access: gs:[op_base + op_index * op_scale + disp]; gs:[SA] by default. */
 	unsigned op_base, op_index, op_scale;
 	int32_t disp;
@@ -107,8 +107,8 @@ struct pg_translator {
 	/* Exact mode: the operation again, as it goes to cold code (struct pg_site.alt). p NULL: there is none. */
 	struct pg_emit alt;
 	uint8_t alt_bytes[64];
-	uint16_t probed;  /* fast mode: registers known to be good addresses, see fast.h */
-	bool saved;       /* this generation of flags is in flags_mem */
+	uint16_t probed; /* fast mode: registers known to be good addresses, see fast.h */
+	bool saved;      /* this generation of flags is in flags_mem */
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
 		uint8_t *from; /* rel32 to patch */

@@ -43,9 +43,9 @@ static int64_t call(
 	register uint64_t r9 __asm__("r9") = f;
 	int64_t result = n;
 	__asm__ volatile("syscall"
-		: "+a"(result)
-		: "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-		: "rcx", "r11", "memory");
+			 : "+a"(result)
+			 : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
 	return result;
 }
 
@@ -77,11 +77,10 @@ static void start_all_again(struct pg_engine *e)
 /* How many pages from p on are mapped together, the first to frame f. */
 static unsigned stretch(const struct pg_cpu *c, uint64_t p, uint32_t f)
 {
-	uint64_t total = pg_frames_total(c->engine->frames);
 	unsigned n = 1;
 	if (p == 0 || c->view[p - 1] != f)
 		return 1;
-	while (n < AHEAD && p + n < PG_VIEW_PAGES && !c->view[p + n] && f + n < total)
+	while (n < AHEAD && p + n < PG_VIEW_PAGES && !c->view[p + n] && f + n < c->engine->n_frames)
 		n++;
 	return n;
 }
@@ -104,7 +103,7 @@ bool pg_view_show(struct pg_cpu *c, struct pg_tlb_way *way, bool at_once)
 	for (unsigned tries = 0;; tries++) {
 		int64_t r = call(SYS_mmap, at, n * PG_PAGE_SIZE, PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_FIXED | (n == 1 ? MAP_POPULATE : 0),
-			(uint64_t)pg_frames_fd(e->frames), (uint64_t)f << PG_PAGE_SHIFT);
+			(uint64_t)e->frames_fd, (uint64_t)f << PG_PAGE_SHIFT);
 		if (r == (int64_t)at)
 			break;
 		if (tries == 1)

@@ -20,6 +20,8 @@
  *   M7 where there are second mirrors, the ways that the mirrors of a set name are the two
  *      youngest, in this order; the ages may still have them the other way round.
  *   M8 an entry of a page-walk cache names the node that a walk comes to.
+ *   M9 an entry of the first level for data is shown if and only if the view, where there is one, maps its
+ *      frame at its page; one that is not shown allows nothing in a mirror but fetches.
  *
  * Compiled with general registers only, as mmu.c, which calls some of it.
  */
