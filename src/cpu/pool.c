@@ -28,12 +28,14 @@ static void reset(struct pg_engine *e, struct pg_cpu *c)
 	uint8_t *area = c->area, *x = c->regs.x->bytes;
 	size_t area_bytes = c->area_bytes;
 	uint64_t jump_generation = c->jump_generation;
+	struct pg_told *told = c->told;
 	memset(c, 0, offsetof(struct pg_cpu, bounce));
 	c->engine = e;
 	c->mmu = mmu;
 	c->area = area;
 	c->area_bytes = area_bytes;
 	c->jump_generation = jump_generation;
+	c->told = told;
 	c->regs.x = (struct pg_xsave *)(void *)x;
 	c->self = (uint64_t)(uintptr_t)c;
 	c->x_addr = (uint64_t)(uintptr_t)x;
@@ -54,6 +56,7 @@ static void free_cpu(struct pg_cpu *c)
 {
 	if (c->mmu)
 		pg_mmu_destroy(c->mmu);
+	free(c->told);
 	munmap(c->area, c->area_bytes);
 }
 
