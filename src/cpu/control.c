@@ -21,7 +21,7 @@ void pg_emit_exit(struct pg_translator *tr, uint64_t target)
 	pg_cold_exit(tr, at, target, tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
 }
 
-/* The transfer of exit record x is to be told, if anybody listens: it always comes to run.c. True if so. */
+/* The transfer of exit record x is to be told, if anybody listens: True if so. */
 static bool is_told(struct pg_translator *tr, uint32_t x, enum pg_transfer how, int32_t rsp_undo)
 {
 	struct pg_exit_row *row = pg_exit_at(tr->e, x);
@@ -29,7 +29,6 @@ static bool is_told(struct pg_translator *tr, uint32_t x, enum pg_transfer how, 
 	if (!tr->e->config.transferred || how == PG_TRANSFER_NONE)
 		return false;
 	row->transfer = (uint8_t)how;
-	row->no_chain = true;
 	return true;
 }
 
@@ -41,16 +40,14 @@ static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_
 	uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
 	bool told = is_told(tr, x, how, rsp_undo);
 	e_gs_store_imm32(m, ST(site), x); /* LEAVE_INDIRECT finds it there */
-	if (tr->temporary || told) {
+	if (tr->temporary) {
 		e_gs_store_imm32(m, ST(leave), LEAVE_INDIRECT);
 		e_jmp(m, tr->e->stub_leave);
-		return;
+	} else if (told) {
+		e_jmp(m, tr->e->stub_tell);
+	} else {
+		pg_emit_jump_table(tr->e);
 	}
-	ebytes(m, (const uint8_t[]){0x45, 0x0f, 0xb7, 0xfd}, 4); /* movzx r15d, r13w */
-	e8(m, 0x65);
-	e8(m, e_rex(false, 4, SC, H_NONE));
-	e8(m, 0xff);
-	e_mem(m, 4, H_NONE, SC, 8, tr->e->off_jump);
 }
 
 /* The push of a call: the return address below rsp. */
@@ -125,8 +122,12 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 	case K_CALL:
 		emit_push_return(tr, in, 0);
 		e_lea(m, H_RSP, H_RSP, H_NONE, 1, -8);
-		pg_emit_exit(tr, pg_branch_target(in));
-		is_told(tr, tr->e->exits.n - 1, PG_TRANSFER_CALL, 8);
+		if (!tr->e->config.transferred) {
+			pg_emit_exit(tr, pg_branch_target(in));
+			break;
+		}
+		e_mov_imm(m, SA, pg_branch_target(in));
+		emit_indirect(tr, PG_TRANSFER_CALL, 8);
 		break;
 	case K_CALL_IND:
 		emit_call_indirect(tr, in);

@@ -137,6 +137,15 @@ struct pg_cpu {
 		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
 		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
+	/* Transfers that were noted and are to be told, if anybody listens: slow.c puts them there, run.c tells them. */
+	struct pg_told {
+		uint64_t from, to, rsp, instructions;
+		int32_t undo;
+		uint8_t how;
+	} * told; /* owned; [PG_TOLD_ROOM]; NULL: none yet */
+	uint32_t told_count;
+	bool noted; /* the last transfer of slow.c's is there, should its jump lead out */
+	struct pg_transfer_wish wish;
 	/* The exit that led out, to be pointed at the next block. */
 	uint32_t link;   /* exit record, or PG_NIL */
 	uint32_t missed; /* or the block that it led to, whose check failed; or PG_NIL */
@@ -354,6 +363,7 @@ struct pg_engine {
 	/* Stubs. */
 	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_indirect, *stub_trap,
 		*stub_chain, *stub_commit, *code_start;
+	uint8_t *stub_tell; /* a transfer that is told, SA = guest target */
 	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
 	uint8_t *stub_leave_access, *stub_flags_back, *stub_alt;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
@@ -465,12 +475,17 @@ static inline bool pg_code_lies_in(
 
 /* stubs.c: emits the fixed code at the start of the cache. */
 void pg_stubs_make(struct pg_engine *e);
+/* stubs.c: emits an indirect jump, SA = guest target, flags in MEM. */
+void pg_emit_jump_table(struct pg_engine *e);
 
 /*
  * slow.c, called from stubs with only general registers saved: 0 goes on; 1 leaves with c->site set, pg_slow_access by way
  * of c->target.
  */
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold);
+#define PG_TOLD_ROOM 1024u
+/* The transfer of exit c->site, to guest address `to`, is noted: 0; or 1: it is to be told at once. */
+int pg_slow_tell(struct pg_cpu *c, uint64_t to);
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
 

@@ -100,10 +100,24 @@ enum pg_transfer {
 	PG_TRANSFER_RETURN,
 	PG_TRANSFER_JUMP, /* through a word of memory next to the code, as from a procedure linkage table */
 };
+
+/*
+ * Of a CPU: which of its next transfers are to be told at once, with all registers. The others may be told later, in order, but before
+ * the CPU is left, or anything else is told of its thread. Whoever is told may change it. Wherever the CPU begins to run, or has
+ * just been told of a watched address, all is set.
+ */
+struct pg_transfer_wish {
+	bool all;
+	uint64_t below; /* a call whose return address lies below this */
+	uint64_t slot;  /* a return that takes its address from here; 0: none */
+};
+
 struct pg_transferred {
 	enum pg_transfer how;
 	uint64_t from;                  /* the address of the instruction */
 	const struct pg_cpu_regs *regs; /* behind it: rip is where it leads. Borrowed */
+	bool late;                      /* told later: of regs only rip and rsp are of then */
+	struct pg_transfer_wish *wish;  /* of this CPU */
 	int32_t undo;                   /* what rsp was before it: regs' + undo */
 	uint64_t
 		instructions; /* that this CPU has executed, this one included; 0 in fast mode and without AVX-512VL */
@@ -125,8 +139,9 @@ struct pg_engine_config {
 	void (*reached)(void *ctx, const struct pg_cpu_regs *regs);
 	void *reached_ctx; /* borrowed for the life of the engine */
 	/*
-	 * After each call, return and jump of enum pg_transfer, in run(), machine lock held; must change nothing. Each then leaves
-	 * translated code, which costs some 100 ns; no figure changes but those of translations. NULL costs nothing.
+	 * After each call, return and jump of enum pg_transfer, in run(), machine lock held; must change nothing but the wish. Each
+	 * that is told at once leaves translated code, which costs some 100 ns, the others some 10; no figure changes but those of
+	 * translations. NULL costs nothing.
 	 */
 	void (*transferred)(void *ctx, const struct pg_transferred *t);
 	void *transferred_ctx; /* borrowed for the life of the engine */

@@ -30,6 +30,7 @@ static void reset(struct pg_engine *e, struct pg_cpu *c)
 	uint32_t *view = c->view;
 	bool has_view = c->has_view;
 	uint64_t jump_generation = c->jump_generation;
+	struct pg_told *told = c->told;
 	memset(c, 0, offsetof(struct pg_cpu, bounce));
 	c->engine = e;
 	c->mmu = mmu;
@@ -38,6 +39,7 @@ static void reset(struct pg_engine *e, struct pg_cpu *c)
 	c->view = view;
 	c->has_view = has_view;
 	c->jump_generation = jump_generation;
+	c->told = told;
 	c->regs.x = (struct pg_xsave *)(void *)x;
 	c->self = (uint64_t)(uintptr_t)c;
 	c->x_addr = (uint64_t)(uintptr_t)x;
@@ -58,6 +60,7 @@ static void free_cpu(struct pg_cpu *c)
 {
 	if (c->mmu)
 		pg_mmu_destroy(c->mmu);
+	free(c->told);
 	munmap(c->area, c->area_bytes);
 }
 

@@ -538,10 +538,37 @@ static void tell_transfer(struct pg_cpu *c, const struct pg_exit_row *x)
 	struct pg_transferred t = {.how = (enum pg_transfer)x->transfer,
 		.from = b->rip + pg_row_at(e, b->rows + x->row)->guest,
 		.regs = &c->regs,
+		.wish = &c->wish,
 		.undo = x->rsp_undo};
 	if (!e->config.fast && e->vector_counts)
 		t.instructions = c->count[PG_COUNT_INSNS] + (uint64_t)c->adj_insns;
+	if (!c->told) /* no memory: each is told at once */
+		c->told = malloc(PG_TOLD_ROOM * sizeof *c->told);
 	e->config.transferred(e->config.transferred_ctx, &t);
+}
+
+/* Tells the transfers that were noted since the last time. */
+static void tell_noted(struct pg_cpu *c)
+{
+	struct pg_engine *e = c->engine;
+	struct pg_cpu_regs regs = c->regs;
+	uint32_t n = c->told_count;
+
+	c->told_count = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct pg_told *t = &c->told[i];
+		struct pg_transferred said = {.how = (enum pg_transfer)t->how,
+			.from = t->from,
+			.regs = &regs,
+			.late = true,
+			.wish = &c->wish,
+			.undo = t->undo,
+			.instructions = t->instructions};
+
+		regs.rip = t->to;
+		regs.gpr[PG_RSP] = t->rsp;
+		e->config.transferred(e->config.transferred_ctx, &said);
+	}
 }
 
 static enum pg_turn handle(
@@ -550,6 +577,11 @@ static enum pg_turn handle(
 	struct pg_engine *e = c->engine;
 	struct pg_exit_row *x;
 	struct pg_block *b;
+	bool noted = c->noted;
+
+	c->noted = false;
+	if (c->told_count)
+		tell_noted(c);
 	switch (why) {
 	case LEAVE_ACCESS:
 		return leave_access(c, step);
@@ -569,8 +601,6 @@ static enum pg_turn handle(
 		c->regs.rip = x->target;
 		c->link = x->no_chain ? PG_NIL : c->site;
 		c->link_generation = e->generation;
-		if (x->transfer)
-			tell_transfer(c, x);
 		return TURN_NEXT;
 	}
 	case LEAVE_INDIRECT:
@@ -584,7 +614,7 @@ static enum pg_turn handle(
 			return pg_exit_with(c, PG_EXIT_GP);
 		}
 		c->link_indirect = !entered->temporary && !x->no_chain;
-		if (x->transfer)
+		if (x->transfer && !noted)
 			tell_transfer(c, x);
 		return TURN_NEXT;
 	case LEAVE_SYSCALL:
@@ -708,6 +738,13 @@ static bool has_wild_stack(const struct pg_cpu *c)
 	return c->engine->config.fast && c->regs.gpr[PG_RSP] >= PG_FAST_TOP;
 }
 
+/* The CPU is about to execute a watched instruction. */
+static void tell_reached(struct pg_cpu *c)
+{
+	c->engine->config.reached(c->engine->config.reached_ctx, &c->regs);
+	c->wish.all = true;
+}
+
 static void run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
@@ -717,6 +754,7 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 	c->link = c->missed = PG_NIL;
 	c->link_indirect = false;
 	c->looked = 0;
+	c->wish.all = true;
 	pg_code_count_for(c);
 	pg_traps_enter(c);
 	for (;;) {
@@ -728,7 +766,7 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 			break;
 		}
 		if (!step && pg_watch_has(c->engine, c->regs.rip))
-			c->engine->config.reached(c->engine->config.reached_ctx, &c->regs);
+			tell_reached(c);
 		step = false;
 		t = run_block(c, alone, &step);
 		if (t == TURN_EXIT)

@@ -138,6 +138,32 @@ static bool is_here(struct pg_cpu *c, const struct pg_block *b)
 	return pg_mmu_peek_code_id(c->mmu, (pg_va){b->rip}) == pg_page_at(c->engine, b->page)->id;
 }
 
+int pg_slow_tell(struct pg_cpu *c, uint64_t to)
+{
+	struct pg_engine *e = c->engine;
+	const struct pg_exit_row *x = pg_exit_at(e, c->site);
+	const struct pg_block *b = pg_block_at(e, x->block);
+	uint64_t rsp = c->regs.gpr[PG_RSP];
+
+	c->noted = false;
+	if (!c->told || c->told_count == PG_TOLD_ROOM || c->wish.all || !pg_is_canonical(to) ||
+		(x->transfer == PG_TRANSFER_CALL && rsp < c->wish.below) ||
+		(x->transfer == PG_TRANSFER_RETURN &&
+			rsp + (uint64_t)(int64_t)x->rsp_undo == c->wish.slot))
+		return 1;
+	c->noted = true;
+	c->told[c->told_count++] =
+		(struct pg_told){.from = b->rip + pg_row_at(e, b->rows + x->row)->guest,
+			.to = to,
+			.rsp = rsp,
+			.instructions = e->vector_counts && !e->config.fast
+						? c->count[PG_COUNT_INSNS] + (uint64_t)c->adj_insns
+						: 0,
+			.undo = x->rsp_undo,
+			.how = x->transfer};
+	return 0;
+}
+
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 {
 	struct pg_engine *e = c->engine;

@@ -53,6 +53,18 @@ static void emit_quick_call(struct pg_engine *e, const void *fn, enum quick_args
 		e_gs_load(m, caller_saved[i], ST_GPR(caller_saved[i]));
 }
 
+/* To the thunk of the guest address in SA: see control.c. */
+void pg_emit_jump_table(struct pg_engine *e)
+{
+	struct pg_emit *m = &e->emit;
+
+	ebytes(m, (const uint8_t[]){0x45, 0x0f, 0xb7, 0xfd}, 4); /* movzx r15d, r13w */
+	e8(m, 0x65);
+	e8(m, e_rex(false, 4, SC, H_NONE));
+	e8(m, 0xff);
+	e_mem(m, 4, H_NONE, SC, 8, e->off_jump);
+}
+
 /* jmp gs:[target] */
 static void emit_jmp_target(struct pg_emit *m)
 {
@@ -286,6 +298,14 @@ void pg_stubs_make(struct pg_engine *e)
 	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
 	e_jcc(m, CC_NE, leave_indirect);
 	emit_jmp_target(m);
+
+	/* A transfer that somebody is told of: noted, and on as an indirect jump, or out. SA = guest target, flags in MEM. */
+	e->stub_tell = m->p;
+	emit_counts(e, false);
+	emit_quick_call(e, (const void *)pg_slow_tell, ARGS_INDIRECT);
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
+	e_jcc(m, CC_NE, leave_indirect);
+	pg_emit_jump_table(e);
 
 	e->stub_chain = m->p;
 	emit_leave(e, LEAVE_CHAIN);

@@ -134,6 +134,7 @@ void pg_window_free_all(struct pg_engine *e)
 		struct pg_cpu *w = e->windows;
 		e->windows = w->next;
 		free(w->chunks);
+		free(w->told);
 		munmap(w->area, w->area_bytes);
 	}
 }

@@ -514,15 +514,25 @@ static void end_event(struct pg_calls *c, struct pg_calls_thread *t, bool return
 	note(c, t, index, bytes, !returns);
 }
 
-void pg_calls_transfer(
-	struct pg_calls *c, struct pg_space *space, int tid, const struct pg_transferred *e)
+/*
+ * What of the next transfers of the thread must be told at once: on a stack that is used as usual, calls that make it the deepest, and
+ * the return from the deepest, whose picture is taken; else all.
+ */
+static void wish(const struct pg_calls *c, struct pg_calls_thread *t, struct pg_transfer_wish *w)
 {
-	struct pg_calls_thread *t = thread_of(c, tid);
+	const struct pg_shadow_frame *f = top(t);
+
+	w->all = !f || t->stack_count > 1 || t->handler || f->by_signal || !c->deepest;
+	w->slot = c->deepest_waits && c->threads[c->deepest_thread] == t ? c->deepest_slot : 0;
+	w->below = f ? f->slot + f->bytes - c->deepest_bytes : 0;
+}
+
+static void transfer(struct pg_calls *c, struct pg_space *space, struct pg_calls_thread *t,
+	const struct pg_transferred *e)
+{
 	uint64_t before = e->regs->gpr[PG_RSP] + (uint64_t)(int64_t)e->undo;
 	uint32_t from, to = PG_CALL_NONE;
 
-	if (!t)
-		return;
 	from = pg_call_tree_function(&c->tree, space, e->from);
 	if (e->how != PG_TRANSFER_RETURN)
 		to = pg_call_tree_function(&c->tree, space, e->regs->rip);
@@ -531,7 +541,7 @@ void pg_calls_transfer(
 		return;
 	}
 	bool returns = e->how == PG_TRANSFER_RETURN;
-	if (returns && c->deepest_waits && c->deepest && c->deepest_slot == before &&
+	if (!e->late && returns && c->deepest_waits && c->deepest && c->deepest_slot == before &&
 		c->threads[c->deepest_thread] == t) {
 		c->deepest_waits = false;
 		c->deepest(c->ctx, e);
@@ -578,6 +588,17 @@ void pg_calls_transfer(
 		bytes = top(t)->bytes;
 	}
 	end_event(c, t, returns, bytes);
+}
+
+void pg_calls_transfer(
+	struct pg_calls *c, struct pg_space *space, int tid, const struct pg_transferred *t)
+{
+	struct pg_calls_thread *thread = thread_of(c, tid);
+
+	if (!thread)
+		return;
+	transfer(c, space, thread, t);
+	wish(c, thread, t->wish);
 }
 
 void pg_calls_signal(struct pg_calls *c, int tid, uint64_t handler)

@@ -77,7 +77,7 @@ struct pg_calls {
 
 PG_MUST_CHECK int pg_calls_create(struct pg_symbols *symbols, struct pg_calls **out);
 void pg_calls_destroy(struct pg_calls *c); /* NULL allowed */
-/* One event of the thread `tid`, whose memory is `space`. */
+/* One event of the thread `tid`, whose memory is `space`. Says which of its next ones are to be told at once: t->wish. */
 void pg_calls_transfer(
 	struct pg_calls *c, struct pg_space *space, int tid, const struct pg_transferred *t);
 /* A signal is delivered to a handler of the thread. */

@@ -425,10 +425,12 @@ static void on_transferred(void *ctx, const struct pg_transferred *t)
 {
 	struct stack *s = ctx;
 
-	if (!s->started || !s->calls || !is_ours(s))
+	if (!s->started || !s->calls || !is_ours(s)) {
+		*t->wish = (struct pg_transfer_wish){.all = false};
 		return;
+	}
 	int tid = pg_linux_tid(s->linux);
-	if (!s->done && t->how != PG_TRANSFER_JUMP) {
+	if (!s->done && !t->late && t->how != PG_TRANSFER_JUMP) {
 		struct pg_cpu_regs regs;
 
 		if (s->armed == tid) {
@@ -446,6 +448,8 @@ static void on_transferred(void *ctx, const struct pg_transferred *t)
 		}
 	}
 	pg_calls_transfer(s->calls, pg_linux_space(s->linux), tid, t);
+	if (!s->done && (s->armed == tid || s->at == AT_INSTRUCTIONS))
+		t->wish->all = true;
 }
 
 /* The stack that ends here is full: what is on it? */
