@@ -5,7 +5,7 @@
  *   words -> the options of a run for each form, all checked -> a host process for each run -> figures
  *   through memory shared with it -> table, JSON, SVG
  *
- * Called by ui/main.c. Calls ui/options.c and ui/trial.c, and of each run takes the figures before
+ * Called by ui/main.c. Calls ui/words.c and ui/trial.c, and of each run takes the figures before
  * its process ends. All runs get the same standard input. What the program writes is kept, shown
  * once, and compared: a program that does otherwise under another form is a fault of ours, and said.
  *
@@ -14,7 +14,6 @@
 #include "ui/compare.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,14 +21,18 @@
 
 #include "ui/format.h"
 #include "ui/json_write.h"
+#include "ui/output.h"
 #include "ui/report.h"
 #include "ui/svg.h"
 #include "ui/table.h"
 #include "ui/trial.h"
+#include "ui/words.h"
 
 #define MOST_FORMS 16
 #define MOST_RUNS 100
 #define WIDE 112
+
+#define complain(...) pg_complain("compare", __VA_ARGS__)
 
 /* What a run says of itself, in memory shared with its process. */
 struct figures {
@@ -47,8 +50,8 @@ struct figures {
 
 /* One form and its first run; of further runs only the time is kept, the shortest. */
 struct form {
-	char *text;   /* owned */
-	char **words; /* owned array, its strings borrowed */
+	char *text;            /* owned */
+	struct pg_words words; /* its options of run, and the program */
 	struct pg_options options;
 	struct figures f;
 	struct pg_trial trial; /* its output is kept */
@@ -58,28 +61,13 @@ struct form {
 struct compare {
 	struct form form[MOST_FORMS];
 	size_t n;
-	unsigned runs;
-	const char *json, *svg; /* NULL: not wanted */
-	char **words;           /* owned array: options of run, and the program behind them */
-	int word_count;
-	char quiet[sizeof "--quiet"], page_table[sizeof "--page-table"]; /* words of ours */
-	struct figures *shared; /* mapped, shared with the processes of runs */
+	uint64_t runs;
+	const char *json, *svg;                 /* NULL: not wanted */
+	struct pg_words words;                  /* options of run, the program */
+	char page_table[sizeof "--page-table"]; /* a word of ours */
+	struct figures *shared;                 /* mapped, shared with the processes of runs */
 	struct pg_trials trials;
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: compare: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_compare_help(FILE *out)
 {
@@ -135,8 +123,9 @@ static int add_form(struct compare *c, const char *text, size_t length)
 }
 
 /* "radix:5,cache=4,hashed": a part that begins with no form's name belongs to the one before. */
-static int take_forms(struct compare *c, const char *list)
+static int take_forms(void *ctx, const char *list)
 {
+	struct compare *c = ctx;
 	int status = 0;
 
 	if (c->n)
@@ -154,68 +143,25 @@ static int take_forms(struct compare *c, const char *list)
 	return status;
 }
 
-static int take_runs(struct compare *c, const char *text)
-{
-	uint64_t n;
-
-	if (pg_parse_number(text, &n) != 0 || n < 1 || n > MOST_RUNS)
-		return complain("--runs: '%s' is not a number from 1 to %d", text, MOST_RUNS);
-	c->runs = (unsigned)n;
-	return 0;
-}
-
-/* Of the options of run, those that say where each run's own output goes. */
-static bool is_output(const char *word)
-{
-	static const char *const names[] = {
-		"--output", "--trace-faults", "--explain", "--trace-calls", "--map", "--top"};
-	size_t length = strcspn(word, "=");
-
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-		if (strlen(names[i]) == length && !strncmp(names[i], word, length))
-			return true;
-	return false;
-}
-
-/* 0, -1: help was asked for, or the exit status. */
+/* 0; -1: help was asked for, and printed; or the exit status. */
 static int take_words(struct compare *c, int argc, char **argv)
 {
-	int at = 0, status = 0;
+	static const char of_one[] = "it belongs to one run: use pagoda run";
+	const struct pg_word options[] = {
+		{"--page-table", .take = take_forms},
+		{"--runs", .number = &c->runs, .least = 1, .most = MOST_RUNS},
+		{"--json", .file = &c->json},
+		{"--svg", .file = &c->svg},
+		{"--output", .refused = of_one},
+		{"--trace-faults", .refused = of_one},
+		{"--explain", .refused = of_one},
+		{"--trace-calls", .refused = of_one},
+		{"--map", .refused = of_one},
+		{"--top", .refused = of_one},
+	};
 
-	while (!status && at < argc && argv[at][0] == '-' && argv[at][1]) {
-		const char *value;
-		int words;
-
-		if (!strcmp(argv[at], "--"))
-			break;
-		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
-			return -1;
-		if (is_output(argv[at]))
-			return complain("%s belongs to one run: use pagoda run", argv[at]);
-		if ((value = pg_options_value("--page-table", argc, argv, &at))) {
-			status = take_forms(c, value);
-		} else if ((value = pg_options_value("--runs", argc, argv, &at))) {
-			status = take_runs(c, value);
-		} else if ((value = pg_options_value("--json", argc, argv, &at))) {
-			c->json = value;
-		} else if ((value = pg_options_value("--svg", argc, argv, &at))) {
-			c->svg = value;
-		} else {
-			words = pg_options_words(argv[at]);
-			if (!words)
-				return complain("no option '%s'; pagoda compare --help lists them",
-					argv[at]);
-			while (words-- && at < argc)
-				c->words[c->word_count++] = argv[at++];
-		}
-	}
-	if (status)
-		return status;
-	if ((c->json && !c->json[0]) || (c->svg && !c->svg[0]))
-		return complain("--json and --svg want the name of a file");
-	while (at < argc)
-		c->words[c->word_count++] = argv[at++];
-	return 0;
+	return pg_words_take("compare", options, sizeof options / sizeof options[0], c, true,
+		pg_compare_help, argc, argv, &c->words);
 }
 
 static int all_forms(struct compare *c)
@@ -227,30 +173,25 @@ static int all_forms(struct compare *c)
 	return status;
 }
 
-/* The options of the run of each form. 0 or the exit status. */
+/* The options of the run of each form, which takes --page-table too. 0; -1: a list was asked for, and printed; or the exit status. */
 static int check_options(struct compare *c)
 {
-	char why[512];
+	int status = 0;
 
-	for (size_t i = 0; i < c->n; i++) {
+	for (size_t i = 0; i < c->n && !status; i++) {
 		struct form *f = &c->form[i];
-		int n = 0;
+		struct pg_words *w = &f->words;
 
-		f->words = calloc((size_t)c->word_count + 4, sizeof *f->words);
-		if (!f->words)
+		w->words = calloc((size_t)c->words.count + 3, sizeof *w->words);
+		if (!w->words)
 			return complain("%s", strerror(ENOMEM));
-		f->words[n++] = c->quiet;
-		f->words[n++] = c->page_table;
-		f->words[n++] = f->text;
-		for (int k = 0; k < c->word_count; k++)
-			f->words[n++] = c->words[k];
-		if (pg_options_parse(n, f->words, &f->options, stdout, why, sizeof why) !=
-			PG_OPTIONS_RUN) {
-			fprintf(stderr, "pagoda: %s\n", why);
-			return 2;
-		}
+		w->words[w->count++] = c->page_table;
+		w->words[w->count++] = f->text;
+		for (int k = 0; k < c->words.count; k++)
+			w->words[w->count++] = c->words.words[k];
+		status = pg_words_options("compare", w, &f->options);
 	}
-	return 0;
+	return status;
 }
 
 /* ---- runs */
@@ -283,7 +224,7 @@ static int run_form(struct compare *c, struct form *f)
 {
 	f->options.on_report = on_report;
 	f->options.on_report_ctx = c->shared;
-	for (unsigned i = 0; i < c->runs; i++) {
+	for (uint64_t i = 0; i < c->runs; i++) {
 		struct pg_trial t;
 		int bad;
 
@@ -471,16 +412,13 @@ static void write_svg(const struct compare *c, FILE *out)
 static int write_file(
 	const struct compare *c, const char *path, void (*f)(const struct compare *c, FILE *out))
 {
-	FILE *out = fopen(path, "we");
-	bool fine;
+	struct pg_output o = {.path = path};
+	int status = pg_output_begin("compare", &o);
 
-	if (!out)
-		return complain("cannot write %s: %s", path, strerror(errno));
-	f(c, out);
-	fine = !ferror(out);
-	if (fclose(out) || !fine)
-		return complain("cannot write all of %s", path);
-	return 0;
+	if (status)
+		return status;
+	f(c, o.file);
+	return pg_output_end("compare", &o);
 }
 
 static int write_all(const struct compare *c)
@@ -509,23 +447,17 @@ int pg_compare_command(int argc, char **argv)
 {
 	struct compare c = {.runs = 1,
 		.trials = {.input = -1},
-		.quiet = "--quiet",
+
 		.page_table = "--page-table"};
 	int status;
 
-	c.words = calloc((size_t)argc + 1, sizeof *c.words);
 	c.shared = mmap(
 		NULL, sizeof *c.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (!c.words || c.shared == MAP_FAILED) {
+	if (c.shared == MAP_FAILED) {
 		status = complain("%s", strerror(ENOMEM));
 		goto out;
 	}
 	status = take_words(&c, argc, argv);
-	if (status == -1) {
-		pg_compare_help(stdout);
-		status = 0;
-		goto out;
-	}
 	if (!status && !c.n)
 		status = all_forms(&c);
 	if (!status)
@@ -537,12 +469,12 @@ int pg_compare_command(int argc, char **argv)
 out:
 	for (size_t i = 0; i < c.n; i++) {
 		free(c.form[i].text);
-		free(c.form[i].words);
+		pg_words_free(&c.form[i].words);
 		pg_trial_end(&c.form[i].trial);
 	}
 	pg_trials_end(&c.trials);
 	if (c.shared != MAP_FAILED)
 		munmap(c.shared, sizeof *c.shared);
-	free(c.words);
-	return status;
+	pg_words_free(&c.words);
+	return status < 0 ? 0 : status;
 }

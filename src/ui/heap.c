@@ -4,51 +4,32 @@
  *
  *   words -> options of a run, what to watch -> files opened -> a run with trace/heap.c looking on -> text, JSON, SVG
  *
- * Called by ui/main.c. Calls ui/options.c, ui/run.c, trace/heap.h and the three who show.
+ * Called by ui/main.c. Calls ui/words.c, ui/output.c, ui/run.c, trace/heap.h and the three who show.
  */
 #include "ui/heap.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ui/format.h"
-#include "ui/options.h"
+#include "ui/output.h"
 #include "ui/run.h"
+#include "ui/words.h"
 
 const char *const pg_heap_state_names[PG_CHUNK_STATES] = {
 	"used", "free", "cached", "top", "own", "fence"};
+
+#define complain(...) pg_complain("heap", __VA_ARGS__)
 
 struct heap {
 	struct pg_options options;
 	struct pg_heap_watch_config config;
 	struct pg_heap_watch *watch; /* owned */
 	struct pg_heap_show show;
-	char **words; /* owned array: "--quiet", options of run, the program */
-	int word_count;
-	char quiet[sizeof "--quiet"];
-	const char *paths[3]; /* of text, JSON, SVG; NULL: standard error; not wanted */
-	FILE *files[3];       /* owned */
+	struct pg_words words;       /* options of run, the program */
+	struct pg_output outputs[3]; /* text, JSON, SVG */
 	bool failed;
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fflush(stdout);
-	fputs("pagoda: heap: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_heap_help(FILE *out)
 {
@@ -80,8 +61,9 @@ void pg_heap_help(FILE *out)
 
 /* --- words ------------------------------------------------------------------------------------------------ */
 
-static int take_moment(struct heap *h, const char *text)
+static int take_moment(void *ctx, const char *text)
 {
+	struct heap *h = ctx;
 	static const struct {
 		const char *name;
 		enum pg_heap_when when;
@@ -101,8 +83,9 @@ static int take_moment(struct heap *h, const char *text)
 	return complain("--at: '%s' is not exit, peak, calls:N or instructions:N", text);
 }
 
-static int take_process(struct heap *h, const char *text)
+static int take_process(void *ctx, const char *text)
 {
+	struct heap *h = ctx;
 	uint64_t n;
 
 	if (pg_parse_number(text, &n) != 0) {
@@ -115,126 +98,32 @@ static int take_process(struct heap *h, const char *text)
 	return 0;
 }
 
-static int take_number(const char *name, const char *text, uint64_t lo, uint64_t hi, unsigned *out)
-{
-	uint64_t n;
-
-	if (pg_parse_number(text, &n) != 0 || n < lo || n > hi)
-		return complain("%s: '%s' is not a number from %u to %u", name, text, (unsigned)lo,
-			(unsigned)hi);
-	*out = (unsigned)n;
-	return 0;
-}
-
-/* 0, -1: help was asked for, or the exit status. */
+/* 0; -1: all that was asked for is answered; or the exit status. */
 static int take_words(struct heap *h, int argc, char **argv)
 {
-	static const char *const files[] = {"--output", "--json", "--svg"};
-	int at = 0, status = 0;
-	const char *value;
+	uint64_t callers = 4, top = 10;
+	const struct pg_word options[] = {
+		{"--at", .take = take_moment},
+		{"--process", .take = take_process},
+		{"--callers", .number = &callers, .least = 1, .most = PG_HEAP_DEPTH},
+		{"--blocks", .flag = &h->show.blocks},
+		{"--top", .number = &top, .most = 1000000},
+		{"--output", .file = &h->outputs[0].path},
+		{"--json", .file = &h->outputs[1].path},
+		{"--svg", .file = &h->outputs[2].path},
+	};
+	int status = pg_words_take("heap", options, sizeof options / sizeof options[0], h, true,
+		pg_heap_help, argc, argv, &h->words);
 
-	h->words[h->word_count++] = h->quiet;
-	while (!status && at < argc && argv[at][0] == '-' && argv[at][1] &&
-		strcmp(argv[at], "--")) {
-		bool taken = false;
-
-		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
-			return -1;
-		for (int i = 0; i < 3 && !taken; i++) {
-			value = pg_options_value(files[i], argc, argv, &at);
-			if (!value)
-				continue;
-			h->paths[i] = value;
-			taken = true;
-			if (!value[0])
-				status = complain("%s wants the name of a file", files[i]);
-		}
-		if (taken)
-			continue;
-		if (!strcmp(argv[at], "--blocks")) {
-			h->show.blocks = true;
-			at++;
-		} else if ((value = pg_options_value("--at", argc, argv, &at))) {
-			status = take_moment(h, value);
-		} else if ((value = pg_options_value("--process", argc, argv, &at))) {
-			status = take_process(h, value);
-		} else if ((value = pg_options_value("--callers", argc, argv, &at))) {
-			status =
-				take_number("--callers", value, 1, PG_HEAP_DEPTH, &h->config.depth);
-		} else if ((value = pg_options_value("--top", argc, argv, &at))) {
-			status = take_number("--top", value, 0, 1000000, &h->show.top);
-		} else {
-			int words = pg_options_words(argv[at]);
-
-			if (!words)
-				return complain(
-					"no option '%s'; pagoda heap --help lists them", argv[at]);
-			while (words-- && at < argc)
-				h->words[h->word_count++] = argv[at++];
-		}
-	}
+	if (!status)
+		status = pg_words_options("heap", &h->words, &h->options);
 	if (status)
 		return status;
-	while (at < argc)
-		h->words[h->word_count++] = argv[at++];
-	return 0;
-}
-
-static int take_options(struct heap *h)
-{
-	char why[512];
-
-	switch (pg_options_parse(h->word_count, h->words, &h->options, stdout, why, sizeof why)) {
-	case PG_OPTIONS_RUN:
-		break;
-	case PG_OPTIONS_HELP:
-	case PG_OPTIONS_LIST:
-		return -2; /* the answer was printed */
-	case PG_OPTIONS_BAD:
-		return complain("%s", why);
-	}
+	h->config.depth = (unsigned)callers;
+	h->show.top = (unsigned)top;
 	if (h->options.fast && h->config.when == PG_HEAP_AT_INSTRUCTIONS)
 		return complain("--fast counts no instructions: use --at calls:N, or leave it out");
 	return 0;
-}
-
-/* --- files: opened before the guest runs, and out of its way ---------------------------------------------------- */
-
-static int open_file(struct heap *h, int i)
-{
-	int fd = h->paths[i] ? open(h->paths[i],
-				       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666)
-			     : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	int own = fd < 0 ? fd : pg_linux_own_fd(fd);
-
-	if (own >= 0)
-		h->files[i] = fdopen(own, "w");
-	if (h->files[i])
-		return 0;
-	int error = own < 0 && fd >= 0 ? -own : errno;
-	if (fd >= 0)
-		close(own >= 0 ? own : fd);
-	return complain("cannot write %s: %s", h->paths[i] ? h->paths[i] : "standard error",
-		strerror(error));
-}
-
-static bool wants_colour(FILE *f)
-{
-	const char *term = getenv("TERM");
-
-	return isatty(fileno(f)) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
-}
-
-static void close_file(struct heap *h, int i)
-{
-	FILE *f = h->files[i];
-	bool fine = f && !ferror(f);
-
-	h->files[i] = NULL;
-	if (!f || (fclose(f) == 0 && fine))
-		return;
-	complain("cannot write all of %s", h->paths[i] ? h->paths[i] : "the text");
-	h->failed = true;
 }
 
 /* --- the run ------------------------------------------------------------------------------------------------------ */
@@ -283,11 +172,13 @@ static void on_end(void *ctx, const struct pg_report *r)
 		return;
 	}
 	for (int i = 0; i < 3; i++) {
-		if (!h->files[i])
+		struct pg_output *o = &h->outputs[i];
+
+		if (!o->file)
 			continue;
-		h->show.colour = i == 0 && wants_colour(h->files[i]);
-		writers[i](&h->show, h->files[i]);
-		close_file(h, i);
+		h->show.colour = i == 0 && pg_output_coloured(o->file);
+		writers[i](&h->show, o->file);
+		h->failed |= pg_output_end("heap", o) != 0;
 	}
 }
 
@@ -302,7 +193,9 @@ static int run(struct heap *h)
 		.ctx = h, .begin = on_begin, .hooks = &hooks, .end = on_end};
 
 	for (int i = 0; i < 3; i++) {
-		if ((i == 0 || h->paths[i]) && open_file(h, i) != 0)
+		struct pg_output *o = &h->outputs[i];
+
+		if ((i == 0 || o->path) && pg_output_begin("heap", o) != 0)
 			return 2;
 	}
 	if (pg_heap_watch_create(&h->config, &h->watch) != 0)
@@ -315,24 +208,14 @@ static int run(struct heap *h)
 
 int pg_heap_command(int argc, char **argv)
 {
-	struct heap h = {.quiet = "--quiet", .show = {.top = 10}, .config = {.depth = 4}};
-	int status;
+	struct heap h = {.words = {0}};
+	int status = take_words(&h, argc, argv);
 
-	h.words = calloc((size_t)argc + 2, sizeof *h.words);
-	if (!h.words)
-		return complain("%s", strerror(ENOMEM));
-	status = take_words(&h, argc, argv);
-	if (status == -1)
-		pg_heap_help(stdout);
-	else if (!status)
-		status = take_options(&h);
 	if (!status)
 		status = run(&h);
-	for (int i = 0; i < 3; i++) {
-		if (h.files[i])
-			fclose(h.files[i]);
-	}
+	for (int i = 0; i < 3; i++)
+		(void)pg_output_close(&h.outputs[i]);
 	pg_heap_watch_destroy(h.watch);
-	free(h.words);
+	pg_words_free(&h.words);
 	return status < 0 ? 0 : status;
 }

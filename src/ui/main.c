@@ -2,7 +2,7 @@
 /*
  * ui/main.c: the pagoda program: its commands.
  *
- * Calls ui/options.c, ui/run.c, ui/compare.c, ui/partition.c, ui/size.c and ui/stack.c. To add a command, add a row and a function.
+ * Calls each command of the table, and ui/options.c for the words behind run. To add a command, add a row and a function.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,29 +16,29 @@
 #include "ui/stack.h"
 
 static int command_run(int argc, char **argv);
-static int command_compare(int argc, char **argv);
-static int command_size(int argc, char **argv);
-static int command_heap(int argc, char **argv);
-static int command_partition(int argc, char **argv);
-static int command_stack(int argc, char **argv);
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
 static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv); /* argv[0] is the first word behind the command */
-	const char *help;
+	void (*help)(FILE *out);            /* NULL: there is no more to say than `summary` */
+	const char *summary;
 } commands[] = {
-	{"run", command_run, "run a program on Pagoda's memory; run --help lists the options"},
-	{"compare", command_compare,
+	{"run", command_run, pg_options_help,
+		"run a program on Pagoda's memory; run --help lists the options"},
+	{"compare", pg_compare_command, pg_compare_help,
 		"run a program under several forms of page table; compare --help says more"},
-	{"size", command_size, "find out how much memory a program needs; size --help says more"},
-	{"heap", command_heap, "draw the heap of a program; heap --help says more"},
-	{"partition", command_partition,
+	{"size", pg_size_command, pg_size_help,
+		"find out how much memory a program needs; size --help says more"},
+	{"heap", pg_heap_command, pg_heap_help,
+		"draw the heap of a program; heap --help says more"},
+	{"partition", pg_partition_command, pg_partition_help,
 		"programs in contiguous memory, streams of requests; partition --help says more"},
-	{"stack", command_stack, "the stacks of a running program; stack --help says more"},
-	{"help", command_help, "this text, or the help of a command"},
-	{"version", command_version, "the version"},
+	{"stack", pg_stack_command, pg_stack_help,
+		"the stacks of a running program; stack --help says more"},
+	{"help", command_help, NULL, "this text, or the help of a command"},
+	{"version", command_version, NULL, "the version"},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -51,7 +51,7 @@ static void help(FILE *out)
 	      "\n",
 		out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
 	fputs("\nTry: pagoda run --memory 64M -- ls -l\n", out);
 }
 
@@ -75,68 +75,23 @@ static int command_run(int argc, char **argv)
 	return 2;
 }
 
-static int command_compare(int argc, char **argv)
-{
-	return pg_compare_command(argc, argv);
-}
-
-static int command_size(int argc, char **argv)
-{
-	return pg_size_command(argc, argv);
-}
-
-static int command_heap(int argc, char **argv)
-{
-	return pg_heap_command(argc, argv);
-}
-
-static int command_partition(int argc, char **argv)
-{
-	return pg_partition_command(argc, argv);
-}
-
-static int command_stack(int argc, char **argv)
-{
-	return pg_stack_command(argc, argv);
-}
-
 static int command_help(int argc, char **argv)
 {
-	if (argc > 0 && strcmp(argv[0], "stack") == 0) {
-		pg_stack_help(stdout);
+	if (argc == 0) {
+		help(stdout);
 		return 0;
 	}
-	if (argc > 0 && strcmp(argv[0], "partition") == 0) {
-		pg_partition_help(stdout);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].name, argv[0]) != 0)
+			continue;
+		if (commands[i].help)
+			commands[i].help(stdout);
+		else
+			printf("pagoda %s: %s\n", commands[i].name, commands[i].summary);
 		return 0;
 	}
-	if (argc > 0 && strcmp(argv[0], "heap") == 0) {
-		pg_heap_help(stdout);
-		return 0;
-	}
-	if (argc > 0 && strcmp(argv[0], "size") == 0) {
-		pg_size_help(stdout);
-		return 0;
-	}
-	if (argc > 0 && strcmp(argv[0], "compare") == 0) {
-		pg_compare_help(stdout);
-		return 0;
-	}
-	if (argc > 0 && strcmp(argv[0], "run") == 0) {
-		pg_options_help(stdout);
-		return 0;
-	}
-	if (argc > 0) {
-		for (size_t i = 0; i < COMMANDS; i++)
-			if (strcmp(commands[i].name, argv[0]) == 0) {
-				printf("pagoda %s: %s\n", commands[i].name, commands[i].help);
-				return 0;
-			}
-		fprintf(stderr, "pagoda: no command '%s'; pagoda help lists them\n", argv[0]);
-		return 2;
-	}
-	help(stdout);
-	return 0;
+	fprintf(stderr, "pagoda: no command '%s'; pagoda help lists them\n", argv[0]);
+	return 2;
 }
 
 static int command_version(int argc, char **argv)

@@ -10,10 +10,8 @@
  */
 #include "ui/options.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -586,19 +584,6 @@ int pg_options_words(const char *word)
 		if (strlen(rows[i].name) == length && strncmp(rows[i].name, word, length) == 0)
 			return rows[i].argument == NEEDED && !word[length] ? 2 : 1;
 	return 0;
-}
-
-const char *pg_options_value(const char *name, int argc, char **argv, int *at)
-{
-	size_t length = strlen(name);
-	const char *word = argv[*at];
-
-	if (strncmp(word, name, length) || (word[length] && word[length] != '='))
-		return NULL;
-	++*at;
-	if (word[length])
-		return word + length + 1;
-	return *at < argc ? argv[(*at)++] : "";
 }
 
 void pg_options_help(FILE *out)

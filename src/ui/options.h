@@ -21,8 +21,8 @@ struct pg_linux;
 struct pg_linux_hooks;
 struct pg_symbols;
 
-/* One output: wanted or not, and to which file. */
-struct pg_output {
+/* One trace: wanted or not, and to which file. */
+struct pg_trace_option {
 	bool wanted;
 	const char *path; /* NULL: standard error */
 };
@@ -61,12 +61,13 @@ struct pg_options {
 	const char *malloc_family;  /* of libpagoda-malloc; NULL: the program's own malloc */
 	uint64_t stack_limit_bytes; /* UINT64_MAX: unlimited */
 	bool quiet, verbose;
-	bool map;                                /* the summary shows the regions too */
-	const char *json_path;                   /* NULL: none */
-	const char *output_path;                 /* of the summary; NULL: standard error */
-	struct pg_output faults, explain, calls; /* --trace-faults, --explain, --trace-calls */
-	unsigned top;                            /* rows of each table of the summary; 0: all */
-	char **command;                          /* the program and its arguments, NULL-ended */
+	bool map;                /* the summary shows the regions too */
+	const char *json_path;   /* NULL: none */
+	const char *output_path; /* of the summary; NULL: standard error */
+	struct pg_trace_option faults, explain,
+		calls;  /* --trace-faults, --explain, --trace-calls */
+	unsigned top;   /* rows of each table of the summary; 0: all */
+	char **command; /* the program and its arguments, NULL-ended */
 	/* Not an option: is called with the report of the run, unless NULL. */
 	void (*on_report)(void *ctx, const struct pg_report *r);
 	void *on_report_ctx;                /* borrowed */
@@ -92,12 +93,6 @@ enum pg_options_result pg_options_parse(
 
 /* How many words the option that begins with `word` takes: 1, or 2; 0 if `pagoda run` has no such. */
 int pg_options_words(const char *word);
-/*
- * For the words of a command's own: the value of option `name` ("--name VALUE" or "--name=VALUE") if argv[*at] is it, *at moved behind; "" if it
- * is the last word. NULL: another word.
- */
-const char *pg_options_value(const char *name, int argc, char **argv, int *at);
-
 /* `pagoda run --help`. */
 void pg_options_help(FILE *out);
 

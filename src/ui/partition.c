@@ -6,22 +6,9 @@
  */
 #include "ui/partition.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "ui/partition_internal.h"
-
-int pg_partition_complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: partition: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 bool pg_partition_take_fit(const char *name, size_t length, enum pg_partition_fit *out)
 {
@@ -32,48 +19,6 @@ bool pg_partition_take_fit(const char *name, size_t length, enum pg_partition_fi
 			return true;
 		}
 	return false;
-}
-
-/* One option and its value at argv[*at], which moves behind them. 0 or the exit status. */
-static int take_option(const char *command, const struct pg_partition_option *options, size_t n,
-	void *ctx, int argc, char **argv, int *at)
-{
-	const char *word = argv[(*at)++], *value = NULL;
-	size_t length = strcspn(word, "=");
-
-	for (size_t i = 0; i < n; i++) {
-		if (strlen(options[i].name) != length || strncmp(options[i].name, word, length))
-			continue;
-		if (options[i].flag)
-			return word[length]
-				       ? pg_partition_complain("%s takes no value", options[i].name)
-				       : options[i].take(ctx, NULL);
-		if (word[length])
-			value = word + length + 1;
-		else if (*at < argc)
-			value = argv[(*at)++];
-		return value ? options[i].take(ctx, value)
-			     : pg_partition_complain("%s wants a value", word);
-	}
-	return pg_partition_complain(
-		"%s: no option '%s'; pagoda partition --help lists them", command, word);
-}
-
-int pg_partition_options(const char *word, const struct pg_partition_option *options, size_t n,
-	void *ctx, int argc, char **argv, int *at)
-{
-	int status = 0;
-
-	while (*at < argc && argv[*at][0] == '-' && argv[*at][1] && !status) {
-		if (!strcmp(argv[*at], "--help") || !strcmp(argv[*at], "-h"))
-			return -1;
-		if (!strcmp(argv[*at], "--")) {
-			++*at;
-			return 0;
-		}
-		status = take_option(word, options, n, ctx, argc, argv, at);
-	}
-	return status;
 }
 
 void pg_partition_help(FILE *out)

@@ -4,8 +4,6 @@
  *
  * Called by ui/partition_simulate.c. Calls ui/table.h, ui/json_write.h and ui/svg.h. Owns nothing.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ui/format.h"
@@ -308,12 +306,12 @@ static void write_stream(
 
 int pg_partition_write_json(const struct pg_partition_trials *t, const char *path)
 {
-	struct json j = {.first = true};
-	bool fine;
+	struct pg_output o = {.path = path};
+	int status = pg_output_begin("partition", &o);
+	struct json j = {.out = o.file, .first = true};
 
-	j.out = fopen(path, "we");
-	if (!j.out)
-		return pg_partition_complain("cannot write %s: %s", path, strerror(errno));
+	if (status)
+		return status;
 	open_(&j, NULL, '{');
 	number(&j, "format", 2);
 	string(&j, "pagoda", PG_VERSION);
@@ -324,10 +322,7 @@ int pg_partition_write_json(const struct pg_partition_trials *t, const char *pat
 	close_(&j, ']');
 	close_(&j, '}');
 	fputc('\n', j.out);
-	fine = !ferror(j.out);
-	if (fclose(j.out) || !fine)
-		return pg_partition_complain("cannot write all of %s", path);
-	return 0;
+	return pg_output_end("partition", &o);
 }
 
 /* ---- SVG: for each stream a row of charts over the requests */
@@ -379,14 +374,15 @@ static void draw_chart(struct pg_svg *svg, struct pg_svg_box box,
 
 int pg_partition_write_svg(const struct pg_partition_trials *t, const char *path)
 {
-	bool queue = t->trial[0].stream.queue != PG_QUEUE_NONE, fine;
+	bool queue = t->trial[0].stream.queue != PG_QUEUE_NONE;
 	size_t n = sizeof charts / sizeof charts[0] - !queue;
-	FILE *out = fopen(path, "we");
+	struct pg_output o = {.path = path};
+	int status = pg_output_begin("partition", &o);
 	struct pg_svg svg;
 
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", path, strerror(errno));
-	pg_svg_begin(&svg, out, CHART_WIDTH * (double)n, 40 + (CHART_HEIGHT + 30) * (double)t->n,
+	if (status)
+		return status;
+	pg_svg_begin(&svg, o.file, CHART_WIDTH * (double)n, 40 + (CHART_HEIGHT + 30) * (double)t->n,
 		"contiguous partitions and paging");
 	for (size_t k = 0; k < t->n; k++) {
 		double top = 40 + (CHART_HEIGHT + 30) * (double)k;
@@ -404,8 +400,5 @@ int pg_partition_write_svg(const struct pg_partition_trials *t, const char *path
 				t, &t->trial[k], c);
 	}
 	pg_svg_end(&svg);
-	fine = !ferror(out);
-	if (fclose(out) || !fine)
-		return pg_partition_complain("cannot write all of %s", path);
-	return 0;
+	return pg_output_end("partition", &o);
 }

@@ -10,23 +10,12 @@
 #include <stdio.h>
 
 #include "frame/partition_stream.h"
+#include "ui/output.h"
 #include "ui/partition_dispatch.h"
+#include "ui/words.h"
 
-/* "pagoda: partition: ..." on standard error, one line. Returns 2, the exit status. */
-int pg_partition_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define pg_partition_complain(...) pg_complain("partition", __VA_ARGS__)
 
-struct pg_partition_option {
-	const char *name;
-	int (*take)(void *ctx, const char *value); /* 0 or the exit status, after a complaint */
-	bool flag;                                 /* it has no value: NULL */
-};
-
-/*
- * Takes options from argv[*at] on, up to the first word that is none; *at moves there. 0, -1: help is asked for, or the exit status. `word`:
- * "simulate" or "run".
- */
-int pg_partition_options(const char *word, const struct pg_partition_option *options, size_t n,
-	void *ctx, int argc, char **argv, int *at);
 /* A fit's name. False: there is none such. */
 bool pg_partition_take_fit(const char *name, size_t length, enum pg_partition_fit *out);
 

@@ -321,20 +321,16 @@ int pg_partition_record_write(const char *path, const struct pg_stream *s)
 {
 	struct pg_stream_source source;
 	struct pg_stream_request q;
-	FILE *out;
-	bool fine;
-	int e = pg_stream_begin(&source, s);
+	struct pg_output o = {.path = path};
+	int status, e = pg_stream_begin(&source, s);
 
 	if (e)
 		return pg_partition_complain("--write-stream: %s", strerror(-e));
-	out = fopen(path, "we");
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", path, strerror(errno));
-	pg_partition_record_head(out);
+	status = pg_output_begin("partition", &o);
+	if (status)
+		return status;
+	pg_partition_record_head(o.file);
 	while (pg_stream_next(&source, &q))
-		pg_partition_record_line(&q, out);
-	fine = !ferror(out);
-	if (fclose(out) || !fine)
-		return pg_partition_complain("cannot write all of %s", path);
-	return 0;
+		pg_partition_record_line(&q, o.file);
+	return pg_output_end("partition", &o);
 }

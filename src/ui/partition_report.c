@@ -4,7 +4,6 @@
  *
  * Called by ui/partition_run.c. Calls ui/table.h, ui/json_write.h and partition_timeline.c. Owns nothing.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "ui/format.h"
@@ -182,12 +181,12 @@ static void write_event(
 int pg_partition_report_json(const struct pg_partition_report *r, const char *path)
 {
 	const struct pg_job_log *log = pg_dispatch_log(r->dispatch);
-	struct json j = {.first = true};
-	bool fine;
+	struct pg_output o = {.path = path};
+	int status = pg_output_begin("partition", &o);
+	struct json j = {.out = o.file, .first = true};
 
-	j.out = fopen(path, "we");
-	if (!j.out)
-		return pg_partition_complain("cannot write %s: %s", path, strerror(errno));
+	if (status)
+		return status;
 	open_(&j, NULL, '{');
 	number(&j, "format", 1);
 	string(&j, "pagoda", PG_VERSION);
@@ -213,10 +212,7 @@ int pg_partition_report_json(const struct pg_partition_report *r, const char *pa
 	close_(&j, ']');
 	close_(&j, '}');
 	fputc('\n', j.out);
-	fine = !ferror(j.out);
-	if (fclose(j.out) || !fine)
-		return pg_partition_complain("cannot write all of %s", path);
-	return 0;
+	return pg_output_end("partition", &o);
 }
 
 int pg_partition_report_status(const struct pg_partition_report *r)

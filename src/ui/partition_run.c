@@ -118,82 +118,50 @@ static int take_slice(void *ctx, const char *text)
 	return 0;
 }
 
-static int take_rows(void *ctx, const char *text)
+static int take_swap(void *ctx, const char *text)
 {
 	struct jobrun *r = ctx;
 
-	if (pg_parse_number(text, &r->rows) != 0 || r->rows > 1000000)
-		return pg_partition_complain("--rows: '%s' is not a number to 1000000", text);
-	return 0;
+	r->swap = text;
+	r->schedule.swap = true;
+	return *text ? 0 : pg_partition_complain("--swap wants a store");
 }
 
-static int take_linear(void *ctx, const char *none)
+/* 0; -1: help was asked for, and printed; or the exit status. */
+static int take_words(struct jobrun *r, int argc, char **argv)
 {
-	(void)none;
-	((struct jobrun *)ctx)->linear = true;
-	return 0;
-}
+	const struct pg_word options[] = {
+		{"--memory", .take = take_memory},
+		{"--fit", .take = take_fit},
+		{"--linear", .flag = &r->linear},
+		{"--heap", .take = take_heap},
+		{"--compact", .flag = &r->schedule.compact},
+		{"--swap", .take = take_swap},
+		{"--slice", .take = take_slice},
+		{"--backfill", .flag = &r->schedule.backfill},
+		{"--rows", .number = &r->rows, .most = 1000000},
+		{"--timeline", .file = &r->svg},
+		{"--log", .file = &r->log},
+		{"--record", .file = &r->record},
+		{"--json", .file = &r->json},
+		{"--quiet", .flag = &r->quiet},
+	};
+	struct pg_words rest;
+	int status = pg_words_take("partition", options, sizeof options / sizeof options[0], r,
+		false, pg_partition_run_help, argc, argv, &rest);
 
-static int take_compact(void *ctx, const char *none)
-{
-	(void)none;
-	((struct jobrun *)ctx)->schedule.compact = true;
-	return 0;
+	if (!status && rest.count != 1)
+		status = pg_partition_complain(
+			"run: %s", rest.count == 0 ? "the job file is missing"
+						   : "options go before the one job file");
+	if (!status && r->schedule.backfill && r->schedule.swap)
+		status = pg_partition_complain(
+			"--backfill has no meaning with --swap: whose turn it is gets room");
+	if (!status)
+		r->job_file = rest.words[0];
+	pg_words_free(&rest);
+	return status;
 }
-
-static int take_backfill(void *ctx, const char *none)
-{
-	(void)none;
-	((struct jobrun *)ctx)->schedule.backfill = true;
-	return 0;
-}
-
-static int take_quiet(void *ctx, const char *none)
-{
-	(void)none;
-	((struct jobrun *)ctx)->quiet = true;
-	return 0;
-}
-
-static int take_text(const char **to, const char *option, const char *text)
-{
-	*to = text;
-	return *text ? 0 : pg_partition_complain("%s wants a value", option);
-}
-
-static int take_swap(void *ctx, const char *text)
-{
-	((struct jobrun *)ctx)->schedule.swap = true;
-	return take_text(&((struct jobrun *)ctx)->swap, "--swap", text);
-}
-
-static int take_timeline(void *ctx, const char *text)
-{
-	return take_text(&((struct jobrun *)ctx)->svg, "--timeline", text);
-}
-
-static int take_log(void *ctx, const char *text)
-{
-	return take_text(&((struct jobrun *)ctx)->log, "--log", text);
-}
-
-static int take_record(void *ctx, const char *text)
-{
-	return take_text(&((struct jobrun *)ctx)->record, "--record", text);
-}
-
-static int take_json(void *ctx, const char *text)
-{
-	return take_text(&((struct jobrun *)ctx)->json, "--json", text);
-}
-
-static const struct pg_partition_option options[] = {{"--memory", take_memory, false},
-	{"--fit", take_fit, false}, {"--linear", take_linear, true}, {"--heap", take_heap, false},
-	{"--compact", take_compact, true}, {"--swap", take_swap, false},
-	{"--slice", take_slice, false}, {"--backfill", take_backfill, true},
-	{"--rows", take_rows, false}, {"--timeline", take_timeline, false},
-	{"--log", take_log, false}, {"--record", take_record, false}, {"--json", take_json, false},
-	{"--quiet", take_quiet, true}};
 
 /* ---- the machine */
 
@@ -300,50 +268,40 @@ static int run_jobs(struct jobrun *r)
 
 /* ---- what is written */
 
-static int finish(FILE *out, const char *path)
-{
-	bool fine = !ferror(out);
-
-	if (fclose(out) || !fine)
-		return pg_partition_complain("cannot write all of %s", path);
-	return 0;
-}
-
 static int write_svg(const struct jobrun *r)
 {
-	FILE *out = fopen(r->svg, "we");
-	int e;
+	struct pg_output o = {.path = r->svg};
+	int status = pg_output_begin("partition", &o), e;
 
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", r->svg, strerror(errno));
+	if (status)
+		return status;
 	e = pg_timeline_svg(pg_dispatch_log(r->dispatch), &r->jobs, r->memory_bytes,
-		pg_dispatch_clock(r->dispatch), out);
-	if (e) {
-		fclose(out);
-		return pg_partition_complain("%s: %s", r->svg, strerror(-e));
-	}
-	return finish(out, r->svg);
+		pg_dispatch_clock(r->dispatch), o.file);
+	status = pg_output_end("partition", &o);
+	return e ? pg_partition_complain("%s: %s", r->svg, strerror(-e)) : status;
 }
 
 static int write_log(const struct jobrun *r)
 {
-	FILE *out = fopen(r->log, "we");
+	struct pg_output o = {.path = r->log};
+	int status = pg_output_begin("partition", &o);
 
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", r->log, strerror(errno));
-	pg_job_log_write(pg_dispatch_log(r->dispatch), &r->jobs, out);
-	return finish(out, r->log);
+	if (status)
+		return status;
+	pg_job_log_write(pg_dispatch_log(r->dispatch), &r->jobs, o.file);
+	return pg_output_end("partition", &o);
 }
 
 /* The jobs that ran, by arrival: what they asked for, and how long they were there. */
 static int write_record(const struct jobrun *r)
 {
 	const struct pg_job_log *log = pg_dispatch_log(r->dispatch);
-	FILE *out = fopen(r->record, "we");
+	struct pg_output o = {.path = r->record};
+	int status = pg_output_begin("partition", &o);
 
-	if (!out)
-		return pg_partition_complain("cannot write %s: %s", r->record, strerror(errno));
-	pg_partition_record_head(out);
+	if (status)
+		return status;
+	pg_partition_record_head(o.file);
 	for (size_t i = 0; i < log->n; i++) {
 		const struct pg_job_event *e = &log->event[i];
 		const struct pg_job_result *j = pg_dispatch_result(r->dispatch, e->job);
@@ -353,9 +311,9 @@ static int write_record(const struct jobrun *r)
 			.priority = r->jobs.job[e->job].priority};
 
 		if (e->kind == PG_JOB_ARRIVE && !j->schedule.refused)
-			pg_partition_record_line(&q, out);
+			pg_partition_record_line(&q, o.file);
 	}
-	return finish(out, r->record);
+	return pg_output_end("partition", &o);
 }
 
 static int report(const struct jobrun *r)
@@ -405,24 +363,10 @@ int pg_partition_run(int argc, char **argv)
 {
 	struct jobrun r = {.memory_bytes = 64 << 20, .schedule = {.slice = SLICE}, .rows = 60};
 	char why[512];
-	int at = 0;
-	int status = pg_partition_options(
-		"run", options, sizeof options / sizeof options[0], &r, argc, argv, &at);
+	int status = take_words(&r, argc, argv);
 
-	if (status == -1) {
-		pg_partition_run_help(stdout);
-		return 0;
-	}
 	if (status)
-		return status;
-	if (argc - at != 1)
-		return pg_partition_complain(
-			"run: %s", at == argc ? "the job file is missing"
-					      : "options go before the one job file");
-	if (r.schedule.backfill && r.schedule.swap)
-		return pg_partition_complain(
-			"--backfill has no meaning with --swap: whose turn it is gets room");
-	r.job_file = argv[at];
+		return status < 0 ? 0 : status;
 	if (pg_jobs_read(r.job_file, &r.jobs, why, sizeof why) != 0)
 		status = pg_partition_complain("%s", why);
 	if (!status)

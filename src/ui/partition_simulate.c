@@ -26,10 +26,10 @@ struct simulate {
 	double loads[MOST_LOADS];
 	unsigned sizes[PG_STREAM_SIZES], lifetimes[PG_STREAM_LIFETIMES];
 	unsigned n_loads, n_sizes, n_lifetimes;
-	bool memory_said, load_said;
-	const char *random_word;           /* an option said that only random streams have */
-	const char *json, *svg, *write_to; /* NULL: not wanted */
-	struct pg_partition_record record; /* with t.source */
+	const char *memory_said, *load_said; /* NULL, or the options that are there */
+	const char *random_word;             /* of those that only random streams have */
+	const char *json, *svg, *write_to;   /* NULL: not wanted */
+	struct pg_partition_record record;   /* with t.source */
 };
 
 void pg_partition_simulate_help(FILE *out)
@@ -141,7 +141,6 @@ static int take_memory(void *ctx, const char *text)
 	if (pg_parse_size(text, &n) != 0 || n < 4096 || n > MOST_MEMORY)
 		return pg_partition_complain("--memory: '%s' is not a size from 1M to 1T", text);
 	s->stream.memory_bytes = n;
-	s->memory_said = true;
 	return 0;
 }
 
@@ -158,23 +157,9 @@ static int take_page(void *ctx, const char *text)
 	return 0;
 }
 
-static int take_requests(void *ctx, const char *text)
-{
-	struct simulate *s = ctx;
-	uint64_t n;
-
-	s->random_word = "--requests";
-	if (pg_parse_number(text, &n) != 0 || n < 1000 || n > MOST_REQUESTS)
-		return pg_partition_complain(
-			"--requests: '%s' is not a number from 1000 to %u", text, MOST_REQUESTS);
-	s->stream.requests = n;
-	return 0;
-}
-
 static int take_sizes(void *ctx, const char *list)
 {
 	struct simulate *s = ctx;
-	s->random_word = "--sizes";
 	s->n_sizes = take_names("--sizes", list, pg_stream_size_names, PG_STREAM_SIZES, s->sizes);
 	return s->n_sizes ? 0 : 2;
 }
@@ -182,7 +167,6 @@ static int take_sizes(void *ctx, const char *list)
 static int take_lifetimes(void *ctx, const char *list)
 {
 	struct simulate *s = ctx;
-	s->random_word = "--lifetimes";
 	s->n_lifetimes = take_names(
 		"--lifetimes", list, pg_stream_lifetime_names, PG_STREAM_LIFETIMES, s->lifetimes);
 	return s->n_lifetimes ? 0 : 2;
@@ -193,7 +177,6 @@ static int take_loads(void *ctx, const char *list)
 	struct simulate *s = ctx;
 	const char *at = list;
 
-	s->load_said = true;
 	for (s->n_loads = 0; s->n_loads < MOST_LOADS;) {
 		char *end;
 		double x = strtod(at, &end);
@@ -210,23 +193,6 @@ static int take_loads(void *ctx, const char *list)
 		MOST_LOADS);
 }
 
-static int take_seed(void *ctx, const char *text)
-{
-	struct simulate *s = ctx;
-	s->random_word = "--seed";
-	if (pg_parse_number(text, &s->stream.seed) != 0)
-		return pg_partition_complain("--seed: '%s' is not a number of 64 bits", text);
-	return 0;
-}
-
-static int take_warm(void *ctx, const char *text)
-{
-	struct simulate *s = ctx;
-	if (pg_parse_number(text, &s->stream.warm) != 0 || s->stream.warm > MOST_REQUESTS)
-		return pg_partition_complain("--warm: '%s' is not a number of requests", text);
-	return 0;
-}
-
 static int take_queue(void *ctx, const char *text)
 {
 	struct simulate *s = ctx;
@@ -238,64 +204,6 @@ static int take_queue(void *ctx, const char *text)
 	s->stream.queue = (enum pg_stream_queue)order;
 	return 0;
 }
-
-static int take_file(const char **to, const char *option, const char *text)
-{
-	*to = text;
-	return *text ? 0 : pg_partition_complain("%s wants the name of a file", option);
-}
-
-static int take_json(void *ctx, const char *text)
-{
-	struct simulate *s = ctx;
-	return take_file(&s->json, "--json", text);
-}
-
-static int take_svg(void *ctx, const char *text)
-{
-	struct simulate *s = ctx;
-	return take_file(&s->svg, "--svg", text);
-}
-
-static int take_stream(void *ctx, const char *text)
-{
-	struct simulate *s = ctx;
-	return take_file(&s->t.source, "--stream", text);
-}
-
-static int take_write(void *ctx, const char *text)
-{
-	struct simulate *s = ctx;
-	s->random_word = "--write-stream";
-	return take_file(&s->write_to, "--write-stream", text);
-}
-
-static int take_linear(void *ctx, const char *none)
-{
-	struct simulate *s = ctx;
-
-	(void)none;
-	s->t.linear = true;
-	return 0;
-}
-
-static int take_backfill(void *ctx, const char *none)
-{
-	struct simulate *s = ctx;
-
-	(void)none;
-	s->stream.backfill = true;
-	return 0;
-}
-
-static const struct pg_partition_option options[] = {{"--fit", take_fits, false},
-	{"--linear", take_linear, true}, {"--memory", take_memory, false},
-	{"--page", take_page, false}, {"--requests", take_requests, false},
-	{"--sizes", take_sizes, false}, {"--lifetimes", take_lifetimes, false},
-	{"--load", take_loads, false}, {"--seed", take_seed, false}, {"--warm", take_warm, false},
-	{"--queue", take_queue, false}, {"--backfill", take_backfill, true},
-	{"--stream", take_stream, false}, {"--write-stream", take_write, false},
-	{"--json", take_json, false}, {"--svg", take_svg, false}};
 
 /* Words that contradict each other. 0 or the exit status. */
 static int check_words(const struct simulate *s)
@@ -317,6 +225,38 @@ static int check_words(const struct simulate *s)
 	if (s->write_to && (s->n_loads > 1 || s->n_sizes > 1 || s->n_lifetimes > 1))
 		return pg_partition_complain("--write-stream wants one stream, not several");
 	return 0;
+}
+
+/* 0; -1: help was asked for, and printed; or the exit status. */
+static int take_words(struct simulate *s, int argc, char **argv)
+{
+	const struct pg_word options[] = {
+		{"--fit", .take = take_fits},
+		{"--linear", .flag = &s->t.linear},
+		{"--memory", .take = take_memory, .said = &s->memory_said},
+		{"--page", .take = take_page},
+		{"--requests", .number = &s->stream.requests, .least = 1000, .most = MOST_REQUESTS,
+			.said = &s->random_word},
+		{"--sizes", .take = take_sizes, .said = &s->random_word},
+		{"--lifetimes", .take = take_lifetimes, .said = &s->random_word},
+		{"--load", .take = take_loads, .said = &s->load_said},
+		{"--seed", .number = &s->stream.seed, .most = UINT64_MAX, .said = &s->random_word},
+		{"--warm", .number = &s->stream.warm, .most = MOST_REQUESTS},
+		{"--queue", .take = take_queue},
+		{"--backfill", .flag = &s->stream.backfill},
+		{"--stream", .file = &s->t.source},
+		{"--write-stream", .file = &s->write_to, .said = &s->random_word},
+		{"--json", .file = &s->json},
+		{"--svg", .file = &s->svg},
+	};
+	struct pg_words rest;
+	int status = pg_words_take("partition", options, sizeof options / sizeof options[0], s,
+		false, pg_partition_simulate_help, argc, argv, &rest);
+
+	if (!status && rest.count)
+		status = pg_partition_complain("simulate: '%s' is no option", rest.words[0]);
+	pg_words_free(&rest);
+	return status ? status : check_words(s);
 }
 
 /* ---- streams */
@@ -444,20 +384,11 @@ int pg_partition_simulate(int argc, char **argv)
 		.n_loads = 1,
 		.n_sizes = 1,
 		.n_lifetimes = 1};
-	int status, at = 0;
+	int status;
 
 	for (unsigned i = 0; i < s.t.n_fits; i++)
 		s.t.fits[i] = i;
-	status = pg_partition_options(
-		"simulate", options, sizeof options / sizeof options[0], &s, argc, argv, &at);
-	if (!status && at < argc)
-		status = pg_partition_complain("simulate: '%s' is no option", argv[at]);
-	if (status == -1) {
-		pg_partition_simulate_help(stdout);
-		return 0;
-	}
-	if (!status)
-		status = check_words(&s);
+	status = take_words(&s, argc, argv);
 	if (!status)
 		status = serve_all(&s);
 	if (!status)
@@ -466,5 +397,5 @@ int pg_partition_simulate(int argc, char **argv)
 		free(s.t.trial[k].served);
 	free(s.t.trial);
 	free(s.record.requests);
-	return status;
+	return status < 0 ? 0 : status;
 }

@@ -7,13 +7,12 @@
  *         -> runs with less and less, until it no longer works or takes too long
  *         -> runs in between, where it matters -> advice (size_curve.c) -> text, JSON, SVG (size_show.c)
  *
- * Called by ui/main.c. Calls ui/options.c and ui/trial.c; each run is a host process of its own and leaves its figures in
+ * Called by ui/main.c. Calls ui/words.c and ui/trial.c; each run is a host process of its own and leaves its figures in
  * memory shared with this one. What the program writes is shown once, from the first run, and compared.
  */
 #include "ui/size.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,8 +20,10 @@
 #include <unistd.h>
 
 #include "ui/format.h"
+#include "ui/output.h"
 #include "ui/report.h"
 #include "ui/trial.h"
+#include "ui/words.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define STEP ((uint64_t)65536) /* memory comes in such steps */
@@ -30,6 +31,8 @@
 #define PLENTY (1024 * MIB)    /* of the first run */
 #define WINDOWS 128u           /* of the working set */
 #define REFINE 8u              /* runs in between, at most */
+
+#define complain(...) pg_complain("size", __VA_ARGS__)
 
 /* What a run says of itself, in memory shared with its process. */
 struct figures {
@@ -45,12 +48,10 @@ struct figures {
 
 struct size {
 	struct pg_options options;
-	char **words; /* owned array: "--quiet", options of run, the program */
-	int word_count;
-	char quiet[sizeof "--quiet"];
-	uint64_t from, to; /* bytes; 0: not given */
-	unsigned most;     /* runs with less memory, at most */
-	double limit_s;    /* of a run; 0: by the first */
+	struct pg_words words; /* options of run, the program */
+	uint64_t from, to;     /* bytes; 0: not given */
+	uint64_t most;         /* runs with less memory, at most */
+	double limit_s;        /* of a run; 0: by the first */
 	bool no_swap;
 	const char *json, *svg; /* NULL: not wanted */
 	struct pg_trials trials;
@@ -58,20 +59,6 @@ struct size {
 	struct figures *shared;   /* mapped */
 	struct pg_size_result *r; /* owned */
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: size: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_size_help(FILE *out)
 {
@@ -111,91 +98,47 @@ static int take_size(const char *name, const char *text, uint64_t *out)
 	return 0;
 }
 
-/* True for options of run that belong to one run, or that are set here. */
-static bool is_other(const char *word)
+static int take_from(void *ctx, const char *text)
 {
-	static const char *const names[] = {"--output", "--trace-faults", "--explain",
-		"--trace-calls", "--map", "--top", "--memory"};
-	size_t length = strcspn(word, "=");
-
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-		if (strlen(names[i]) == length && !strncmp(names[i], word, length))
-			return true;
-	return false;
+	return take_size("--from", text, &((struct size *)ctx)->from);
 }
 
-/* 0, -1: help was asked for, or the exit status. */
+static int take_to(void *ctx, const char *text)
+{
+	return take_size("--to", text, &((struct size *)ctx)->to);
+}
+
+/* 0; -1: all that was asked for is answered; or the exit status. */
 static int take_words(struct size *z, int argc, char **argv)
 {
-	int at = 0, status = 0;
-	const char *value;
-	uint64_t n;
+	static const char of_one[] = "it belongs to one run: use pagoda run";
+	uint64_t limit_s = 0;
+	const struct pg_word options[] = {
+		{"--from", .take = take_from},
+		{"--to", .take = take_to},
+		{"--points", .number = &z->most, .least = 1, .most = 40},
+		{"--limit", .number = &limit_s, .least = 1, .most = 1000000},
+		{"--no-swap", .flag = &z->no_swap},
+		{"--json", .file = &z->json},
+		{"--svg", .file = &z->svg},
+		{"--memory", .refused = "use --from and --to"},
+		{"--output", .refused = of_one},
+		{"--trace-faults", .refused = of_one},
+		{"--explain", .refused = of_one},
+		{"--trace-calls", .refused = of_one},
+		{"--map", .refused = of_one},
+		{"--top", .refused = of_one},
+	};
+	int status = pg_words_take("size", options, sizeof options / sizeof options[0], z, true,
+		pg_size_help, argc, argv, &z->words);
 
-	z->words[z->word_count++] = z->quiet;
-	while (!status && at < argc && argv[at][0] == '-' && argv[at][1] &&
-		strcmp(argv[at], "--")) {
-		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
-			return -1;
-		if (is_other(argv[at]))
-			return complain("%s: %s", argv[at],
-				!strncmp(argv[at], "--memory", 8)
-					? "use --from and --to"
-					: "it belongs to one run: use pagoda run");
-		if (!strcmp(argv[at], "--no-swap")) {
-			z->no_swap = true;
-			at++;
-		} else if ((value = pg_options_value("--from", argc, argv, &at))) {
-			status = take_size("--from", value, &z->from);
-		} else if ((value = pg_options_value("--to", argc, argv, &at))) {
-			status = take_size("--to", value, &z->to);
-		} else if ((value = pg_options_value("--points", argc, argv, &at))) {
-			if (pg_parse_number(value, &n) != 0 || n < 1 || n > 40)
-				return complain(
-					"--points: '%s' is not a number from 1 to 40", value);
-			z->most = (unsigned)n;
-		} else if ((value = pg_options_value("--limit", argc, argv, &at))) {
-			if (pg_parse_number(value, &n) != 0 || n < 1 || n > 1000000)
-				return complain("--limit: '%s' is not a number of seconds", value);
-			z->limit_s = (double)n;
-		} else if ((value = pg_options_value("--json", argc, argv, &at))) {
-			z->json = value;
-		} else if ((value = pg_options_value("--svg", argc, argv, &at))) {
-			z->svg = value;
-		} else {
-			int words = pg_options_words(argv[at]);
-
-			if (!words)
-				return complain(
-					"no option '%s'; pagoda size --help lists them", argv[at]);
-			while (words-- && at < argc)
-				z->words[z->word_count++] = argv[at++];
-		}
-	}
+	if (!status && z->from && z->to && z->from > z->to)
+		status = complain("--from is more than --to");
+	if (!status)
+		status = pg_words_options("size", &z->words, &z->options);
 	if (status)
 		return status;
-	if ((z->json && !z->json[0]) || (z->svg && !z->svg[0]))
-		return complain("--json and --svg want the name of a file");
-	if (z->from && z->to && z->from > z->to)
-		return complain("--from is more than --to");
-	while (at < argc)
-		z->words[z->word_count++] = argv[at++];
-	return 0;
-}
-
-static int take_options(struct size *z)
-{
-	char why[512];
-
-	switch (pg_options_parse(z->word_count, z->words, &z->options, stdout, why, sizeof why)) {
-	case PG_OPTIONS_RUN:
-		break;
-	case PG_OPTIONS_HELP:
-	case PG_OPTIONS_LIST:
-		return -2; /* the answer was printed */
-	case PG_OPTIONS_BAD:
-		fprintf(stderr, "pagoda: %s\n", why);
-		return 2;
-	}
+	z->limit_s = (double)limit_s;
 	if (z->no_swap && z->options.swap[0])
 		return complain("--no-swap and --swap exclude each other");
 	return 0;
@@ -433,16 +376,13 @@ static int run_smaller(struct size *z)
 static int write_file(const struct size *z, const char *path,
 	void (*f)(const struct pg_size_result *r, FILE *out))
 {
-	FILE *out = fopen(path, "we");
-	bool fine;
+	struct pg_output o = {.path = path};
+	int status = pg_output_begin("size", &o);
 
-	if (!out)
-		return complain("cannot write %s: %s", path, strerror(errno));
-	f(z->r, out);
-	fine = !ferror(out);
-	if (fclose(out) || !fine)
-		return complain("cannot write all of %s", path);
-	return 0;
+	if (status)
+		return status;
+	f(z->r, o.file);
+	return pg_output_end("size", &o);
 }
 
 static int show(struct size *z)
@@ -468,26 +408,18 @@ static int show(struct size *z)
 
 int pg_size_command(int argc, char **argv)
 {
-	struct size z = {.most = 12,
-		.quiet = "--quiet",
-		.trials = {.input = -1},
-		.first = {.out = -1, .err = -1}};
+	struct size z = {.most = 12, .trials = {.input = -1}, .first = {.out = -1, .err = -1}};
 	const char *args;
 	int status;
 
-	z.words = calloc((size_t)argc + 2, sizeof *z.words);
 	z.r = calloc(1, sizeof *z.r);
 	z.shared = mmap(
 		NULL, sizeof *z.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (!z.words || !z.r || z.shared == MAP_FAILED) {
+	if (!z.r || z.shared == MAP_FAILED) {
 		status = complain("%s", strerror(ENOMEM));
 		goto out;
 	}
 	status = take_words(&z, argc, argv);
-	if (!status)
-		status = take_options(&z);
-	if (status == -1)
-		pg_size_help(stdout);
 	if (status < 0) {
 		status = 0;
 		goto out;
@@ -517,7 +449,7 @@ out:
 	pg_trials_end(&z.trials);
 	if (z.shared != MAP_FAILED)
 		munmap(z.shared, sizeof *z.shared);
-	free(z.words);
+	pg_words_free(&z.words);
 	free(z.r);
 	return status;
 }

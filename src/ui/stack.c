@@ -5,7 +5,7 @@
  *   words -> options of a run -> the run, observed: calls and returns (trace/calls.c), a moment (trace/picture.c) -> text, JSON, SVG,
  *   film, folded chains
  *
- * Called by ui/main.c. Calls ui/run.c with itself as the observer. What it looks at is the first process, and of it the last
+ * Called by ui/main.c. Calls ui/words.c, and ui/run.c with itself as the observer. What it looks at is the first process, and of it the last
  * program that it executes, from its entry point on: the dynamic linker's own start is not looked at.
  *
  * Owns the pictures and everything that trace/ keeps for it.
@@ -13,34 +13,28 @@
 #include "ui/stack.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "linux/linux.h"
 #include "trace/faults.h"
 #include "trace/overflow.h"
 #include "ui/format.h"
+#include "ui/output.h"
 #include "ui/report.h"
 #include "ui/run.h"
+#include "ui/words.h"
 
 enum moment { AT_DEEPEST, AT_EXIT, AT_SIGNAL, AT_FUNCTION, AT_INSTRUCTIONS };
 
-/* A file that is asked for: opened before the guest runs, in a place that it does not see. */
-struct output {
-	const char *path; /* NULL: not wanted */
-	FILE *file;
-};
+#define complain(...) pg_complain("stack", __VA_ARGS__)
 
 struct stack {
 	struct pg_options options;
-	char **words; /* owned array: options of run, the program */
-	int word_count;
-	char quiet[sizeof "--quiet"];
+	struct pg_words words; /* options of run, the program */
 	enum moment at;
 	char *function; /* AT_FUNCTION: its name; owned */
 	uint64_t n;     /* AT_FUNCTION: which call of it; AT_INSTRUCTIONS: how many */
@@ -48,7 +42,7 @@ struct stack {
 	uint64_t shown; /* frames of each stack; 0: all */
 	bool no_values;
 	enum pg_call_weight weight;
-	struct output text, json, svg, film, folded;
+	struct pg_output text, json, svg, film, folded;
 
 	/* while it runs */
 	struct pg_linux *linux; /* borrowed, as are the next two */
@@ -66,20 +60,6 @@ struct stack {
 	bool failed;
 	struct pg_stack_result result;
 };
-
-static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *format, ...)
-{
-	va_list args;
-
-	fputs("pagoda: stack: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return 2;
-}
 
 void pg_stack_help(FILE *out)
 {
@@ -130,8 +110,9 @@ static int signal_number(const char *name)
 	return 0;
 }
 
-static int take_moment(struct stack *s, const char *text)
+static int take_moment(void *ctx, const char *text)
 {
+	struct stack *s = ctx;
 	const char *colon = strrchr(text, ':');
 
 	s->n = 1;
@@ -168,8 +149,9 @@ static int take_moment(struct stack *s, const char *text)
 	return 0;
 }
 
-static int take_weight(struct stack *s, const char *text)
+static int take_weight(void *ctx, const char *text)
 {
+	struct stack *s = ctx;
 	static const char *const names[] = {"instructions", "calls", "bytes"};
 
 	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -180,111 +162,35 @@ static int take_weight(struct stack *s, const char *text)
 	return complain("--weight: '%s' is none of instructions, calls, bytes", text);
 }
 
-static int take_count(const char *name, const char *text, uint64_t *out)
-{
-	if (pg_parse_number(text, out) != 0 || *out > 1000000)
-		return complain("%s: '%s' is not a number", name, text);
-	return 0;
-}
-
-/* 0, -1: help was asked for, or the exit status. */
+/* 0; -1: all that was asked for is answered; or the exit status. */
 static int take_words(struct stack *s, int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		struct output *out;
-	} files[] = {{"--output", &s->text}, {"--json", &s->json}, {"--svg", &s->svg},
-		{"--film", &s->film}, {"--folded", &s->folded}};
-	int at = 0, status = 0;
-	const char *value;
-	uint64_t n;
+	uint64_t top = 15;
+	const struct pg_word options[] = {
+		{"--at", .take = take_moment},
+		{"--frames", .number = &s->shown, .most = 1000000},
+		{"--no-values", .flag = &s->no_values},
+		{"--top", .number = &top, .most = 1000000},
+		{"--output", .file = &s->text.path},
+		{"--json", .file = &s->json.path},
+		{"--svg", .file = &s->svg.path},
+		{"--film", .file = &s->film.path},
+		{"--folded", .file = &s->folded.path},
+		{"--weight", .take = take_weight},
+	};
+	int status = pg_words_take("stack", options, sizeof options / sizeof options[0], s, true,
+		pg_stack_help, argc, argv, &s->words);
 
-	s->words[s->word_count++] = s->quiet;
-	while (!status && at < argc && argv[at][0] == '-' && argv[at][1] &&
-		strcmp(argv[at], "--")) {
-		unsigned i = 0;
-
-		if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h"))
-			return -1;
-		while (i < sizeof files / sizeof files[0] &&
-			!(value = pg_options_value(files[i].name, argc, argv, &at)))
-			i++;
-		if (i < sizeof files / sizeof files[0]) {
-			files[i].out->path = value;
-			if (!value[0])
-				status = complain("%s wants the name of a file", files[i].name);
-		} else if (!strcmp(argv[at], "--no-values")) {
-			s->no_values = true;
-			at++;
-		} else if ((value = pg_options_value("--at", argc, argv, &at))) {
-			status = take_moment(s, value);
-		} else if ((value = pg_options_value("--frames", argc, argv, &at))) {
-			status = take_count("--frames", value, &s->shown);
-		} else if ((value = pg_options_value("--top", argc, argv, &at))) {
-			status = take_count("--top", value, &n);
-			s->result.top = (unsigned)n;
-		} else if ((value = pg_options_value("--weight", argc, argv, &at))) {
-			status = take_weight(s, value);
-		} else {
-			int words = pg_options_words(argv[at]);
-
-			if (!words)
-				return complain(
-					"no option '%s'; pagoda stack --help lists them", argv[at]);
-			while (words-- && at < argc)
-				s->words[s->word_count++] = argv[at++];
-		}
-	}
-	while (at < argc)
-		s->words[s->word_count++] = argv[at++];
-	return status;
-}
-
-static int take_options(struct stack *s)
-{
-	char why[512];
-
-	switch (pg_options_parse(s->word_count, s->words, &s->options, stdout, why, sizeof why)) {
-	case PG_OPTIONS_RUN:
-		break;
-	case PG_OPTIONS_HELP:
-	case PG_OPTIONS_LIST:
-		return -2;
-	case PG_OPTIONS_BAD:
-		return complain("%s", why);
-	}
+	if (!status)
+		status = pg_words_options("stack", &s->words, &s->options);
+	if (status)
+		return status;
+	s->result.top = (unsigned)top;
 	if (s->options.fast && s->at == AT_INSTRUCTIONS)
 		return complain("--at N: no instructions are counted with --fast");
 	if (s->options.fast && s->folded.path && s->weight == PG_CALL_INSTRUCTIONS)
 		return complain("--folded: no instructions are counted with --fast: use --weight "
 				"calls or --weight bytes");
-	return 0;
-}
-
-static int open_output(struct output *o)
-{
-	if (!o->path)
-		return 0;
-	int fd = open(o->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	int own = fd >= 0 ? pg_linux_own_fd(fd) : -1;
-	o->file = own >= 0 ? fdopen(own, "w") : NULL;
-	if (o->file)
-		return 0;
-	if (fd >= 0 && own < 0)
-		close(fd);
-	return complain("cannot write %s: %s", o->path, strerror(errno));
-}
-
-static int close_output(struct output *o)
-{
-	if (!o->file)
-		return 0;
-	bool fine = !ferror(o->file);
-	if (fclose(o->file) != 0 || !fine) {
-		o->file = NULL;
-		return complain("cannot write all of %s", o->path);
-	}
-	o->file = NULL;
 	return 0;
 }
 
@@ -567,7 +473,7 @@ static void on_end(void *ctx, const struct pg_report *report)
 	r->calls = s->calls;
 	r->command = s->options.command;
 	r->run = report->stats;
-	pg_stack_text(r, s->text.file ? s->text.file : stderr);
+	pg_stack_text(r, s->text.file);
 	if (s->json.file)
 		pg_stack_json(r, s->json.file);
 	if (s->svg.file)
@@ -589,11 +495,11 @@ static const struct pg_linux_hooks hooks = {.exec = on_exec,
 
 static int after_run(struct stack *s, int status)
 {
-	struct output *const outputs[] = {&s->text, &s->json, &s->svg, &s->film, &s->folded};
+	struct pg_output *const outputs[] = {&s->text, &s->json, &s->svg, &s->film, &s->folded};
 	int bad = 0;
 
 	for (unsigned i = 0; i < sizeof outputs / sizeof outputs[0]; i++)
-		bad |= close_output(outputs[i]);
+		bad |= pg_output_end("stack", outputs[i]);
 	if (bad)
 		return 2;
 	if (s->failed)
@@ -613,32 +519,27 @@ static int after_run(struct stack *s, int status)
 
 int pg_stack_command(int argc, char **argv)
 {
-	struct stack s = {.quiet = "--quiet", .shown = 24, .n = 1, .result = {.top = 15}};
+	struct stack s = {.shown = 24, .n = 1};
 	struct pg_observer observer = {
 		.ctx = &s, .begin = on_begin, .hooks = &hooks, .end = on_end};
-	struct output *const outputs[] = {&s.text, &s.json, &s.svg, &s.film, &s.folded};
-	int status;
+	struct pg_output *const outputs[] = {&s.text, &s.json, &s.svg, &s.film, &s.folded};
+	int status = take_words(&s, argc, argv);
 
-	s.words = calloc((size_t)argc + 2, sizeof *s.words);
-	if (!s.words)
-		return complain("%s", strerror(ENOMEM));
-	status = take_words(&s, argc, argv);
-	if (status == -1)
-		pg_stack_help(stdout);
-	if (!status)
-		status = take_options(&s);
 	for (unsigned i = 0; !status && i < sizeof outputs / sizeof outputs[0]; i++)
-		status = open_output(outputs[i]);
+		if (i == 0 || outputs[i]->path)
+			status = pg_output_begin("stack", outputs[i]);
 	if (!status) {
 		s.options.observer = &observer;
 		status = after_run(&s, pg_run_command(&s.options));
 	}
+	for (unsigned i = 0; i < sizeof outputs / sizeof outputs[0]; i++)
+		(void)pg_output_close(outputs[i]);
 	drop_picture(&s);
 	free(s.result.overflow);
 	pg_calls_destroy(s.calls);
 	pg_unwinder_destroy(s.unwinder);
 	free(s.wanted);
 	free(s.function);
-	free(s.words);
+	pg_words_free(&s.words);
 	return status < 0 ? 0 : status;
 }

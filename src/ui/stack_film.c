@@ -6,8 +6,6 @@
  * draws it: each thread's stack in a column of its own, growing downwards, below it bytes of stack over the whole run.
  */
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "ui/stack.h"
 

@@ -9,7 +9,6 @@
  *   touched, who un-shared memory after fork, processes, and the map if it was asked for
  */
 #include <inttypes.h>
-#include <string.h>
 
 #include "trace/faultlog.h"
 #include "trace/symbols.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/cpu/guest.S: guest code of test_cpus.c: page 0, then page 1 in two versions that are put at the same address of two
+ * tests/cpu/guest.S: guest code of side.h: page 0, then page 1 in two versions that are put at the same address of two
  * spaces. All of it is reached by relative jumps, so that it may lie anywhere.
  *
  * In: rdi rounds, rbx a word of data, r8 the address of page 1's function. Out: rax, what the rounds added up to.

@@ -133,9 +133,13 @@ def summary_goes_where_it_is_asked_to():
     return wrong + ["wider than 100: %r" % line for line in wide]
 
 
-def summary_survives_a_program_that_closes_its_streams():
-    done = pagoda("run", "--", "sh", "-c", "exec 2>&- 1>&- 0>&-; exit 3")
-    return [] if done.returncode == 3 and b"page faults" in done.stderr else ["%r" % done]
+def text_survives_a_program_that_closes_its_streams():
+    wrong = []
+    for command, part in (("run", b"page faults"), ("heap", b"pagoda: heap of"), ("stack", b"stacks of")):
+        done = pagoda(command, "--", "sh", "-c", "exec 2>&- 1>&- 0>&-; exit 3")
+        if done.returncode != 3 or part not in done.stderr:
+            wrong.append("%s: %r" % (command, done))
+    return wrong
 
 
 def deaths_are_one_line_with_a_cause():
@@ -455,7 +459,7 @@ CASES = [
     streams_of_the_program_are_untouched,
     status_is_the_programs,
     summary_goes_where_it_is_asked_to,
-    summary_survives_a_program_that_closes_its_streams,
+    text_survives_a_program_that_closes_its_streams,
     deaths_are_one_line_with_a_cause,
     instruction_illegal_is_shown_with_its_bytes,
     json_any_name_is_well_formed,
