@@ -35,6 +35,7 @@ class Comparison:
         self.o = options
         self.base = tempfile.mkdtemp(prefix='pagoda-debian-')
         self.fixture = os.path.join(self.base, 'fixture')
+        os.chmod(self.base, 0o755)  # servers drop their rights
         os.mkdir(self.fixture)
         run.make_fixture(self.fixture)
         self.results = []

@@ -487,6 +487,16 @@ class Runner:
             self.say(ok, 'errors', name, lines[0][:150] if ok else 'status %s, %d lines: %s' % (status, len(lines), lines[0][:150]))
         self.out_of_memory()
         self.not_offered()
+        self.limited_files()
+
+    def limited_files(self):
+        """ulimit -f of the shell is the guest's limit: the machine's memory is no file of its. A hard one that is too small is said."""
+        for kind, want in (('-S', 0), ('', 2)):
+            under = ['sh', '-c', 'ulimit %s -f 16; exec "$@"' % kind, 'sh'] + self.pagoda('64M') + ['sh', '-c', 'ulimit -Sf; cat text > a; wc -c < a']
+            status, out, err, _ = self.execute(under)
+            text = out.decode() + err.decode('utf-8', 'replace').strip('\n')
+            ok = status == want and (out.startswith(b'16\n8192\n') if want == 0 else out == b'' and '\n' not in text and 'ulimit -f' in text)
+            self.say(ok, 'errors', 'ulimit %s -f' % kind, text[:150])
 
     def not_offered(self):
         """What CPUID does not offer is SIGILL, with its bytes, even where the host has it."""
