@@ -38,6 +38,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(struct pg_frame) <= 64, "a row of the frame table fits a cache line");
@@ -113,6 +114,28 @@ static void free_all(struct pg_frames *fs)
 	fs->by_state[PG_FRAME_FREE] = fs->total;
 }
 
+/*
+ * The memory's file is not one that RLIMIT_FSIZE of whoever asked is meant for: the soft limit, where it is in the way, is up meanwhile. -EFBIG (and
+ * no signal) if the hard one is too small.
+ */
+static int set_size(int fd, uint64_t bytes)
+{
+	struct rlimit old, up;
+	int err = 0;
+
+	if (getrlimit(RLIMIT_FSIZE, &old) != 0 || old.rlim_cur >= bytes)
+		return ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0;
+	if (old.rlim_max < bytes)
+		return -EFBIG;
+	up = (struct rlimit){old.rlim_max, old.rlim_max};
+	if (setrlimit(RLIMIT_FSIZE, &up) < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)bytes) < 0)
+		err = -errno;
+	setrlimit(RLIMIT_FSIZE, &old);
+	return err;
+}
+
 int pg_frames_create(uint64_t bytes, struct pg_frames **out)
 {
 	struct pg_frames *fs;
@@ -133,10 +156,9 @@ int pg_frames_create(uint64_t bytes, struct pg_frames **out)
 		err = -errno;
 		goto no_fd;
 	}
-	if (ftruncate(fs->fd, (off_t)bytes) < 0) {
-		err = -errno;
+	err = set_size(fs->fd, bytes);
+	if (err < 0)
 		goto no_bytes;
-	}
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fs->fd, 0);
 	if (p == MAP_FAILED) {
 		err = -errno;

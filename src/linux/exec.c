@@ -69,9 +69,14 @@ static void image_close(struct image *m)
 	pg_elf_free(&m->elf);
 }
 
+/* err, with the reason told. A file that is not the one that was asked for is its interpreter. */
 static int fail(struct load *x, int err, const char *file, const char *why)
 {
-	pg_linux_fail(x->me->machine, "%s: %s", file, why);
+	if (strcmp(file, x->args->filename) != 0)
+		pg_linux_fail(
+			x->me->machine, "%s: its interpreter %s: %s", x->args->filename, file, why);
+	else
+		pg_linux_fail(x->me->machine, "%s: %s", file, why);
 	return err;
 }
 
@@ -215,6 +220,15 @@ static int apply_script(struct load *x, const char *file, const char *interp, co
 	return 0;
 }
 
+static bool looks_like_text(const char *line, int64_t got)
+{
+	for (int64_t i = 0; i < got; i++)
+		if (line[i] == '\0' ||
+			((uint8_t)line[i] < ' ' && strchr("\t\n\r\f\x1b", line[i]) == NULL))
+			return false;
+	return true;
+}
+
 /* Opens x->filename, following scripts to the program that runs them, and parses it. */
 static int find_program(struct load *x)
 {
@@ -233,6 +247,9 @@ static int find_program(struct load *x)
 			err = pg_elf_parse(read_host, &x->exe.fd, &x->exe.elf, &why);
 			if (err == -ENOEXEC && got == 0)
 				why = "an empty file, not an ELF file";
+			else if (err == -ENOEXEC && looks_like_text(line, got))
+				why = "a text without a #! line: name what runs it, as in pagoda "
+				      "run -- sh FILE";
 			return err != 0 ? fail(x, err, x->filename, why) : 0;
 		}
 		if (depth == MAX_SCRIPTS)
@@ -267,10 +284,8 @@ static int find_interp(struct load *x)
 	if (err != 0)
 		return err;
 	err = pg_elf_parse(read_host, &x->interp.fd, &x->interp.elf, &why);
-	if (err != 0) {
-		pg_linux_fail(x->me->machine, "%s: its interpreter %s: %s", x->filename, name, why);
-		return err == -ENOEXEC ? -ELIBBAD : err;
-	}
+	if (err != 0)
+		return fail(x, err == -ENOEXEC ? -ELIBBAD : err, name, why);
 	x->has_interp = true;
 	return 0;
 }

@@ -169,8 +169,15 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	uint64_t total, int64_t offset, int flags);
 int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
 	uint64_t total, int64_t offset, int flags);
-/* r, and the signal that goes with it if it is -EPIPE or -EFBIG: the host ignores SIGPIPE and SIGXFSZ for us. */
+/* r, and the signal that goes with it if it is -EPIPE: the host ignores SIGPIPE for us. */
 int64_t pg_io_signal(struct pg_thread *me, int64_t r);
+/*
+ * RLIMIT_FSIZE of the calling process, of which the host knows nothing. pg_io_limit() looks at a write of *n bytes at `offset` (-1: where the
+ * descriptor is; flags as pwritev2's) and cuts *n; pg_io_limit_size() at a change of a regular file's size from st_size to `size`. 0, or -EFBIG
+ * with SIGXFSZ posted. What is no regular file has no limit.
+ */
+int pg_io_limit(struct pg_thread *me, int fd, int64_t offset, int flags, uint64_t *n);
+int pg_io_limit_size(struct pg_thread *me, const struct stat *st, uint64_t size);
 /*
  * Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. Not 0: what the
  * host would read is not what guests stored, because it could not be written: why.

@@ -91,6 +91,7 @@ struct pg_linux {
 	uint64_t max_regions;
 	uint64_t random_state[4]; /* of the seeded stream */
 	uint64_t stack_limit;
+	struct rlimit file_limit; /* the host's, which has it back at the end of the machine */
 
 	/* processes */
 	struct pg_process *processes; /* by age; zombies too */

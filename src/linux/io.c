@@ -18,8 +18,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PIECES 256 /* host iovecs at once */
@@ -79,9 +81,42 @@ int64_t pg_io_signal(struct pg_thread *me, int64_t r)
 {
 	if (r == -EPIPE)
 		(void)pg_signal_post(me->proc, SIGPIPE, SI_USER, me->proc->pid, me->tid);
-	else if (r == -EFBIG)
-		(void)pg_signal_post(me->proc, SIGXFSZ, SI_USER, me->proc->pid, me->tid);
 	return r;
+}
+
+static int too_large(struct pg_thread *me)
+{
+	(void)pg_signal_post(me->proc, SIGXFSZ, SI_USER, me->proc->pid, me->tid);
+	return -EFBIG;
+}
+
+int pg_io_limit(struct pg_thread *me, int fd, int64_t offset, int flags, uint64_t *n)
+{
+	uint64_t most = me->proc->limits[RLIMIT_FSIZE].rlim_cur;
+	struct stat st;
+
+	if (most == RLIM64_INFINITY || *n == 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return 0;
+	if ((flags & RWF_APPEND) || (fcntl(fd, F_GETFL) & O_APPEND))
+		offset = st.st_size;
+	else if (offset < 0)
+		offset = lseek(fd, 0, SEEK_CUR);
+	if (offset < 0)
+		return 0;
+	if ((uint64_t)offset >= most)
+		return too_large(me);
+	if (*n > most - (uint64_t)offset)
+		*n = most - (uint64_t)offset;
+	return 0;
+}
+
+int pg_io_limit_size(struct pg_thread *me, const struct stat *st, uint64_t size)
+{
+	uint64_t most = me->proc->limits[RLIMIT_FSIZE].rlim_cur;
+
+	if (!S_ISREG(st->st_mode) || size <= (uint64_t)st->st_size || (int64_t)size < 0)
+		return 0;
+	return size > most ? too_large(me) : 0;
 }
 
 int pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
@@ -305,6 +340,9 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 		return empty_io(me, false, fd, offset, flags);
 	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, true, &r))
 		return r;
+	r = pg_io_limit(me, fd, offset, flags, &total);
+	if (r != 0)
+		return r;
 	look(fd, &t);
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;
@@ -324,8 +362,11 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			host[0] = (struct iovec){copy, got};
 			n = 1;
 		} else {
-			got = pg_guest_pin(me, v, count, done, pg_guest_pin_bytes(me), PG_READ,
-				host, &n, PIECES);
+			uint64_t piece = pg_guest_pin_bytes(me);
+
+			got = pg_guest_pin(me, v, count, done,
+				piece < total - done ? piece : total - done, PG_READ, host, &n,
+				PIECES);
 		}
 		if (got == 0) {
 			r = -EFAULT;

@@ -176,6 +176,8 @@ static void look_at_host(struct pg_linux *l)
 		l->pagoda_dev = (uint64_t)st.st_dev;
 		l->pagoda_ino = (uint64_t)st.st_ino;
 	}
+	if (getrlimit(RLIMIT_FSIZE, &l->file_limit) != 0)
+		l->file_limit = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
 	l->vdso_bytes = pg_host_vdso_bytes();
 	l->start_ns = pg_host_clock_ns(CLOCK_MONOTONIC);
 }
@@ -189,6 +191,7 @@ void pg_linux_first_limits(const struct pg_linux *l, struct rlimit64 *limits)
 		if (getrlimit((__rlimit_resource_t)i, &r) == 0)
 			limits[i] = (struct rlimit64){r.rlim_cur, r.rlim_max};
 	}
+	limits[RLIMIT_FSIZE] = (struct rlimit64){l->file_limit.rlim_cur, l->file_limit.rlim_max};
 	if (l->stack_limit != 0) {
 		limits[RLIMIT_STACK].rlim_cur = l->stack_limit;
 		if (limits[RLIMIT_STACK].rlim_max < l->stack_limit)

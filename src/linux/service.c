@@ -86,6 +86,8 @@ int pg_service_begin(struct pg_linux *l)
 	struct sigaction kick = {.sa_sigaction = on_kick, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	bool free_now = false;
+	/* guests have limits of their own on the size of files: the host's is out of the way */
+	struct rlimit most = {l->file_limit.rlim_max, l->file_limit.rlim_max};
 	sigset_t block;
 
 	if (!atomic_compare_exchange_strong(&busy, &free_now, true))
@@ -103,6 +105,7 @@ int pg_service_begin(struct pg_linux *l)
 	sigaction(PG_HOST_KICK, &kick, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGXFSZ, &ignore, NULL);
+	setrlimit(RLIMIT_FSIZE, &most);
 	pthread_sigmask(SIG_SETMASK, &block, &l->former_mask);
 	inherit(l);
 	return 0;
@@ -213,5 +216,6 @@ void pg_service_end(struct pg_linux *l)
 		if (ours(n))
 			sigaction(n, &l->former[n], NULL);
 	pthread_sigmask(SIG_SETMASK, &l->former_mask, NULL);
+	setrlimit(RLIMIT_FSIZE, &l->file_limit);
 	atomic_store(&busy, false);
 }

@@ -125,16 +125,28 @@ static uint64_t place(int fd, int64_t offset)
 	return at >= 0 ? (uint64_t)at : 0;
 }
 
+/* What goes through a pipe in pieces tries the next one at the limit, too: all of the n bytes that were left of what was asked have gone. */
+static void limit_met(struct pg_thread *me, int64_t r, uint64_t n, uint64_t asked)
+{
+	if (n < asked && r == (int64_t)n)
+		(void)pg_signal_post(me->proc, SIGXFSZ, SI_USER, me->proc->pid, me->tid);
+}
+
 int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 {
 	int out = (int)a[0], in = (int)a[1];
 	int64_t offset, r;
-	uint64_t n = a[3] < MAX_RW ? a[3] : MAX_RW, from, to;
+	uint64_t n, asked, from, to;
 	int err;
 
 	if (!pg_fd_ok(out) || !pg_fd_ok(in))
 		return -EBADF;
 	err = get_offset(me, a[2], &offset);
+	if (err != 0)
+		return err;
+	n = a[3] < MAX_RW ? a[3] : MAX_RW;
+	asked = n;
+	err = pg_io_limit(me, out, -1, 0, &n);
 	if (err != 0)
 		return err;
 	from = place(in, offset);
@@ -146,6 +158,7 @@ int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 	r = pg_io_signal(me, r);
 	if (r > 0)
 		pg_io_after_write(me, out, to, to + (uint64_t)r);
+	limit_met(me, r, n, asked);
 	if (r >= 0 && a[2] != 0 && pg_guest_write(me, a[2], &offset, sizeof(offset)) != 0)
 		return -EFAULT;
 	return r;
@@ -156,7 +169,7 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 {
 	int in = (int)a[0], out = (int)a[2];
 	int64_t in_at, out_at, r;
-	uint64_t n = a[4] < MAX_RW ? a[4] : MAX_RW, from, to;
+	uint64_t n = a[4] < MAX_RW ? a[4] : MAX_RW, asked = n, from, to;
 	int err;
 
 	if (!pg_fd_ok(out) || !pg_fd_ok(in))
@@ -164,6 +177,8 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 	err = get_offset(me, a[1], &in_at);
 	if (err == 0)
 		err = get_offset(me, a[3], &out_at);
+	if (err == 0)
+		err = pg_io_limit(me, out, out_at, 0, &n);
 	if (err != 0)
 		return err;
 	from = place(in, in_at);
@@ -175,6 +190,8 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 		a[3] != 0 ? (uintptr_t)&out_at : 0, n, (unsigned)a[5]);
 	if (r > 0)
 		pg_io_after_write(me, out, to, to + (uint64_t)r);
+	if (number == SYS_splice)
+		limit_met(me, r, n, asked);
 	if (r >= 0 && a[1] != 0 && pg_guest_write(me, a[1], &in_at, sizeof(in_at)) != 0)
 		return -EFAULT;
 	if (r >= 0 && a[3] != 0 && pg_guest_write(me, a[3], &out_at, sizeof(out_at)) != 0)
@@ -324,10 +341,14 @@ int64_t pg_sys_sync(struct pg_thread *me, const uint64_t *a)
 int64_t pg_sys_ftruncate(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0];
+	struct stat st;
 	int64_t r;
 
-	if (!pg_fd_ok(fd))
+	if (!pg_fd_ok(fd) || fstat(fd, &st) != 0)
 		return -EBADF;
+	r = pg_io_limit_size(me, &st, a[1]);
+	if (r != 0)
+		return r;
 	/* what lies beyond the new end must not be written back over it later */
 	r = PG_HOST(me, SYS_ftruncate, fd, a[1], 0, 0, 0, 0);
 	if (r == 0)
@@ -349,8 +370,14 @@ int64_t pg_sys_fallocate(struct pg_thread *me, const uint64_t *a)
 			pg_io_punched(me, fd, a[2], a[2] + a[3]);
 		return r;
 	}
-	if (fstat(fd, &st) == 0)
-		(void)pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
+	if (fstat(fd, &st) != 0)
+		return -EBADF;
+	if (!((int)a[1] & FALLOC_FL_KEEP_SIZE) && (int64_t)a[2] >= 0 && (int64_t)a[3] > 0) {
+		r = pg_io_limit_size(me, &st, a[2] + a[3]);
+		if (r != 0)
+			return r;
+	}
+	(void)pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
 	r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
 	if (r == 0) {
 		pg_io_truncated(me, fd);

@@ -46,6 +46,8 @@ static const struct known requests[] = {
 	{0x402c542b /* TCSETS2 */, 44, IN},
 	{0x402c542c /* TCSETSW2 */, 44, IN},
 	{0x402c542d /* TCSETSF2 */, 44, IN},
+	{TIOCGLCKTRMIOS, 36, OUT},
+	{TIOCSLCKTRMIOS, 36, IN},
 	{TCSBRK, 0, NONE},
 	{TCXONC, 0, NONE},
 	{TCFLSH, 0, NONE},

@@ -21,16 +21,21 @@
 /* --- limits and use --------------------------------------------------------------------------------------------------- */
 
 /*
- * Limits that the host enforces for us are set there too: those on what is written. The host has one set for all guests: the last one
- * that was set holds. Limits of memory, descriptors, processes and CPU time are kept here (RLIMIT_CPU and RLIMIT_NPROC
- * are the guest's, not Pagoda's).
+ * Limits that the host enforces for us are set there too: those of priorities. The host has one set for all guests: the last one
+ * that was set holds. Limits of memory, of files (io.c), descriptors, processes and CPU time are kept here. The host's own limit on the size of
+ * files, which is all guests', is as wide as it may be (service.c): it goes up with a guest's that may raise it.
  */
 static int host_limit(unsigned what, const struct rlimit64 *r)
 {
 	struct rlimit h = {r->rlim_cur, r->rlim_max};
 
-	if (what != RLIMIT_FSIZE && what != RLIMIT_NICE && what != RLIMIT_RTPRIO)
+	if (what == RLIMIT_FSIZE) {
+		if (getrlimit(RLIMIT_FSIZE, &h) != 0 || h.rlim_max >= r->rlim_max)
+			return 0;
+		h.rlim_cur = h.rlim_max = r->rlim_max;
+	} else if (what != RLIMIT_NICE && what != RLIMIT_RTPRIO) {
 		return 0;
+	}
 	return setrlimit((__rlimit_resource_t)what, &h) != 0 ? -errno : 0;
 }
 

@@ -466,10 +466,13 @@ int64_t pg_sys_truncate(struct pg_thread *me, const uint64_t *a)
 {
 	char path[PATH_MAX];
 	int err = pg_path_get(me, a[0], path), fd;
+	struct stat st;
 	int64_t r;
 
 	if (err != 0)
 		return err;
+	if (stat(path, &st) == 0 && (r = pg_io_limit_size(me, &st, a[1])) != 0)
+		return r;
 	r = PG_HOST(me, SYS_truncate, (uintptr_t)path, a[1], 0, 0, 0, 0);
 	if (r != 0 || me->machine->files == NULL)
 		return r;

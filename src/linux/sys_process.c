@@ -187,6 +187,7 @@ static int64_t capabilities(struct pg_thread *me, long number, const uint64_t *a
 {
 	struct __user_cap_header_struct h;
 	struct __user_cap_data_struct d[2] = {{0}};
+	uint32_t version;
 	uint64_t bytes;
 	int asked;
 	int64_t r;
@@ -199,11 +200,12 @@ static int64_t capabilities(struct pg_thread *me, long number, const uint64_t *a
 		return -EPERM;
 	}
 	asked = h.pid;
+	version = h.version;
 	h.pid = h.pid == me->tid ? 0 : (int)pg_host_pid(me->machine, h.pid);
 	if (number == SYS_capset && pg_guest_read(me, d, a[1], bytes) != 0)
 		return -EFAULT;
 	r = PG_QUICK(number, (uintptr_t)&h, a[1] != 0 ? (uintptr_t)d : 0, 0, 0, 0, 0);
-	if (r == -EINVAL) {
+	if (h.version != version) { /* asked with a version that is not, the kernel names its own */
 		h.pid = asked;
 		if (pg_guest_write(me, a[0], &h, sizeof(h)) != 0)
 			return -EFAULT;

@@ -93,6 +93,7 @@ int64_t pg_sys_kcmp(struct pg_thread *me, const uint64_t *a)
 {
 	const struct pg_thread *x = pg_thread_find(me->machine, (int)a[0]),
 			       *y = pg_thread_find(me->machine, (int)a[1]);
+	struct kcmp_epoll_slot slot;
 
 	if (x == NULL || y == NULL || x->host_tid == 0 || y->host_tid == 0)
 		return -ESRCH;
@@ -114,8 +115,12 @@ int64_t pg_sys_kcmp(struct pg_thread *me, const uint64_t *a)
 	case KCMP_SYSVSEM:
 		return order(x->undos, y->undos);
 	case KCMP_EPOLL_TFD:
-		pg_linux_unknown(me, "kcmp of what epoll waits for is not there: EOPNOTSUPP");
-		return -EOPNOTSUPP;
+		if (pg_guest_read(me, &slot, a[4], sizeof(slot)) != 0)
+			return -EFAULT;
+		if (!pg_fd_ok((int)a[3]) || !pg_fd_ok((int)slot.efd) || !pg_fd_ok((int)slot.tfd))
+			return -EBADF;
+		return PG_QUICK(SYS_kcmp, x->host_tid, y->host_tid, KCMP_EPOLL_TFD, (int)a[3],
+			(uintptr_t)&slot, 0);
 	default:
 		return -EINVAL;
 	}

@@ -294,7 +294,9 @@ static bool make_machine(struct pg_run *r)
 	int error = pg_vm_create(&config, &r->vm);
 	if (error) {
 		pg_run_say(r, "cannot make a machine of %s: %s",
-			pg_format_size(o->memory_bytes, size), strerror(-error));
+			pg_format_size(o->memory_bytes, size),
+			error == -EFBIG ? "larger than a file may be (ulimit -f)"
+					: strerror(-error));
 		return false;
 	}
 	char why_not[256];

@@ -4,13 +4,17 @@
  */
 #include "cases.h"
 
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 /* --- CPU time ---------------------------------------------------------------------------------------------------- */
 
@@ -239,10 +243,125 @@ static void case_sched(void)
 	reap("child", p);
 }
 
+/* --- sizes of files ----------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t too_large;
+
+static void on_size(int n)
+{
+	too_large++;
+}
+
+static void say_size(const char *what, long r)
+{
+	printf("%s: %ld%s%s, %d signals\n", what, r, r < 0 ? " " : "", r < 0 ? strerror(errno) : "",
+		(int)too_large);
+	fflush(stdout);
+}
+
+/* All that makes a file grow, at a limit of 6000 bytes. Pipes have none. */
+static int grows(void *arg)
+{
+	static char page[4096];
+	struct rlimit limit = {6000, RLIM_INFINITY};
+	struct iovec v[2] = {{page, 3000}, {page, 3000}};
+	int fd = open("limited", O_RDWR | O_CREAT | O_TRUNC, 0600),
+	    from = open("source", O_RDWR | O_CREAT | O_TRUNC, 0600), pipes[2];
+	off_t at;
+
+	signal(SIGXFSZ, on_size);
+	check(write(from, page, sizeof page) == sizeof page && pipe(pipes) == 0, "files");
+	say_size("limit", setrlimit(RLIMIT_FSIZE, &limit));
+	say_size("write", write(fd, page, sizeof page));
+	say_size("write up to it", write(fd, page, sizeof page));
+	say_size("write at it", write(fd, page, 1));
+	say_size("write nothing at it", write(fd, page, 0));
+	say_size("pwrite beyond it", pwrite(fd, page, 1, 9000));
+	say_size("pwrite below it", pwrite(fd, page, 10, 0));
+	say_size("pwritev", pwritev(fd, v, 2, 3));
+	say_size("pwritev to it", pwritev(fd, v, 2, 5000));
+	say_size("ftruncate", ftruncate(fd, 6001));
+	say_size("truncate", truncate("limited", 7000));
+	say_size("ftruncate to it", ftruncate(fd, 6000));
+	say_size("smaller", ftruncate(fd, 100));
+	say_size("fallocate", fallocate(fd, 0, 0, 7000));
+	say_size("fallocate, size kept", fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 7000));
+	check(lseek(fd, 5990, SEEK_SET) == 5990 && lseek(from, 0, SEEK_SET) == 0, "lseek");
+	say_size("sendfile", sendfile(fd, from, NULL, 100));
+	say_size("sendfile at it", sendfile(fd, from, NULL, 100));
+	at = 5980;
+	check(lseek(from, 0, SEEK_SET) == 0, "lseek");
+	say_size("copy_file_range", copy_file_range(from, NULL, fd, &at, 100, 0));
+	say_size("copy_file_range at it", copy_file_range(from, NULL, fd, &at, 100, 0));
+	check(write(pipes[1], page, 200) == 200, "pipe");
+	at = 5950;
+	say_size("splice", splice(pipes[0], NULL, fd, &at, 100, 0));
+	say_size("splice at it", splice(pipes[0], NULL, fd, &at, 100, 0));
+	check(fcntl(fd, F_SETFL, O_APPEND) == 0, "append");
+	say_size("append", pwrite(fd, page, 100, 0));
+	say_size("size", lseek(fd, 0, SEEK_END));
+	say_size("into a pipe", write(pipes[1], page, sizeof page));
+	limit.rlim_cur = RLIM_INFINITY;
+	say_size("no limit", setrlimit(RLIMIT_FSIZE, &limit));
+	say_size("append", write(fd, page, 100));
+	return 0;
+}
+
+static int dies_of_size(void *arg)
+{
+	struct rlimit none = {0, 0};
+	int fd = open("limited", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	check(setrlimit(RLIMIT_FSIZE, &none) == 0, "limit");
+	await(arg);
+	return (int)write(fd, "x", 1);
+}
+
+/* The limit is of one process: its parent writes on. */
+static void case_size(void)
+{
+	struct gate g = gate_open();
+	int fd = open("free", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	pid_t p = child(grows, NULL);
+
+	reap("grows", p);
+	p = child(dies_of_size, &g);
+	usleep(20000);
+	say_size("of the parent", write(fd, "12345", 5));
+	let(&g);
+	reap("dies", p);
+	say_size("of the parent", write(fd, "12345", 5));
+	close(fd);
+	unlink("limited");
+	unlink("source");
+	unlink("free");
+}
+
+/* --- capabilities --------------------------------------------------------------------------------------------------- */
+
+/* How libcap-ng asks which version there is. */
+static void case_capabilities(void)
+{
+	struct __user_cap_header_struct h = {0, 0};
+	struct __user_cap_data_struct d[2];
+
+	say_call("which version", syscall(SYS_capget, &h, NULL));
+	printf("version %x\n", h.version);
+	h = (struct __user_cap_header_struct){0x1234, 0};
+	say_call("no version", syscall(SYS_capget, &h, d));
+	printf("version %x\n", h.version);
+	h.pid = getpid();
+	say_call("own", syscall(SYS_capget, &h, d));
+	h = (struct __user_cap_header_struct){0x1234, 0};
+	say_call("set, no version", syscall(SYS_capset, &h, d));
+	printf("version %x\n", h.version);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {{"cpu", case_cpu}, {"others", case_others},
-		{"use", case_use}, {"sched", case_sched}, {NULL, NULL}};
+		{"use", case_use}, {"sched", case_sched}, {"size", case_size},
+		{"capabilities", case_capabilities}, {NULL, NULL}};
 
 	return run_cases(cases, argc, argv);
 }

@@ -448,7 +448,7 @@ class Runner:
         interp = dynamic.index(b'/lib64/ld-linux')
         run = lambda path, *args: ['run', '--quiet', '--', path] + list(args)
         true = shutil.which('true')
-        for name, args in (
+        for name, args, *says in (
                 ('not an ELF file', run(put('garbage', bytes(range(7, 256)) * 20))),
                 ('an empty file', run(put('empty', b''))),
                 ('header cut off', run(put('cut40', elf[:40]))),
@@ -461,11 +461,13 @@ class Runner:
                 ('program headers far away', run(put('phoff', patched(elf, 32, b'\xff' * 8)))),
                 ('65535 program headers', run(put('phnum', patched(elf, 56, b'\xff\xff')))),
                 ('no interpreter', run(put('nointerp', patched(dynamic, interp, b'/lib64/ld-nowhe')))),
-                ('interpreter is not ELF', run(put('badinterp', patched(dynamic, interp, b'/etc/passwd\0\0\0\0')))),
+                ('interpreter is not ELF', run(put('badinterp', patched(dynamic, interp, b'/etc/passwd\0\0\0\0'))),
+                 'badinterp: its interpreter /etc/passwd: permission denied'),
+                ('a script without #!', run(put('bare', b'echo hello\n')), 'sh FILE'),
                 ('no such program', run('/no/such/program')),
                 ('not executable', run(put('plain', elf, 0o644))),
                 ('a directory', run(work)),
-                ('#! without interpreter', run(put('nosh', b'#!/no/such/shell\n'))),
+                ('#! without interpreter', run(put('nosh', b'#!/no/such/shell\n')), 'nosh: its interpreter /no/such/shell: no such file'),
                 ('#! of itself', run(put('loop', b'#!' + os.path.join(work, 'loop').encode() + b'\n'))),
                 ('unknown option', ['run', '--no-such-option', '--', true]),
                 ('unknown command', ['walk']),
@@ -483,10 +485,20 @@ class Runner:
             status, out, err, _ = self.execute([self.o.pagoda] + args[:1] + mode + args[1:])
             lines = err.decode('utf-8', 'replace').strip('\n').split('\n')
             few = len(lines) == 1 and lines[0] or (name in ('no command',) and lines[0])
-            ok = status == 2 and out == b'' and bool(few)
+            ok = status == 2 and out == b'' and bool(few) and all(s in lines[0] for s in says)
             self.say(ok, 'errors', name, lines[0][:150] if ok else 'status %s, %d lines: %s' % (status, len(lines), lines[0][:150]))
         self.out_of_memory()
         self.not_offered()
+        self.limited_files()
+
+    def limited_files(self):
+        """ulimit -f of the shell is the guest's limit: the machine's memory is no file of its. A hard one that is too small is said."""
+        for kind, want in (('-S', 0), ('', 2)):
+            under = ['sh', '-c', 'ulimit %s -f 16; exec "$@"' % kind, 'sh'] + self.pagoda('64M') + ['sh', '-c', 'ulimit -Sf; cat text > a; wc -c < a']
+            status, out, err, _ = self.execute(under)
+            text = out.decode() + err.decode('utf-8', 'replace').strip('\n')
+            ok = status == want and (out.startswith(b'16\n8192\n') if want == 0 else out == b'' and '\n' not in text and 'ulimit -f' in text)
+            self.say(ok, 'errors', 'ulimit %s -f' % kind, text[:150])
 
     def not_offered(self):
         """What CPUID does not offer is SIGILL, with its bytes, even where the host has it."""

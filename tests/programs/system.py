@@ -49,7 +49,7 @@ def cases(Case):
     guest('inherit', 'session hangup orphans', 'fork job')
     guest('peers', 'cred client passed early locks owner', 'fork peer')
     guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
-    guest('limits', 'cpu others use sched', 'fork')
+    guest('limits', 'cpu others use sched size capabilities', 'fork')
     guest('procmem', 'own other', 'fork')
     guest('shares', 'unshare kcmp prctl', 'fork')
     guest('shared', 'sysv', 'fork')
@@ -79,6 +79,8 @@ def cases(Case):
     script('python3 multiprocessing', ['/usr/bin/python3', '{scripts}/pool.py'], 'fork vfork futex', memory='1G')
     script('tools that ask about processes', ['sh', '{scripts}/tools.sh'], 'fork', memory='512M')
     script('perl processes', ['perl', '{scripts}/forks.pl'], 'fork')
+    script('ulimit -f', ['sh', '-c', 'for h in -Sf -f; do (ulimit $h 8; ulimit -f; ulimit -Hf; cat binary > a; echo $?; wc -c a; '
+                         'sh -c "cat binary > b"; echo $?; ulimit -f unlimited; cat binary > a; echo $?; wc -c a); done; rm a b'], 'fork')
     script('dash', ['dash', '{scripts}/small.sh'], 'fork')
     script('busybox sh', ['busybox', 'sh', '{scripts}/small.sh'], 'fork')
     script('xargs -P', ['sh', '-c', "seq 40 | xargs -P 4 -n 3 sh -c 'echo $(($1 + ${2:-0} + ${3:-0}))' x | sort -n | md5sum"], 'fork')
