@@ -169,10 +169,6 @@ void pg_space_set_limits(struct pg_space *s, const struct pg_space_limits *l);
 
 /* What it was made with; borrowed. */
 const struct pg_space_config *pg_space_configuration(const struct pg_space *s);
-/*
- * Gives child, a fresh space with the same configuration, the regions of parent: fork(). -ENOMEM: child is empty, parent as before.
- */
-PG_MUST_CHECK int pg_space_fork(struct pg_space *parent, struct pg_space *child);
 
 struct pg_table *pg_space_table(struct pg_space *s);
 uint16_t pg_space_asid(const struct pg_space *s); /* unique among live spaces of the machine */

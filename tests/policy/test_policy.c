@@ -112,109 +112,131 @@ static void create_unknown_arguments_are_refused(void **state)
 	}
 }
 
+/* A policy under random calls, and what it must know. */
+struct trial {
+	struct machine m;
+	struct pg_policy *p;
+	struct pg_random r;
+	enum { OUT, KNOWN, PICKED } is[FRAMES];
+	struct pg_page_key key[FRAMES];
+	uint64_t known, picked, next; /* next: a key that was never there */
+};
+
+/* An old key or a new one, of a file or private; not one in memory. */
+static void random_add(struct trial *t, uint32_t f)
+{
+	struct pg_page_key *key = &t->key[f];
+
+	key->object = pg_random_below(&t->r, 2);
+	key->index = pg_random_one_in(&t->r, 2) ? t->next++ : pg_random_below(&t->r, t->next);
+	for (uint32_t k = 0; k < FRAMES; k++)
+		if (k != f && t->is[k] != OUT && pg_page_key_equal(t->key[k], *key))
+			*key = (struct pg_page_key){2, t->next++};
+	t->p->ops->added(t->p, (pg_pfn){f},
+		&(struct pg_page_info){*key, (enum pg_page_why)pg_random_below(&t->r, 3),
+			pg_random_one_in(&t->r, 2) ? PG_DISTANCE_NONE
+						   : pg_random_below(&t->r, 200)});
+	t->is[f] = KNOWN;
+	t->known++;
+	t->m.accessed[f] = pg_random_one_in(&t->r, 2);
+	t->m.dirty[f] = pg_random_one_in(&t->r, 2);
+}
+
+static void try_pick(struct trial *t)
+{
+	pg_pfn v = t->p->ops->pick(t->p);
+
+	if (pg_pfn_is_none(v)) {
+		assert_int_equal(t->known, t->picked);
+		return;
+	}
+	assert_int_equal(t->is[v.v], KNOWN);
+	t->is[v.v] = PICKED;
+	t->picked++;
+}
+
+/* What became of a page that was picked. */
+static void random_outcome(struct trial *t, uint32_t f)
+{
+	t->picked--;
+	if (pg_random_one_in(&t->r, 3)) {
+		t->p->ops->kept(t->p, (pg_pfn){f});
+		t->is[f] = KNOWN;
+	} else {
+		t->p->ops->evicted(t->p, (pg_pfn){f}, t->key[f]);
+		t->is[f] = OUT;
+		t->known--;
+	}
+}
+
+static void random_call(struct trial *t)
+{
+	uint32_t f = (uint32_t)pg_random_below(&t->r, FRAMES);
+
+	switch (pg_random_below(&t->r, 12)) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+		if (t->is[f] == OUT)
+			random_add(t, f);
+		break;
+	case 4:
+	case 5:
+	case 6:
+		try_pick(t);
+		break;
+	case 7:
+	case 8:
+		if (t->is[f] == PICKED)
+			random_outcome(t, f);
+		break;
+	case 9:
+		if (t->is[f] == OUT || !pg_random_one_in(&t->r, 3))
+			break;
+		t->picked -= t->is[f] == PICKED;
+		t->p->ops->removed(t->p, (pg_pfn){f});
+		t->is[f] = OUT;
+		t->known--;
+		break;
+	case 10:
+		if (t->is[f] != OUT && t->p->ops->touched)
+			t->p->ops->touched(t->p, (pg_pfn){f});
+		t->m.accessed[f] = true;
+		t->m.dirty[f] |= pg_random_one_in(&t->r, 2);
+		break;
+	default:
+		if (t->p->ops->tick && pg_random_one_in(&t->r, 4))
+			t->p->ops->tick(t->p);
+		/* Frames come and go; all known pages fit at any time. */
+		t->m.capacity = t->known + pg_random_below(&t->r, FRAMES - t->known + 1);
+		t->m.capacity += t->m.capacity == 0;
+	}
+}
+
 /* The contract, under random calls: pages() is a count, pick gives what it may, everything known can be picked. */
 static void every_policy_random_calls_keep_the_contract(void **state)
 {
 	for (int i = 0; pg_policies[i]; i++) {
-		enum { OUT, KNOWN, PICKED } is[FRAMES] = {OUT};
-		struct pg_page_key key[FRAMES];
-		struct machine m;
-		struct pg_policy *p = make(pg_policies[i]->name, &m);
-		struct pg_random r;
-		uint64_t known = 0, next = 1, picked = 0;
+		struct trial t = {.next = 1};
 
-		pg_random_seed(&r, 7 + (uint64_t)i);
+		t.p = make(pg_policies[i]->name, &t.m);
+		pg_random_seed(&t.r, 7 + (uint64_t)i);
 		for (int step = 0; step < 20000; step++) {
-			uint32_t f = (uint32_t)pg_random_below(&r, FRAMES);
-			pg_pfn v;
-
-			switch (pg_random_below(&r, 12)) {
-			case 0:
-			case 1:
-			case 2:
-			case 3:
-				if (is[f] != OUT)
-					break;
-				/* An old key or a new one, of a file or private; not one in memory. */
-				key[f].object = pg_random_below(&r, 2);
-				key[f].index = pg_random_one_in(&r, 2) ? next++
-								       : pg_random_below(&r, next);
-				for (uint32_t k = 0; k < FRAMES; k++)
-					if (k != f && is[k] != OUT &&
-						pg_page_key_equal(key[k], key[f]))
-						key[f] = (struct pg_page_key){2, next++};
-				p->ops->added(p, (pg_pfn){f},
-					&(struct pg_page_info){key[f],
-						(enum pg_page_why)pg_random_below(&r, 3),
-						pg_random_one_in(&r, 2)
-							? PG_DISTANCE_NONE
-							: pg_random_below(&r, 200)});
-				is[f] = KNOWN;
-				known++;
-				m.accessed[f] = pg_random_one_in(&r, 2);
-				m.dirty[f] = pg_random_one_in(&r, 2);
-				break;
-			case 4:
-			case 5:
-			case 6:
-				v = p->ops->pick(p);
-				if (pg_pfn_is_none(v)) {
-					assert_int_equal(known, picked);
-					break;
-				}
-				assert_int_equal(is[v.v], KNOWN);
-				is[v.v] = PICKED;
-				picked++;
-				break;
-			case 7:
-			case 8:
-				if (is[f] != PICKED)
-					break;
-				picked--;
-				if (pg_random_one_in(&r, 3)) {
-					p->ops->kept(p, (pg_pfn){f});
-					is[f] = KNOWN;
-				} else {
-					p->ops->evicted(p, (pg_pfn){f}, key[f]);
-					is[f] = OUT;
-					known--;
-				}
-				break;
-			case 9:
-				if (is[f] == OUT || !pg_random_one_in(&r, 3))
-					break;
-				picked -= is[f] == PICKED;
-				p->ops->removed(p, (pg_pfn){f});
-				is[f] = OUT;
-				known--;
-				break;
-			case 10:
-				if (is[f] != OUT && p->ops->touched)
-					p->ops->touched(p, (pg_pfn){f});
-				m.accessed[f] = true;
-				m.dirty[f] |= pg_random_one_in(&r, 2);
-				break;
-			default:
-				if (p->ops->tick && pg_random_one_in(&r, 4))
-					p->ops->tick(p);
-				/* Frames come and go; all known pages fit at any time. */
-				m.capacity = known + pg_random_below(&r, FRAMES - known + 1);
-				m.capacity += m.capacity == 0;
-			}
-			assert_int_equal(p->ops->pages(p), known);
+			random_call(&t);
+			assert_int_equal(t.p->ops->pages(t.p), t.known);
 			if (step % 16 == 0)
-				check(p);
+				check(t.p);
 		}
-		for (; picked < known; picked++) { /* all of them, none twice */
-			pg_pfn v = p->ops->pick(p);
+		while (t.picked < t.known) { /* all of them, none twice */
+			uint64_t before = t.picked;
 
-			assert_false(pg_pfn_is_none(v));
-			assert_int_equal(is[v.v], KNOWN);
-			is[v.v] = PICKED;
+			try_pick(&t);
+			assert_int_equal(t.picked, before + 1);
 		}
-		assert_true(pg_pfn_is_none(p->ops->pick(p)));
-		check(p);
-		p->ops->destroy(p);
+		assert_true(pg_pfn_is_none(t.p->ops->pick(t.p)));
+		check(t.p);
+		t.p->ops->destroy(t.p);
 	}
 }
 
