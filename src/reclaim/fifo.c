@@ -13,7 +13,10 @@
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	return pg_queued_create(env, frames, args, sizeof(struct pg_queued), out);
+	static const struct pg_queued_shape shape = {
+		.bytes = sizeof(struct pg_queued), .queues = 1};
+
+	return pg_queued_create(env, frames, args, &shape, out);
 }
 
 static pg_pfn pick(struct pg_policy *p)

@@ -269,6 +269,12 @@ bool pg_ghosts_pop(struct pg_ghosts *g, struct pg_page_key *key, uint64_t *value
 	return true;
 }
 
+void pg_ghosts_trim(struct pg_ghosts *g, uint64_t most)
+{
+	while (g->count > most)
+		pg_ghosts_pop(g, NULL, NULL);
+}
+
 const char *pg_ghosts_check(const struct pg_ghosts *g)
 {
 	uint64_t n = 0, chained = 0;

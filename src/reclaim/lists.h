@@ -102,6 +102,8 @@ bool pg_ghosts_find(const struct pg_ghosts *g, struct pg_page_key key, uint64_t 
 bool pg_ghosts_take(struct pg_ghosts *g, struct pg_page_key key, uint64_t *value);
 /* Forgets the oldest; false: there is none. */
 bool pg_ghosts_pop(struct pg_ghosts *g, struct pg_page_key *key, uint64_t *value);
+/* Forgets the oldest until there are `most` at most. */
+void pg_ghosts_trim(struct pg_ghosts *g, uint64_t most);
 const char *pg_ghosts_check(const struct pg_ghosts *g);
 
 #endif

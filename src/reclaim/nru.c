@@ -31,7 +31,8 @@ static struct nru *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	int err = pg_queued_create(env, frames, args, sizeof(struct nru), out);
+	static const struct pg_queued_shape shape = {.bytes = sizeof(struct nru), .queues = 1};
+	int err = pg_queued_create(env, frames, args, &shape, out);
 
 	if (!err)
 		of(*out)->clears = true; /* so that the first pass is an odd one */

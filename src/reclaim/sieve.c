@@ -8,14 +8,12 @@
  * Source: Y. Zhang, J. Yang, Y. Yue, Y. Vigfusson, K. V. Rashmi, "SIEVE is simpler than LRU: an efficient turn-key
  * eviction algorithm for web caches", NSDI 2024, algorithm 1.
  */
-#include "reclaim/fresh.h"
 #include "reclaim/policies.h"
 #include "reclaim/queued.h"
 
 struct sieve {
 	struct pg_queued q; /* first; mark: touched */
 	pg_pfn hand;        /* the next to be looked at, or none: the oldest */
-	struct pg_fresh fresh;
 };
 
 static struct sieve *of(struct pg_policy *p)
@@ -26,16 +24,17 @@ static struct sieve *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	int err = pg_queued_create(env, frames, args, sizeof(struct sieve), out);
+	static const struct pg_queued_shape shape = {.bytes = sizeof(struct sieve), .queues = 1};
+	int err = pg_queued_create(env, frames, args, &shape, out);
 
 	if (!err)
-		of(*out)->hand = of(*out)->fresh.f = PG_PFN_NONE;
+		of(*out)->hand = PG_PFN_NONE;
 	return err;
 }
 
 static void added(struct pg_policy *p, pg_pfn f, const struct pg_page_info *info)
 {
-	pg_fresh_added(&of(p)->fresh, &of(p)->q.env, f, info);
+	pg_fresh_added(&of(p)->q.fresh, &of(p)->q.env, f, info);
 	pg_queued_added(p, f, info);
 }
 
@@ -45,7 +44,6 @@ static void removed(struct pg_policy *b, pg_pfn f)
 
 	if (p->hand.v == f.v)
 		p->hand = pg_lists_next(&p->q.lists, f);
-	pg_fresh_gone(&p->fresh, f);
 	pg_queued_removed(b, f);
 }
 
@@ -56,7 +54,7 @@ static pg_pfn pick(struct pg_policy *b)
 	uint64_t round = l->q[0].count;
 	pg_pfn f = PG_PFN_NONE;
 
-	pg_fresh_settle(&p->fresh, &p->q.env);
+	pg_fresh_settle(&p->q.fresh, &p->q.env);
 	if (!round)
 		return f;
 	for (;; round--) {
@@ -73,12 +71,6 @@ static pg_pfn pick(struct pg_policy *b)
 	return f;
 }
 
-static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
-{
-	pg_fresh_gone(&of(p)->fresh, f);
-	pg_queued_evicted(p, f, key);
-}
-
 /* Behind the hand, which would else come to it again before it comes to the others. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
@@ -86,12 +78,6 @@ static void kept(struct pg_policy *p, pg_pfn f)
 		pg_lists_push(&of(p)->q.lists, 0, f);
 	else
 		pg_lists_push_head(&of(p)->q.lists, 0, f);
-}
-
-static void touched(struct pg_policy *p, pg_pfn f)
-{
-	if (of(p)->fresh.f.v != f.v)
-		pg_lists_row(&of(p)->q.lists, f)->mark = 1;
 }
 
 static const char *check(const struct pg_policy *b)
@@ -111,8 +97,8 @@ const struct pg_policy_ops pg_policy_sieve = {.name = "sieve",
 	.added = added,
 	.removed = removed,
 	.pick = pick,
-	.evicted = evicted,
+	.evicted = pg_queued_evicted,
 	.kept = kept,
-	.touched = touched,
+	.touched = pg_queued_touched,
 	.pages = pg_queued_pages,
 	.check = check};
