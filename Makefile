@@ -16,7 +16,10 @@
 #   make tidy      clang-tidy over the sources
 #   make fuzz      the ELF loader on random files, FUZZ_SECONDS (600) long
 #   make insn-long the differential instruction tester, INSN_ROUNDS (1000000) long
-#   make swap-long a guest that touches 4 GiB on 512 MiB; every program with every policy and store; scan cost to 16 GiB
+#   make swap-long a guest that touches 4 GiB on 512 MiB; scan cost to 16 GiB; every program of the check at 1/2, 1/4 and the
+#                  least workable memory with every policy, stores in turn (SWAP_MATRIX=--pairs: each policy with each store), SWAP_SECONDS
+#                  (3600) long; what is left then is named, and done the next time (SWAP_JOURNAL)
+#   make policy-tables  misses by policy and memory, for docs/policies.md
 #   make forks-long a million forks: nothing grows, FORKS (1000000), at most FORKS_SECONDS (3600) long
 #   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
 
@@ -32,13 +35,25 @@ FORKS ?= 1000000
 FORKS_SECONDS ?= 3600
 
 SWAP_MIB ?= 4096
+SWAP_SECONDS ?= 3600
+SWAP_MATRIX ?=
+SWAP_JOURNAL ?= $(BUILD)/swap-journal
 
 .PHONY: swap-long
 swap-long: configure
 	@$(NINJA) -C $(BUILD)
 	$(BUILD)/pagoda run --memory 512M --swap zstd:8G -- $(BUILD)/tests/guest/touch4g-static $(SWAP_MIB)
-	python3 tests/programs/swapping.py --full --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest
 	$(BUILD)/tests/scale/scan_cost 64 16384
+	for mode in exact fast; do \
+		python3 tests/programs/swapping.py --full $(SWAP_MATRIX) --mode $$mode --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest \
+			--seconds $$(($(SWAP_SECONDS) / 2)) --journal $(SWAP_JOURNAL) || exit 1; \
+	done
+
+.PHONY: policy-tables
+policy-tables: configure
+	@$(NINJA) -C $(BUILD) pagoda tests/policy/policy_table
+	@$(BUILD)/tests/policy/policy_table
+	@python3 tests/policy/real.py --pagoda $(BUILD)/pagoda
 
 .PHONY: all deps build-deps configure run check bench bench-heap heap-long install format tidy fuzz insn-long mapping-long forks-long clean help
 

@@ -793,8 +793,12 @@ void pg_linux_stop(struct pg_linux *l)
 {
 	l->stopping = true;
 	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
-		for (struct pg_thread *t = p->thread; t != NULL; t = t->next)
+		for (struct pg_thread *t = p->thread; t != NULL; t = t->next) {
 			pg_thread_poke(t);
+			if (t->cpu != NULL)
+				l->ops->interrupt(
+					t->cpu); /* one of them runs, and is not to wait for its turn's end */
+		}
 }
 
 void pg_process_stop_all(struct pg_thread *me)

@@ -3,7 +3,7 @@
  * ui/size.c: `pagoda size`: how much memory does a program need?
  *
  *   words -> options of a run -> a run with plenty: what it can use at most
- *         -> a run with just that, and one that samples its working set
+ *         -> a run with just that, and one that samples its working set; these two count instructions, in fast mode too
  *         -> runs with less and less, until it no longer works or takes too long
  *         -> runs in between, where it matters -> advice (size_curve.c) -> text, JSON, SVG (size_show.c)
  *
@@ -31,6 +31,8 @@
 #define PLENTY (1024 * MIB)    /* of the first run */
 #define WINDOWS 128u           /* of the working set */
 #define REFINE 8u              /* runs in between, at most */
+#define SLOW                                                                                       \
+	10u /* times as many major faults as the first run had faults of any kind: a run is stopped */
 
 #define complain(...) pg_complain("size", __VA_ARGS__)
 
@@ -41,7 +43,6 @@ struct figures {
 	/* Sampling: wanted if interval is not 0. */
 	uint64_t interval, began, last;
 	bool begun;
-	uint64_t now; /* at the last look */
 	size_t n;
 	struct pg_size_sample samples[PG_SIZE_SAMPLES];
 };
@@ -51,8 +52,10 @@ struct size {
 	struct pg_words words; /* options of run, the program */
 	uint64_t from, to;     /* bytes; 0: not given */
 	uint64_t most;         /* runs with less memory, at most */
-	double limit_s;        /* of a run; 0: by the first */
+	double limit_s;        /* of a run; 0: none */
 	bool no_swap;
+	bool fast;              /* the user's choice; options.fast is that of the next run */
+	uint64_t instructions;  /* of the first run */
 	const char *json, *svg; /* NULL: not wanted */
 	struct pg_trials trials;
 	struct pg_trial first;    /* its output is what others are compared with */
@@ -74,8 +77,9 @@ void pg_size_help(FILE *out)
 	      "  --from SIZE            no less than that (default: until it no longer works)\n"
 	      "  --to SIZE              no more than that (default: all that it can use)\n"
 	      "  --points N             runs with less memory, 1 to 40 (default 12)\n"
-	      "  --limit SECONDS        a run that takes longer is stopped (default: 20 times the\n"
-	      "                         run with all memory, and 10)\n"
+	      "  --max-faults N         a run with more major faults is stopped (default: ten\n"
+	      "                         times the page faults of any kind with all memory)\n"
+	      "  --limit SECONDS        a run that takes longer is stopped (default: none is)\n"
 	      "  --no-swap              private pages stay in memory (default: a swap file of\n"
 	      "                         twice what it can use, with --to of 1G, unless\n"
 	      "                         --swap says otherwise)\n"
@@ -136,6 +140,7 @@ static int take_words(struct size *z, int argc, char **argv)
 	if (status)
 		return status;
 	z->limit_s = (double)limit_s;
+	z->fast = z->options.fast;
 	if (z->no_swap && z->options.swap[0])
 		return complain("--no-swap and --swap exclude each other");
 	return 0;
@@ -152,7 +157,6 @@ static void on_look(void *ctx, struct pg_reclaim *r, uint64_t now)
 		f->began = f->last = now;
 		(void)pg_reclaim_working_set(r);
 	}
-	f->now = now;
 	if (!f->interval || now - f->last < f->interval || f->n == PG_SIZE_SAMPLES)
 		return;
 	f->samples[f->n++] = (struct pg_size_sample){
@@ -179,13 +183,13 @@ static void on_report(void *ctx, const struct pg_report *r)
 		.frames_peak = r->frames.used_peak,
 		.reclaimed = r->reclaim.reclaimed,
 		.scanned = r->reclaim.scanned,
+		.stopped = r->end.stopped,
+		.instructions = r->stats.cpu.instructions,
 		.seconds = r->wall_s,
 		.stall_seconds = (double)r->reclaim.some_ns / 1e9,
 	};
 	for (int k = 0; k < PG_FAULT_KINDS; k++)
 		p->faults += s->faults[k];
-	if (f->interval == 0)
-		f->now = r->stats.cpu.instructions;
 	f->told = true;
 }
 
@@ -218,16 +222,19 @@ static int run(struct size *z, uint64_t memory, uint64_t interval, bool first)
 	}
 	f->point.memory_bytes = memory;
 	f->point.status = t.status;
-	f->point.stopped = t.stopped;
+	f->point.stopped = f->point.stopped || t.stopped;
 	if (first) {
+		z->instructions = f->point.instructions;
 		f->point.works = f->point.same = true;
 		z->first = t;
 		return 0;
 	}
-	f->point.works = f->told && !t.stopped && !f->point.oom && t.status == z->first.status;
+	f->point.works =
+		f->told && !f->point.stopped && !f->point.oom && t.status == z->first.status;
 	f->point.same = pg_trial_same(&t, &z->first);
 	if (t.stopped)
 		f->point.seconds = z->limit_s;
+	f->point.instructions = z->instructions; /* the same program */
 	pg_trial_end(&t);
 	return 0;
 }
@@ -266,8 +273,11 @@ static void choose_swap(struct size *z, uint64_t bytes)
 static int find_full(struct size *z)
 {
 	uint64_t memory = z->to ? z->to : PLENTY, most = half_of_host(), full;
+	uint64_t most_major = z->options.most_major;
 	int status;
 
+	z->options.fast = false; /* instructions are counted */
+	z->options.most_major = 0;
 	if (z->to)
 		choose_swap(z, PLENTY); /* it may need more than there may be */
 	status = run(z, memory, 0, true);
@@ -285,10 +295,13 @@ static int find_full(struct size *z)
 	if (z->shared->point.oom)
 		return complain(
 			"it was killed for want of memory; it needs --swap, or more than --to");
-	if (!z->limit_s)
-		z->limit_s = 20 * z->shared->point.seconds + 10;
+	z->options.most_major = most_major ? most_major : SLOW * z->shared->point.faults;
+	z->options.fast = z->fast;
 	if (z->shared->point.reclaimed) { /* this is as much as there may be */
 		z->r->bounded = true;
+		status = z->fast ? run(z, memory, 0, false) : 0;
+		if (status)
+			return status;
 		keep(z);
 		return 0;
 	}
@@ -317,13 +330,14 @@ static int find_full(struct size *z)
 /* The same run again, with samples of the working set. */
 static int sample(struct size *z)
 {
-	struct pg_size_point *p = &z->r->points[0];
-	uint64_t all = z->options.fast ? (uint64_t)(p->seconds * 1e9) : z->shared->now;
-	int status = run(z, p->memory_bytes, all / WINDOWS ? all / WINDOWS : 1, false);
+	uint64_t window = z->instructions / WINDOWS ? z->instructions / WINDOWS : 1;
+	int status;
 
+	z->options.fast = false;
+	status = run(z, z->r->points[0].memory_bytes, window, false);
+	z->options.fast = z->fast;
 	if (status)
 		return status;
-	z->r->nanoseconds = z->options.fast;
 	z->r->sample_count = z->shared->n;
 	memcpy(z->r->samples, z->shared->samples, z->shared->n * sizeof z->r->samples[0]);
 	return 0;

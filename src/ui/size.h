@@ -24,7 +24,7 @@ void pg_size_help(FILE *out);
 
 /* The working set in one window of a run with all memory. */
 struct pg_size_sample {
-	uint64_t from, to; /* instructions, or nanoseconds, since the run's beginning */
+	uint64_t from, to; /* instructions since the run's beginning */
 	uint64_t pages;    /* accessed in between */
 };
 
@@ -36,8 +36,7 @@ struct pg_size_result {
 	struct pg_size_point points[PG_SIZE_POINTS]; /* in descending order of memory */
 	size_t n;
 	struct pg_size_advice advice;
-	bool bounded;     /* the largest memory allowed is not all that the program can use */
-	bool nanoseconds; /* the unit of samples: fast mode */
+	bool bounded; /* the largest memory allowed is not all that the program can use */
 	struct pg_size_sample samples[PG_SIZE_SAMPLES];
 	size_t sample_count;
 };

@@ -8,7 +8,10 @@
 
 static uint64_t allowed(const struct pg_size_point *points)
 {
-	return points[0].major + points[0].major / 10 + 16;
+	uint64_t few = points[0].major / 10 + 16;
+	uint64_t cheap = points[0].instructions / PG_SIZE_INSTRUCTIONS;
+
+	return points[0].major + (few > cheap ? few : cheap);
 }
 
 static bool is_enough(const struct pg_size_point *points, size_t i)
@@ -73,7 +76,8 @@ void pg_size_advise(const struct pg_size_point *points, size_t n, struct pg_size
 		.knee_bytes = knee(points, n),
 		.enough_bytes = best,
 		.short_bytes = good < n ? points[good].memory_bytes : 0,
-		.major_allowed = allowed(points)};
+		.major_allowed = allowed(points),
+		.by_time = allowed(points) > points[0].major + points[0].major / 10 + 16};
 	out->recommended_bytes = pg_align_up(best + best / PG_SIZE_MARGIN, STEP);
 	if (out->recommended_bytes > out->full_bytes)
 		out->recommended_bytes = out->full_bytes;

@@ -26,6 +26,7 @@ struct pg_size_point {
 	uint64_t refaults;
 	uint64_t rss_peak_bytes, frames_peak;
 	uint64_t reclaimed, scanned;
+	uint64_t instructions; /* of the program; 0: not known */
 	double seconds, stall_seconds;
 };
 
@@ -38,7 +39,14 @@ struct pg_size_advice {
 	uint64_t short_bytes;       /* the largest that was tried and was not */
 	uint64_t recommended_bytes; /* enough, and the margin */
 	uint64_t major_allowed;     /* what "as good" means: at most so many major faults */
+	bool by_time;               /* so many because of the time that they take */
 };
+
+/*
+ * So many instructions take ten times as long as a page fault that reads: 100 us, as of an SSD, and two instructions a nanosecond. One more fault
+ * for each of them costs a tenth of the program's time.
+ */
+#define PG_SIZE_INSTRUCTIONS 2000000u
 
 /* The share of memory that is put on top of what was enough, 1 / PG_SIZE_MARGIN. */
 #define PG_SIZE_MARGIN 8u
@@ -46,7 +54,8 @@ struct pg_size_advice {
 /*
  * points[n], n >= 1, in descending order of memory; the first has all memory and works.
  *
- * Enough: at most a tenth more major faults than with all memory, and 16, for this and every larger size tried.
+ * Enough: at most a tenth more major faults than with all memory, and 16; or, if that is more, one for each PG_SIZE_INSTRUCTIONS of
+ * the first point; for this and every larger size tried.
  * Knee: the point farthest below the line from end to end, both axes scaled to 1 (V. Satopaa and others, "Finding a
  * kneedle in a haystack", ICDCS workshops 2011, without smoothing: the points are exact); of fewer than three points that
  * work, or where all are enough, there is none.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tests/model/drive.h: random operations for a machine (rig.h) and its model (model.h), and
- * comparing the two. Used by random.c, failing.c and tight.c.
+ * comparing the two. Used by random.c, failing.c and squeeze.c.
  *
  * Compared: the list of regions with all that a region says, each page's entry (none, zero page,
  * file page, anon; writable), its bytes, the files' bytes on disk, VSZ, RSS by kind, the counts of

@@ -8,9 +8,8 @@
  * that succeeded wrote must be there whenever it is read, right to the last byte; every invariant holds after each step.
  * Guards R6, R11 (backing store), R12, and the invariants R1 to R3 of reclaim/, A1 to A3, P1 to P4, M1, M2 of space/.
  */
-#include "drive.h"
+#include "squeeze.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,73 +30,18 @@ struct figures {
 	struct pg_reclaim_stats st;
 };
 
-static bool saw(const struct rig *r, enum pg_fault_end end)
-{
-	for (int i = 0; i < r->events; i++) {
-		if (r->event[i].end == end)
-			return true;
-	}
-	return false;
-}
-
 /* A fault ended in SIGBUS because a page could not be read: the figures say so. */
-static bool store_failed(struct run *t, struct figures *fig)
+static bool store_failed(struct run *t, void *ctx)
 {
 	struct pg_reclaim_stats st;
+	struct figures *fig = ctx;
 
 	pg_reclaim_stats(t->r->reclaim, &st);
-	if (!saw(t->r, PG_FAULT_BUS) || st.read_errors == fig->errors_before)
+	if (!squeeze_saw(t->r, PG_FAULT_BUS) || st.read_errors == fig->errors_before)
 		return false;
 	fig->errors_before = st.read_errors;
 	fig->buses++;
 	return true;
-}
-
-/* True: go on. */
-static bool step(struct run *t, struct figures *fig)
-{
-	struct outcome got, want;
-	bool oom;
-
-	run_choose(t);
-	if (op_is_access(&t->op) && (t->op.addr & 4095) + t->op.len > 4096)
-		t->op.len = 4096 - (t->op.addr & 4095); /* one page: it is done or not */
-	got = rig_apply(t->r, &t->op);
-	oom = saw(t->r, PG_FAULT_OOM);
-	fig->ooms += oom;
-	if (t->lossy && store_failed(t, fig))
-		oom = true;
-	run_forgive_disk(t);
-	if (oom && op_is_access(&t->op)) {
-		if (t->r->event[0].grew)
-			model_grow(t->m, &t->m->space[t->op.space], t->r->event[0].page);
-	} else if (t->op.kind != OP_FORK || got.result != -ENOMEM) {
-		want = model_apply(t->m, &t->op);
-		if (oom && (t->op.kind == OP_LOCK || t->op.kind == OP_ADVISE))
-			got.result = want.result; /* -EAGAIN, -ENOMEM: as far as frames went */
-		if (got.result != want.result || (!want.result && got.addr != want.addr))
-			run_differ(t, "result %lld, in the model %lld", (long long)got.result,
-				(long long)want.result);
-		if (oom) { /* populated less */
-			run_forgive(t);
-			return false;
-		}
-	}
-	run_forgive(t);
-	run_compare(t);
-	return !t->broken;
-}
-
-/* Takes frames until n are left. */
-static unsigned hog(struct rig *r, uint64_t n, pg_pfn *taken)
-{
-	struct pg_frames *fs = pg_vm_frames(r->vm);
-	unsigned k = 0;
-
-	while (pg_frames_free_count(fs) > n &&
-		pg_frames_alloc(fs, 0, PG_FRAME_WIRED, r, &taken[k]) == 0)
-		k++;
-	return k;
 }
 
 /* Adds the counters (not the figures of now) of one run. */
@@ -146,13 +90,12 @@ static bool sequence(uint64_t seed, const char *policy, const char *rule, struct
 	r.swap = spec;
 	r.policy = policy;
 	run_begin(&t, seed, MAX_FRAMES * 4096, form);
-	n = hog(&r, 10 + run_below(&t, 40), taken);
-	for (t.step = 0; t.step < STEPS && step(&t, fig); t.step++)
+	n = squeeze_hog(&r, 10 + run_below(&t, 40), taken);
+	for (t.step = 0;
+		t.step < STEPS && squeeze_step(&t, rule ? store_failed : NULL, fig, &fig->ooms);
+		t.step++)
 		;
-	while (n > 0) /* now there is room to read everything */
-		pg_frames_free(pg_vm_frames(r.vm), taken[--n]);
-	if (!t.broken)
-		run_compare_contents(&t);
+	squeeze_end(&t, n, taken);
 	pg_reclaim_stats(r.reclaim, &st);
 	add_up(&fig->st, &st);
 	if (t.broken)

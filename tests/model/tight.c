@@ -9,9 +9,8 @@
  * files. Guards R11 (drop and fetch again), R12 (out of memory is an end of its own), design
  * decision 3 (--memory is a hard limit).
  */
-#include "drive.h"
+#include "squeeze.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,59 +23,6 @@ struct figures {
 		refetched; /* faults without a frame; pages read from a file more than once */
 };
 
-static bool saw_oom(const struct rig *r)
-{
-	for (int i = 0; i < r->events; i++) {
-		if (r->event[i].end == PG_FAULT_OOM)
-			return true;
-	}
-	return false;
-}
-
-/* True: go on. */
-static bool step(struct run *t, struct figures *fig)
-{
-	struct outcome got, want;
-	bool oom;
-
-	run_choose(t);
-	if (op_is_access(&t->op) && (t->op.addr & 4095) + t->op.len > 4096)
-		t->op.len = 4096 - (t->op.addr & 4095); /* one page: it is done or not */
-	got = rig_apply(t->r, &t->op);
-	oom = saw_oom(t->r);
-	fig->ooms += oom;
-	if (oom && op_is_access(&t->op)) {
-		if (t->r->event[0].grew)
-			model_grow(t->m, &t->m->space[t->op.space], t->r->event[0].page);
-	} else if (t->op.kind != OP_FORK || got.result != -ENOMEM) {
-		want = model_apply(t->m, &t->op);
-		if (oom && (t->op.kind == OP_LOCK || t->op.kind == OP_ADVISE))
-			got.result = want.result; /* -EAGAIN, -ENOMEM: as far as frames went */
-		if (got.result != want.result || (!want.result && got.addr != want.addr))
-			run_differ(t, "result %lld, in the model %lld", (long long)got.result,
-				(long long)want.result);
-		if (oom) { /* populated less */
-			run_forgive(t);
-			return false;
-		}
-	}
-	run_forgive(t);
-	run_compare(t);
-	return !t->broken;
-}
-
-/* Takes frames until n are left. */
-static unsigned hog(struct rig *r, uint64_t n, pg_pfn *taken)
-{
-	struct pg_frames *fs = pg_vm_frames(r->vm);
-	unsigned k = 0;
-
-	while (pg_frames_free_count(fs) > n &&
-		pg_frames_alloc(fs, 0, PG_FRAME_WIRED, r, &taken[k]) == 0)
-		k++;
-	return k;
-}
-
 static bool sequence(uint64_t seed, const struct pg_table_form *form, struct figures *fig)
 {
 	static struct model m;
@@ -86,13 +32,10 @@ static bool sequence(uint64_t seed, const struct pg_table_form *form, struct fig
 	unsigned n;
 
 	run_begin(&t, seed, MAX_FRAMES * 4096, form);
-	n = hog(&r, 8 + run_below(&t, 60), taken);
-	for (t.step = 0; t.step < STEPS && step(&t, fig); t.step++)
+	n = squeeze_hog(&r, 8 + run_below(&t, 60), taken);
+	for (t.step = 0; t.step < STEPS && squeeze_step(&t, NULL, NULL, &fig->ooms); t.step++)
 		;
-	while (n > 0) /* now there is room to read everything */
-		pg_frames_free(pg_vm_frames(r.vm), taken[--n]);
-	if (!t.broken)
-		run_compare_contents(&t);
+	squeeze_end(&t, n, taken);
 	for (int o = 0; o < FILES; o++)
 		fig->refetched +=
 			r.file[o].reads > OBJECT_PAGES ? r.file[o].reads - OBJECT_PAGES : 0;

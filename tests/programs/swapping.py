@@ -40,7 +40,7 @@ PROGRAMS = ('guest: smc-pie', 'guest: jit-static', 'guest: barrier-static', 'gue
 PIPELINE = run.Case('tools', 'processes in a pipe', [
     'sh', '-c', 'for i in 1 2 3; do sort -S 2M text | awk "{ print \\$3 }" | uniq -c | sort -n | tail -2; done; wait; exit 3'])
 # What these print is how much memory they have, or where it lies.
-ABOUT_MEMORY = ('guest: println',)
+ABOUT_MEMORY = ('guest: println', 'family: limits use')
 STEP = 64 << 10
 SMALLEST = 1 << 20
 SLOW = 10
@@ -153,8 +153,12 @@ class Swapping(run.Runner):
         for policy, store in self.pairs():
             key = '%s %s %s %s %s' % (self.name, self.o.mode, share, policy, store)
             name = '%s at %s by %s and %s' % (self.case.name, share, policy, store.replace('{}', self.room))
-            if key in self.journal.done or idle or policy in unswapped:
-                self.alike += key not in self.journal.done
+            done = self.journal.done.get(key, '')
+            if done or idle or policy in unswapped:
+                idle = idle or done.endswith('idle')
+                if done.endswith('unswapped'):
+                    unswapped.add(policy)
+                self.alike += not done
                 continue
             size = memory
             how, why, j = self.once(size, policy, store, must)
@@ -164,10 +168,10 @@ class Swapping(run.Runner):
             text = '%d K' % (size // 1024) + ('; ' + why if how != FINE else '')
             self.say(how == FINE, self.case.group, name, text)
             if how == FINE:
-                self.journal.add(key, str(size))
                 idle = j['reclaim']['reclaimed'] == 0
                 if j['swap']['out'] == 0:
                     unswapped.add(policy)
+                self.journal.add(key, '%d %s' % (size, 'idle' if idle else 'unswapped' if policy in unswapped else 'swapped'))
 
     def compare(self, case):
         self.case, self.name = case, '%s: %s' % (case.group, case.name)

@@ -80,6 +80,24 @@ def main():
             wrong.append("a second time it finds something else")
     case("loop_needs_its_pages_and_is_found_out", wrong)
 
+    # In fast mode the same advice, and the working set in instructions too. With faults bounded the small end is not waited for.
+    done = size("--fast", "--points", "6", "--max-faults", "3000", "--json", report, "--", loop, str(pages), str(rounds))
+    wrong = ["status %d: %s" % (done.returncode, done.stderr)] if done.returncode else []
+    if not wrong:
+        with open(report) as f:
+            fast = json.load(f)
+        if fast["working_set_unit"] != "instructions" or len(fast["working_set"]) < 10:
+            wrong.append("no working set in fast mode")
+        for key in ("full_bytes", "enough_bytes", "recommended_bytes"):
+            if abs(fast[key] - r[key]) > 65536:
+                wrong.append("%s is %d in fast mode, %d in exact" % (key, fast[key], r[key]))
+        stopped = [p for p in fast["points"] if p["stopped"]]
+        if not stopped or any(p["works"] or p["out_of_memory"] for p in stopped):
+            wrong.append("what was stopped: %s" % stopped)
+        if fast["floor_bytes"] <= max(p["memory_bytes"] for p in stopped):
+            wrong.append("a run that was stopped counts as one that worked")
+    case("fast_mode_gives_the_same_advice_and_faults_are_bounded", wrong)
+
     done = size("--points", "4", "--no-swap", "--json", report, "--", loop, "1000", "2")
     wrong = ["status %d: %s" % (done.returncode, done.stderr)] if done.returncode else []
     if not wrong:

@@ -99,6 +99,27 @@ static void advise_single_point_is_all(void **state)
 	assert_int_equal(pg_size_refine(p, 1, MIB), 0);
 }
 
+/* A long program may have more faults: one for each two million instructions costs it a tenth of its time at 100 us a fault. */
+static void advise_long_program_may_wait_a_tenth_of_its_time(void **state)
+{
+	struct pg_size_point p[] = {point(64, 100), point(32, 5100), point(16, 5101)};
+	struct pg_size_advice a;
+
+	pg_size_advise(p, 3, &a);
+	assert_int_equal(a.enough_bytes, 64 * MIB);
+	assert_int_equal(a.major_allowed, 126);
+	assert_false(a.by_time);
+	p[0].instructions = 10000000000u; /* 5 s; 0.5 s is 5000 faults */
+	pg_size_advise(p, 3, &a);
+	assert_int_equal(a.enough_bytes, 32 * MIB);
+	assert_int_equal(a.major_allowed, 5100);
+	assert_true(a.by_time);
+	p[0].instructions = 50000000; /* the rule for short ones holds */
+	pg_size_advise(p, 3, &a);
+	assert_int_equal(a.major_allowed, 126);
+	assert_false(a.by_time);
+}
+
 /* Halving finds a limit that only the machine knows to within 1/32, and ends. */
 static void refine_finds_enough_and_floor(void **state)
 {
@@ -136,6 +157,7 @@ int main(void)
 		cmocka_unit_test(advise_point_that_failed_is_not_on_the_curve),
 		cmocka_unit_test(advise_enough_has_no_gap),
 		cmocka_unit_test(advise_single_point_is_all),
+		cmocka_unit_test(advise_long_program_may_wait_a_tenth_of_its_time),
 		cmocka_unit_test(refine_finds_enough_and_floor),
 	};
 
