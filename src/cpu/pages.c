@@ -209,7 +209,7 @@ static struct pg_code_page *find_content(struct pg_engine *e, uint64_t vpn, cons
 {
 	unsigned seen = 0;
 	uint32_t i = e->page_hash[vpn & (PG_HASH_SIZE - 1)];
-	while (i != PG_NIL) {
+	while (i != 0) {
 		struct pg_code_page *q = pg_page_at(e, i);
 		i = q->next;
 		if (q->vpn != vpn)
@@ -295,7 +295,7 @@ void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
 {
 	if (end - start > e->pages.n) {
-		for (uint32_t i = 0; i < e->pages.n; i++) {
+		for (uint32_t i = 1; i < e->pages.n; i++) {
 			const struct pg_code_page *p = pg_page_at(e, i);
 			if (!p->retired && p->vpn - start < end - start)
 				unlink_page(e, p);
@@ -303,7 +303,7 @@ void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
 		return;
 	}
 	for (uint64_t v = start; v < end; v++) {
-		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != PG_NIL;
+		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != 0;
 			i = pg_page_at(e, i)->next) {
 			if (pg_page_at(e, i)->vpn == v)
 				unlink_page(e, pg_page_at(e, i));
@@ -313,14 +313,14 @@ void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
 
 void pg_code_flush_pages(struct pg_engine *e)
 {
-	for (uint32_t i = 0; i < e->pages.n; i++) {
+	for (uint32_t i = 1; i < e->pages.n; i++) {
 		struct pg_code_page *p = pg_page_at(e, i);
 		while (p->bindings)
 			unbind_and_unmark(e, p->bindings);
 		free(p->copy);
 	}
-	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
-	e->pages.n = 0;
+	memset(e->page_hash, 0, PG_HASH_SIZE * sizeof(uint32_t));
+	e->pages.n = 1;    /* 0 ends chains */
 	e->bindings.n = 1; /* 0 ends lists */
 	e->free_binding = 0;
 }
@@ -331,7 +331,7 @@ const char *pg_code_check_pages(struct pg_engine *e)
 		if (is_marked(e, f) && !e->frame_bindings[f])
 			return "pages 1: a frame is marked and holds no code page";
 	}
-	for (uint32_t i = 0; i < e->pages.n; i++) {
+	for (uint32_t i = 1; i < e->pages.n; i++) {
 		const struct pg_code_page *p = pg_page_at(e, i);
 		if (p->retired && p->bindings)
 			return "pages 3: a retired code page lies in a frame";

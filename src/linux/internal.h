@@ -108,6 +108,12 @@ struct pg_linux {
 	pthread_mutex_t keeper_lock; /* one request at a time */
 	pthread_t keeper;
 	int keeper_ask, keeper_end; /* descriptors; -1: not running */
+	struct pg_holder *holder;   /* owned; NULL: not needed so far */
+	struct pg_open
+		*opens;      /* known open files: opens.c. Owned, but for what regions still hold */
+	unsigned opens_idle; /* of them without a mapping */
+	unsigned kept_files; /* files whose object is kept */
+	struct pg_open_fs *open_fs; /* file systems on which a write-back failed; owned */
 
 	/* the host */
 	uint64_t proc_dev;               /* st_dev of /proc; 0: none */
@@ -136,6 +142,7 @@ struct pg_linux {
 
 	/* figures of the machine; those of processes are added when they are gone */
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written, oom_kills;
+	bool stopping; /* pg_linux_stop() was called: the next thread that runs kills all */
 	struct pg_space_stats space_before;
 
 	struct pg_partitions *partition; /* owned; NULL: a machine of pages */

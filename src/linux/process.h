@@ -332,6 +332,8 @@ void pg_process_stats(
 int64_t pg_process_badness(const struct pg_process *p);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
 void pg_process_oom(struct pg_thread *me);
+/* pg_linux_stop() was called: no process goes on. */
+void pg_process_stop_all(struct pg_thread *me);
 
 /* --- futex.c ---------------------------------------------------------------------------------------------- */
 

@@ -261,6 +261,8 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 			w.name[0] != '\0' ? w.name : NULL);
 	if (w.object != NULL)
 		pg_object_unref(w.object);
+	if (err == 0 && w.shared && !w.anonymous)
+		pg_open_mapped(me, w.fd, at.v);
 	if (err == 0 && w.object != NULL && (w.prot & PROT_EXEC) && me->machine->hooks.code != NULL)
 		me->machine->hooks.code(me->machine->hooks.ctx);
 	return err != 0 ? err : (int64_t)at.v;

@@ -20,6 +20,8 @@
  *   M7 where there are second mirrors, the ways that the mirrors of a set name are the two
  *      youngest, in this order; the ages may still have them the other way round.
  *   M8 an entry of a page-walk cache names the node that a walk comes to.
+ *   M9 an entry of the first level for data is shown if and only if the view, where there is one, maps its
+ *      frame at its page; one that is not shown allows nothing in a mirror but fetches.
  *
  * Compiled with general registers only, as mmu.c, which calls some of it.
  */
@@ -258,6 +260,47 @@ void pg_mmu_set_second(struct pg_mmu *m, struct pg_tlb_fast *second_d, struct pg
 		m->l1[1].second = m->l1[0].second;
 	m->exchanged = exchanged;
 	mirror_all(m);
+}
+
+void pg_mmu_set_view(struct pg_mmu *m, const uint32_t *frames)
+{
+	m->view = frames;
+	pg_mmu_view_changed_all(m);
+}
+
+/* Looks again which entries of set s of a level the view shows: those of page v mod PG_VIEW_PAGES, or all. */
+static void show_again(
+	const struct pg_mmu *m, const struct pg_level1 *l, uint64_t s, uint64_t v, bool all)
+{
+	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, s);
+	bool any = false;
+
+	for (unsigned i = 0; i < l->sets.ways; i++) {
+		struct pg_l1_entry *e = pg_l1_slot(block, l->sets.ways, i);
+		uint8_t shown;
+
+		if (e->way.vpn == UINT64_MAX || (!all && (e->way.vpn ^ v) % PG_VIEW_PAGES))
+			continue;
+		shown = pg_l1_is_shown(m, e->way.vpn, e->way.pfn);
+		if (shown == e->way.shown)
+			continue;
+		e->way.shown = shown;
+		pg_l1_make_image(l, e, s);
+		any = true;
+	}
+	if (any)
+		mirror_set(m, l, s);
+}
+
+void pg_mmu_view_changed(struct pg_mmu *m, pg_vpn v)
+{
+	show_again(m, &m->l1[0], v.v & m->l1[0].sets.mask, v.v, false);
+}
+
+void pg_mmu_view_changed_all(struct pg_mmu *m)
+{
+	for (uint64_t s = 0; s <= m->l1[0].sets.mask; s++)
+		show_again(m, &m->l1[0], s, 0, true);
 }
 
 void pg_mmu_destroy(struct pg_mmu *m)

@@ -99,7 +99,7 @@ static const char *check(const struct pg_policy *b)
 {
 	const struct sieve *p = (const struct sieve *)b;
 
-	if (!pg_pfn_is_none(p->hand) && p->q.lists.links[p->hand.v].on != 0)
+	if (!pg_pfn_is_none(p->hand) && pg_lists_on(&p->q.lists, p->hand) != 0)
 		return "Q2: the hand is on a page that is not in the queue";
 	return pg_queues_check(b);
 }

@@ -252,7 +252,7 @@ static void touched(struct pg_policy *b, pg_pfn f)
 
 	if (!(row->mark & REFERENCED)) {
 		row->mark |= REFERENCED;
-	} else if (row->on == INACTIVE(type_of(row))) {
+	} else if (pg_lists_on(&p->q.lists, f) == INACTIVE(type_of(row))) {
 		pg_lists_take(&p->q.lists, f);
 		activate(p, f);
 	}

@@ -85,7 +85,7 @@ static void kept(struct pg_policy *p, pg_pfn f)
 
 static void touched(struct pg_policy *p, pg_pfn f)
 {
-	if (pg_lists_row(&pg_queues_of(p)->lists, f)->on == AM)
+	if (pg_lists_on(&pg_queues_of(p)->lists, f) == AM)
 		pg_lists_row(&pg_queues_of(p)->lists, f)->mark = 1;
 }
 

@@ -67,7 +67,9 @@ struct region {
 	bool guarded;     /* the anon layer may have guards */
 	bool touched;     /* entries may have been made for it */
 	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */
-	uint32_t error_seen; /* of its object's errors of writing back, see object.h */
+	uint32_t
+		error_seen; /* of its object's errors of writing back, see object.h; `open` has it if there is one */
+	struct pg_open_file *open; /* of a shared mapping; counted. NULL: not known */
 };
 
 struct pg_object {
@@ -87,8 +89,7 @@ struct pg_object {
 	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
 	uint64_t charged_pages;
 	uint32_t refs;
-	uint32_t errors;        /* write-backs of pages that failed, ever */
-	int last_error;         /* of them: negative errno */
+	uint32_t write_error;   /* of writing pages back: base/errseq.h */
 	bool shmem;             /* counts as shared memory */
 	bool segment;           /* see pg_object_set_segment() */
 	struct region *regions; /* that map it */
@@ -242,6 +243,20 @@ static inline bool pg_region_private(const struct region *r)
 	return !(r->pub.flags & PG_MAP_SHARED);
 }
 
+/* `to` is another mapping of what `from` maps, by the same open file. */
+void pg_region_copy_open(const struct region *from, struct region *to);
+
+/*
+ * Whether a store into a page of r that was only read so far is to fault first: the pager wants to see that there is room for it. (Linux:
+ * vma_wants_writenotify(); there, as here, memory files are asked at the first touch instead.)
+ */
+static inline bool pg_region_asks(const struct region *r)
+{
+	const struct pg_object *o = r->pub.object;
+
+	return o && o->pager && o->pager->reserve && !o->shmem && !pg_region_private(r);
+}
+
 /* ---- pages.c: entries of the page table, with all that hangs on them */
 /* What an entry of region r may allow; write: also stores. */
 pg_pte pg_pages_bits(const struct region *r, bool write);
@@ -252,6 +267,12 @@ pg_pte pg_pages_bits(const struct region *r, bool write);
 PG_MUST_CHECK int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits);
 /* Removes the entries of [start, end), page numbers inside r, and tells whoever caches them. */
 void pg_pages_remove(struct region *r, uint64_t start, uint64_t end);
+/*
+ * Removes all entries of s that name the page of zeros, but those in locked regions and those that keep says are to stay: a
+ * read finds it again. How many.
+ */
+uint64_t pg_pages_forget_zero(
+	struct pg_space *s, bool (*keep)(const void *ctx, pg_vpn vpn), const void *ctx);
 /* Gives the entries of [start, end) the rights that r has now. */
 void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end);
 /* The region is locked no more: tells reclaim/ of the pages in [start, end) that are mapped. */

@@ -543,7 +543,19 @@ static int tell_error(struct pg_space *s, uint64_t a, struct pg_object *o)
 {
 	struct region *r = pg_region_at(s, a);
 
-	return r && r->pub.object == o ? pg_object_error_since(o, &r->error_seen) : 0;
+	if (!r || r->pub.object != o)
+		return 0;
+	return pg_object_error_since(o, r->open ? &r->open->seen : &r->error_seen);
+}
+
+void pg_space_opened(struct pg_space *s, pg_va addr, struct pg_open_file *f)
+{
+	struct region *r = s->block ? NULL : pg_region_at(s, addr.v);
+
+	if (!r || pg_region_private(r) || r->open) /* merged with one that has its own */
+		return;
+	r->open = f;
+	f->maps++;
 }
 
 int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len)

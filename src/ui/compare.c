@@ -151,6 +151,8 @@ static int take_words(struct compare *c, int argc, char **argv)
 		{"--runs", .number = &c->runs, .least = 1, .most = MOST_RUNS},
 		{"--json", .file = &c->json},
 		{"--svg", .file = &c->svg},
+		{"--mmu", .refused = "page tables are compared, and base and limit have none: use "
+				     "pagoda run"},
 		PG_WORDS_OF_ONE,
 	};
 

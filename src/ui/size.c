@@ -121,6 +121,9 @@ static int take_words(struct size *z, int argc, char **argv)
 		{"--json", .file = &z->json},
 		{"--svg", .file = &z->svg},
 		{"--memory", .refused = "use --from and --to"},
+		{"--mmu", .refused =
+				  "a block is in memory whole or not at all: pagoda run says how "
+				  "large it was"},
 		PG_WORDS_OF_ONE,
 	};
 	int status = pg_words_take("size", options, sizeof options / sizeof options[0], z, true,

@@ -7,6 +7,7 @@
 #ifndef PG_UI_WORDS_H
 #define PG_UI_WORDS_H
 
+#include "trace/chosen.h"
 #include "ui/options.h"
 
 /* An option: "--name VALUE" or "--name=VALUE"; "" is the value if the words end there. One of take to refused is set. */
@@ -44,6 +45,9 @@ struct pg_words {
 int pg_words_take(const char *command, const struct pg_word *options, size_t n, void *ctx,
 	bool runs, void (*help)(FILE *out), int argc, char **argv, struct pg_words *rest);
 void pg_words_free(struct pg_words *w);
+
+/* The value of --process, a program's name or a number of a process. 0, or the exit status. */
+int pg_words_process(const char *command, const char *text, struct pg_chosen *out);
 
 /* The options of a run. 0; -1: a list was asked for, and printed; or the exit status, after a complaint. */
 int pg_words_options(const char *command, const struct pg_words *w, struct pg_options *out);
