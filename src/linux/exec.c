@@ -2,7 +2,7 @@
 /*
  * linux/exec.c: a program becomes the guest: its file found, checked, mapped into a new space.
  *
- * Called by linux.c (the first program) and sys_process.c (execve). Calls elf.c, stack.c, files.c, space/, cpu/.
+ * Called by linux.c (the first program), jobs.c (those of a scheduler) and sys_clone.c (execve). Calls elf.c, stack.c, files.c, space/, cpu/.
  * Everything of the new program is made in a space of its own beside the old one, and only then the
  * guest changes over: a failure leaves the old program as it was.
  *

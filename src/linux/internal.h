@@ -299,7 +299,7 @@ uint64_t pg_guest_copy(struct pg_thread *me, const struct iovec *v, unsigned cou
 /* Most bytes that may be pinned at once on this machine. */
 uint64_t pg_guest_pin_bytes(const struct pg_thread *me);
 
-/* --- exec.c, script.c, stack.c -------------------------------------------------------------------- */
+/* --- exec.c, exec_block.c, stack.c -------------------------------------------------------------- */
 
 struct pg_exec_args {
 	const char *filename; /* as given to execve: AT_EXECFN, comm */

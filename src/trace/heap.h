@@ -3,7 +3,7 @@
  * trace/heap.h: the heap of a running guest: what its allocator gave out and to whom, and how its memory is cut up.
  *
  *   guest calls malloc   -> pg_heap_watch_reached()   entry and return are watched       heap_calls.c
- *          returns       -> the table of live blocks, splits and coalesces, a timeline   heap_live.c, heap_cuts.c
+ *          returns       -> the table of live blocks, splits and coalesces, a timeline   heap_calls.c, heap_cuts.c
  *   the chosen moment    -> a walk through the allocator's own structures                heap_glibc.c, heap_pagoda.c
  *                        -> a picture: areas, chunks with their requests, pages, sites   heap_picture.c
  *

@@ -2,7 +2,7 @@
 /*
  * ui/heap.c: `pagoda heap`: runs a program and draws its heap at a chosen moment.
  *
- *   words -> options of a run, what to watch -> files opened -> a run with trace/heap.c looking on -> text, JSON, SVG
+ *   words -> options of a run, what to watch -> files opened -> a run with trace/heap_calls.c looking on -> text, JSON, SVG
  *
  * Called by ui/main.c. Calls ui/words.c, ui/output.c, ui/run.c, trace/heap.h and the three who show.
  */

@@ -2,7 +2,7 @@
 /*
  * ui/json_write.h: writing JSON (RFC 8259): nested objects and arrays, well-formed whatever bytes a text holds.
  *
- * Included by ui/json.c and ui/compare.c. Keys are NULL inside arrays.
+ * Included by the files of ui/ that write JSON. Keys are NULL inside arrays.
  */
 #ifndef PG_UI_JSON_WRITE_H
 #define PG_UI_JSON_WRITE_H

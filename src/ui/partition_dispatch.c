@@ -518,8 +518,10 @@ int pg_dispatch_create(const struct pg_dispatch_config *c, struct pg_dispatch **
 		d->state = calloc(c->jobs->n, sizeof *d->state);
 	}
 	if (!d || !d->result || !d->state) {
-		if (d)
+		if (d) {
 			free(d->result);
+			free(d->state);
+		}
 		free(d);
 		return -ENOMEM;
 	}

@@ -324,11 +324,12 @@ static bool look_for_function(void *ctx, const struct pg_region *r)
 		if (known < s->wanted_count)
 			continue;
 		uint64_t *more = realloc(s->wanted, (s->wanted_count + 1) * sizeof *more);
+		if (more)
+			s->wanted = more;
 		if (!more || pg_linux_watch(s->linux, at[i]) != 0) {
 			s->failed = true;
 			return false;
 		}
-		s->wanted = more;
 		more[s->wanted_count++] = at[i];
 	}
 	return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program that knows its frames: each function says its frame address, its return address and where its locals lie. Built with and
- * without optimisation and frame pointers; known.py compares what it says, what `pagoda stack` shows, and what gdb shows natively.
+ * without optimisation and frame pointers; stack.py compares what it says, what `pagoda stack` shows, and what gdb shows natively.
  */
 #include <pthread.h>
 #include <stdbool.h>
