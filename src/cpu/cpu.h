@@ -134,6 +134,7 @@ struct pg_cpu {
 		int signo, code;
 		uint64_t addr, pc, error;
 		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
+		bool x87;      /* 3: a pending x87 exception comes before this fault */
 		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
 	/* The exit that led out, to be pointed at the next block. */

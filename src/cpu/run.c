@@ -478,6 +478,10 @@ static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 			*step = true;
 			return TURN_NEXT;
 		}
+		/* The host saw the probe only. ES in the status word: SDM vol. 3, table 6-2. */
+		if (c->info.why == PG_EXIT_FAULT && c->trap.x87 &&
+			(c->regs.x->bytes[2] & 0x80))
+			return pg_exit_with(c, PG_EXIT_FP);
 		return TURN_EXIT;
 	}
 	switch (c->trap.signo) {
