@@ -56,17 +56,15 @@ static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_
 /* The push of a call: the return address below rsp. */
 static void emit_push_return(struct pg_translator *tr, struct pg_insn *in, unsigned nth)
 {
-	struct pg_emit *m = out(tr);
 	uint64_t ret = in->rip + in->length;
-	tr->op_base = SA;
-	tr->disp = 0;
+	pg_operand_default(tr);
 	pg_emit_stack_address(tr, in, -8);
 	struct pg_site *s = pg_emit_check(tr, in, nth, 8, PG_WRITE, NULL);
 	if ((int64_t)ret == (int32_t)ret) {
-		pg_emit_operand(tr, 0xc7, 0, true, 0);
-		e32(m, (uint32_t)ret);
+		pg_emit_store_imm(tr, (uint32_t)ret, false);
 	} else {
-		e_mov_imm(m, SC, ret);
+		for (unsigned n = 0; pg_emit_pass(tr, n); n++)
+			e_mov_imm(pg_emit_pass(tr, n), SC, ret);
 		pg_emit_operand(tr, 0x89, SC, true, 0);
 	}
 	pg_emit_check_end(tr, s);

@@ -175,8 +175,8 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 			continue;
 		in->group = k == i ? GROUP_FIRST : GROUP_MEMBER;
 		in->group_off = (int16_t)(in->group_off - low);
+		in->group_base = (uint8_t)s.base;
 	}
-	first->group_base = (uint8_t)s.base;
 	first->group_low = (int16_t)low;
 	first->group_span = (uint16_t)(high - low);
 	first->group_store = any_store;

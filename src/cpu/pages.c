@@ -133,7 +133,8 @@ static void bind(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 	e->frame_bindings[f.v] = p->bindings = i;
 }
 
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p)
+/* p is never entered again. */
+static void retire(struct pg_engine *e, struct pg_code_page *p)
 {
 	if (p->retired)
 		return;
@@ -168,7 +169,7 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f)
 		uint32_t i = e->frame_bindings[f.v];
 		struct pg_code_page *p = pg_page_at(e, pg_binding_at(e, i)->page);
 		if (!lies_elsewhere(e, p, f.v)) {
-			pg_code_retire(e, p);
+			retire(e, p);
 			continue;
 		}
 		e->dropped++;
@@ -216,7 +217,7 @@ static struct pg_code_page *find_content(struct pg_engine *e, uint64_t vpn, cons
 		if (same_bytes(q, now))
 			return q;
 		if (++seen > MOST_CONTENTS && !lies_elsewhere(e, q, UINT32_MAX))
-			pg_code_retire(e, q);
+			retire(e, q);
 	}
 	return NULL;
 }

@@ -331,29 +331,29 @@ static enum pg_turn leave_access(struct pg_cpu *c, bool *step)
 		return TURN_NEXT;
 	}
 	if (fr.n == 1) {
-		c->scratch[0] = ea & PG_PAGE_MASK;
-		c->scratch[1] = (uint64_t)(uintptr_t)fr.host[0] & ~PG_PAGE_MASK;
-		c->target = (uint64_t)(uintptr_t)s->resume;
+		c->scratch[0] = pg_view_outside(c, fr.host[0]);
+		c->target = (uint64_t)(uintptr_t)s->alt;
 		return TURN_GO_ON;
 	}
 	/* Across two pages: a copy of the operation works on the bounce buffer. */
 	c->crossings++;
-	unsigned shift = ea & 63;
+	unsigned shift = c->cross.shift = ea & 63;
 	memcpy(c->bounce + shift, fr.host[0], fr.len[0]);
 	memcpy(c->bounce + shift + fr.len[0], fr.host[1], fr.len[1]);
 	struct pg_emit m = {e->cross_slot, e->cross_slot + 4096, false};
-	ebytes(&m, s->resume, s->op_len);
+	const uint8_t *behind =
+		s->alt + s->alt_len + 5 + *(const int32_t *)(const void *)(s->alt + s->alt_len + 1);
+	ebytes(&m, s->alt, s->alt_len);
 	c->cross.site = c->site;
 	if (s->access == PG_WRITE) {
 		memcpy(c->cross.host, fr.host, sizeof(fr.host));
 		memcpy(c->cross.len, fr.len, sizeof(fr.len));
-		c->cross.resume = (uint64_t)(uintptr_t)(s->resume + s->op_len);
+		c->cross.resume = (uint64_t)(uintptr_t)behind;
 		e_jmp(&m, e->stub_commit);
 	} else {
-		e_jmp(&m, s->resume + s->op_len);
+		e_jmp(&m, behind);
 	}
-	c->scratch[0] = shift;
-	c->scratch[1] = (uint64_t)(uintptr_t)c->bounce;
+	c->scratch[0] = pg_view_outside(c, c->bounce + shift);
 	c->target = (uint64_t)(uintptr_t)e->cross_slot;
 	return TURN_GO_ON;
 }
@@ -384,9 +384,8 @@ static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_b
 		if (pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) ==
 				PG_MMU_OK &&
 			(s->access != PG_WRITE ||
-				(way->dirty && !way->code && (way->prot & PG_WRITE)))) {
-			c->scratch[0] = ea & PG_PAGE_MASK;
-			c->scratch[1] = way->host;
+				(way->dirty && !way->code && (way->prot & PG_WRITE))) &&
+			(way->shown || pg_view_show(c, way, true))) {
 			c->target = (uint64_t)(uintptr_t)s->resume;
 			return TURN_GO_ON;
 		}
@@ -412,7 +411,7 @@ static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_b
 
 static enum pg_turn leave_commit(struct pg_cpu *c)
 {
-	uint8_t *from = c->bounce + c->scratch[0];
+	uint8_t *from = c->bounce + c->cross.shift;
 	memcpy(c->cross.host[0], from, c->cross.len[0]);
 	memcpy(c->cross.host[1], from + c->cross.len[0], c->cross.len[1]);
 	c->target = c->cross.resume;
@@ -440,6 +439,22 @@ struct pg_block *pg_find_host_pc(struct pg_engine *e, struct pg_cpu *c, uint64_t
 	const uint8_t *p = (const uint8_t *)(uintptr_t)pc;
 	if (p >= e->cross_slot && p < e->cross_slot + 4096) {
 		const struct pg_site *s = pg_site_at(e, c->cross.site);
+		*row = s->row;
+		return pg_block_at(e, s->block);
+	}
+	if (p >=
+		e->code +
+			e->hot_bytes) { /* a second copy of a checked operation: the last site whose copy begins at or before p */
+		uint32_t lo = 0, hi = e->sites.n;
+		while (lo < hi) {
+			uint32_t mid = lo + (hi - lo) / 2;
+			if (pg_site_at(e, mid)->alt <= p)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		PG_ASSERT(lo > 0);
+		const struct pg_site *s = pg_site_at(e, lo - 1);
 		*row = s->row;
 		return pg_block_at(e, s->block);
 	}
