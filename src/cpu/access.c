@@ -117,7 +117,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		if (base == H_RSP)
 			disp += rsp_adjust;
 		if (is_stolen(base)) {
-			e_gs_load(m, SA, ST_GPR(base));
+			pg_emit_guest(tr, SA, base);
 			base = SA;
 			direct = false;
 		}
@@ -125,7 +125,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	if (mem->index != ZYDIS_REGISTER_NONE) {
 		index = pg_gpr_of(mem->index);
 		if (is_stolen(index)) {
-			e_gs_load(m, second, ST_GPR(index));
+			pg_emit_guest(tr, second, index);
 			index = second;
 			direct = false;
 		}
@@ -456,6 +456,7 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 {
 	struct pg_emit *m = out(tr);
 	struct operand_plan p;
+	uint16_t held = pg_held(tr);
 	if (!plan_registers(tr, in, &p)) {
 		in->kind = K_STOP;
 		pg_emit_stop(tr, in->rip, PG_EXIT_UNSUPPORTED, false);
@@ -466,7 +467,8 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 	uint64_t constant = 0;
 	unsigned base;
 	int32_t disp;
-	if (fast && pg_fast_plain(in, &base, &disp))
+	bool plain = fast && pg_fast_plain(in, &base, &disp);
+	if (plain)
 		set_operand(tr, base, H_NONE, 1, disp, false);
 	else if (!pg_emit_group_address(tr, in))
 		known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
@@ -512,13 +514,19 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 	}
 	if (fast && p.n == 2)
 		pg_fast_restore(tr);
+	if (p.n == 2 || !plain) /* SA was used too */
+		held = 0;
+	held &= (uint16_t) ~(in->stolen_out | 1u << SC); /* SC: by a probe, or as data */
+	if (p.n == 1 && p.from[0] == SC)
+		held |= 1u << SC;
+	pg_hold(tr, held);
 }
 
 static void load_stolen(struct pg_translator *tr, uint16_t set)
 {
 	for (unsigned r = 13; r <= 15; r++) {
 		if (set & 1u << r)
-			e_gs_load(out(tr), r, ST_GPR(r));
+			pg_emit_guest(tr, r, r);
 	}
 }
 
@@ -535,9 +543,11 @@ static void store_stolen(struct pg_translator *tr, uint16_t set, bool any_used)
 void pg_emit_copy(struct pg_translator *tr, struct pg_insn *in)
 {
 	/* No memory: stolen registers are brought to the host registers of their own names. */
+	uint16_t used = in->stolen_in | in->stolen_out, held = pg_held(tr);
 	load_stolen(tr, in->stolen_in);
 	ebytes(out(tr), in->bytes, in->length);
-	store_stolen(tr, in->stolen_out, (in->stolen_in | in->stolen_out) & 1u << SB);
+	store_stolen(tr, in->stolen_out, used & 1u << SB);
+	pg_hold(tr, (held | used) & ~(1u << SB));
 }
 
 void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
@@ -568,9 +578,12 @@ void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
 		used |= (uint16_t)(1u << pg_gpr_of(mem->base));
 	if (mem->index != ZYDIS_REGISTER_NONE && is_stolen(pg_gpr_of(mem->index)))
 		used |= (uint16_t)(1u << pg_gpr_of(mem->index));
+	uint16_t held = pg_held(tr);
 	load_stolen(tr, used);
 	ebytes(m, in->bytes, in->length);
-	store_stolen(tr, in->stolen_out, (used | in->stolen_out) & 1u << SB);
+	used |= in->stolen_out;
+	store_stolen(tr, in->stolen_out, used & 1u << SB);
+	pg_hold(tr, (held | used) & ~(1u << SB));
 }
 
 void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
@@ -595,8 +608,12 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_store_imm(tr, (uint32_t)op->imm.value.s, narrow);
 	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		unsigned r = pg_gpr_of(op->reg.value);
-		for (unsigned n = 0; is_stolen(r) && pg_emit_pass(tr, n); n++)
-			e_gs_load(pg_emit_pass(tr, n), SC, ST_GPR(r));
+		for (unsigned n = 0; is_stolen(r) && pg_emit_pass(tr, n); n++) {
+			if (pg_tr_fast(tr))
+				pg_emit_guest(tr, SC, r);
+			else
+				e_gs_load(pg_emit_pass(tr, n), SC, ST_GPR(r));
+		}
 		if (is_stolen(r))
 			r = SC;
 		pg_emit_operand(tr, 0x89, r, !narrow, prefix);

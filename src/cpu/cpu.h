@@ -135,6 +135,7 @@ struct pg_cpu {
 		int signo, code;
 		uint64_t addr, pc, error;
 		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
+		bool x87;   /* 3: a pending x87 exception comes before this fault */
 		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
 	/* Transfers that were noted and are to be told, if anybody listens: slow.c puts them there, run.c tells them. */
@@ -394,6 +395,43 @@ static inline uint64_t *pg_cpu_jump_slot(struct pg_cpu *c, uint64_t rip)
 {
 	uint64_t *jump = (uint64_t *)(void *)(pg_cpu_gs(c) + c->engine->off_jump);
 	return &jump[rip & (PG_JUMP_ENTRIES - 1)];
+}
+
+/*
+ * A thunk (code.c) is a comparison of 7 bytes and a jump to where it goes on if the address is another: to stub_indirect, or to the
+ * next thunk for the same slot.
+ */
+#define PG_THUNK_ELSE 9  /* where the jump's displacement is */
+#define PG_THUNK_CHAIN 4 /* so many at most lie behind one slot */
+
+static inline uint8_t *pg_thunk_else(const uint8_t *thunk)
+{
+	int32_t rel;
+	memcpy(&rel, thunk + PG_THUNK_ELSE, 4);
+	return (uint8_t *)(uintptr_t)thunk + PG_THUNK_ELSE + 4 + rel;
+}
+
+/*
+ * The jump slot of rip leads to `thunk`, which it did not; and behind it to where it led so far if there is room. No circle comes of
+ * that: what was behind the slot did not lead to this thunk.
+ */
+static inline void pg_cpu_set_jump(struct pg_cpu *c, uint64_t rip, uint8_t *thunk)
+{
+	uint64_t *slot = pg_cpu_jump_slot(c, rip);
+	uint8_t *none = c->engine->stub_indirect, *old = (uint8_t *)(uintptr_t)*slot;
+	*slot = (uint64_t)(uintptr_t)thunk;
+	if (old == thunk || pg_thunk_else(thunk) != none)
+		return;
+	unsigned n = 1;
+	for (const uint8_t *t = old; t != none && n <= PG_THUNK_CHAIN; n++) {
+		if (t == thunk || *t != 0x4c) /* one that was taken back begins with a jump */
+			break;
+		t = pg_thunk_else(t);
+		if (t == none) {
+			e_patch(thunk + PG_THUNK_ELSE, old);
+			return;
+		}
+	}
 }
 
 /*

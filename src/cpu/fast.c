@@ -375,6 +375,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 	unsigned row;
 	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + row)->guest;
+	c->trap.x87 = false;
 	bool wild = addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES;
 	if (wild) {
 		const struct pg_site *probed =
@@ -387,6 +388,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 		}
 		/* the host only saw the probe's read */
 		access = (enum pg_access)(s->group_last ? s->first_access : s->access);
+		c->trap.x87 = s->x87;
 		va += s->group_last ? s->first_off : 0;
 		uint64_t size = s->group_last ? s->first_size : s->size, last = va + size - 1;
 		bool misaligned = s->aligned && (va & (size - 1));

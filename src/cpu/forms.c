@@ -4,7 +4,7 @@
  *
  * Called by decode.c. The *form* of an instruction is its bytes without displacement and immediate: prefixes, opcode, ModRM and SIB.
  * Everything that the translator wants to know of an instruction follows from its form, but the two numbers, and the
- * count of a shift, of which flags depend. A program has some hundred forms; looking one up takes a tenth of
+ * count of a shift, of which flags depend. A program has some hundred to some thousand forms; looking one up that is in the host's cache takes a tenth of
  * decoding it.
  *
  * Only forms of common opcodes are kept (`one_byte` and below say which): of all others, and of what is executed in C, nothing is known

@@ -5,8 +5,8 @@
 
 #include "cpu/translate.h"
 
-#define FORMS_BITS 12
-#define FORMS_BYTES ((uint32_t)1 << 20) /* room for some 1,600; when it is full it begins anew */
+#define FORMS_BITS 13
+#define FORMS_BYTES ((uint32_t)4 << 20) /* room for some 6,500; when it is full it begins anew */
 
 /* A form: the struct pg_insn of the first instruction of it that came, without operands that it has not. */
 struct pg_form {

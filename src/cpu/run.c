@@ -493,6 +493,9 @@ static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 			*step = true;
 			return TURN_NEXT;
 		}
+		/* The host saw the probe only. ES in the status word: SDM vol. 3, table 6-2. */
+		if (c->info.why == PG_EXIT_FAULT && c->trap.x87 && (c->regs.x->bytes[2] & 0x80))
+			return pg_exit_with(c, PG_EXIT_FP);
 		return TURN_EXIT;
 	}
 	switch (c->trap.signo) {
@@ -645,7 +648,7 @@ static enum pg_turn handle(
  */
 static void relink(struct pg_cpu *c, struct pg_block *missed, struct pg_block *b)
 {
-	if (missed->thunk && *pg_cpu_jump_slot(c, b->rip) == (uint64_t)(uintptr_t)missed->thunk)
+	if (missed->thunk && missed->rip == b->rip) /* behind its slot, perhaps */
 		c->link_indirect = true;
 	pg_code_unlink_exits(c->engine, missed);
 }
@@ -666,7 +669,7 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 		b->in = c->link;
 	}
 	if (c->link_indirect) {
-		*pg_cpu_jump_slot(c, b->rip) = (uint64_t)(uintptr_t)pg_code_thunk(e, b);
+		pg_cpu_set_jump(c, b->rip, pg_code_thunk(e, b));
 	}
 }
 

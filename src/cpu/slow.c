@@ -172,7 +172,7 @@ int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 		struct pg_block *b = pg_block_at(e, i);
 		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired &&
 			is_here(c, b)) {
-			*pg_cpu_jump_slot(c, rip) = (uint64_t)(uintptr_t)b->thunk;
+			pg_cpu_set_jump(c, rip, b->thunk);
 			c->target = (uint64_t)(uintptr_t)b->thunk;
 			return 0;
 		}

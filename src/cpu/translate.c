@@ -335,6 +335,20 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 	}
 }
 
+void pg_emit_guest(struct pg_translator *tr, unsigned dst, unsigned r)
+{
+	struct pg_emit *m = out(tr);
+	uint16_t held = pg_held(tr);
+	if (!(held >> r & 1))
+		e_gs_load(m, dst, ST_GPR(r));
+	else if (dst != r)
+		e_mov_rr(m, dst, r);
+	held &= (uint16_t) ~(1u << dst);
+	if (dst == r)
+		held |= (uint16_t)(1u << r);
+	pg_hold(tr, held);
+}
+
 /* Where the flags are when the operation of `in` is executed: behind its checks, before what follows it. */
 static void set_row_flags(struct pg_translator *tr, struct pg_insn_row *r, const struct pg_insn *in)
 {
@@ -372,6 +386,8 @@ static void begin(struct pg_translator *tr, struct pg_engine *e, struct pg_code_
 	tr->segment = NULL;
 	tr->probed = 0;
 	tr->rsp_moved = false;
+	tr->held = 0;
+	tr->held_at = NULL;
 	tr->alt.p = NULL;
 	pg_operand_default(tr);
 }
@@ -418,7 +434,11 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 			begin_segment(tr, in);
 		row_begin(tr, in);
 		uint32_t row = e->rows.n - 1;
+		const uint8_t *before = e->emit.p;
+		uint16_t held = pg_held(tr);
 		emit_insn(tr, in);
+		if (in->kind == K_JCC && e->emit.p - before == 6) /* nothing but the jump */
+			pg_hold(tr, held);
 		if (!pg_counted_in_c(in)) {
 			tr->segment->insns++;
 			tr->segment->loads += in->loads;

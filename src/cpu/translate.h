@@ -114,6 +114,9 @@ struct pg_translator {
 	uint16_t probed; /* fast mode: registers known to be good addresses, see fast.h */
 	bool rsp_moved;  /* fast mode: by a constant, and no access off rsp was made since */
 	bool saved;      /* this generation of flags is in flags_mem */
+	/* Fast mode: at this point of the code these host registers (bits 13..15) hold the guest's registers of the same names. */
+	const uint8_t *held_at;
+	uint16_t held;
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
 		uint8_t *from; /* rel32 to patch */
@@ -245,6 +248,23 @@ static inline bool pg_counted_in_c(const struct pg_insn *in)
 {
 	return in->kind == K_COMPLEX || in->kind == K_PUSHF || in->kind == K_POPF ||
 	       in->kind == K_SET_DF || in->kind == K_STOP;
+}
+
+/*
+ * The guest's register r, one of the stolen, into dst. In fast mode it may be at hand, which saves the way through memory; in exact mode
+ * a check that failed may come back to any instruction, so nothing is at hand there.
+ */
+void pg_emit_guest(struct pg_translator *tr, unsigned dst, unsigned r);
+/* What pg_emit_guest() found at hand before it emitted anything more, as bits. */
+static inline uint16_t pg_held(const struct pg_translator *tr)
+{
+	return tr->held_at == tr->e->emit.p ? tr->held : 0;
+}
+/* From here on `held` are at hand. */
+static inline void pg_hold(struct pg_translator *tr, uint16_t held)
+{
+	tr->held = tr->e->config.fast ? held : 0;
+	tr->held_at = tr->e->emit.p;
 }
 
 /* The next access is by gs:[SA], unless something else is said. */
