@@ -7,6 +7,7 @@
  * address; the slot holds a thunk that compares the whole address (code.c). Before an indirect jump the flags are always in
  * flags_mem, since the target is not known; a thunk fetches them from there if its block wants them.
  */
+#include "cpu/fast.h"
 #include "cpu/translate.h"
 
 static struct pg_emit *out(struct pg_translator *tr)
@@ -107,6 +108,8 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 	struct pg_emit *m = out(tr);
 	uint64_t constant = 0;
 	struct pg_site *s;
+	if (in->kind == K_JMP || in->kind == K_JCC || in->kind == K_LOOP || in->kind == K_JMP_IND)
+		pg_fast_boundary(tr, in->rip, !in->hard && tr->saved);
 	switch ((enum pg_kind)in->kind) {
 	case K_JMP:
 		pg_emit_exit(tr, pg_branch_target(in));

@@ -24,7 +24,8 @@
  *   5. No exit leads to a block of a retired page, nor does a jump slot but through its thunk, which is an empty slot then. Where
  *      an exit or a thunk leads to a block of another page, the flags can be recovered if its check fails: that
  *      block is not always the one that is there.
- *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
+ *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code. Block 0 and code page 0
+ *      are none: they end hash chains, so that empty tables are memory that the host need not give.
  */
 #ifndef PG_CPU_CPU_H
 #define PG_CPU_CPU_H
@@ -133,7 +134,8 @@ struct pg_cpu {
 	struct {
 		int signo, code;
 		uint64_t addr, pc, error;
-		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set */
+		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
+		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
 	/* The exit that led out, to be pointed at the next block. */
 	uint32_t link;   /* exit record, or PG_NIL */
@@ -214,7 +216,7 @@ struct pg_block {
 	uint64_t rip;
 	uint32_t page;          /* index of its code page */
 	uint32_t page2;         /* of an instruction across pages: the second's; else PG_NIL */
-	uint32_t next;          /* hash chain; UINT32_MAX ends */
+	uint32_t next;          /* hash chain; 0 ends */
 	uint32_t in;            /* first exit linked to it; PG_NIL: none */
 	uint32_t next_of_page;  /* of the blocks of its code page; PG_NIL ends */
 	uint32_t next_of_page2; /* and of those that have that one as page2 */
@@ -257,6 +259,7 @@ struct pg_site {
 	uint8_t *alt;
 	uint16_t alt_len;
 	/* A shared check (size is its span, access PG_WRITE if any member stores); group_last 0: none. */
+	bool boundary; /* fast mode: no access, but the end of a block; size: from the block's rip to what comes next */
 	uint8_t fast_base; /* fast mode: the register that is probed, the address being it + fast_disp */
 	int32_t fast_disp;
 	uint8_t group_last;   /* row of the last member */
@@ -294,7 +297,7 @@ struct pg_complex_row {
 struct pg_code_page {
 	uint64_t vpn;
 	uint32_t id;       /* never 0; in the TLB while bound */
-	uint32_t next;     /* hash chain by vpn */
+	uint32_t next;     /* hash chain by vpn; 0 ends */
 	uint32_t blocks;   /* first block translated from it; PG_NIL: none */
 	uint32_t blocks2;  /* first block that has it as its second page */
 	uint32_t bindings; /* the frames it lies in; 0: none */
@@ -355,8 +358,10 @@ struct pg_engine {
 	uint8_t *stub_leave_access, *stub_flags_back, *stub_alt;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
-	uint32_t *block_hash;
-	uint32_t *page_hash;
+	uint32_t *block_hash; /* [1 << block_hash_bits]: first block, 0: none; owned */
+	unsigned block_hash_bits;
+	uint32_t blocks_hashed;
+	uint32_t *page_hash; /* [PG_HASH_SIZE]: first page, 0: none */
 	uint32_t next_id;
 	struct pg_vec bindings;
 	uint32_t free_binding;
@@ -398,13 +403,12 @@ static inline bool pg_is_canonical(uint64_t a)
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-#define PG_HASH_SIZE 65536u   /* of pages */
-#define PG_BLOCK_HASH_BITS 18 /* a compiler has some 300,000 blocks */
+#define PG_HASH_SIZE 65536u /* of pages */
 #define PG_NIL UINT32_MAX
 
-static inline uint32_t pg_hash_rip(uint64_t rip)
+static inline uint32_t pg_hash_rip(const struct pg_engine *e, uint64_t rip)
 {
-	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> (64 - PG_BLOCK_HASH_BITS));
+	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> (64 - e->block_hash_bits));
 }
 
 static inline struct pg_block *pg_block_at(struct pg_engine *e, uint32_t i)
@@ -519,8 +523,6 @@ struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
 /* Before and after translating from p as it is in frame f: its bytes; other frames that differ in what was used leave p. */
 void pg_code_refresh(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
 void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
-/* p is never entered again. */
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
 /* No translation depends on the bytes of f any more. */
 void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 /* Does any depend on [offset, offset + n)? */

@@ -5,6 +5,7 @@
  * Called by linux/ and tests through pg_engine_translator.
  */
 #include "cpu/fast.h"
+#include "cpu/forms.h"
 #include "cpu/run.h"
 #include "cpu/watch.h"
 
@@ -48,6 +49,8 @@ static void destroy(struct pg_engine *e)
 	pg_window_free_all(e);
 	pg_code_destroy(e);
 	free(e->watches.rips);
+	if (e->tr)
+		pg_forms_free(e->tr->forms);
 	free(e->tr);
 	free(e);
 }
@@ -84,7 +87,9 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 	}
 	lay_out(e);
 	e->tr = calloc(1, sizeof(*e->tr));
-	int r = e->tr ? pg_code_create(e, why) : -ENOMEM;
+	if (e->tr)
+		e->tr->forms = pg_forms_create();
+	int r = e->tr && e->tr->forms ? pg_code_create(e, why) : -ENOMEM;
 	if (r == 0)
 		r = pg_traps_install();
 	if (r == 0 && config->fast && !pg_window_first(e)) {

@@ -28,14 +28,7 @@ struct subject {
 
 static bool writes(const struct pg_insn *in, unsigned reg)
 {
-	for (unsigned i = 0; i < in->zi.operand_count; i++) {
-		const ZydisDecodedOperand *op = &in->ops[i];
-		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-			(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
-			pg_gpr_of(op->reg.value) == reg)
-			return true;
-	}
-	return false;
+	return reg < 16 && (in->written_gprs >> reg & 1);
 }
 
 /*

@@ -261,7 +261,7 @@ again:
 		goto again;
 	}
 	uint32_t page2 = (uint32_t)(p2 - (struct pg_code_page *)e->pages.p);
-	for (; b && !temporary; b = b->next == PG_NIL ? NULL : pg_block_at(e, b->next)) {
+	for (; b && !temporary; b = b->next == 0 ? NULL : pg_block_at(e, b->next)) {
 		if (b->rip == rip && b->page == page && b->page2 == page2)
 			return b;
 	}
@@ -422,7 +422,7 @@ static enum pg_turn leave_commit(struct pg_cpu *c)
 
 static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
 {
-	uint32_t lo = 0, hi = e->blocks.n;
+	uint32_t lo = 1, hi = e->blocks.n;
 	while (lo < hi) { /* the last block that begins at or before pc */
 		uint32_t mid = lo + (hi - lo) / 2;
 		if (pg_block_at(e, mid)->entry <= pc)
@@ -430,7 +430,7 @@ static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
 		else
 			hi = mid;
 	}
-	PG_ASSERT(lo > 0 && pc < pg_block_at(e, lo - 1)->end);
+	PG_ASSERT(lo > 1 && pc < pg_block_at(e, lo - 1)->end);
 	return pg_block_at(e, lo - 1);
 }
 
@@ -478,6 +478,12 @@ static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 	unsigned row;
 	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
 	const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
+	if (c->trap.window == 4) {
+		const struct pg_site *s = pg_site_at(e, c->trap.site);
+		pg_recover_flags(c, (enum pg_flags_at)s->flags);
+		c->regs.rip = b->rip + s->size;
+		return TURN_NEXT;
+	}
 	pg_recover_flags(c, (enum pg_flags_at)r->flags);
 	if (r->swap && c->trap.window != 3)
 		swap_bytes(&c->regs.gpr[r->swap - 1]);
@@ -696,6 +702,12 @@ static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	return t;
 }
 
+/* Fast mode: rsp is not what blocks expect where they begin. */
+static bool has_wild_stack(const struct pg_cpu *c)
+{
+	return c->engine->config.fast && c->regs.gpr[PG_RSP] >= PG_FAST_TOP;
+}
+
 static void run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
@@ -708,7 +720,8 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 	pg_code_count_for(c);
 	pg_traps_enter(c);
 	for (;;) {
-		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;
+		bool tf = c->regs.rflags & 0x100;
+		bool alone = step || tf || max_instructions || has_wild_stack(c);
 		if (*c->asked && !step) {
 			*c->asked = 0;
 			pg_exit_with(c, PG_EXIT_INTERRUPTED);

@@ -141,8 +141,8 @@ static bool is_here(struct pg_cpu *c, const struct pg_block *b)
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 {
 	struct pg_engine *e = c->engine;
-	uint32_t i = e->block_hash[pg_hash_rip(rip)];
-	while (i != PG_NIL) {
+	uint32_t i = e->block_hash[pg_hash_rip(e, rip)];
+	while (i != 0) {
 		struct pg_block *b = pg_block_at(e, i);
 		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired &&
 			is_here(c, b)) {

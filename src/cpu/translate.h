@@ -70,13 +70,14 @@ struct pg_insn {
 		stolen_out; /* bits 13..15: read, written (outside of address computation) */
 	uint8_t loads, stores, lookups; /* when it completes, no page crossed */
 	/* Its place in a shared check, see group.c. */
-	uint8_t group;       /* enum pg_group */
-	uint8_t group_last;  /* FIRST: index of the last member */
-	uint8_t group_base;  /* the base register */
-	bool group_store;    /* FIRST: some member stores */
-	int16_t group_off;   /* of this access from the lowest byte of the group */
-	int16_t group_low;   /* FIRST: of the lowest byte from the base */
-	uint16_t group_span; /* FIRST: bytes from the lowest to the highest */
+	uint8_t group;         /* enum pg_group */
+	uint8_t group_last;    /* FIRST: index of the last member */
+	uint8_t group_base;    /* the base register */
+	bool group_store;      /* FIRST: some member stores */
+	int16_t group_off;     /* of this access from the lowest byte of the group */
+	int16_t group_low;     /* FIRST: of the lowest byte from the base */
+	uint16_t group_span;   /* FIRST: bytes from the lowest to the highest */
+	uint16_t written_gprs; /* bit r: it or a part of it may be written */
 	ZydisDecodedInstruction zi;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 };
@@ -91,8 +92,11 @@ enum pg_cold_state {
 
 #define PG_COUNT_POOL 4096
 
+struct pg_forms;
+
 struct pg_translator {
 	struct pg_engine *e;
+	struct pg_forms *forms;            /* owned */
 	struct pg_code_page *page, *page2; /* page2: of an instruction across pages */
 	struct pg_insn insn[PG_BLOCK_INSNS];
 	unsigned n;
@@ -108,6 +112,7 @@ struct pg_translator {
 	struct pg_emit alt;
 	uint8_t alt_bytes[64];
 	uint16_t probed; /* fast mode: registers known to be good addresses, see fast.h */
+	bool rsp_moved;  /* fast mode: by a constant, and no access off rsp was made since */
 	bool saved;      /* this generation of flags is in flags_mem */
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
@@ -198,9 +203,6 @@ void pg_emit_set(struct pg_engine *e, struct pg_emit *m);
 /* Flags into flags_mem if someone may still want them and they are not there yet. */
 void pg_emit_save_flags(struct pg_translator *tr);
 
-void pg_row_begin(struct pg_translator *tr, struct pg_insn *in);
-enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_insn *in);
-
 bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant);
 void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r);
 /* Cold code to be emitted behind the block: of a check, of an exit. */
@@ -212,10 +214,22 @@ uint32_t pg_exit_record(struct pg_translator *tr, uint64_t target, enum pg_flags
 /* The host register number of a general register of any width (ah .. bh: of the whole one); H_NONE for others. */
 static inline unsigned pg_gpr_of(ZydisRegister r)
 {
-	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-	if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
-		return H_NONE;
-	return (unsigned)(full - ZYDIS_REGISTER_RAX);
+	_Static_assert(ZYDIS_REGISTER_R15B - ZYDIS_REGISTER_AL == 19 &&
+			       ZYDIS_REGISTER_R15W - ZYDIS_REGISTER_AX == 15 &&
+			       ZYDIS_REGISTER_R15D - ZYDIS_REGISTER_EAX == 15 &&
+			       ZYDIS_REGISTER_R15 - ZYDIS_REGISTER_RAX == 15,
+		"each width's registers are numbered in one row");
+	if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
+		return (unsigned)(r - ZYDIS_REGISTER_RAX);
+	if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
+		return (unsigned)(r - ZYDIS_REGISTER_EAX);
+	if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
+		return (unsigned)(r - ZYDIS_REGISTER_AX);
+	if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
+		return (unsigned)(r - ZYDIS_REGISTER_AL);
+	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_R15B) /* ah .. bh, spl .. dil, r8b .. */
+		return (unsigned)(r - ZYDIS_REGISTER_AH);
+	return H_NONE;
 }
 
 /* Where a direct jump, call or loop goes. */

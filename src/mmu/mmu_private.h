@@ -187,8 +187,6 @@ PG_INLINE void pg_l1_show(struct pg_mmu *m, const struct pg_level1 *l, const str
 		f->code_id = 0;
 }
 
-/* Makes the mirrors of a set say what its most recently used ways, for the current ASID, allow. */
-void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set);
 /* Drops the entry of (vpn, asid), if there. */
 void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid);
 void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid);

@@ -49,7 +49,8 @@ static void mirror(const struct pg_mmu *m, const struct pg_level1 *l, struct pg_
 	f->way = e->image.way;
 }
 
-void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
+/* Makes the mirrors of a set say what its most recently used ways, for the current ASID, allow. */
+static void mirror_set(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
 	unsigned ways = l->sets.ways;
 	uint8_t *block = pg_l1_block(&l->sets, ways, set);
@@ -87,7 +88,7 @@ void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 
 	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way)) {
 		drop_way_l1(l, block, set, way);
-		pg_l1_mirror(m, l, set);
+		mirror_set(m, l, set);
 	}
 }
 
@@ -110,7 +111,7 @@ static void mirror_all(const struct pg_mmu *m)
 {
 	for (unsigned i = 0; i < l1_count(m); i++)
 		for (uint64_t s = 0; s <= m->l1[i].sets.mask; s++)
-			pg_l1_mirror(m, &m->l1[i], s);
+			mirror_set(m, &m->l1[i], s);
 }
 
 /* Empties all sets of a level. */
@@ -288,7 +289,7 @@ static void show_again(
 		any = true;
 	}
 	if (any)
-		pg_l1_mirror(m, l, s);
+		mirror_set(m, l, s);
 }
 
 void pg_mmu_view_changed(struct pg_mmu *m, pg_vpn v)
@@ -345,7 +346,7 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 		return;
 	e->way.code_id = code_id;
 	pg_l1_make_image(l, e, vpn & l->sets.mask);
-	pg_l1_mirror(m, l, vpn & l->sets.mask);
+	mirror_set(m, l, vpn & l->sets.mask);
 }
 
 void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
@@ -359,7 +360,7 @@ void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
 		return;
 	e->way.code_id = 0;
 	pg_l1_make_image(l, e, v.v & l->sets.mask);
-	pg_l1_mirror(m, l, v.v & l->sets.mask);
+	mirror_set(m, l, v.v & l->sets.mask);
 }
 
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
@@ -377,7 +378,7 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 					continue;
 				e->way.code = code;
 				pg_l1_make_image(l, e, s);
-				pg_l1_mirror(m, l, s);
+				mirror_set(m, l, s);
 			}
 		}
 	}
@@ -409,7 +410,7 @@ void pg_mmu_set_code_page(struct pg_mmu *m, pg_vpn v, pg_pfn f, bool code)
 			continue;
 		e->way.code = code;
 		pg_l1_make_image(l, e, v.v & l->sets.mask);
-		pg_l1_mirror(m, l, v.v & l->sets.mask);
+		mirror_set(m, l, v.v & l->sets.mask);
 	}
 	if (!m->l2.ways)
 		return;
@@ -439,7 +440,7 @@ static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l,
 		any = true;
 	}
 	if (any)
-		pg_l1_mirror(m, l, s);
+		mirror_set(m, l, s);
 }
 
 static void l2_invalidate_set(
