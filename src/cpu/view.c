@@ -30,8 +30,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#define ASKED 8
-#define ASKED_TAKEN 40
+#define ASKED 4
+#define ASKED_TAKEN 16
 #define AHEAD 16
 #define MOST_MAPPINGS 40000
 
