@@ -51,6 +51,7 @@ def cases(Case):
     guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
     guest('limits', 'cpu others use sched', 'fork')
     guest('procmem', 'own other', 'fork')
+    guest('users', 'signals groups looks dumpable changes exec', 'fork')
     guest('shares', 'unshare kcmp prctl', 'fork')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
