@@ -248,6 +248,7 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 		.fd = (int)a[4],
 		.offset = a[5],
 		.max_prot = PG_READ | PG_WRITE | PG_EXEC};
+	struct pg_open_file *open = NULL;
 	pg_va at;
 	int err;
 
@@ -263,14 +264,17 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 	if (err == 0)
 		err = w.anonymous ? check_anonymous(&w) : open_file(me, &w);
 	at.v = w.addr;
+	if (err == 0 && w.shared && !w.anonymous)
+		open = pg_open_hold(me, w.fd);
+	pg_space_opening(me->mm->space, open);
 	if (err == 0)
 		err = pg_space_map(me->mm->space, &at, w.len, (pg_prot)w.prot, w.max_prot,
 			map_flags(&w), w.object, w.object != NULL ? w.offset : 0,
 			w.name[0] != '\0' ? w.name : NULL);
+	pg_space_opening(me->mm->space, NULL);
+	pg_open_drop(open);
 	if (w.object != NULL)
 		pg_object_unref(w.object);
-	if (err == 0 && w.shared && !w.anonymous)
-		pg_open_mapped(me, w.fd, at.v);
 	if (err == 0 && w.object != NULL && (w.prot & PROT_EXEC) && me->machine->hooks.code != NULL)
 		me->machine->hooks.code(me->machine->hooks.ctx);
 	return err != 0 ? err : (int64_t)at.v;
@@ -301,16 +305,20 @@ static int protect(struct pg_thread *me, uint64_t start, uint64_t len, pg_prot p
 {
 	int err = pg_space_protect(me->mm->space, (pg_va){start}, len, prot), e;
 	struct pg_region r;
-	uint64_t to;
+	uint64_t to, part;
 
 	if (err != -ENOMEM && err != -EACCES)
 		return err;
 	to = may_protect_to(me, start, start + len, prot);
 	if (to < start + len && pg_space_find(me->mm->space, (pg_va){to}, false, &r))
 		err = -EACCES; /* which comes before any hole */
-	if (to == start || to == start + len)
-		return err;
-	e = pg_space_protect(me->mm->space, (pg_va){start}, to - start, prot);
+	/* Linux goes from region to region: what a limit refuses comes after what was done */
+	for (e = 0; e == 0 && start < to; start = part) {
+		if (!pg_space_find(me->mm->space, (pg_va){start}, false, &r))
+			break;
+		part = r.end.v < to ? r.end.v : to;
+		e = pg_space_protect(me->mm->space, (pg_va){start}, part - start, prot);
+	}
 	return e != 0 ? e : err;
 }
 

@@ -154,6 +154,7 @@ struct pg_space {
 	uint16_t asid;
 	bool no_nx;                    /* the table's entries have no NX bit */
 	struct pg_block_record *block; /* owned; NULL: of pages, or nothing was placed yet */
+	struct pg_open_file *opening;  /* see pg_space_opening(); borrowed */
 	struct pg_space_stats st;      /* table and rss_pages are filled in on request */
 };
 

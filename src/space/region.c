@@ -369,6 +369,7 @@ static bool alike(const struct region *a, const struct region *b, bool ignore)
 	return a->pub.end.v == b->pub.start.v && a->pub.object == b->pub.object &&
 	       a->pub.kind == b->pub.kind && a->name == b->name && a->pub.flags == b->pub.flags &&
 	       a->pub.max_prot == b->pub.max_prot && a->pub.charged == b->pub.charged &&
+	       a->open == b->open &&
 	       (ignore || a->pub.prot == b->pub.prot) &&
 	       pg_region_index(a, b->pub.start.v >> PG_PAGE_SHIFT) == b->index;
 }
