@@ -28,7 +28,7 @@ struct target {
 	bool regular; /* all that is asked for comes, without waiting */
 	bool waits;   /* a pipe or a terminal: a read may wait for ever */
 	bool socket;
-	bool file;     /* a regular file; then its size: some of /proc and the like have more than that */
+	bool file; /* a regular file; then its size: some of /proc and the like have more than that */
 	uint64_t size; /* bytes */
 };
 
@@ -271,7 +271,7 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	}
 	while (done < total && !me->oom) {
 		uint64_t most = pg_guest_pin_bytes(me) < total - done ? pg_guest_pin_bytes(me)
-								       : total - done;
+								      : total - done;
 		unsigned n;
 		uint64_t got = pg_guest_pin(me, v, count, done, most, PG_WRITE, host, &n, PIECES);
 		int64_t r;
@@ -309,6 +309,14 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	}
 	me->machine->bytes_read += done;
 	return (int64_t)done;
+}
+
+/* Whether a memory file may not be written: Linux looks at that before it looks at the buffer. */
+static bool is_sealed(int fd, const struct target *t)
+{
+	int seals = t->file ? fcntl(fd, F_GET_SEALS) : -1;
+
+	return seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
 }
 
 int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
@@ -351,7 +359,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 				host, &n, PIECES);
 		}
 		if (got == 0) {
-			r = -EFAULT;
+			r = is_sealed(fd, &t) ? -EPERM : -EFAULT;
 			break;
 		}
 		if (t.socket)

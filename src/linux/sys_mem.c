@@ -269,7 +269,7 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 	pg_space_opening(me->mm->space, open);
 	if (err == 0)
 		err = pg_space_map(me->mm->space, &at, w.len, (pg_prot)w.prot, w.max_prot,
-			map_flags(&w), w.object, w.object != NULL ? w.offset : 0,
+			map_flags(&w), w.object, w.anonymous ? 0 : w.offset,
 			w.name[0] != '\0' ? w.name : NULL);
 	pg_space_opening(me->mm->space, NULL);
 	pg_open_drop(open);
@@ -289,37 +289,23 @@ int64_t pg_sys_munmap(struct pg_thread *me, const uint64_t *a)
 	return pg_space_unmap(me->mm->space, (pg_va){a[0]}, len);
 }
 
-/* The end of what may have prot, from start on without a hole; the first region's failure is `start`. */
-static uint64_t may_protect_to(struct pg_thread *me, uint64_t start, uint64_t end, pg_prot prot)
-{
-	struct pg_region r;
-
-	while (start < end && pg_space_find(me->mm->space, (pg_va){start}, false, &r) &&
-		!(prot & ~r.max_prot))
-		start = r.end.v < end ? r.end.v : end;
-	return start;
-}
-
-/* Protects; where Linux meets a hole, or a region that must not have prot, it has done what comes before. */
+/* From region to region, as Linux: what fails comes after what was done. */
 static int protect(struct pg_thread *me, uint64_t start, uint64_t len, pg_prot prot)
 {
-	int err = pg_space_protect(me->mm->space, (pg_va){start}, len, prot), e;
+	uint64_t end = start + len;
 	struct pg_region r;
-	uint64_t to, part;
+	int err = 0;
 
-	if (err != -ENOMEM && err != -EACCES)
-		return err;
-	to = may_protect_to(me, start, start + len, prot);
-	if (to < start + len && pg_space_find(me->mm->space, (pg_va){to}, false, &r))
-		err = -EACCES; /* which comes before any hole */
-	/* Linux goes from region to region: what a limit refuses comes after what was done */
-	for (e = 0; e == 0 && start < to; start = part) {
+	while (err == 0 && start < end) {
+		uint64_t to;
+
 		if (!pg_space_find(me->mm->space, (pg_va){start}, false, &r))
-			break;
-		part = r.end.v < to ? r.end.v : to;
-		e = pg_space_protect(me->mm->space, (pg_va){start}, part - start, prot);
+			return -ENOMEM;
+		to = r.end.v < end ? r.end.v : end;
+		err = pg_space_protect(me->mm->space, (pg_va){start}, to - start, prot);
+		start = to;
 	}
-	return e != 0 ? e : err;
+	return err;
 }
 
 int64_t pg_sys_mprotect(struct pg_thread *me, const uint64_t *a)

@@ -244,6 +244,12 @@ static inline bool pg_region_private(const struct region *r)
 	return !(r->pub.flags & PG_MAP_SHARED);
 }
 
+/* Whether r, which maps o, has a place in a file: of an object, or of a device that gives memory (a path as its name). */
+static inline bool pg_region_has_offset(const struct region *r, const struct pg_object *o)
+{
+	return o || (r->pub.kind == PG_REGION_ANON && r->pub.name && r->pub.name[0] == '/');
+}
+
 /* `to` is another mapping of what `from` maps, by the same open file. */
 void pg_region_copy_open(const struct region *from, struct region *to);
 

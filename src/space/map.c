@@ -211,8 +211,8 @@ static int build(struct pg_space *s, const struct request *q, struct region **ou
 		r->open = s->opening;
 		r->open->maps++;
 	}
-	r->index = (q->object ? q->offset : q->start) >> PG_PAGE_SHIFT;
-	r->pub.offset = q->object ? q->offset : 0;
+	r->index = (pg_region_has_offset(r, q->object) ? q->offset : q->start) >> PG_PAGE_SHIFT;
+	r->pub.offset = pg_region_has_offset(r, q->object) ? q->offset : 0;
 	*out = r;
 	return 0;
 }

@@ -412,7 +412,8 @@ void step_vm(void)
 			where((uintptr_t)there[i].iov_base), there[i].iov_len);
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned k = 0; k < n; k++)
-			if (meet(&here[i], &there[k])) { /* what comes then depends on the order of bytes */
+			if (meet(&here[i],
+				    &there[k])) { /* what comes then depends on the order of bytes */
 				say(" not over each other");
 				return;
 			}
