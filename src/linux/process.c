@@ -798,3 +798,23 @@ void pg_process_oom(struct pg_thread *me)
 		victim = pg_process_find(l, pid);
 	}
 }
+
+/* --- stopped from outside ------------------------------------------------------------------------------------------------ */
+
+void pg_linux_stop(struct pg_linux *l)
+{
+	l->stopping = true;
+	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
+		for (struct pg_thread *t = p->thread; t != NULL; t = t->next)
+			pg_thread_poke(t);
+}
+
+void pg_process_stop_all(struct pg_thread *me)
+{
+	for (struct pg_process *p = me->machine->processes; p != NULL; p = p->next) {
+		if (p->exiting || p->state == PG_ZOMBIE)
+			continue;
+		p->end.stopped = true;
+		pg_process_killed(p, me, SIGKILL);
+	}
+}

@@ -34,14 +34,6 @@
 		MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |         \
 		MAP_STACK | MAP_HUGETLB | MAP_32BIT | 0x4000000 /* uninitialized */ | 0x80)
 
-uint64_t pg_mem_vsz(struct pg_thread *me)
-{
-	struct pg_space_stats s;
-
-	pg_space_stats(me->mm->space, &s);
-	return s.vsz_bytes;
-}
-
 void pg_mem_limits(struct pg_thread *me)
 {
 	const struct rlimit64 *l = me->proc->limits;

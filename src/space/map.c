@@ -83,7 +83,8 @@ void pg_map_keep_cut(struct pg_space *s, const struct pg_map_cuts *c)
 	}
 }
 
-int pg_map_cut(struct pg_space *s, uint64_t start, uint64_t end)
+/* Cuts regions so that [start, end) begins and ends at region bounds. -ENOMEM: nothing changed. */
+static int cut(struct pg_space *s, uint64_t start, uint64_t end)
 {
 	struct pg_map_cuts c;
 	int err = pg_map_try_cut(s, start, end, &c);
@@ -251,7 +252,7 @@ static int commit(struct pg_space *s, const struct request *q)
 	if (err)
 		return err;
 	if (there && there->pub.start.v < q->end) {
-		err = pg_map_cut(s, q->start, q->end);
+		err = cut(s, q->start, q->end);
 		if (err) {
 			pg_region_free(s->vm, r);
 			return err;
@@ -383,7 +384,7 @@ int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len)
 	if (r->pub.start.v < addr.v && r->pub.end.v > end && s->c.max_regions &&
 		s->st.regions >= s->c.max_regions)
 		return -ENOMEM;
-	if (pg_map_cut(s, addr.v, end))
+	if (cut(s, addr.v, end))
 		return -ENOMEM;
 	pg_map_bury(s->vm, pg_map_clear(s, addr.v, end));
 	return 0;
@@ -446,7 +447,7 @@ static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uin
 
 	if (!alters(r, c))
 		return 0;
-	if (pg_map_cut(s, from, to))
+	if (cut(s, from, to))
 		return -ENOMEM;
 	r = pg_region_at(s, from);
 	unlocks = (r->pub.flags & c->clear & PG_MAP_LOCKED) != 0;
@@ -481,7 +482,7 @@ int pg_map_change_range(
 		uint64_t from = alters(first, c) ? start : first->pub.end.v;
 		uint64_t to = alters(last, c) ? end : last->pub.start.v;
 
-		if (from < to && pg_map_cut(s, from, to))
+		if (from < to && cut(s, from, to))
 			return -ENOMEM;
 	}
 	for (uint64_t at = start; at < end;) {

@@ -98,6 +98,22 @@ static void leave_bucket(struct pg_object *o)
 	*at = o->next;
 }
 
+/* Gives the slots of pages [first, last] of an object without pager back. */
+static void drop_slots(struct pg_object *o, uint64_t first, uint64_t last)
+{
+	struct pg_vm *vm = o->vm;
+	uint64_t at = first, index;
+	void *v;
+
+	while (at <= last && (v = pg_sparse_next(&o->slots, at, last, &index))) {
+		pg_sparse_erase(&vm->page_kind, &o->slots, index, index);
+		vm->pageout.slot_free(vm->pageout.ctx, (pg_slot){(uint32_t)((uintptr_t)v - 1)});
+		if (index == UINT64_MAX)
+			break;
+		at = index + 1;
+	}
+}
+
 void pg_object_unref(struct pg_object *o)
 {
 	struct pg_vm *vm = o->vm;
@@ -120,7 +136,7 @@ void pg_object_unref(struct pg_object *o)
 		at = index + 1;
 	}
 	pg_sparse_drop(&vm->page_kind, &o->pages);
-	pg_object_drop_slots(o, 0, UINT64_MAX);
+	drop_slots(o, 0, UINT64_MAX);
 	if (o->pager && o->pager->close)
 		o->pager->close(o->ctx);
 	vm->object_count--;
@@ -162,21 +178,6 @@ void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f)
 	o->resident--;
 	pg_cache_unlink(o->vm, f);
 	pg_frame_release(o->vm, f);
-}
-
-void pg_object_drop_slots(struct pg_object *o, uint64_t first, uint64_t last)
-{
-	struct pg_vm *vm = o->vm;
-	uint64_t at = first, index;
-	void *v;
-
-	while (at <= last && (v = pg_sparse_next(&o->slots, at, last, &index))) {
-		pg_sparse_erase(&vm->page_kind, &o->slots, index, index);
-		vm->pageout.slot_free(vm->pageout.ctx, (pg_slot){(uint32_t)((uintptr_t)v - 1)});
-		if (index == UINT64_MAX)
-			break;
-		at = index + 1;
-	}
 }
 
 /* Fills the frame of an object without pager, from its slot or with zeros. *from_slot: which. */
@@ -237,7 +238,7 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 		pg_cache_link(vm, f);
 		o->resident++;
 		*brought = o->pager || from_slot;
-		pg_object_drop_slots(o, index, index);
+		drop_slots(o, index, index);
 		if (p->ctx)
 			p->page_in(p->ctx, f, how);
 	}
@@ -503,7 +504,7 @@ static void drop_pages(struct pg_object *o, uint64_t first, uint64_t last)
 		pg_object_forget(o, index, f);
 		at = index + 1;
 	}
-	pg_object_drop_slots(o, first, last);
+	drop_slots(o, first, last);
 }
 
 void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end)
