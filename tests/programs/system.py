@@ -70,6 +70,7 @@ def cases(Case):
 
     script('bash pipelines', ['bash', '{scripts}/pipelines.sh'], 'fork')
     script('bash traps and jobs', ['bash', '{scripts}/traps.sh'], 'fork')
+    script('nohup, setsid, timeout, env, coproc and their like', ['bash', '{scripts}/surroundings.sh'], 'fork job')
     script('bash job control at a terminal', ['/usr/bin/python3', '{scripts}/jobs.py'], 'fork job')
     script('script(1)', ['script', '-qec', 'echo at a terminal; tty | grep -c /dev/; exit 5', '/dev/null'], 'fork job event')
     script('a timer that is on at the end', ['/usr/bin/python3', '-c', 'import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); '
