@@ -18,6 +18,7 @@
 #   make insn-long the differential instruction tester, INSN_ROUNDS (1000000) long
 #   make swap-long a guest that touches 4 GiB on 512 MiB; every program with every policy and store; scan cost to 16 GiB
 #   make forks-long a million forks: nothing grows, FORKS (1000000), at most FORKS_SECONDS (3600) long
+#   make servers-long  a database server, with a crash, natively and here: half a minute in each mode
 #   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
 
 BUILD  ?= build
@@ -120,6 +121,14 @@ mapping-long: deps configure
 forks-long: configure
 	@$(NINJA) -C $(BUILD)
 	@python3 tests/programs/forks_long.py --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest --forks $(FORKS) --seconds $(FORKS_SECONDS)
+
+.PHONY: servers-long
+servers-long: configure
+	@tools/deps.sh build test servers
+	@$(NINJA) -C $(BUILD)
+	@for mode in exact fast; do \
+		python3 tests/programs/run.py --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest --group servers --mode $$mode || exit 1; \
+	done
 
 clean:
 	@rm -rf $(BUILD)

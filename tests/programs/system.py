@@ -77,6 +77,8 @@ def cases(Case):
                                                                         'signal.setitimer(signal.ITIMER_REAL, 1e-5, 1e-5)'])
     script('make -j2', ['sh', '{scripts}/make.sh'], 'fork vfork', memory='1G')
     script('git', ['sh', '{scripts}/git.sh'], 'fork', memory='512M')
+    # by `make servers-long`: 25 seconds
+    add('servers', 'postgresql', ['bash', os.path.join(HERE, 'scripts/postgres.sh')], 'fork', memory='512M')
     script('redis', ['bash', '{scripts}/redis.sh'], 'fork', memory='512M')
     script('python3 multiprocessing', ['/usr/bin/python3', '{scripts}/pool.py'], 'fork vfork futex', memory='1G')
     script('tools that ask about processes', ['sh', '{scripts}/tools.sh'], 'fork', memory='512M')
