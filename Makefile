@@ -21,6 +21,7 @@
 #                  (3600) long; what is left then is named, and done the next time (SWAP_JOURNAL)
 #   make policy-tables  misses by policy and memory, for docs/policies.md
 #   make forks-long a million forks: nothing grows, FORKS (1000000), at most FORKS_SECONDS (3600) long
+#   make servers-long  a database server, with a crash, natively and here: half a minute in each mode
 #   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
 
 BUILD  ?= build
@@ -135,6 +136,14 @@ mapping-long: deps configure
 forks-long: configure
 	@$(NINJA) -C $(BUILD)
 	@python3 tests/programs/forks_long.py --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest --forks $(FORKS) --seconds $(FORKS_SECONDS)
+
+.PHONY: servers-long
+servers-long: configure
+	@tools/deps.sh build test servers
+	@$(NINJA) -C $(BUILD)
+	@for mode in exact fast; do \
+		python3 tests/programs/run.py --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest --group servers --mode $$mode || exit 1; \
+	done
 
 clean:
 	@rm -rf $(BUILD)

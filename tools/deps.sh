@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installs the Debian 12 packages that are missing, by set: build, test, fuzz, bench (default: all but fuzz).
+# Installs the Debian 12 packages that are missing, by set: build, test, fuzz, bench, servers (default: build, test, bench).
 # When all are there it only asks dpkg and is done in some milliseconds.
 set -euo pipefail
 
@@ -13,6 +13,8 @@ test="clang clang-format clang-tidy mandoc sqlite3 lua5.4 busybox-static musl-to
 fuzz="clang libclang-rt-14-dev busybox-static"
 bench="qemu-user valgrind sqlite3 gzip redis-server libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4"
 
+servers="postgresql-15"
+
 wanted=""
 for set in "${@:-build test bench}"; do
 	for name in $set; do
@@ -21,8 +23,9 @@ for set in "${@:-build test bench}"; do
 		test) wanted+=" $test" ;;
 		fuzz) wanted+=" $fuzz" ;;
 		bench) wanted+=" $bench" ;;
+		servers) wanted+=" $servers" ;;
 		*)
-			echo "deps.sh: no set '$name'; sets are build, test, fuzz, bench" >&2
+			echo "deps.sh: no set '$name'; sets are build, test, fuzz, bench, servers" >&2
 			exit 2
 			;;
 		esac

@@ -701,7 +701,8 @@ static int change_over(struct load *x)
 	me->mm->exe_dev = (uint64_t)x->exe.st.st_dev;
 	me->mm->exe_ino = (uint64_t)x->exe.st.st_ino;
 	snprintf(me->comm, sizeof(me->comm), "%.15s", base != NULL ? base + 1 : x->args->filename);
-	me->mm->dumpable = true;
+	if (!first)
+		pg_cred_exec(me);
 	pg_signal_exec(me);
 	reset_registers(me, x->entry, x->sp);
 	me->machine->execs++;

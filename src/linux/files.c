@@ -58,6 +58,24 @@ static int file_read(void *ctx, uint64_t index, void *buf)
 	return err;
 }
 
+/*
+ * Of a memory file what was stored behind its end, in its last page, is there when the file grows: the host's page gets it. Other file
+ * systems forget it.
+ */
+static void write_tail(int fd, uint64_t from, const uint8_t *buf, uint64_t want)
+{
+	uint8_t *page, any = 0;
+
+	for (uint64_t i = want; i < PG_PAGE_SIZE; i++)
+		any |= buf[i];
+	page = any ? mmap(NULL, PG_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)from)
+		   : MAP_FAILED;
+	if (page == MAP_FAILED)
+		return;
+	memcpy(page + want, buf + want, PG_PAGE_SIZE - want);
+	munmap(page, PG_PAGE_SIZE);
+}
+
 static int file_write(void *ctx, uint64_t index, const void *buf)
 {
 	struct pg_file *f = ctx;
@@ -87,6 +105,8 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 		}
 		done += (uint64_t)n;
 	}
+	if (err == 0 && f->memory && want < PG_PAGE_SIZE)
+		write_tail(fd, from, buf, want);
 	pg_block_end(me);
 	if (err != 0)
 		pg_open_write_failed(f->machine, f->key.device - 1, err);
@@ -353,6 +373,7 @@ int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool wr
 	PG_ASSERT(!existed);
 	if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
 		pg_object_set_shmem(*out);
+	f->memory = pg_object_is_shmem(*out);
 	me->machine->files = f;
 	return 0;
 }

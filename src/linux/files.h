@@ -38,6 +38,7 @@ struct pg_file {
 	struct pg_object_key key;
 	int fd;          /* the number under which the tables that have it hold it */
 	bool writable;   /* fd may be written */
+	bool memory;     /* a file of tmpfs */
 	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
 	uint64_t window_bytes;
 	uint32_t error_seen; /* told to an fsync of nobody knows which open file: opens.c */
@@ -114,8 +115,10 @@ void pg_files_let_go(struct pg_linux *l, bool begin);
 
 /* --- opens.c: open files, and what each was told of failed write-backs ------------------------------------------ */
 
-/* A shared mapping of fd was made at addr. */
-void pg_open_mapped(struct pg_thread *me, int fd, uint64_t addr);
+/* fd's open file, as long as it is being mapped; NULL: nothing is known of it. */
+struct pg_open_file *pg_open_hold(struct pg_thread *me, int fd);
+/* It is mapped, or not: regions count it now. */
+void pg_open_drop(struct pg_open_file *f);
 /* A new open file: it is not told of what others were told before. */
 void pg_open_opened(struct pg_thread *me, int fd, const struct stat *st);
 /* The error that fd's open file has not been told of, now it is; 0: none. else_seen: where the host cannot tell open files apart. */

@@ -30,6 +30,8 @@ struct target {
 	bool regular; /* all that is asked for comes, without waiting */
 	bool waits;   /* a pipe or a terminal: a read may wait for ever */
 	bool socket;
+	bool file; /* a regular file; then its size: some of /proc and the like have more than that */
+	uint64_t size; /* bytes */
 };
 
 static void look(int fd, struct target *t)
@@ -44,6 +46,22 @@ static void look(int fd, struct target *t)
 		     (S_ISCHR(st.st_mode) && major(st.st_rdev) == 1);
 	t->waits = S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && !t->regular);
 	t->socket = S_ISSOCK(st.st_mode);
+	t->file = S_ISREG(st.st_mode);
+	t->size = (uint64_t)st.st_size;
+}
+
+/*
+ * How many of `total` bytes a read at place `at` of a file can get: the buffer behind them is not to be touched. 0: the file ends there.
+ */
+static uint64_t to_end(int fd, const struct target *t, int64_t at, uint64_t total)
+{
+	uint8_t probe;
+
+	if (!t->file || at < 0 || (fcntl(fd, F_GETFL) & O_DIRECT))
+		return total;
+	if ((uint64_t)at >= t->size)
+		return PG_QUICK(SYS_pread64, fd, (uintptr_t)&probe, 1, at, 0, 0) == 0 ? 0 : total;
+	return total < t->size - (uint64_t)at ? total : t->size - (uint64_t)at;
 }
 
 /*
@@ -276,16 +294,21 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	}
 	if (t.waits && wait_ready(me, fd) != 0)
 		return -PG_ERESTARTSYS;
-	if (t.regular && me->machine->files != NULL) {
+	if (t.regular)
 		at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
+	total = flags == 0 ? to_end(fd, &t, at, total) : total;
+	if (total == 0)
+		return 0;
+	if (t.regular && me->machine->files != NULL) {
 		if (at >= 0)
 			unwritten =
 				pg_io_before_read(me, fd, (uint64_t)at, (uint64_t)at + total) != 0;
 	}
 	while (done < total && !me->oom) {
+		uint64_t most = pg_guest_pin_bytes(me) < total - done ? pg_guest_pin_bytes(me)
+								      : total - done;
 		unsigned n;
-		uint64_t got = pg_guest_pin(
-			me, v, count, done, pg_guest_pin_bytes(me), PG_WRITE, host, &n, PIECES);
+		uint64_t got = pg_guest_pin(me, v, count, done, most, PG_WRITE, host, &n, PIECES);
 		int64_t r;
 
 		if (got == 0) {
@@ -321,6 +344,14 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	}
 	me->machine->bytes_read += done;
 	return (int64_t)done;
+}
+
+/* Whether a memory file may not be written: Linux looks at that before it looks at the buffer. */
+static bool is_sealed(int fd, const struct target *t)
+{
+	int seals = t->file ? fcntl(fd, F_GET_SEALS) : -1;
+
+	return seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
 }
 
 int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
@@ -369,7 +400,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 				PIECES);
 		}
 		if (got == 0) {
-			r = -EFAULT;
+			r = is_sealed(fd, &t) ? -EPERM : -EFAULT;
 			break;
 		}
 		if (t.socket)

@@ -163,23 +163,25 @@ static struct pg_open *know(struct pg_thread *me, int fd, const struct stat *st)
 
 /* --- mapping, opening ------------------------------------------------------------------------------------------ */
 
-void pg_open_mapped(struct pg_thread *me, int fd, uint64_t addr)
+struct pg_open_file *pg_open_hold(struct pg_thread *me, int fd)
 {
 	struct pg_open *o;
 	struct stat st;
-	bool was_idle;
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return;
+		return NULL;
 	o = know(me, fd, &st);
 	if (o == NULL)
-		return;
-	was_idle = o->file.maps == 0;
-	pg_space_opened(me->mm->space, (pg_va){addr}, &o->file);
-	if (o->file.maps == 0 && !was_told(o))
-		forget(o); /* the region had one already */
-	else if (was_idle && o->file.maps != 0)
+		return NULL;
+	if (o->file.maps++ == 0)
 		me->machine->opens_idle--;
+	return &o->file;
+}
+
+void pg_open_drop(struct pg_open_file *f)
+{
+	if (f != NULL && --f->maps == 0)
+		f->idle(f);
 }
 
 void pg_open_opened(struct pg_thread *me, int fd, const struct stat *st)

@@ -139,6 +139,20 @@ const char *pg_path_exe_link(struct pg_thread *me, const char *path)
 	return n.proc->mm != NULL && n.proc->state != PG_ZOMBIE ? n.proc->mm->exe : "";
 }
 
+/* Whether me may go on behind /proc/PID/: to the host every guest's links and descriptors are Pagoda's own. */
+static bool may_follow(const struct pg_thread *me, const struct pg_proc_name *n)
+{
+	static const char *const links[] = {"cwd", "root", "exe", "fd", "map_files", "ns"};
+
+	if (strcmp(n->rest, "fd") == 0) /* a directory like others */
+		return pg_cred_owns(me, n->proc) || n->proc == me->proc;
+	for (unsigned i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (component(n->rest, links[i]) != NULL)
+			return pg_cred_may_look(me, n->proc,
+				n->proc->state == PG_ZOMBIE ? NULL : n->proc->mm, true);
+	return true;
+}
+
 /* The host's directory for the process or thread. */
 static int host_directory(struct pg_thread *me, const struct pg_proc_name *n, char *out, size_t cap)
 {
@@ -166,6 +180,8 @@ int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX])
 		return -ENOENT;
 	} else if (n.rest[0] == '\0' && strstr(in, "self") != NULL && in[strlen(in) - 1] != '/') {
 		len = snprintf(out, PATH_MAX, "%s", in); /* the link itself may be meant */
+	} else if (!may_follow(me, &n)) {
+		return -EACCES;
 	} else if (component(n.rest, "exe") != NULL && n.proc->mm != NULL &&
 		   n.proc->mm->exe[0] != '\0') {
 		len = snprintf(out, PATH_MAX, "%s", n.proc->mm->exe);

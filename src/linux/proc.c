@@ -203,6 +203,34 @@ static bool descriptor_there(const struct pg_proc_text *t)
 	return lstat(path, &st) == 0;
 }
 
+/*
+ * Whether me may open the file of p at all: some are its owner's, who is root if p is not to be looked at; some ask for a debugger's right.
+ * Linux: the modes in fs/proc/base.c, task_dump_owner().
+ */
+static bool may_open(
+	const struct pg_thread *me, const struct pg_process *p, const char *name, bool write)
+{
+	static const char *const owners[] = {
+		"environ", "auxv", "mem", "pagemap", "personality", "clear_refs"};
+	static const char *const looks[] = {"mem", "personality", "fdinfo/"};
+	static const char *const reads[] = {
+		"maps", "smaps", "smaps_rollup", "environ", "auxv", "pagemap"};
+	const struct pg_mm *mm = p->state == PG_ZOMBIE ? NULL : p->mm;
+	bool of_owner = write;
+
+	for (unsigned i = 0; i < sizeof(owners) / sizeof(owners[0]); i++)
+		of_owner = of_owner || strcmp(name, owners[i]) == 0;
+	if (of_owner && !pg_cred_owns(me, p))
+		return false;
+	for (unsigned i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+		if (strcmp(name, looks[i]) == 0)
+			return pg_cred_may_look(me, p, mm, true);
+	for (unsigned i = 0; i < sizeof(reads) / sizeof(reads[0]); i++)
+		if (strcmp(name, reads[i]) == 0)
+			return pg_cred_may_read(me, p, mm);
+	return true;
+}
+
 static int open_entry(struct pg_thread *me, const struct pg_proc_name *n, int flags)
 {
 	struct pg_proc_text t = {.machine = me->machine,
@@ -216,6 +244,8 @@ static int open_entry(struct pg_thread *me, const struct pg_proc_name *n, int fl
 	for (unsigned i = 0; i < OWN_FILES; i++) {
 		if (!is_file(n->rest, own_files[i].name, &t.fd))
 			continue;
+		if (!may_open(me, n->proc, own_files[i].name, (flags & O_ACCMODE) != O_RDONLY))
+			return -EACCES;
 		if (own_files[i].put == pg_proc_fdinfo && !descriptor_there(&t))
 			return -ENOENT;
 		if ((flags & O_ACCMODE) != O_RDONLY && own_files[i].writing == PG_PROC_READ_ONLY)

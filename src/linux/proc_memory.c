@@ -51,8 +51,8 @@ static bool put_region(void *ctx, const struct pg_region *r)
 	n = fprintf(t->out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", (unsigned long)r->start.v,
 		(unsigned long)r->end.v, r->prot & PG_READ ? 'r' : '-',
 		r->prot & PG_WRITE ? 'w' : '-', r->prot & PG_EXEC ? 'x' : '-',
-		r->flags & PG_MAP_SHARED ? 's' : 'p',
-		(unsigned long)(r->object != NULL ? r->offset : 0), major_no, minor_no, inode);
+		r->flags & PG_MAP_SHARED ? 's' : 'p', (unsigned long)r->offset, major_no, minor_no,
+		inode);
 	if (r->name != NULL && r->name[0] != '\0') {
 		fprintf(t->out, "%*s", 73 - n > 0 ? 73 - n : 0, "");
 		for (const char *c = r->name; *c != '\0'; c++)

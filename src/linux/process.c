@@ -43,7 +43,7 @@ struct pg_mm *pg_mm_make(struct pg_space *s)
 		return NULL;
 	mm->space = s;
 	mm->users = 1;
-	mm->dumpable = true;
+	mm->dumpable = 1;
 	return mm;
 }
 
@@ -169,6 +169,16 @@ void pg_process_free(struct pg_process *p)
 	free(p);
 }
 
+/* A thread that nobody cloned: its users are those of Pagoda. */
+static struct pg_thread *first_thread(struct pg_process *p, struct pg_fds *fds, int *err)
+{
+	struct pg_thread *t = pg_thread_make(p, NULL, fds, err);
+
+	if (t != NULL)
+		pg_cred_read(&t->cred);
+	return t;
+}
+
 int pg_process_init(struct pg_linux *l, struct pg_thread **first)
 {
 	struct pg_process *p = process_make(l);
@@ -190,7 +200,7 @@ int pg_process_init(struct pg_linux *l, struct pg_thread **first)
 	p->pgid = (int)pg_guest_pid(l, getpgrp());
 	p->sid = (int)pg_guest_pid(l, getsid(0));
 	pg_terminal_init(p);
-	*first = pg_thread_make(p, NULL, fds, &err);
+	*first = first_thread(p, fds, &err);
 	return *first != NULL ? 0 : err;
 }
 
@@ -202,7 +212,7 @@ int pg_process_orphan(struct pg_linux *l, struct pg_thread **first)
 
 	if (fds != NULL) {
 		fds->users++; /* ours, until the thread has it */
-		*first = pg_thread_make(p, NULL, fds, &err);
+		*first = first_thread(p, fds, &err);
 		pg_fds_put(l, fds);
 	}
 	if (err != 0) {
@@ -306,6 +316,7 @@ static void copy_thread(struct pg_thread *me, struct pg_thread *t, const struct 
 		t->sig.alt_size = me->sig.alt_size;
 	}
 	memcpy(t->comm, me->comm, sizeof(t->comm));
+	t->cred = me->cred;
 	t->pc = me->pc;
 }
 
@@ -630,6 +641,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 		pg_block_release(p->mm->space); /* but not as a block, which others may want */
 	}
 	memcpy(p->comm, last->comm, sizeof(p->comm));
+	p->last_cred = last->cred;
 	p->state = PG_ZOMBIE;
 	orphan_children(p);
 	l->alive--;

@@ -66,6 +66,13 @@ struct pg_signals {
 	uint64_t delivered;
 };
 
+/* Users, groups and capabilities of a thread: a copy of its host thread's. Written by that thread, with the lock held. */
+enum pg_cred_id { PG_REAL, PG_EFFECTIVE, PG_SAVED, PG_FILES };
+struct pg_cred {
+	uint32_t uid[4], gid[4];    /* by enum pg_cred_id */
+	uint64_t permitted, usable; /* bit n: capability n; usable: the effective set */
+};
+
 /* What a sleeping thread waits for, so that others know whom to wake. */
 enum pg_wait_kind {
 	PG_WAIT_NONE,
@@ -91,7 +98,7 @@ struct pg_mm {
 	uint8_t auxv[512];  /* as /proc/self/auxv */
 	uint32_t auxv_bytes;
 	uint64_t exe_dev, exe_ino; /* of the file at exe when it was loaded */
-	bool dumpable;
+	int dumpable; /* as prctl(PR_GET_DUMPABLE) says: 1, or 0 or 2: only the privileged look at it */
 	uint64_t in_since; /* CLOCK_MONOTONIC: its block came to where it is, from a store or new */
 	/* It waits while memory is short (pause.c): until then, CLOCK_MONOTONIC; 0: no. Pages that it had. How often so far. */
 	uint64_t paused_until, paused_pages;
@@ -110,6 +117,7 @@ struct pg_thread {
 	struct pg_cpu *cpu;       /* owned */
 	struct pg_cpu_regs *regs; /* the cpu's */
 	struct pg_signals_own sig;
+	struct pg_cred cred;
 	uint64_t clear_tid, robust_list, robust_len;
 	struct pg_sem_undos *undos; /* of semaphores; counted; NULL: none yet */
 	struct pg_wait wait;
@@ -167,8 +175,9 @@ struct pg_process {
 	enum pg_process_state state;
 	struct pg_thread *thread; /* list, the first one first */
 	unsigned threads;
-	struct pg_mm *mm; /* counted; NULL: zombie */
-	char comm[16];    /* of the last thread, when it has ended */
+	struct pg_mm *mm;         /* counted; NULL: zombie */
+	char comm[16];            /* of the last thread, when it has ended */
+	struct pg_cred last_cred; /* the same */
 	struct pg_signals sig;
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];
@@ -250,6 +259,33 @@ void pg_service_ring(struct pg_linux *l);
 /* A limit of CPU time was set: it looks at them. */
 void pg_service_look(struct pg_linux *l);
 void pg_service_end(struct pg_linux *l);
+
+/* --- cred.c ---------------------------------------------------------------------------------------------- */
+
+/* Those of the calling host thread. */
+void pg_cred_read(struct pg_cred *c);
+/* The thread changed its users, groups or capabilities on the host. */
+void pg_cred_changed(struct pg_thread *me);
+/* A new program: what it keeps of them. */
+void pg_cred_exec(struct pg_thread *me);
+/* Whether me may send a signal to the process, or its thread tid (0: none): 0 or -EPERM. */
+int pg_cred_may_signal(const struct pg_thread *me, const struct pg_process *p, int tid, int signo);
+/*
+ * Whether me may look at the process and its memory mm (NULL: none) as a debugger does (Linux: ptrace_may_access()); files: as one who
+ * opens files of /proc, by the ids for files.
+ */
+bool pg_cred_may_look(
+	const struct pg_thread *me, const struct pg_process *p, const struct pg_mm *mm, bool files);
+
+/* The same for files of its memory that are only read (Linux: mm_access()): who may watch the whole system may that too. */
+bool pg_cred_may_read(
+	const struct pg_thread *me, const struct pg_process *p, const struct pg_mm *mm);
+
+/*
+ * Whether the files of p in /proc that are their owner's alone are me's, or me may pass over that. The owner is root if p is not to be looked
+ * at (Linux: task_dump_owner()).
+ */
+bool pg_cred_owns(const struct pg_thread *me, const struct pg_process *p);
 
 /* --- thread.c ------------------------------------------------------------------------------------------- */
 

@@ -240,6 +240,7 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 		.fd = (int)a[4],
 		.offset = a[5],
 		.max_prot = PG_READ | PG_WRITE | PG_EXEC};
+	struct pg_open_file *open = NULL;
 	pg_va at;
 	int err;
 
@@ -255,14 +256,17 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 	if (err == 0)
 		err = w.anonymous ? check_anonymous(&w) : open_file(me, &w);
 	at.v = w.addr;
+	if (err == 0 && w.shared && !w.anonymous)
+		open = pg_open_hold(me, w.fd);
+	pg_space_opening(me->mm->space, open);
 	if (err == 0)
 		err = pg_space_map(me->mm->space, &at, w.len, (pg_prot)w.prot, w.max_prot,
-			map_flags(&w), w.object, w.object != NULL ? w.offset : 0,
+			map_flags(&w), w.object, w.anonymous ? 0 : w.offset,
 			w.name[0] != '\0' ? w.name : NULL);
+	pg_space_opening(me->mm->space, NULL);
+	pg_open_drop(open);
 	if (w.object != NULL)
 		pg_object_unref(w.object);
-	if (err == 0 && w.shared && !w.anonymous)
-		pg_open_mapped(me, w.fd, at.v);
 	if (err == 0 && w.object != NULL && (w.prot & PROT_EXEC) && me->machine->hooks.code != NULL)
 		me->machine->hooks.code(me->machine->hooks.ctx);
 	return err != 0 ? err : (int64_t)at.v;
@@ -277,33 +281,23 @@ int64_t pg_sys_munmap(struct pg_thread *me, const uint64_t *a)
 	return pg_space_unmap(me->mm->space, (pg_va){a[0]}, len);
 }
 
-/* The end of what may have prot, from start on without a hole; the first region's failure is `start`. */
-static uint64_t may_protect_to(struct pg_thread *me, uint64_t start, uint64_t end, pg_prot prot)
-{
-	struct pg_region r;
-
-	while (start < end && pg_space_find(me->mm->space, (pg_va){start}, false, &r) &&
-		!(prot & ~r.max_prot))
-		start = r.end.v < end ? r.end.v : end;
-	return start;
-}
-
-/* Protects; where Linux meets a hole, or a region that must not have prot, it has done what comes before. */
+/* From region to region, as Linux: what fails comes after what was done. */
 static int protect(struct pg_thread *me, uint64_t start, uint64_t len, pg_prot prot)
 {
-	int err = pg_space_protect(me->mm->space, (pg_va){start}, len, prot), e;
+	uint64_t end = start + len;
 	struct pg_region r;
-	uint64_t to;
+	int err = 0;
 
-	if (err != -ENOMEM && err != -EACCES)
-		return err;
-	to = may_protect_to(me, start, start + len, prot);
-	if (to < start + len && pg_space_find(me->mm->space, (pg_va){to}, false, &r))
-		err = -EACCES; /* which comes before any hole */
-	if (to == start || to == start + len)
-		return err;
-	e = pg_space_protect(me->mm->space, (pg_va){start}, to - start, prot);
-	return e != 0 ? e : err;
+	while (err == 0 && start < end) {
+		uint64_t to;
+
+		if (!pg_space_find(me->mm->space, (pg_va){start}, false, &r))
+			return -ENOMEM;
+		to = r.end.v < end ? r.end.v : end;
+		err = pg_space_protect(me->mm->space, (pg_va){start}, to - start, prot);
+		start = to;
+	}
+	return err;
 }
 
 int64_t pg_sys_mprotect(struct pg_thread *me, const uint64_t *a)

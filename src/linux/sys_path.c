@@ -285,7 +285,9 @@ static int64_t readlink_at(struct pg_thread *me, int dir, uint64_t name, uint64_
 	if (!dir_ok(dir) && in[0] != '/')
 		return -EBADF;
 	exe = pg_path_exe_link(me, in);
-	if (exe != NULL) {
+	if (exe != NULL && pg_path_map(me, in, path) == -EACCES) {
+		return -EACCES;
+	} else if (exe != NULL) {
 		n = exe[0] != '\0' ? snprintf(out, sizeof(out), "%s", exe) : -ENOENT;
 	} else if (strcmp(in, "/proc/self") == 0) {
 		n = snprintf(out, sizeof(out), "%d", me->proc->pid);

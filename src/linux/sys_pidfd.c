@@ -215,7 +215,7 @@ int64_t pg_sys_pidfd_open(struct pg_thread *me, const uint64_t *a)
 int64_t pg_sys_pidfd_send_signal(struct pg_thread *me, const uint64_t *a)
 {
 	const struct pg_pidfd *d = find(me->machine, (int)a[0]);
-	int n = (int)a[1], tid = 0;
+	int n = (int)a[1], tid = 0, err;
 	unsigned flags = (unsigned)a[3];
 	union pg_siginfo info;
 
@@ -249,7 +249,8 @@ int64_t pg_sys_pidfd_send_signal(struct pg_thread *me, const uint64_t *a)
 
 		return pg_sys_kill(me, to);
 	}
-	return n == 0 ? 0 : pg_signal_send(d->proc, &info, tid);
+	err = pg_cred_may_signal(me, d->proc, tid, n);
+	return err != 0 || n == 0 ? err : pg_signal_send(d->proc, &info, tid);
 }
 
 /* A copy of another process's descriptor: the host makes it, by a descriptor of the thread that has the table. */
@@ -265,6 +266,8 @@ int64_t pg_sys_pidfd_getfd(struct pg_thread *me, const uint64_t *a)
 	err = process_of(me, (int)a[0], &p);
 	if (err != 0)
 		return err;
+	if (!pg_cred_may_look(me, p, p->mm, false))
+		return -EPERM;
 	for (t = p->thread; t != NULL && t->host_tid == 0;)
 		t = t->next;
 	if (t == NULL)
@@ -329,6 +332,8 @@ int64_t pg_sys_process_madvise(struct pg_thread *me, const uint64_t *a)
 	mm = r == 0 ? p->mm : NULL;
 	if (r == 0 && mm == NULL)
 		r = -ESRCH;
+	else if (r == 0 && mm != own && !pg_cred_may_read(me, p, mm))
+		r = -EACCES;
 	else if (r == 0 && mm != own && !remote_advice((int)a[3]))
 		r = -EINVAL;
 	else if (r == 0 && mm != own && !pg_ipc_capable(CAP_SYS_NICE))

@@ -110,18 +110,28 @@ int64_t pg_sys_setsid(struct pg_thread *me, const uint64_t *a)
 		return PG_QUICK(SYS_##name, a[0], a[1], a[2], 0, 0, 0);                            \
 	}
 
+/* The same for those that change who the thread is. */
+#define CHANGE(name)                                                                               \
+	int64_t pg_sys_##name(struct pg_thread *me, const uint64_t *a)                             \
+	{                                                                                          \
+		int64_t r = PG_QUICK(SYS_##name, a[0], a[1], a[2], 0, 0, 0);                       \
+                                                                                                   \
+		pg_cred_changed(me);                                                               \
+		return r;                                                                          \
+	}
+
 PLAIN(getuid)
 PLAIN(geteuid)
 PLAIN(getgid)
 PLAIN(getegid)
-PLAIN(setuid)
-PLAIN(setgid)
-PLAIN(setreuid)
-PLAIN(setregid)
-PLAIN(setresuid)
-PLAIN(setresgid)
-PLAIN(setfsuid)
-PLAIN(setfsgid)
+CHANGE(setuid)
+CHANGE(setgid)
+CHANGE(setreuid)
+CHANGE(setregid)
+CHANGE(setresuid)
+CHANGE(setresgid)
+CHANGE(setfsuid)
+CHANGE(setfsgid)
 
 static int64_t three_ids(struct pg_thread *me, long number, const uint64_t *a)
 {
@@ -187,6 +197,7 @@ static int64_t capabilities(struct pg_thread *me, long number, const uint64_t *a
 {
 	struct __user_cap_header_struct h;
 	struct __user_cap_data_struct d[2] = {{0}};
+	const struct pg_thread *other;
 	uint32_t version;
 	uint64_t bytes;
 	int asked;
@@ -195,16 +206,20 @@ static int64_t capabilities(struct pg_thread *me, long number, const uint64_t *a
 	if (pg_guest_read(me, &h, a[0], sizeof(h)) != 0)
 		return -EFAULT;
 	bytes = h.version == _LINUX_CAPABILITY_VERSION_1 ? sizeof(d[0]) : sizeof(d);
-	if (h.pid != 0 && h.pid != me->tid && pg_thread_find(me->machine, h.pid) != NULL) {
-		pg_linux_unknown(me, "capabilities of another thread are not there: EPERM");
+	other = h.pid != me->tid ? pg_thread_find(me->machine, h.pid) : NULL;
+	if (other != NULL && number == SYS_capset)
 		return -EPERM;
-	}
 	asked = h.pid;
 	version = h.version;
-	h.pid = h.pid == me->tid ? 0 : (int)pg_host_pid(me->machine, h.pid);
+	if (other != NULL)
+		h.pid = other->host_tid;
+	else
+		h.pid = h.pid == me->tid ? 0 : (int)pg_host_pid(me->machine, h.pid);
 	if (number == SYS_capset && pg_guest_read(me, d, a[1], bytes) != 0)
 		return -EFAULT;
 	r = PG_QUICK(number, (uintptr_t)&h, a[1] != 0 ? (uintptr_t)d : 0, 0, 0, 0, 0);
+	if (r == 0 && number == SYS_capset)
+		pg_cred_changed(me);
 	if (h.version != version) { /* asked with a version that is not, the kernel names its own */
 		h.pid = asked;
 		if (pg_guest_write(me, a[0], &h, sizeof(h)) != 0)
@@ -248,6 +263,8 @@ int64_t pg_sys_get_robust_list(struct pg_thread *me, const uint64_t *a)
 
 	if (t == NULL)
 		return -ESRCH;
+	if (!pg_cred_may_look(me, t->proc, t->mm, false))
+		return -EPERM;
 	if (pg_guest_write(me, a[2], &t->robust_len, sizeof(uint64_t)) != 0)
 		return -EFAULT;
 	return pg_guest_write(me, a[1], &t->robust_list, sizeof(uint64_t));
@@ -316,7 +333,7 @@ int64_t pg_sys_prctl(struct pg_thread *me, const uint64_t *a)
 	case PR_SET_DUMPABLE:
 		if (a[1] > 1)
 			return -EINVAL;
-		me->mm->dumpable = a[1] == 1;
+		me->mm->dumpable = (int)a[1];
 		return 0;
 	case PR_SET_PDEATHSIG:
 		if (a[1] > PG_NSIG)

@@ -182,12 +182,19 @@ static int attach_address(struct pg_thread *me, uint64_t *addr, int flags, uint6
 		       : 0;
 }
 
+/* Each attachment is an open file of its own, as on Linux. */
+static void detached(struct pg_open_file *f)
+{
+	free(f);
+}
+
 int64_t pg_sys_shmat(struct pg_thread *me, const uint64_t *a)
 {
 	struct pg_shm *t = table_of(me->machine);
 	struct segment *g = t != NULL && (int)a[0] >= 0 ? by_id(t, (int)a[0]) : NULL;
 	pg_prot prot = PG_READ, max = PG_READ | PG_EXEC;
 	int flags = (int)a[2], err;
+	struct pg_open_file *open;
 	struct pg_object *o;
 	uint64_t addr = a[1];
 	pg_va at;
@@ -206,10 +213,17 @@ int64_t pg_sys_shmat(struct pg_thread *me, const uint64_t *a)
 		    &g->ipc, (prot & PG_WRITE ? 0666 : 0444) | (prot & PG_EXEC ? 0111 : 0)))
 		return -EACCES;
 	o = object_of(me->machine, g);
+	open = calloc(1, sizeof(*open));
+	if (open == NULL)
+		return -ENOMEM;
+	*open = (struct pg_open_file){.maps = 1, .idle = detached};
 	pg_mem_limits(me);
 	at.v = addr;
+	pg_space_opening(me->mm->space, open);
 	err = pg_space_map(me->mm->space, &at, g->ds.shm_segsz, prot, max,
 		PG_MAP_SHARED | (addr != 0 ? PG_MAP_FIXED : 0), o, 0, NULL);
+	pg_space_opening(me->mm->space, NULL);
+	pg_open_drop(open);
 	if (err != 0)
 		return err;
 	g->ds.shm_atime = time(NULL);

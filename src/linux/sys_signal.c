@@ -211,17 +211,26 @@ struct sending {
 	int signo, code;
 	unsigned sent;
 	const struct pg_process *but; /* not to this one */
+	int result; /* of a group: 0 as soon as one was reached, else the last error */
+	int last;   /* of all: the last error but -EPERM */
 };
 
 static bool send_to(void *ctx, struct pg_process *p)
 {
 	struct sending *s = ctx;
 
+	int err;
+
 	if (p == s->but)
 		return true;
 	s->sent++;
-	if (s->signo != 0)
-		(void)pg_signal_post(p, s->signo, s->code, s->me->proc->pid, 0);
+	err = pg_cred_may_signal(s->me, p, 0, s->signo);
+	if (err == 0 && s->signo != 0)
+		err = pg_signal_post(p, s->signo, s->code, s->me->proc->pid, 0);
+	if (s->result != 0)
+		s->result = err;
+	if (err != -EPERM)
+		s->last = err;
 	return true;
 }
 
@@ -233,15 +242,19 @@ int64_t pg_sys_kill(struct pg_thread *me, const uint64_t *a)
 {
 	int pid = (int)a[0], n = (int)a[1];
 	struct pg_linux *l = me->machine;
-	struct sending s = {.me = me, .signo = n, .code = SI_USER};
+	struct sending s = {.me = me, .signo = n, .code = SI_USER, .result = -ESRCH};
 	struct pg_process *p;
+	int err;
 
 	if (!number_ok(n))
 		return -EINVAL;
 	if (pid > 0) {
 		p = pg_process_find(l, pid);
-		if (p != NULL)
-			return n == 0 ? 0 : pg_signal_post(p, n, SI_USER, me->proc->pid, 0);
+		if (p != NULL) {
+			err = pg_cred_may_signal(me, p, 0, n);
+			return err != 0 || n == 0 ? err
+						  : pg_signal_post(p, n, SI_USER, me->proc->pid, 0);
+		}
 		return pid == PG_LINUX_PPID ? PG_QUICK(SYS_kill, getppid(), n, 0, 0, 0, 0) : -ESRCH;
 	}
 	if (pid == -1) {
@@ -251,22 +264,25 @@ int64_t pg_sys_kill(struct pg_thread *me, const uint64_t *a)
 			if (p->state == PG_RUNNING)
 				send_to(&s, p);
 		}
+		return s.sent != 0 ? s.last : -ESRCH;
 	} else {
 		pg_process_each_of_group(l, pid == 0 ? me->proc->pgid : -pid, send_to, &s);
 	}
-	return s.sent != 0 ? 0 : -ESRCH;
+	return s.result;
 }
 
 static int64_t to_thread(struct pg_thread *me, int tgid, int tid, int n)
 {
 	struct pg_thread *t;
+	int err;
 
 	if (!number_ok(n))
 		return -EINVAL;
 	t = pg_thread_find(me->machine, tid);
 	if (t == NULL || (tgid != 0 && t->proc->pid != tgid))
 		return -ESRCH;
-	return n == 0 ? 0 : pg_signal_post(t->proc, n, SI_TKILL, me->proc->pid, tid);
+	err = pg_cred_may_signal(me, t->proc, tid, n);
+	return err != 0 || n == 0 ? err : pg_signal_post(t->proc, n, SI_TKILL, me->proc->pid, tid);
 }
 
 int64_t pg_sys_tkill(struct pg_thread *me, const uint64_t *a)
@@ -285,6 +301,7 @@ static int64_t queue_info(struct pg_thread *me, int pid, int tid, int n, uint64_
 {
 	struct pg_process *p = pg_process_find(me->machine, pid);
 	union pg_siginfo info;
+	int err;
 
 	if (pg_guest_read(me, &info, from, sizeof(info)) != 0)
 		return -EFAULT;
@@ -295,7 +312,8 @@ static int64_t queue_info(struct pg_thread *me, int pid, int tid, int n, uint64_
 		return -EPERM;
 	if (p == NULL || (tid != 0 && pg_thread_of(p, tid) == NULL))
 		return -ESRCH;
-	return n == 0 ? 0 : pg_signal_send(p, &info, tid);
+	err = pg_cred_may_signal(me, p, tid, n);
+	return err != 0 || n == 0 ? err : pg_signal_send(p, &info, tid);
 }
 
 int64_t pg_sys_rt_sigqueueinfo(struct pg_thread *me, const uint64_t *a)

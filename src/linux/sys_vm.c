@@ -153,6 +153,8 @@ static int64_t move_between(struct pg_thread *me, const uint64_t *a, bool write)
 		mm = p != NULL ? p->mm : NULL;
 		if (mm == NULL) {
 			r = -ESRCH;
+		} else if (mm != me->mm && !pg_cred_may_look(me, p, mm, false)) {
+			r = -EPERM;
 		} else {
 			struct cursor from = {.v = mine, .count = (unsigned)a[2]},
 				      to = {.v = other, .count = (unsigned)a[4]};

@@ -347,7 +347,7 @@ int pg_space_mark(struct pg_space *s, pg_va addr, uint64_t len, uint32_t set, ui
 		return set & (PG_MAP_DONTFORK | PG_MAP_WIPEONFORK) ? -EINVAL : 0;
 	for (uint64_t at = addr.v;
 		(set & PG_MAP_WIPEONFORK) && next_piece(s, &at, addr.v + len, &p);) {
-		if (p.r->pub.object)
+		if (pg_region_has_offset(p.r, p.r->pub.object))
 			return -EINVAL;
 	}
 	return pg_map_change_range(s, addr.v, addr.v + len, &c);

@@ -154,6 +154,7 @@ struct pg_space {
 	uint16_t asid;
 	bool no_nx;                    /* the table's entries have no NX bit */
 	struct pg_block_record *block; /* owned; NULL: of pages, or nothing was placed yet */
+	struct pg_open_file *opening;  /* see pg_space_opening(); borrowed */
 	struct pg_space_stats st;      /* table and rss_pages are filled in on request */
 };
 
@@ -241,6 +242,12 @@ static inline uint64_t pg_region_index(const struct region *r, uint64_t vpn)
 static inline bool pg_region_private(const struct region *r)
 {
 	return !(r->pub.flags & PG_MAP_SHARED);
+}
+
+/* Whether r, which maps o, has a place in a file: of an object, or of a device that gives memory (a path as its name). */
+static inline bool pg_region_has_offset(const struct region *r, const struct pg_object *o)
+{
+	return o || (r->pub.kind == PG_REGION_ANON && r->pub.name && r->pub.name[0] == '/');
 }
 
 /* `to` is another mapping of what `from` maps, by the same open file. */

@@ -208,8 +208,12 @@ static int build(struct pg_space *s, const struct request *q, struct region **ou
 						    : PG_REGION_ANON;
 	r->pub.charged = pg_limit_accountable(q->prot, q->flags);
 	r->error_seen = q->object ? pg_object_error_now(q->object) : 0;
-	r->index = (q->object ? q->offset : q->start) >> PG_PAGE_SHIFT;
-	r->pub.offset = q->object ? q->offset : 0;
+	if (q->object && (q->flags & PG_MAP_SHARED) && s->opening) {
+		r->open = s->opening;
+		r->open->maps++;
+	}
+	r->index = (pg_region_has_offset(r, q->object) ? q->offset : q->start) >> PG_PAGE_SHIFT;
+	r->pub.offset = pg_region_has_offset(r, q->object) ? q->offset : 0;
 	*out = r;
 	return 0;
 }
@@ -548,14 +552,9 @@ static int tell_error(struct pg_space *s, uint64_t a, struct pg_object *o)
 	return pg_object_error_since(o, r->open ? &r->open->seen : &r->error_seen);
 }
 
-void pg_space_opened(struct pg_space *s, pg_va addr, struct pg_open_file *f)
+void pg_space_opening(struct pg_space *s, struct pg_open_file *f)
 {
-	struct region *r = s->block ? NULL : pg_region_at(s, addr.v);
-
-	if (!r || pg_region_private(r) || r->open) /* merged with one that has its own */
-		return;
-	r->open = f;
-	f->maps++;
+	s->opening = f;
 }
 
 int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len)

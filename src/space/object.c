@@ -418,6 +418,11 @@ void pg_object_set_shmem(struct pg_object *o)
 	o->shmem = true;
 }
 
+bool pg_object_is_shmem(const struct pg_object *o)
+{
+	return o->shmem;
+}
+
 void pg_object_set_segment(struct pg_object *o)
 {
 	o->segment = true;

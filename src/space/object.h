@@ -90,6 +90,7 @@ uint64_t pg_object_resident(const struct pg_object *o); /* pages in frames */
 uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
 /* Its pages count as shared memory, not as file pages, though a pager holds them (tmpfs, memfd). */
 void pg_object_set_shmem(struct pg_object *o);
+bool pg_object_is_shmem(const struct pg_object *o);
 /*
  * A System V segment, whose mappings Linux treats otherwise than a file's: a region that is mapped whole never merges with its neighbour (the
  * segment counts its attachments), and one is not moved together with others.
@@ -111,7 +112,7 @@ bool pg_object_failed(const struct pg_object *o); /* a page could not be written
 
 /*
  * An open file (Linux's struct file) behind shared mappings, as far as space/ needs it: what it was told. Its owner is the upper floor, which
- * hands it to pg_space_opened().
+ * hands it to pg_space_opening().
  */
 struct pg_open_file {
 	uint32_t seen; /* see pg_object_error_since() */

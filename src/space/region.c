@@ -262,7 +262,7 @@ void pg_region_resize(struct pg_space *s, struct region *r, uint64_t start, uint
 	r->index += (start >> PG_PAGE_SHIFT) - (r->pub.start.v >> PG_PAGE_SHIFT);
 	r->pub.start.v = start;
 	r->pub.end.v = end;
-	if (r->pub.object)
+	if (pg_region_has_offset(r, r->pub.object))
 		r->pub.offset = r->index << PG_PAGE_SHIFT;
 	pg_region_tally_in(r);
 	refresh_gap(s, r);
@@ -321,10 +321,10 @@ int pg_region_split(struct pg_space *s, struct region *r, uint64_t at, struct re
 	up->touched = r->touched;
 	up->overhang = r->overhang;
 	up->guarded = r->guarded;
-	if (r->pub.object) {
+	if (r->pub.object)
 		pg_region_link_object(up, r->pub.object);
+	if (pg_region_has_offset(r, r->pub.object))
 		up->pub.offset = index << PG_PAGE_SHIFT;
-	}
 	pg_region_resize(s, r, r->pub.start.v, at);
 	split_resident(r, up);
 	pg_region_insert(s, up);
@@ -369,7 +369,7 @@ static bool alike(const struct region *a, const struct region *b, bool ignore)
 	return a->pub.end.v == b->pub.start.v && a->pub.object == b->pub.object &&
 	       a->pub.kind == b->pub.kind && a->name == b->name && a->pub.flags == b->pub.flags &&
 	       a->pub.max_prot == b->pub.max_prot && a->pub.charged == b->pub.charged &&
-	       (ignore || a->pub.prot == b->pub.prot) &&
+	       a->open == b->open && (ignore || a->pub.prot == b->pub.prot) &&
 	       pg_region_index(a, b->pub.start.v >> PG_PAGE_SHIFT) == b->index;
 }
 

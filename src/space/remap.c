@@ -65,7 +65,7 @@ static struct region *like(
 	d->overhang = r->overhang;
 	d->guarded = r->guarded;
 	d->index = !r->pub.object && !r->anon_id ? start >> PG_PAGE_SHIFT : index;
-	d->pub.offset = r->pub.object ? d->index << PG_PAGE_SHIFT : 0;
+	d->pub.offset = pg_region_has_offset(r, r->pub.object) ? d->index << PG_PAGE_SHIFT : 0;
 	if (named && r->name) { /* "[heap]" and "[stack]" belong to the place */
 		d->name = r->name;
 		d->name->refs++;

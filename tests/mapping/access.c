@@ -382,6 +382,13 @@ void step_other(void)
 	}
 }
 
+static bool meet(const struct iovec *a, const struct iovec *b)
+{
+	uint64_t x = (uintptr_t)a->iov_base, y = (uintptr_t)b->iov_base;
+
+	return x < y + b->iov_len && y < x + a->iov_len;
+}
+
 /* process_vm_readv and its like, on this process. */
 void step_vm(void)
 {
@@ -403,6 +410,13 @@ void step_vm(void)
 	for (unsigned i = 0; i < n; i++)
 		say(" %s %#lx %s %#lx", where((uintptr_t)here[i].iov_base), here[i].iov_len,
 			where((uintptr_t)there[i].iov_base), there[i].iov_len);
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < n; k++)
+			if (meet(&here[i],
+				    &there[k])) { /* what comes then depends on the order of bytes */
+				say(" not over each other");
+				return;
+			}
 	say_result(call(in ? SYS_process_vm_readv : SYS_process_vm_writev, (uint64_t)getpid(),
 		(uintptr_t)here, n, (uintptr_t)there, n, 0));
 }

@@ -167,6 +167,11 @@ void step_move(void)
 		to += 1 + below(PAGE - 1);
 	say("mremap %s %#lx to %s %#lx flags %lx", where(a), len,
 		flags & MREMAP_FIXED ? where(to) : "any", new_len, flags);
+	if (has(PART_LIMIT) &&
+		(flags & MREMAP_FIXED)) { /* refused, Linux has unmapped the place by then */
+		say(" not with limits");
+		return;
+	}
 	if (len == 0 && (flags & MREMAP_FIXED) && a >= to && a < to + new_len)
 		return; /* Linux takes away what it is to copy, and then finds nothing */
 	r = call(SYS_mremap, a, len, new_len, flags, to, 0);

@@ -118,6 +118,7 @@ void step_file_write(void)
 {
 	uint64_t n = 1 + below(3 * PAGE), at = below(FILE_PAGES * PAGE), from = (uintptr_t)bytes;
 	unsigned f = (unsigned)below(FILES), x = (unsigned)below(256);
+	struct stat size;
 
 	if (has(PART_SYSCALL) && chance(30)) {
 		struct stat st;
@@ -131,6 +132,8 @@ void step_file_write(void)
 	}
 	for (uint64_t i = 0; i < n; i++)
 		bytes[i] = (unsigned char)(x + i * 3);
+	/* behind the end of a disk's file: a hole between, whose pages are in memory only if they are read ahead */
+	w.stale |= f % 2 == 1 && fstat(w.fd[f], &size) == 0 && at > (uint64_t)size.st_size;
 	say("write file%u %#lx %#lx from %s %x", f, at, n,
 		from == (uintptr_t)bytes ? "here" : where(from), x);
 	say_result(call(SYS_pwrite64, (uint64_t)w.fd[f], from, n, at, 0, 0));

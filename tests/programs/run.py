@@ -546,7 +546,7 @@ def main():
     p.add_argument('--pagoda', default='build/pagoda')
     p.add_argument('--guests', default='build/tests/guest')
     p.add_argument('--mode', choices=('exact', 'fast'), default='exact')
-    p.add_argument('--group', action='append', choices=GROUPS)
+    p.add_argument('--group', action='append', choices=GROUPS + ['servers'])
     p.add_argument('--case', help='only cases whose name holds this text')
     p.add_argument('--list', action='store_true')
     p.add_argument('--self', action='store_true', help='natively twice: tests the cases')

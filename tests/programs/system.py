@@ -51,6 +51,7 @@ def cases(Case):
     guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
     guest('limits', 'cpu others use sched size capabilities', 'fork')
     guest('procmem', 'own other', 'fork')
+    guest('users', 'signals groups looks dumpable changes exec', 'fork')
     guest('shares', 'unshare kcmp prctl', 'fork')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
@@ -69,12 +70,15 @@ def cases(Case):
 
     script('bash pipelines', ['bash', '{scripts}/pipelines.sh'], 'fork')
     script('bash traps and jobs', ['bash', '{scripts}/traps.sh'], 'fork')
+    script('nohup, setsid, timeout, env, coproc and their like', ['bash', '{scripts}/surroundings.sh'], 'fork job')
     script('bash job control at a terminal', ['/usr/bin/python3', '{scripts}/jobs.py'], 'fork job')
     script('script(1)', ['script', '-qec', 'echo at a terminal; tty | grep -c /dev/; exit 5', '/dev/null'], 'fork job event')
     script('a timer that is on at the end', ['/usr/bin/python3', '-c', 'import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); '
                                                                         'signal.setitimer(signal.ITIMER_REAL, 1e-5, 1e-5)'])
     script('make -j2', ['sh', '{scripts}/make.sh'], 'fork vfork', memory='1G')
     script('git', ['sh', '{scripts}/git.sh'], 'fork', memory='512M')
+    # by `make servers-long`: 25 seconds
+    add('servers', 'postgresql', ['bash', os.path.join(HERE, 'scripts/postgres.sh')], 'fork', memory='512M')
     script('redis', ['bash', '{scripts}/redis.sh'], 'fork', memory='512M')
     script('python3 multiprocessing', ['/usr/bin/python3', '{scripts}/pool.py'], 'fork vfork futex', memory='1G')
     script('tools that ask about processes', ['sh', '{scripts}/tools.sh'], 'fork', memory='512M')
