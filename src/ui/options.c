@@ -379,6 +379,13 @@ static bool take_top(struct parse *p, const char *value)
 	return true;
 }
 
+static bool take_max_faults(struct parse *p, const char *value)
+{
+	if (pg_parse_number(value, &p->o->most_major) != 0 || !p->o->most_major)
+		return complain(p, "--max-faults: '%s' is not a number of page faults", value);
+	return true;
+}
+
 static const struct row rows[] = {
 	{"--memory", NEEDED, "SIZE", take_memory,
 		"physical memory of the machine, 1M or more in steps\nof 64K (default 256M)"},
@@ -406,6 +413,8 @@ static const struct row rows[] = {
 		"always: anything; never[:PERCENT]:\nthe sum stays below swap and PERCENT (50) of "
 		"memory",
 		PAGES},
+	{"--max-faults", NEEDED, "N", take_max_faults,
+		"stop after N page faults that read: it would take too\nlong", PAGES},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
 	{"--malloc", NEEDED, "NAME", take_malloc,

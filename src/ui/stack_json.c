@@ -55,7 +55,6 @@ static void write_frame(struct json *j, const struct pg_picture_frame *f)
 		[PG_UNWIND_BASE] = "base pointer",
 		[PG_UNWIND_CALLED] = "return address on top",
 		[PG_UNWIND_LOST] = "not found",
-		[PG_UNWIND_FULL] = "not looked for",
 	};
 
 	open_(j, NULL, '{');

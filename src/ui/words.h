@@ -22,6 +22,15 @@ struct pg_word {
 	const char **said; /* NULL, or gets the name when the option is there */
 };
 
+/* Rows for commands that make several runs: options of run that belong to one. */
+#define PG_WORD_OF_ONE(option)                                                                     \
+	{                                                                                          \
+		option, .refused = "it belongs to one run: use pagoda run"                         \
+	}
+#define PG_WORDS_OF_ONE                                                                            \
+	PG_WORD_OF_ONE("--output"), PG_WORD_OF_ONE("--trace-faults"), PG_WORD_OF_ONE("--explain"), \
+		PG_WORD_OF_ONE("--trace-calls"), PG_WORD_OF_ONE("--map"), PG_WORD_OF_ONE("--top")
+
 /* What is left when the command's own options are taken. */
 struct pg_words {
 	char **words; /* owned array, the strings borrowed */
