@@ -9,7 +9,7 @@
 #   make bench-heap  libpagoda-malloc beside other allocators, some minutes
 #   make bench-stack  what an allocation costs on the stack and on the heap, counted by Pagoda
 #   make bench-swap  pages out and back, beside the stores alone and Linux
-#   make heap-long real programs with libpagoda-malloc preloaded, with large inputs
+#   make heap-long real programs with libpagoda-malloc preloaded, with large inputs, HEAP_SECONDS (1800) long
 #   make install   PREFIX and DESTDIR are honoured
 #   make deps      Debian packages that are missing; nothing to do when all are there
 #   make format    clang-format over the tree
@@ -32,6 +32,7 @@ NINJA  ?= ninja
 FUZZ_SECONDS ?= 600
 INSN_ROUNDS  ?= 1000000
 MAPPING_SECONDS ?= 1200
+HEAP_SECONDS ?= 1800
 FORKS ?= 1000000
 FORKS_SECONDS ?= 3600
 
@@ -93,7 +94,7 @@ bench-partition: deps configure
 
 bench-heap: deps configure
 	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so bench/heap/bench_heap bench/heap/bench_replay
-	@python3 bench/heap.py $(BUILD)
+	@python3 bench/heap.py $(BUILD) $(if $(WRITE),--write $(WRITE))
 
 .PHONY: bench-stack
 bench-stack: deps configure
@@ -107,7 +108,7 @@ bench-swap: configure
 
 heap-long: deps configure
 	@$(NINJA) -C $(BUILD) src/heap/libpagoda-malloc.so tests/heap/heap_objects tests/heap/heap_model
-	@python3 tests/heap/programs.py --long $(BUILD)/src/heap/libpagoda-malloc.so $(BUILD)/tests/heap/heap_objects \
+	@python3 tests/heap/programs.py --long --seconds $(HEAP_SECONDS) $(BUILD)/src/heap/libpagoda-malloc.so $(BUILD)/tests/heap/heap_objects \
 		sharded first-fit next-fit best-fit worst-fit
 
 install: all

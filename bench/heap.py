@@ -111,6 +111,11 @@ def run_redis(allocator, scale):
                 if server.poll() is not None:
                     raise RuntimeError("redis-server under %s ended" % allocator.name)
                 time.sleep(0.02)
+            # the socket is there a moment before anybody listens
+            while subprocess.run(["redis-cli", "-s", socket, "PING"], capture_output=True, check=False).stdout != b"PONG\n":
+                if server.poll() is not None:
+                    raise RuntimeError("redis-server under %s ended" % allocator.name)
+                time.sleep(0.02)
             start, before = time.monotonic(), processor_seconds(server.pid)
             subprocess.run(["redis-benchmark", "-s", socket, "-q", "-n", str(n), "-c", "20", "-P", "16", "-r", "20000", "-d",
                             "200", "-t", "set,get,incr,lpush,rpop,sadd,hset,zadd"], env=Allocator("", None).env(),

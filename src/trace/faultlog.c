@@ -224,8 +224,15 @@ static void write_steps(struct pg_faultlog *l, const struct pg_fault_event *e)
 			r->start.v, e->by_kernel ? "system call" : "instruction", e->pc);
 		return;
 	}
-	fprintf(o, "  2 trap      %s is allowed, but no valid entry allowed it",
-		pg_access_name(e->access));
+	if (e->access == PG_EXEC && r &&
+		!(r->prot & PG_EXEC)) /* as Linux does; see space/fault.c */
+		fputs("  2 trap      no valid entry; exec is not allowed, which is looked at once "
+		      "the page "
+		      "is there",
+			o);
+	else
+		fprintf(o, "  2 trap      %s is allowed, but no valid entry allowed it",
+			pg_access_name(e->access));
 	if (e->walk_refs)
 		fprintf(o, " (the walk made %" PRIu64 " reference%s)", e->walk_refs,
 			e->walk_refs == 1 ? "" : "s");

@@ -140,6 +140,9 @@ struct pg_heap_picture {
 	uint32_t sample_count;
 	uint64_t peak_bytes, peak_call; /* most live bytes so far, and when */
 	uint64_t failed; /* calls that returned NULL although they asked for something */
+	/* Calls that gave back what is no block: freed before, or never one. Of the first: the address, and who called (PG_HEAP_NONE: not known). */
+	uint64_t misuses, misuse_block;
+	uint32_t misuse_site;
 };
 
 enum pg_heap_when { PG_HEAP_AT_EXIT, PG_HEAP_AT_PEAK, PG_HEAP_AT_CALLS, PG_HEAP_AT_INSTRUCTIONS };

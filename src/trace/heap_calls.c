@@ -57,7 +57,7 @@ static const struct {
 /* A heap of at most so many chunks is looked at whenever that may tell something. */
 #define SMALL 2048
 /* Looks at a larger one see so many chunks for each call, on average. */
-#define CHUNKS_A_CALL 8
+#define CHUNKS_A_CALL 2
 
 /* --- pictures and the timeline ----------------------------------------------------------------------------------------- */
 
@@ -375,6 +375,11 @@ static void enter(struct pg_heap_watch *w, uint8_t function, const struct pg_cpu
 	if (does == GIVES && c.arg[0] == 0)
 		return;
 	note_thread(w, tid, regs->fs_base);
+	if (gives && c.arg[0] && w->from_start && !pg_heap_table_find(&w->live, c.arg[0]) &&
+		w->misuses++ == 0) {
+		w->misuse_block = c.arg[0];
+		w->misuse_site = origin_now(w, regs, back);
+	}
 	if (gives && c.arg[0]) {
 		const struct pg_heap_marks *marks = pg_heap_marks_now(w);
 		look_at_peak(w, c.arg[0]);
@@ -559,6 +564,8 @@ static void forget_program(struct pg_heap_watch *w)
 	w->call_count = w->thread_count = w->sample_count = 0;
 	w->live_bytes = w->calls_made = w->failed = w->peak_bytes = w->peak_call = 0;
 	w->pictured_bytes = w->pagoda_root = 0;
+	w->from_start = true;
+	w->misuses = 0;
 	w->stride = 16;
 	w->next_sample = 1;
 	w->next_look = 0;
@@ -643,6 +650,7 @@ void pg_heap_watch_fork(struct pg_heap_watch *w, int parent, int child)
 		return;
 	w->pid = child;
 	w->seen = true;
+	w->from_start = false;
 	snprintf(w->program, sizeof w->program, "%s", pg_linux_program(w->linux));
 	pg_space_each_region(pg_linux_space(w->linux), look_at_region, w);
 }
@@ -688,6 +696,9 @@ const struct pg_heap_picture *pg_heap_watch_picture(struct pg_heap_watch *w, cha
 		p->peak_bytes = w->peak_bytes;
 		p->peak_call = w->peak_call;
 		p->failed = w->failed;
+		p->misuses = w->misuses;
+		p->misuse_block = w->misuse_block;
+		p->misuse_site = w->misuse_site < p->site_count ? w->misuse_site : PG_HEAP_NONE;
 		pg_heap_picture_names(w, p);
 	}
 	return w->no_memory ? NULL : p;

@@ -200,6 +200,11 @@ static void add_chunks(struct pg_heap_draft *d, uint64_t from, uint64_t to, uint
 		}
 		if (size < LEAST || size % 16 || size > to - from) {
 			/* the end marks of a piece, or what is not the allocator's */
+			if (top > from && top < to)
+				pg_heap_draft_problem(d,
+					"the header of the chunk at 0x%llx was written over: what "
+					"lies behind it cannot be told apart",
+					(long long)from);
 			pg_heap_draft_chunk(d, from, to - from, block, 0, PG_CHUNK_FENCE);
 			return;
 		}

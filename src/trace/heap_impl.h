@@ -206,6 +206,9 @@ struct pg_heap_watch {
 	uint32_t module_count, module_room;
 	struct pg_unwinder *unwinder; /* owned */
 	uint64_t live_bytes, calls_made, failed;
+	bool from_start;                /* all calls of the program were seen */
+	uint64_t misuses, misuse_block; /* as in the picture */
+	uint32_t misuse_site;
 	uint64_t peak_bytes, peak_call;
 	uint64_t pictured_bytes; /* live bytes of the picture at the peak */
 

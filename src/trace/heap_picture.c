@@ -369,6 +369,11 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 			"glibc %u.%u has structures that are not known here: blocks are drawn as "
 			"its calls tell of them, free ones and lists are not",
 			w->glibc.version / 100, w->glibc.version % 100);
+	else if (!p->chunk_count && !w->calls_made)
+		snprintf(p->note, sizeof p->note,
+			"it called no malloc: what a program asks mmap for itself, as Go's does, "
+			"is "
+			"no heap; pagoda run --map shows it");
 	else if (unknown)
 		snprintf(p->note, sizeof p->note,
 			"structures of this allocator are not known here: blocks are drawn as its "
@@ -547,6 +552,8 @@ void pg_heap_picture_names(struct pg_heap_watch *w, struct pg_heap_picture *p)
 			if (p->chunks[i].site != PG_HEAP_NONE)
 				p->chunks[i].site = to[p->chunks[i].site];
 		}
+		if (p->misuses && p->misuse_site != PG_HEAP_NONE)
+			p->misuse_site = to[p->misuse_site];
 	}
 	w->no_memory |= !good;
 	pg_heap_table_clear(&names.table);

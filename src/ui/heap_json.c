@@ -206,6 +206,13 @@ void pg_heap_json(const struct pg_heap_show *s, FILE *out)
 	string(&j, "allocator", p->allocator);
 	string(&j, "moment", p->moment);
 	number_if(&j, "instructions", p->instructions, p->instructions != 0);
+	if (p->misuses) {
+		open_(&j, "misuse", '{');
+		number(&j, "calls", p->misuses);
+		address(&j, "first", p->misuse_block);
+		number_if(&j, "site", p->misuse_site, p->misuse_site != PG_HEAP_NONE);
+		close_(&j, '}');
+	}
 	string(&j, "note", p->note[0] ? p->note : NULL);
 	string(&j, "problem", p->problem[0] ? p->problem : NULL);
 	totals(&j, p);

@@ -56,6 +56,26 @@ static void heading(const struct pg_heap_show *s, FILE *out, const char *text, c
 
 /* --- the figures ------------------------------------------------------------------------------------------- */
 
+/* "make_text (list.c:13) < push (list.c:24)", into text[cap]. */
+static void site_text(const struct pg_heap_site *site, char *text, size_t cap)
+{
+	size_t n = 0;
+
+	text[0] = 0;
+	for (uint32_t i = 0; i < site->depth && n + 1 < cap; i++) {
+		const struct pg_heap_frame *f = &site->frames[i];
+		char name[160];
+
+		n += (size_t)snprintf(text + n, cap - n, "%s%s", i ? " < " : "",
+			pg_brief_name(f->function, name, sizeof name));
+		if (f->source && n < cap)
+			n += (size_t)snprintf(text + n, cap - n, " (%s:%d)",
+				pg_symbols_base_name(f->source), f->line);
+	}
+	if (n >= cap)
+		memcpy(text + cap - 4, "...", 4);
+}
+
 static void figures(const struct pg_heap_show *s, FILE *out)
 {
 	const struct pg_heap_picture *p = s->p;
@@ -99,6 +119,17 @@ static void figures(const struct pg_heap_show *s, FILE *out)
 			count(p->from_top, c), count(p->to_top, d));
 	if (p->failed)
 		fprintf(out, "  %-10s %s calls got nothing\n", "failed", count(p->failed, a));
+	if (p->misuses) {
+		char site[200] = "an unknown caller";
+
+		if (p->misuse_site != PG_HEAP_NONE)
+			site_text(&p->sites[p->misuse_site], site, sizeof site);
+		fprintf(out,
+			"  %-10s %s %s gave back what is no block (any more); the first "
+			"0x%" PRIx64 ", by %s\n",
+			"misuse", count(p->misuses, a), p->misuses == 1 ? "call" : "calls",
+			p->misuse_block, site);
+	}
 	if (p->note[0])
 		fprintf(out, "  %-10s %s\n", "note", p->note);
 	if (p->problem[0])
@@ -350,25 +381,6 @@ static void timeline(const struct pg_heap_show *s, FILE *out)
 }
 
 /* --- sites ----------------------------------------------------------------------------------------------------------- */
-
-static void site_text(const struct pg_heap_site *site, char *text, size_t cap)
-{
-	size_t n = 0;
-
-	text[0] = 0;
-	for (uint32_t i = 0; i < site->depth && n + 1 < cap; i++) {
-		const struct pg_heap_frame *f = &site->frames[i];
-		char name[160];
-
-		n += (size_t)snprintf(text + n, cap - n, "%s%s", i ? " < " : "",
-			pg_brief_name(f->function, name, sizeof name));
-		if (f->source && n < cap)
-			n += (size_t)snprintf(text + n, cap - n, " (%s:%d)",
-				pg_symbols_base_name(f->source), f->line);
-	}
-	if (n >= cap)
-		memcpy(text + cap - 4, "...", 4);
-}
 
 static int by_pages(const void *va, const void *vb)
 {

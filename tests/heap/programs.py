@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Real programs with libpagoda-malloc preloaded do what they do without it (R18), as TAP.
 
-programs.py [--long] [--only NAME[,NAME]] LIBRARY CXX_PROGRAM FAMILY...
+programs.py [--long] [--seconds N] [--only NAME[,NAME]] LIBRARY CXX_PROGRAM FAMILY...
 
 Each program runs with the C library's allocator first; what it prints and its exit status under each family must be the
 same. That the library is really in use is seen from the record of its calls in one more run. A program that is not
-installed is skipped. --long takes larger inputs and more of Python's own tests.
+installed is skipped. --long takes larger inputs and more of Python's own tests; what has not begun after --seconds is skipped, and said.
 """
 import os
 import re
@@ -204,6 +204,11 @@ def main():
     only = None
     if long:
         args.remove("--long")
+    end = float("inf")
+    if "--seconds" in args:
+        at = args.index("--seconds")
+        end = time.monotonic() + float(args[at + 1])
+        del args[at:at + 2]
     if "--only" in args:
         at = args.index("--only")
         only = args[at + 1].split(",")
@@ -219,12 +224,18 @@ def main():
             if (needs and not shutil.which(needs)) or (case is python and not have_python_tests()):
                 results.append((name + " # SKIP not installed", None))
                 continue
+            if time.monotonic() > end:
+                results.append((name + " # SKIP its time was over", None))
+                continue
             expected = case(w, w.env(None))
             if expected[0] != 0:
                 results.append((name, "fails without the library: %r" % (expected,)))
                 continue
             for family in families:
                 start = time.monotonic()
+                if start > end:
+                    results.append(("%s_%s # SKIP its time was over" % (name, family), None))
+                    continue
                 got = case(w, w.env(family))
                 same = got == expected
                 results.append(("%s_%s" % (name, family), None if same else "%r instead of %r" % (got, expected)))

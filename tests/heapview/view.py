@@ -368,6 +368,52 @@ def child_of_a_fork_is_walked_though_its_calls_were_not_seen():
     assert not missing, f"{len(missing)} of {len(blocks)}"
 
 
+MISUSE = """
+#include <stdlib.h>
+#include <string.h>
+static char *volatile p, *volatile q;
+static void twice(void) { free(p); free(p); }
+static void inside(void) { free(p + 8); }
+static void over(void) { memset(p, 'x', 48); }
+int main(int argc, char **argv)
+{
+	p = malloc(40);
+	q = malloc(40);
+	malloc(10);
+	if (argv[1][0] == 't')
+		twice();
+	if (argv[1][0] == 'i')
+		inside();
+	if (argv[1][0] == 'o')
+		over();
+	return 0;
+}
+"""
+
+
+@case
+def misuse_is_told_with_who_did_it():
+    with tempfile.TemporaryDirectory() as directory:
+        program = os.path.join(directory, "misuse")
+        subprocess.run(["gcc", "-g", "-O0", "-w", "-x", "c", "-", "-o", program], input=MISUSE, text=True, check=True)
+        for how, status, who, offset in (("twice", 134, "twice", 0), ("inside", 134, "inside", 8), ("over", 0, None, 0), ("none", 0, None, 0)):
+            path, text = os.path.join(directory, "heap.json"), os.path.join(directory, "heap.txt")
+            run = subprocess.run([PAGODA, "heap", "--json", path, "--output", text, program, how], capture_output=True, timeout=60)
+            same(how, run.returncode, status)
+            with open(path, encoding="utf-8") as file:
+                picture = json.load(file)
+            same(how + ": said", "misuse" in picture, bool(who))
+            if who:
+                same(how, picture["misuse"]["calls"], 1)
+                same(how, picture["sites"][picture["misuse"]["site"]]["frames"][0]["function"], who)
+                blocks = [int(c["block"], 16) for c in chunks_of(picture) if c["usable"] == 40]
+                assert int(picture["misuse"]["first"], 16) - offset in blocks, picture["misuse"]
+                with open(text, encoding="utf-8") as file:
+                    assert re.search(r"misuse +1 call gave back .* by " + who + r" \(", file.read())
+            # the header behind p is not one any more
+            same(how + ": problem", "written over" in (picture["problem"] or ""), how == "over")
+
+
 @case
 def unknown_allocator_is_drawn_from_its_calls():
     # a malloc of its own: known.c with the blocks of own.c
