@@ -674,6 +674,7 @@ static int change_over(struct load *x)
 		pg_timers_delete(me->proc, false);
 		pg_fds_own(me);
 		close_on_exec();
+		pg_open_closed(me);
 		pg_terminal_closed(me->machine);
 	}
 	me->clear_tid = me->robust_list = me->robust_len = 0;

@@ -294,6 +294,9 @@ void pg_linux_destroy(struct pg_linux *l)
 		}
 		pg_process_free(p);
 	}
+	pg_files_let_go(l, true);
+	pg_files_let_go(l, false);
+	pg_open_end(l);
 	if (l->engine != NULL) {
 		struct pg_vm_hooks none = {0};
 

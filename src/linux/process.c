@@ -624,6 +624,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	vfork_over(p);
 	if (p != l->init || p->mm->users > 1) {
 		pg_mm_put(p->mm);
+		pg_open_closed(last); /* of what it had mapped, too, nothing is left */
 		p->mm = NULL; /* the first one's stays, for whoever looks at the machine afterwards */
 	} else {
 		pg_block_release(p->mm->space); /* but not as a block, which others may want */

@@ -230,7 +230,6 @@ void pg_signal_set_mask(struct pg_thread *me, uint64_t mask);
 /* Whether nobody could continue the process's group: then the terminal does not stop it. */
 bool pg_signal_orphaned_group(const struct pg_process *p);
 bool pg_signal_ignored(const struct pg_process *p, int signo);
-bool pg_signal_default_ignores(int signo);
 /* Takes the signals of a set off the queue, unseen. */
 void pg_signal_drop(struct pg_process *p, uint64_t set);
 

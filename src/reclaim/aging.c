@@ -14,7 +14,7 @@
  *   E1 in the queues OLD and then YOUNG the counters ascend; they are below 128 in OLD, and not below in YOUNG and NEW.
  */
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ enum {
 };
 
 struct aging {
-	struct pg_queued q; /* first; mark: counter */
+	struct pg_queues q; /* first; mark: counter */
 	uint32_t *next;     /* [frames]: chains while sorting; owned */
 };
 
@@ -39,24 +39,22 @@ static struct aging *of(struct pg_policy *p)
 static void destroy(struct pg_policy *p)
 {
 	free(of(p)->next);
-	pg_queued_destroy(p);
+	pg_queues_destroy(p);
 }
 
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	static const struct pg_queued_shape shape = {
-		.bytes = sizeof(struct aging), .queues = QUEUES};
-	int err = pg_queued_create(env, frames, args, &shape, out);
+	static const struct pg_queues_shape shape = {sizeof(struct aging), QUEUES, {0}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
 	if (err)
 		return err;
-	of(*out)->next = malloc((frames ? frames : 1) * sizeof *of(*out)->next);
-	if (!of(*out)->next) {
-		destroy(*out);
-		return -ENOMEM;
-	}
-	return 0;
+	of(*out)->next = malloc((frames ? frames : 1) * sizeof(uint32_t));
+	if (of(*out)->next)
+		return 0;
+	pg_queues_destroy(*out);
+	return -ENOMEM;
 }
 
 static void added(struct pg_policy *p, pg_pfn f, const struct pg_page_info *info)
@@ -115,6 +113,11 @@ static void tick(struct pg_policy *b)
 			pg_lists_push(l, c < 0x80 ? OLD : YOUNG, (pg_pfn){f});
 }
 
+static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
+{
+	pg_lists_forget(&of(p)->q.lists, f);
+}
+
 /* It is in use: its counter is as that of a page that is accessed all the time, so it goes behind the others. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
@@ -137,7 +140,7 @@ static const char *check(const struct pg_policy *p)
 				return "E1: counters do not ascend";
 			last = q == NEW ? last : mark;
 		}
-	return pg_lists_check(l);
+	return pg_queues_check(p);
 }
 
 const struct pg_policy_ops pg_policy_aging = {.name = "aging",
@@ -146,10 +149,10 @@ const struct pg_policy_ops pg_policy_aging = {.name = "aging",
 	.create = create,
 	.destroy = destroy,
 	.added = added,
-	.removed = pg_queued_removed,
+	.removed = pg_queues_removed,
 	.pick = pick,
-	.evicted = pg_queued_evicted,
+	.evicted = evicted,
 	.kept = kept,
 	.tick = tick,
-	.pages = pg_queued_pages,
+	.pages = pg_queues_pages,
 	.check = check};

@@ -11,8 +11,9 @@
  * Invariants (beside those of lists.h; c is the capacity):
  *   A1 p <= c when it was last set; no ghost is in B1 and B2.
  */
+#include "reclaim/fresh.h"
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 enum {
 	T1,
@@ -20,17 +21,15 @@ enum {
 	QUEUES,
 };
 
-/* Of the ghosts: pages that left from T1, from T2. */
-enum {
-	B1,
-	B2,
-};
+/* Ghosts: pages that left from T1, T2. */
+enum { B1, B2 };
 
 struct car {
-	/* First. The head is where the hand points; was: clock when picked; mark: touched; ghosts: B1, B2 */
-	struct pg_queued q;
+	struct pg_queues
+		q; /* first; the head is where the hand points; was: clock when picked; mark: touched */
 	uint64_t p; /* pages that T1 should have */
 	uint64_t c; /* capacity when p was last set */
+	struct pg_fresh fresh;
 };
 
 static struct car *of(struct pg_policy *p)
@@ -41,10 +40,12 @@ static struct car *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	static const struct pg_queued_shape shape = {
-		.bytes = sizeof(struct car), .queues = QUEUES, .ghosts = {1, 2}};
+	static const struct pg_queues_shape shape = {sizeof(struct car), QUEUES, {1, 2}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
-	return pg_queued_create(env, frames, args, &shape, out);
+	if (!err)
+		of(*out)->fresh.f = PG_PFN_NONE;
+	return err;
 }
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -59,7 +60,7 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 	uint64_t t1 = p->q.lists.q[T1].count, t2 = p->q.lists.q[T2].count;
 	unsigned to = T2;
 
-	pg_fresh_added(&p->q.fresh, &p->q.env, f, info);
+	pg_fresh_added(&p->fresh, &p->q.env, f, info);
 	p->c = p->q.env.capacity(p->q.env.ctx);
 	if (p->p > p->c)
 		p->p = p->c;
@@ -83,13 +84,19 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 	pg_lists_push(&p->q.lists, to, f);
 }
 
+static void removed(struct pg_policy *p, pg_pfn f)
+{
+	pg_fresh_gone(&of(p)->fresh, f);
+	pg_lists_forget(&of(p)->q.lists, f);
+}
+
 static pg_pfn pick(struct pg_policy *b)
 {
 	struct car *p = of(b);
 	struct pg_lists *l = &p->q.lists;
 	uint64_t most = 2 * (l->q[T1].count + l->q[T2].count);
 
-	pg_fresh_settle(&p->q.fresh, &p->q.env);
+	pg_fresh_settle(&p->fresh, &p->q.env);
 	for (; l->q[T1].count + l->q[T2].count > 0; most -= most > 0) {
 		unsigned q =
 			l->q[T1].count && (l->q[T1].count >= larger(1, p->p) || !l->q[T2].count)
@@ -112,10 +119,9 @@ static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 {
 	struct car *p = of(b);
 
-	pg_ghosts_push(
-		pg_lists_row(&p->q.lists, f)->was == T1 ? &p->q.ghosts[B1] : &p->q.ghosts[B2], key,
-		0);
-	pg_queued_evicted(b, f, key);
+	pg_ghosts_push(&p->q.ghosts[pg_lists_row(&p->q.lists, f)->was == T1 ? B1 : B2], key, 0);
+	pg_fresh_gone(&p->fresh, f);
+	pg_lists_forget(&p->q.lists, f);
 }
 
 /* It is in use: out of T1, which might soon hold nothing else. */
@@ -124,10 +130,16 @@ static void kept(struct pg_policy *p, pg_pfn f)
 	pg_lists_push(&of(p)->q.lists, T2, f);
 }
 
+static void touched(struct pg_policy *p, pg_pfn f)
+{
+	if (of(p)->fresh.f.v != f.v)
+		pg_lists_row(&of(p)->q.lists, f)->mark = 1;
+}
+
 static const char *check(const struct pg_policy *b)
 {
 	const struct car *p = (const struct car *)b;
-	const char *broken = pg_queued_check(b);
+	const char *broken = pg_queues_check(b);
 
 	for (uint32_t i = p->q.ghosts[B1].head; !broken && i != UINT32_MAX;
 		i = p->q.ghosts[B1].rows[i].next)
@@ -141,12 +153,12 @@ const struct pg_policy_ops pg_policy_car = {.name = "car",
 	.source = "Bansal, Modha, CAR: clock with adaptive replacement, FAST 2004; Megiddo, Modha, "
 		  "ARC, FAST 2003",
 	.create = create,
-	.destroy = pg_queued_destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
-	.removed = pg_queued_removed,
+	.removed = removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
-	.touched = pg_queued_touched,
-	.pages = pg_queued_pages,
+	.touched = touched,
+	.pages = pg_queues_pages,
 	.check = check};

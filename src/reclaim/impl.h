@@ -109,7 +109,6 @@ void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f);
 /* The round is over: the policy is told of the pages that stayed. */
 void pg_reclaim_end_round(struct pg_reclaim *r);
 void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at);
-bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f);
 uint64_t pg_reclaim_now_ns(void);
 /* Around calls of the store that may take long: the machine lock is released if the upper floors have one. */
 struct pg_unlocked {

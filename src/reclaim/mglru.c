@@ -22,7 +22,7 @@
  *   G1 min_seq <= max_seq < min_seq + GENS for each kind; a page is in the list of a generation in that range.
  */
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 enum {
 	ANON,
@@ -43,12 +43,12 @@ struct tier {
 	uint64_t avg_refaulted, avg_total;
 };
 
+/* Ghosts; value: max_seq when evicted * 8 + references. */
+enum { SHADOW };
+
 struct mglru {
-	/*
-	 * First. Queue: type * GENS + seq % GENS; mark: references by calls; was: type when picked; ghosts[0], the shadow entries:
-	 * max_seq when evicted * 8 + references
-	 */
-	struct pg_queued q;
+	struct pg_queues
+		q; /* first; queue: type * GENS + seq % GENS; mark: references by calls; was: type when picked */
 	uint64_t max_seq, min_seq[TYPES];
 	uint64_t since_aging; /* evictions */
 	struct tier tier[TYPES][TIERS];
@@ -62,14 +62,12 @@ static struct mglru *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	static const struct pg_queued_shape shape = {
-		.bytes = sizeof(struct mglru), .queues = TYPES * GENS, .ghosts = {1}};
-	int err = pg_queued_create(env, frames, args, &shape, out);
-	struct mglru *p;
+	static const struct pg_queues_shape shape = {sizeof(struct mglru), TYPES * GENS, {1}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
 	if (err)
 		return err;
-	p = of(*out);
+	struct mglru *p = of(*out);
 	p->max_seq = GENS_MIN + 1;
 	p->min_seq[ANON] = p->min_seq[FILES] = p->max_seq - GENS_MIN + 1;
 	return 0;
@@ -102,7 +100,8 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 	uint64_t seq = p->min_seq[type], shadow;
 
 	pg_lists_know(&p->q.lists, f);
-	if (pg_ghosts_take(&p->q.ghosts[0], info->key, &shadow) && p->max_seq - shadow / 8 < GENS) {
+	if (pg_ghosts_take(&p->q.ghosts[SHADOW], info->key, &shadow) &&
+		p->max_seq - shadow / 8 < GENS) {
 		refs = shadow % 8;
 		p->tier[type][tier_of(refs)].refaulted++;
 	}
@@ -290,8 +289,8 @@ static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 
 	p->tier[row->was][tier_of(row->mark)].evicted++;
 	p->since_aging++;
-	pg_ghosts_push(&p->q.ghosts[0], key, p->max_seq * 8 + row->mark);
-	pg_queued_evicted(b, f, key);
+	pg_ghosts_push(&p->q.ghosts[SHADOW], key, p->max_seq * 8 + row->mark);
+	pg_lists_forget(&p->q.lists, f);
 }
 
 static void kept(struct pg_policy *b, pg_pfn f)
@@ -312,7 +311,7 @@ static void touched(struct pg_policy *p, pg_pfn f)
 static const char *check(const struct pg_policy *b)
 {
 	const struct mglru *p = (const struct mglru *)b;
-	const char *broken = pg_queued_check(b);
+	const char *broken = pg_queues_check(b);
 
 	for (unsigned type = 0; type < TYPES && !broken; type++) {
 		if (p->min_seq[type] > p->max_seq || p->max_seq >= p->min_seq[type] + GENS)
@@ -328,12 +327,12 @@ const struct pg_policy_ops pg_policy_mglru = {.name = "mglru",
 	.summary = "generations by when pages were last seen to be accessed, as in Linux",
 	.source = "Linux 6.x, mm/vmscan.c and Documentation/mm/multigen_lru.rst",
 	.create = create,
-	.destroy = pg_queued_destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
-	.removed = pg_queued_removed,
+	.removed = pg_queues_removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pg_queued_pages,
+	.pages = pg_queues_pages,
 	.check = check};

@@ -10,8 +10,9 @@
  * an object, and moves it to M when it counted more than one. An operating system sees at most one when it looks at
  * a page at the end of S; so one is enough here, and a second round in M needs an access during the first.
  */
+#include "reclaim/fresh.h"
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 enum {
 	SMALL,
@@ -21,9 +22,12 @@ enum {
 
 #define FREQ_MAX 3
 
+/* Ghosts: pages that left from SMALL. */
+enum { GHOST };
+
 struct s3fifo {
-	/* First. mark: accesses seen, 0 .. FREQ_MAX; was: queue when picked; ghosts[0]: pages that left from SMALL */
-	struct pg_queued q;
+	struct pg_queues q; /* first; mark: accesses seen, 0 .. FREQ_MAX; was: queue when picked */
+	struct pg_fresh fresh;
 };
 
 static struct s3fifo *of(struct pg_policy *p)
@@ -34,10 +38,12 @@ static struct s3fifo *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	static const struct pg_queued_shape shape = {
-		.bytes = sizeof(struct s3fifo), .queues = QUEUES, .ghosts = {1}};
+	static const struct pg_queues_shape shape = {sizeof(struct s3fifo), QUEUES, {1}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
-	return pg_queued_create(env, frames, args, &shape, out);
+	if (!err)
+		of(*out)->fresh.f = PG_PFN_NONE;
+	return err;
 }
 
 /* Pages that S should have. */
@@ -52,10 +58,16 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 {
 	struct s3fifo *p = of(b);
 
-	pg_fresh_added(&p->q.fresh, &p->q.env, f, info);
+	pg_fresh_added(&p->fresh, &p->q.env, f, info);
 	pg_lists_know(&p->q.lists, f);
-	pg_lists_push(
-		&p->q.lists, pg_ghosts_take(&p->q.ghosts[0], info->key, NULL) ? MAIN : SMALL, f);
+	pg_lists_push(&p->q.lists,
+		pg_ghosts_take(&p->q.ghosts[GHOST], info->key, NULL) ? MAIN : SMALL, f);
+}
+
+static void removed(struct pg_policy *p, pg_pfn f)
+{
+	pg_fresh_gone(&of(p)->fresh, f);
+	pg_lists_forget(&of(p)->q.lists, f);
 }
 
 /* Accesses of f counted since it entered its queue, those up to now included. */
@@ -76,7 +88,7 @@ static pg_pfn pick(struct pg_policy *b)
 	uint64_t target = small_target(p);
 	pg_pfn f = PG_PFN_NONE;
 
-	pg_fresh_settle(&p->q.fresh, &p->q.env);
+	pg_fresh_settle(&p->fresh, &p->q.env);
 	for (; l->q[SMALL].count + l->q[MAIN].count > 0; most -= most > 0) {
 		unsigned q = l->q[SMALL].count && (l->q[SMALL].count >= target || !l->q[MAIN].count)
 				     ? SMALL
@@ -100,10 +112,12 @@ static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 	uint64_t c = p->q.env.capacity(p->q.env.ctx), room = c - c / 10;
 
 	if (pg_lists_row(&p->q.lists, f)->was == SMALL) {
-		pg_ghosts_trim(&p->q.ghosts[0], room ? room - 1 : 0);
-		pg_ghosts_push(&p->q.ghosts[0], key, 0);
+		while (p->q.ghosts[GHOST].count && p->q.ghosts[GHOST].count >= room)
+			pg_ghosts_pop(&p->q.ghosts[GHOST], NULL, NULL);
+		pg_ghosts_push(&p->q.ghosts[GHOST], key, 0);
 	}
-	pg_queued_evicted(b, f, key);
+	pg_fresh_gone(&p->fresh, f);
+	pg_lists_forget(&p->q.lists, f);
 }
 
 /* It is in use: out of S, which might soon hold nothing else. */
@@ -116,7 +130,7 @@ static void touched(struct pg_policy *p, pg_pfn f)
 {
 	struct pg_link *row = pg_lists_row(&of(p)->q.lists, f);
 
-	if (of(p)->q.fresh.f.v != f.v && row->mark < FREQ_MAX)
+	if (of(p)->fresh.f.v != f.v && row->mark < FREQ_MAX)
 		row->mark++;
 }
 
@@ -125,12 +139,12 @@ const struct pg_policy_ops pg_policy_s3fifo = {.name = "s3-fifo",
 	.source = "Yang, Zhang, Qiu, Yue, Rashmi, FIFO queues are all you need for cache eviction, "
 		  "SOSP 2023",
 	.create = create,
-	.destroy = pg_queued_destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
-	.removed = pg_queued_removed,
+	.removed = removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pg_queued_pages,
-	.check = pg_queued_check};
+	.pages = pg_queues_pages,
+	.check = pg_queues_check};

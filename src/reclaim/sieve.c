@@ -8,12 +8,14 @@
  * Source: Y. Zhang, J. Yang, Y. Yue, Y. Vigfusson, K. V. Rashmi, "SIEVE is simpler than LRU: an efficient turn-key
  * eviction algorithm for web caches", NSDI 2024, algorithm 1.
  */
+#include "reclaim/fresh.h"
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 struct sieve {
-	struct pg_queued q; /* first; mark: touched */
+	struct pg_queues q; /* first; mark: touched */
 	pg_pfn hand;        /* the next to be looked at, or none: the oldest */
+	struct pg_fresh fresh;
 };
 
 static struct sieve *of(struct pg_policy *p)
@@ -24,18 +26,18 @@ static struct sieve *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	static const struct pg_queued_shape shape = {.bytes = sizeof(struct sieve), .queues = 1};
-	int err = pg_queued_create(env, frames, args, &shape, out);
+	static const struct pg_queues_shape shape = {sizeof(struct sieve), 1, {0}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
 	if (!err)
-		of(*out)->hand = PG_PFN_NONE;
+		of(*out)->hand = of(*out)->fresh.f = PG_PFN_NONE;
 	return err;
 }
 
 static void added(struct pg_policy *p, pg_pfn f, const struct pg_page_info *info)
 {
-	pg_fresh_added(&of(p)->q.fresh, &of(p)->q.env, f, info);
-	pg_queued_added(p, f, info);
+	pg_fresh_added(&of(p)->fresh, &of(p)->q.env, f, info);
+	pg_queues_added(p, f, info);
 }
 
 static void removed(struct pg_policy *b, pg_pfn f)
@@ -44,7 +46,8 @@ static void removed(struct pg_policy *b, pg_pfn f)
 
 	if (p->hand.v == f.v)
 		p->hand = pg_lists_next(&p->q.lists, f);
-	pg_queued_removed(b, f);
+	pg_fresh_gone(&p->fresh, f);
+	pg_queues_removed(b, f);
 }
 
 static pg_pfn pick(struct pg_policy *b)
@@ -54,7 +57,7 @@ static pg_pfn pick(struct pg_policy *b)
 	uint64_t round = l->q[0].count;
 	pg_pfn f = PG_PFN_NONE;
 
-	pg_fresh_settle(&p->q.fresh, &p->q.env);
+	pg_fresh_settle(&p->fresh, &p->q.env);
 	if (!round)
 		return f;
 	for (;; round--) {
@@ -71,6 +74,12 @@ static pg_pfn pick(struct pg_policy *b)
 	return f;
 }
 
+static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
+{
+	pg_fresh_gone(&of(p)->fresh, f);
+	pg_queues_evicted(p, f, key);
+}
+
 /* Behind the hand, which would else come to it again before it comes to the others. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
@@ -80,25 +89,31 @@ static void kept(struct pg_policy *p, pg_pfn f)
 		pg_lists_push_head(&of(p)->q.lists, 0, f);
 }
 
+static void touched(struct pg_policy *p, pg_pfn f)
+{
+	if (of(p)->fresh.f.v != f.v)
+		pg_lists_row(&of(p)->q.lists, f)->mark = 1;
+}
+
 static const char *check(const struct pg_policy *b)
 {
 	const struct sieve *p = (const struct sieve *)b;
 
-	if (!pg_pfn_is_none(p->hand) && p->q.lists.links[p->hand.v].on != 0)
+	if (!pg_pfn_is_none(p->hand) && pg_lists_on(&p->q.lists, p->hand) != 0)
 		return "Q2: the hand is on a page that is not in the queue";
-	return pg_queued_check(b);
+	return pg_queues_check(b);
 }
 
 const struct pg_policy_ops pg_policy_sieve = {.name = "sieve",
 	.summary = "a queue that stands still and a hand that takes what was not accessed",
 	.source = "Zhang, Yang, Yue, Vigfusson, Rashmi, SIEVE is simpler than LRU, NSDI 2024",
 	.create = create,
-	.destroy = pg_queued_destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
 	.removed = removed,
 	.pick = pick,
-	.evicted = pg_queued_evicted,
+	.evicted = evicted,
 	.kept = kept,
-	.touched = pg_queued_touched,
-	.pages = pg_queued_pages,
+	.touched = touched,
+	.pages = pg_queues_pages,
 	.check = check};

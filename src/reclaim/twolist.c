@@ -18,7 +18,7 @@
  * Invariants: those of lists.h.
  */
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 enum {
 	ANON,
@@ -39,9 +39,11 @@ enum {
 #define SWAPPINESS 60u
 #define CLUSTER 32u /* SWAP_CLUSTER_MAX */
 
+/* Ghosts; value: age when evicted * 2 + workingset. */
+enum { SHADOW };
+
 struct twolist {
-	/* First. mark: as above; ghosts[0], the shadow entries: age when evicted * 2 + workingset */
-	struct pg_queued q;
+	struct pg_queues q;   /* first; mark: as above */
 	uint64_t age;         /* pages that left the inactive lists, either way */
 	uint64_t cost[TYPES]; /* of reclaiming this type, lately */
 	int64_t turn[TYPES];  /* what a type is owed by the other */
@@ -55,10 +57,8 @@ static struct twolist *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	static const struct pg_queued_shape shape = {
-		.bytes = sizeof(struct twolist), .queues = QUEUES, .ghosts = {1}};
-
-	return pg_queued_create(env, frames, args, &shape, out);
+	static const struct pg_queues_shape shape = {sizeof(struct twolist), QUEUES, {1}};
+	return pg_queues_create(env, frames, args, &shape, out);
 }
 
 static uint64_t size(const struct twolist *p, unsigned queue)
@@ -100,7 +100,7 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 
 	pg_lists_know(&p->q.lists, f);
 	row->mark = type == FILES ? IS_FILE : 0;
-	if (pg_ghosts_take(&p->q.ghosts[0], info->key, &shadow) &&
+	if (pg_ghosts_take(&p->q.ghosts[SHADOW], info->key, &shadow) &&
 		refault_is_near(p, type, p->age - shadow / 2)) {
 		active = true;
 		p->age++;
@@ -233,9 +233,9 @@ static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 	struct twolist *p = of(b);
 	bool workingset = pg_lists_row(&p->q.lists, f)->mark & WORKINGSET;
 
-	pg_ghosts_push(&p->q.ghosts[0], key, p->age * 2 + workingset);
+	pg_ghosts_push(&p->q.ghosts[SHADOW], key, p->age * 2 + workingset);
 	p->age++;
-	pg_queued_evicted(b, f, key);
+	pg_lists_forget(&p->q.lists, f);
 }
 
 /* It is in use: active, so that the inactive list does not fill up with such. shrink_folio_list, activate_locked. */
@@ -252,7 +252,7 @@ static void touched(struct pg_policy *b, pg_pfn f)
 
 	if (!(row->mark & REFERENCED)) {
 		row->mark |= REFERENCED;
-	} else if (row->on == INACTIVE(type_of(row))) {
+	} else if (pg_lists_on(&p->q.lists, f) == INACTIVE(type_of(row))) {
 		pg_lists_take(&p->q.lists, f);
 		activate(p, f);
 	}
@@ -262,12 +262,12 @@ const struct pg_policy_ops pg_policy_twolist = {.name = "two-list",
 	.summary = "active and inactive lists with refault distances, as in Linux",
 	.source = "Linux 6.x, mm/vmscan.c and mm/workingset.c",
 	.create = create,
-	.destroy = pg_queued_destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
-	.removed = pg_queued_removed,
+	.removed = pg_queues_removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pg_queued_pages,
-	.check = pg_queued_check};
+	.pages = pg_queues_pages,
+	.check = pg_queues_check};

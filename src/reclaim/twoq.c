@@ -11,7 +11,7 @@
  * A1in are not looked at, as in the paper.
  */
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 enum {
 	A1IN,
@@ -19,37 +19,29 @@ enum {
 	QUEUES,
 };
 
-struct twoq {
-	struct pg_queued q; /* first; was: queue when picked; mark: touched; ghosts[0]: A1out */
-};
-
-static struct twoq *of(struct pg_policy *p)
-{
-	return (struct twoq *)p;
-}
+/* Ghosts. Of a row, was: queue when picked; mark: touched. */
+enum { A1OUT };
 
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	static const struct pg_queued_shape shape = {
-		.bytes = sizeof(struct twoq), .queues = QUEUES, .ghosts = {1}};
-
-	return pg_queued_create(env, frames, args, &shape, out);
+	static const struct pg_queues_shape shape = {sizeof(struct pg_queues), QUEUES, {1}};
+	return pg_queues_create(env, frames, args, &shape, out);
 }
 
 static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info)
 {
-	struct twoq *p = of(b);
+	struct pg_queues *p = pg_queues_of(b);
 
-	pg_lists_know(&p->q.lists, f);
-	pg_lists_push(&p->q.lists, pg_ghosts_take(&p->q.ghosts[0], info->key, NULL) ? AM : A1IN, f);
+	pg_lists_know(&p->lists, f);
+	pg_lists_push(&p->lists, pg_ghosts_take(&p->ghosts[A1OUT], info->key, NULL) ? AM : A1IN, f);
 }
 
 static pg_pfn pick(struct pg_policy *b)
 {
-	struct twoq *p = of(b);
-	struct pg_lists *l = &p->q.lists;
-	uint64_t kin = p->q.env.capacity(p->q.env.ctx) / 4, round = l->q[AM].count;
+	struct pg_queues *p = pg_queues_of(b);
+	struct pg_lists *l = &p->lists;
+	uint64_t kin = p->env.capacity(p->env.ctx) / 4, round = l->q[AM].count;
 	pg_pfn f = PG_PFN_NONE;
 
 	if (l->q[A1IN].count && (l->q[A1IN].count > kin || !l->q[AM].count)) {
@@ -59,7 +51,7 @@ static pg_pfn pick(struct pg_policy *b)
 	}
 	for (f = pg_lists_pop(l, AM); round; round--) {
 		struct pg_link *row = pg_lists_row(l, f);
-		bool used = p->q.env.accessed(p->q.env.ctx, f) || row->mark;
+		bool used = p->env.accessed(p->env.ctx, f) || row->mark;
 
 		row->mark = 0;
 		if (!used)
@@ -74,26 +66,27 @@ static pg_pfn pick(struct pg_policy *b)
 
 static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 {
-	struct twoq *p = of(b);
-	uint64_t kout = p->q.env.capacity(p->q.env.ctx) / 2;
+	struct pg_queues *p = pg_queues_of(b);
+	uint64_t kout = p->env.capacity(p->env.ctx) / 2;
 
-	if (pg_lists_row(&p->q.lists, f)->was == A1IN) {
-		pg_ghosts_push(&p->q.ghosts[0], key, 0);
-		pg_ghosts_trim(&p->q.ghosts[0], kout ? kout : 1);
+	if (pg_lists_row(&p->lists, f)->was == A1IN) {
+		pg_ghosts_push(&p->ghosts[A1OUT], key, 0);
+		while (p->ghosts[A1OUT].count > (kout ? kout : 1))
+			pg_ghosts_pop(&p->ghosts[A1OUT], NULL, NULL);
 	}
-	pg_queued_evicted(b, f, key);
+	pg_lists_forget(&p->lists, f);
 }
 
 /* It is in use: out of A1in, which might soon hold nothing else. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_push(&of(p)->q.lists, AM, f);
+	pg_lists_push(&pg_queues_of(p)->lists, AM, f);
 }
 
 static void touched(struct pg_policy *p, pg_pfn f)
 {
-	if (pg_lists_row(&of(p)->q.lists, f)->on == AM)
-		pg_lists_row(&of(p)->q.lists, f)->mark = 1;
+	if (pg_lists_on(&pg_queues_of(p)->lists, f) == AM)
+		pg_lists_row(&pg_queues_of(p)->lists, f)->mark = 1;
 }
 
 const struct pg_policy_ops pg_policy_twoq = {.name = "2q",
@@ -101,12 +94,12 @@ const struct pg_policy_ops pg_policy_twoq = {.name = "2q",
 	.source = "Johnson, Shasha, 2Q: a low overhead high performance buffer management "
 		  "replacement algorithm, VLDB 1994",
 	.create = create,
-	.destroy = pg_queued_destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
-	.removed = pg_queued_removed,
+	.removed = pg_queues_removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pg_queued_pages,
-	.check = pg_queued_check};
+	.pages = pg_queues_pages,
+	.check = pg_queues_check};

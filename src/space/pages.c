@@ -232,7 +232,9 @@ void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end)
 		return;
 	while (at < end && s->form->next(s->table, (pg_vpn){at}, (pg_vpn){end}, &vpn, &pte)) {
 		bool write = (r->pub.prot & PG_WRITE) &&
-			     (!pg_region_private(r) || anon_is_ours(r, vpn.v));
+			     (pg_region_private(r) ? anon_is_ours(r, vpn.v)
+						   : !pg_region_asks(r) ||
+							     (pte & (PG_PTE_RW | PG_PTE_D)));
 		pg_pte want = pg_pages_bits(r, write) & mask;
 
 		if ((pte & mask) != want) {

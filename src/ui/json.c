@@ -279,6 +279,7 @@ static void write_functions(struct json *j, const struct pg_report *r)
 		const struct pg_function_row *f = &r->functions[i];
 		open_(j, NULL, '{');
 		string(j, "function", f->function);
+		string(j, "symbol", f->symbol);
 		string(j, "module", f->module);
 		address(j, "address", f->address);
 		string(j, "source", f->source);

@@ -357,6 +357,12 @@ static bool take_trace_calls(struct parse *p, const char *value)
 	return !value || take_path(p, "--trace-calls", value, &p->o->calls.path);
 }
 
+static bool take_no_demangle(struct parse *p, const char *value)
+{
+	p->o->mangled = true;
+	return true;
+}
+
 static bool take_map(struct parse *p, const char *value)
 {
 	p->o->map = true;
@@ -440,6 +446,8 @@ static const struct row rows[] = {
 	{"--json", NEEDED, "FILE", take_json, "every figure, as JSON, to FILE"},
 	{"--top", NEEDED, "N", take_top, "rows of each table of the summary (default 10; 0: all)"},
 	{"--map", NONE, NULL, take_map, "the summary shows the regions too, high to low"},
+	{"--no-demangle", NONE, NULL, take_no_demangle,
+		"names of C++, Rust and D functions as the linker knows\nthem"},
 	{"--trace-faults", OPTIONAL, "FILE", take_trace_faults, "one line for each page fault"},
 	{"--explain", OPTIONAL, "FILE", take_explain, "the seven steps of each page fault"},
 	{"--trace-calls", OPTIONAL, "FILE", take_trace_calls, "one line for each system call"},

@@ -67,6 +67,7 @@ struct pg_options {
 	struct pg_trace_option faults, explain,
 		calls;       /* --trace-faults, --explain, --trace-calls */
 	uint64_t most_major; /* page faults that read, after which all is stopped; 0: no limit */
+	bool mangled;        /* names of functions as the files have them */
 	unsigned top;        /* rows of each table of the summary; 0: all */
 	char **command;      /* the program and its arguments, NULL-ended */
 	/* Not an option: is called with the report of the run, unless NULL. */
