@@ -112,6 +112,20 @@ static int take_to(void *ctx, const char *text)
 	return take_size("--to", text, &((struct size *)ctx)->to);
 }
 
+/*
+ * Without --overcommit: promises are free. What is asked for is how much memory is used; a program that reserves more than the
+ * machine has (Go's runtime does) would be refused by `guess`.
+ */
+static void choose_overcommit(struct size *z)
+{
+	const struct pg_words *w = &z->words;
+
+	for (int i = 0; i < w->count && w->words[i] != z->options.command[0]; i++)
+		if (!strncmp(w->words[i], "--overcommit", strlen("--overcommit")))
+			return;
+	z->options.overcommit = PG_OVERCOMMIT_ALWAYS;
+}
+
 /* 0; -1: all that was asked for is answered; or the exit status. */
 static int take_words(struct size *z, int argc, char **argv)
 {
@@ -141,6 +155,7 @@ static int take_words(struct size *z, int argc, char **argv)
 		return status;
 	z->limit_s = (double)limit_s;
 	z->fast = z->options.fast;
+	choose_overcommit(z);
 	if (z->no_swap && z->options.swap[0])
 		return complain("--no-swap and --swap exclude each other");
 	return 0;

@@ -159,12 +159,13 @@ void pg_size_text(const struct pg_size_result *r, FILE *out)
 	line(out, r->bounded ? "all there was" : "all it can use", a->full_bytes,
 		r->bounded ? "the largest memory that was allowed; pages were evicted even then"
 			   : "nothing is ever evicted");
-	snprintf(text, sizeof text, "%s major faults or fewer: %s%s%s",
+	snprintf(text, sizeof text, "%s major faults or fewer: %s%s%s%s",
 		pg_format_count(a->major_allowed, count),
 		a->by_time ? "the others cost a tenth of its time at 100 us each"
 			   : "a tenth more than with all, and 16",
 		a->short_bytes ? "; not with " : "",
-		a->short_bytes ? pg_format_size(a->short_bytes, size) : "");
+		a->short_bytes ? pg_format_size(a->enough_bytes - a->short_bytes, size) : "",
+		a->short_bytes ? " less" : "");
 	line(out, "enough", a->enough_bytes, text);
 	line(out, "knee", a->knee_bytes,
 		a->knee_bytes ? "here the curve of major faults bends most" : "the curve has none");

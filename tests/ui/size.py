@@ -123,6 +123,14 @@ def main():
             wrong.append("less than --from")
     case("bounds_and_options_of_run_are_taken", wrong)
 
+    # A program that reserves a gigabyte and uses little of it, as Go's runtime: small memories do not refuse it.
+    reserve = "import mmap; m = mmap.mmap(-1, 1 << 30); m[5] = 1; print(m[5])"
+    words = ["--points", "1", "--no-swap", "--json", report, "--", "/usr/bin/python3", "-S", "-c", reserve]
+    done, refused = size(*words), size("--overcommit", "guess", *words)
+    case("what_is_reserved_and_not_used_does_not_count", [
+        (done.returncode or done.stdout != "1\n") and "status %d: %s" % (done.returncode, done.stderr),
+        refused.returncode != 2 and "with guess: status %d" % refused.returncode])
+
     done = size("--points", "2", "--", "/bin/cat", stdin="a line\n")
     case("every_run_gets_the_same_input", [
         done.returncode and "status %d: %s" % (done.returncode, done.stderr),
