@@ -4,7 +4,7 @@
 # When all are there it only asks dpkg and is done in some milliseconds.
 set -euo pipefail
 
-build="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libdw-dev libelf-dev libcmocka-dev libzstd-dev liblz4-dev libxxhash-dev
+build="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libdw-dev libelf-dev libiberty-dev libcmocka-dev libzstd-dev liblz4-dev libxxhash-dev
 	liburing-dev python3"
 test="clang clang-format clang-tidy mandoc sqlite3 lua5.4 busybox-static musl-tools golang-go
 	bc xz-utils gawk perl openssl

@@ -183,6 +183,11 @@ struct pg_pager {
 	void (*close)(void *ctx);    /* the last reference is gone; may be NULL */
 	/* Makes bytes [start, end) a hole; the size stays. May be NULL: -EOPNOTSUPP. */
 	int (*punch)(void *ctx, uint64_t start, uint64_t end);
+	/* Before a store into page `index` of a shared mapping: sees that there is room for it. 0: done; 1: nothing to do; negative: the
+	 * guest's SIGBUS. May be NULL. */
+	int (*reserve)(void *ctx, uint64_t index);
+	/* The last reference goes and a page could not be written: true: you have the reference now. May be NULL. */
+	bool (*keep)(void *ctx, struct pg_object *o);
 };
 
 /* By which two openings of one file find each other, e.g. device and inode; {0, 0}: never. */
@@ -216,7 +221,7 @@ PG_MUST_CHECK int pg_object_charge(struct pg_object *o);
 uint64_t pg_object_mappings(const struct pg_object *o);    /* regions that map it, in all spaces */
 bool pg_object_mapped_writable(const struct pg_object *o); /* shared, and writable or may be */
 /* A failed write-back since *seen, which starts at pg_object_error_now(); told once. 0: none. */
-int pg_object_error_since(const struct pg_object *o, uint32_t *seen);
+int pg_object_error_since(struct pg_object *o, uint32_t *seen);
 uint32_t pg_object_error_now(const struct pg_object *o);
 
 /* ---- faults */

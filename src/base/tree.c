@@ -76,19 +76,6 @@ void pg_tree_insert(struct pg_tree *t, struct pg_tree_node *n, struct pg_tree_no
 	climb(t, n);
 }
 
-void pg_tree_insert_before(struct pg_tree *t, struct pg_tree_node *n, struct pg_tree_node *pos)
-{
-	struct pg_tree_node *p;
-
-	if (pos && !pos->kid[0]) {
-		pg_tree_insert(t, n, pos, &pos->kid[0]);
-		return;
-	}
-	/* Behind the predecessor of pos, which has no kid there. */
-	p = pos ? pg_tree_prev(pos) : pg_tree_last(t);
-	pg_tree_insert(t, n, p, p ? &p->kid[1] : &t->root);
-}
-
 void pg_tree_erase(struct pg_tree *t, struct pg_tree_node *n)
 {
 	struct pg_tree_node *from; /* the lowest node whose subtree changes */

@@ -59,8 +59,6 @@ static inline void pg_tree_init(struct pg_tree *t, void (*augment)(struct pg_tre
  */
 void pg_tree_insert(struct pg_tree *t, struct pg_tree_node *n, struct pg_tree_node *parent,
 	struct pg_tree_node **at);
-/* Links n in just before `pos` in order; pos NULL: as the last of all. O(log n). */
-void pg_tree_insert_before(struct pg_tree *t, struct pg_tree_node *n, struct pg_tree_node *pos);
 /* Unlinks n, which is in t. O(log n). */
 void pg_tree_erase(struct pg_tree *t, struct pg_tree_node *n);
 /* What augment() reads of n itself has changed: brings n and all above it up to date. O(log n). */

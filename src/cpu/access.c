@@ -4,14 +4,23 @@
  *
  * Called by translate.c for each instruction that touches memory by an operand of its own.
  *
- * Exact mode. The check of struct pg_tlb_fast (mmu/tlb.h):
+ * Exact mode. The check of struct pg_tlb_fast (mmu/tlb.h) decides, and nothing more: the access itself goes by the guest's own
+ * operand, modulo 2^32, to the CPU's view of its memory at GS (view.c), which has the page's frame there if the check passes. So
+ * nothing waits for the check but what the host's processor foresaw of it:
  *
  *     lea  SA, [operand]
  *     rorx SB, SA, 7; and SB, (sets - 1) << 5          the set's mirror
  *     add  SA, gs:[SB + neg]                           offset in the page, if it is that page
  *     cmp  SA, 4096 - size; ja cold                    another page, or beyond the end of this one
- *     mov  SB, gs:[SB + host]
- *     op   [SB + SA]
+ *     op   gs:[operand], with an address-size prefix
+ *
+ * An operand that is not made of registers in their own places (stolen ones, fs and gs) is computed into SA, and stays there:
+ *
+ *     mov SB, gs:[SB + neg]; add SB, SA; cmp SB, 4096 - size; ja cold
+ *     op  gs:[SA], with an address-size prefix
+ *
+ * Each checked operation is in the cold code once more, as `op gs:[SA]` with a 64-bit address: for the bytes of a frame that the view
+ * does not show, and for those of the bounce buffer when an access crosses pages (run.c, slow.c).
  *
  * Fast mode. The guest's address space is mapped at GS; see fast.c:
  *
@@ -40,6 +49,17 @@ static bool is_stolen(unsigned r)
 	return r >= 13 && r <= 15;
 }
 
+/* What the operation behind the next check names. keep: SA is it, or is needed by it, and stays the address. */
+static void set_operand(struct pg_translator *tr, unsigned base, unsigned index, unsigned scale,
+	int64_t disp, bool keep)
+{
+	tr->op_base = base;
+	tr->op_index = index;
+	tr->op_scale = scale;
+	tr->disp = (int32_t)disp;
+	tr->keep = keep;
+}
+
 /* ah, ch, dh, bh: 0 .. 3 for the register they are part of; -1 for all others. */
 static int high_byte_of(ZydisRegister r)
 {
@@ -60,7 +80,11 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	bool segment = mem->segment == ZYDIS_REGISTER_FS || mem->segment == ZYDIS_REGISTER_GS;
 	int32_t seg_disp = mem->segment == ZYDIS_REGISTER_FS ? ST(regs.fs_base) : ST(regs.gs_base);
 	int64_t disp = mem->disp.has_displacement ? mem->disp.value : 0;
+	/* May the operation have the guest's operand, two prefixes and a SIB byte longer, perhaps a byte of VEX? */
+	bool direct = !pg_tr_fast(tr) && !narrow && !segment && in->length <= 11;
 
+	if (!pg_tr_fast(tr))
+		pg_operand_default(tr);
 	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP ||
 		(mem->base == ZYDIS_REGISTER_NONE && mem->index == ZYDIS_REGISTER_NONE)) {
 		uint64_t a = (uint64_t)disp;
@@ -71,6 +95,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		if (!segment) {
 			*constant = a;
 			e_mov_imm(m, SA, a);
+			if (!pg_tr_fast(tr) && in->length <= 11)
+				set_operand(tr, H_NONE, H_NONE, 1, (int32_t)(uint32_t)a, false);
 			return true;
 		}
 		if ((int64_t)a == (int32_t)a) {
@@ -93,6 +119,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		if (is_stolen(base)) {
 			e_gs_load(m, SA, ST_GPR(base));
 			base = SA;
+			direct = false;
 		}
 	}
 	if (mem->index != ZYDIS_REGISTER_NONE) {
@@ -100,8 +127,11 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		if (is_stolen(index)) {
 			e_gs_load(m, second, ST_GPR(index));
 			index = second;
+			direct = false;
 		}
 	}
+	if (direct)
+		set_operand(tr, base, index, mem->scale ? mem->scale : 1, disp, false);
 	if (narrow) /* lea r13d: the sum wrapped at 32 bits */
 		e_op_mem32(m, 0x8d, SA, base, index, mem->scale, (int32_t)disp);
 	else if (index == H_NONE && disp == 0 && base != SA)
@@ -117,16 +147,18 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 
 bool pg_emit_stack_address(struct pg_translator *tr, const struct pg_insn *in, int32_t disp)
 {
-	if (pg_emit_group_address(tr, in))
+	if (pg_emit_group_address(tr, in)) {
+		if (!tr->keep)
+			set_operand(tr, H_RSP, H_NONE, 1, disp, false);
 		return true;
-	if (pg_tr_fast(tr)) {
-		tr->op_base = H_RSP;
-		tr->disp = disp;
-	} else if (disp) {
-		e_lea(out(tr), SA, H_RSP, H_NONE, 1, disp);
-	} else {
-		e_mov_rr(out(tr), SA, H_RSP);
 	}
+	set_operand(tr, H_RSP, H_NONE, 1, disp, false);
+	if (pg_tr_fast(tr))
+		return false;
+	if (disp)
+		e_lea(out(tr), SA, H_RSP, H_NONE, 1, disp);
+	else
+		e_mov_rr(out(tr), SA, H_RSP);
 	return false;
 }
 
@@ -134,7 +166,7 @@ bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in)
 {
 	if (in->group == GROUP_NONE || tr->ungrouped)
 		return false;
-	tr->disp = in->group_off;
+	set_operand(tr, SA, H_NONE, 1, in->group_off, is_stolen(in->group_base) || pg_tr_fast(tr));
 	if (in->group == GROUP_FIRST) {
 		unsigned base = in->group_base;
 		if (is_stolen(base)) {
@@ -147,6 +179,11 @@ bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in)
 	return true;
 }
 
+struct pg_emit *pg_emit_pass(struct pg_translator *tr, unsigned n)
+{
+	return n == 0 ? out(tr) : n == 1 && tr->alt.p ? &tr->alt : NULL;
+}
+
 static void emit_flags_away(struct pg_translator *tr)
 {
 	struct pg_emit *m = out(tr);
@@ -154,9 +191,8 @@ static void emit_flags_away(struct pg_translator *tr)
 	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
 }
 
-static void emit_flags_back(struct pg_translator *tr)
+static void emit_flags_back(struct pg_emit *m)
 {
-	struct pg_emit *m = out(tr);
 	ebytes(m, (const uint8_t[]){0x04, 0x7f, 0x9e}, 3); /* add al, 127; sahf */
 	e_gs_load(m, H_RAX, ST(tmp_rax));
 }
@@ -266,70 +302,109 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	s->flags = (uint8_t)(in->hard ? FLAGS_RAX : in->soft ? FLAGS_MEM : FLAGS_DEAD);
 
 	int32_t tag = pg_tag_at(e, access == PG_WRITE);
-	int32_t host = e->off_fast_d + (int32_t)offsetof(struct pg_tlb_fast, host);
-	bool indexed = false;
-	if (constant) {
-		int32_t set = (int32_t)((*constant >> PG_PAGE_SHIFT) & (e->sets_d - 1)) *
-			      (int32_t)sizeof(struct pg_tlb_fast);
-		tag += set;
-		host += set;
+	bool indexed = false, keep = tr->keep;
+	if (constant && *constant >> 47 == 0) {
+		tag += (int32_t)((*constant >> PG_PAGE_SHIFT) & (e->sets_d - 1)) *
+		       (int32_t)sizeof(struct pg_tlb_fast);
 	} else if (e->sets_d > 1) {
-		/* SB = set * 32: bits 12.. of the address brought to bit 5. */
 		indexed = true;
-		if (e->bmi2) {
-			ebytes(m, (const uint8_t[]){0xc4, 0x43, 0xfb, 0xf0, 0xf5, 7}, 6); /* rorx */
-		} else {
-			e_mov_rr(m, SB, SA);
-			ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 7}, 4); /* shr r14, 7 */
-		}
-		ebytes(m, (const uint8_t[]){0x41, 0x81, 0xe6}, 3); /* and r14d, imm32 */
-		e32(m, (e->sets_d - 1) << 5);
+		pg_emit_set(tr->e, m);
+	} else {
+		/* No entry of a single set is unusable for all addresses: see struct pg_tlb_fast. */
+		keep = true;
+		e_mov_rr(m, SB, SA);
+		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 47}, 4); /* shr r14, 47 */
+		pg_cold_access(tr, e_jcc(m, CC_NE, NULL), index, COLD_KEPT, tag);
 	}
-	if (indexed)
+	unsigned sum = keep ? SB : SA;
+	if (keep && indexed)
+		e_op_gs_index(m, 0x8b, SB, SB, tag);
+	else if (keep)
+		e_gs_load(m, SB, tag);
+	if (keep)
+		ebytes(m, (const uint8_t[]){0x4d, 0x01, 0xee}, 3); /* add r14, r13 */
+	else if (indexed)
 		e_op_gs_index(m, 0x03, SA, SB, tag);
 	else
 		e_gs_op(m, 0x03, SA, tag);
-	ebytes(m, (const uint8_t[]){0x49, 0x81, 0xfd}, 3); /* cmp r13, imm32 */
+	ebytes(m, (const uint8_t[]){0x49, 0x81, 0xf8 | (sum & 7)}, 3); /* cmp sum, imm32 */
 	e32(m, (uint32_t)PG_PAGE_SIZE - size);
 	uint8_t *at = e_jcc(m, CC_A, NULL);
-	pg_cold_access(tr, at, index, indexed, tag);
-	if (indexed)
-		e_op_gs_index(m, 0x8b, SB, SB, host);
-	else
-		e_gs_load(m, SB, host);
+	pg_cold_access(tr, at, index,
+		keep      ? indexed ? COLD_KEPT_INDEXED : COLD_KEPT
+		: indexed ? COLD_ADDED_INDEXED
+			  : COLD_ADDED,
+		tag);
 	s->resume = m->p;
-	if (in->hard)
-		emit_flags_back(tr);
+	s->alt = e->cold.p;
+	tr->alt = (struct pg_emit){tr->alt_bytes, tr->alt_bytes + sizeof(tr->alt_bytes), false};
+	if (in->hard) {
+		emit_flags_back(m);
+		emit_flags_back(&tr->alt);
+	}
 	return s;
+}
+
+/* SB = set * 32: bits 12.. of the address brought to bit 5. */
+void pg_emit_set(struct pg_engine *e, struct pg_emit *m)
+{
+	if (e->bmi2) {
+		ebytes(m, (const uint8_t[]){0xc4, 0x43, 0xfb, 0xf0, 0xf5, 7}, 6); /* rorx */
+	} else {
+		e_mov_rr(m, SB, SA);
+		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 7}, 4); /* shr r14, 7 */
+	}
+	ebytes(m, (const uint8_t[]){0x41, 0x81, 0xe6}, 3); /* and r14d, imm32 */
+	e32(m, (e->sets_d - 1) << 5);
 }
 
 void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s)
 {
-	if (s)
-		s->op_len = (uint16_t)(out(tr)->p - s->resume);
+	struct pg_emit *cold = &tr->e->cold;
+	if (!tr->alt.p)
+		return;
+	PG_ASSERT(!tr->alt.full);
+	s->alt_len = (uint16_t)(tr->alt.p - tr->alt_bytes);
+	ebytes(cold, tr->alt_bytes, s->alt_len);
+	e_jmp(cold, out(tr)->p);
+	tr->alt.p = NULL;
 }
 
-/* opcode reg, [checked operand]. wide: REX.W. prefix: 0x66 or 0. */
+static void emit_operand(struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide,
+	unsigned prefix, uint32_t imm, unsigned imm_bytes)
+{
+	struct pg_emit *m;
+	for (unsigned n = 0; (m = pg_emit_pass(tr, n)) != NULL; n++) {
+		unsigned base = n ? SA : tr->op_base, index = n ? H_NONE : tr->op_index;
+		e8(m, 0x65);
+		if (n == 0 && !pg_tr_fast(tr))
+			e8(m, 0x67);
+		if (prefix)
+			e8(m, prefix);
+		e8(m, e_rex(wide, reg, index, base));
+		e8(m, opcode);
+		e_mem(m, reg, base, index, tr->op_scale, n ? 0 : tr->disp);
+		for (unsigned i = 0; i < imm_bytes; i++)
+			e8(m, imm >> 8 * i & 255);
+	}
+}
+
 void pg_emit_operand(
 	struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix)
 {
-	struct pg_emit *m = out(tr);
-	bool fast = pg_tr_fast(tr);
-	if (fast)
-		e8(m, 0x65);
-	if (prefix)
-		e8(m, prefix);
-	unsigned base = fast ? tr->op_base : SB, index = fast ? H_NONE : SA;
-	e8(m, e_rex(wide, reg, index, base));
-	e8(m, opcode);
-	e_mem(m, reg, base, index, 1, tr->disp);
+	emit_operand(tr, opcode, reg, wide, prefix, 0, 0);
+}
+
+void pg_emit_store_imm(struct pg_translator *tr, uint32_t imm, bool narrow)
+{
+	emit_operand(tr, 0xc7, 0, !narrow, narrow ? 0x66 : 0, imm, narrow ? 2 : 4);
 }
 
 /* Exchanges low and high byte of rax, rcx, rdx or rbx (0 .. 3): flags untouched. */
-static void emit_swap_bytes(struct pg_translator *tr, int r)
+static void emit_swap_bytes(struct pg_emit *m, int r)
 {
-	e8(out(tr), 0x86);
-	e8(out(tr), (unsigned)(0xc0 | r << 3 | (r + 4)));
+	e8(m, 0x86);
+	e8(m, (unsigned)(0xc0 | r << 3 | (r + 4)));
 }
 
 /* How registers of the copy differ, because its registers are stolen or have no name beside REX. */
@@ -341,13 +416,9 @@ struct operand_plan {
 
 static bool plan_registers(struct pg_translator *tr, struct pg_insn *in, struct operand_plan *p)
 {
-	bool fast = pg_tr_fast(tr);
 	memset(p, 0, sizeof(*p));
 	p->high = -1;
 	p->w.reg = p->w.vvvv = REG_KEEP;
-	p->w.base = fast ? SA : SB;
-	p->w.index = fast ? H_NONE : SA;
-	p->w.gs = fast;
 	uint16_t both = in->stolen_in | in->stolen_out;
 	for (unsigned r = 13; r <= 15; r++) {
 		if (!(both & 1u << r))
@@ -357,10 +428,6 @@ static bool plan_registers(struct pg_translator *tr, struct pg_insn *in, struct 
 		p->from[p->n] = r;
 		p->to[p->n] = p->n == 0 ? SC : SB;
 		p->n++;
-	}
-	if (p->n == 2 && !fast) { /* SB is wanted for data: [SA] is the whole address */
-		p->w.base = SA;
-		p->w.index = H_NONE;
 	}
 	for (unsigned i = 0; i < in->zi.operand_count; i++) {
 		const ZydisDecodedOperand *op = &in->ops[i];
@@ -394,41 +461,50 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_stop(tr, in->rip, PG_EXIT_UNSUPPORTED, false);
 		return;
 	}
+	const ZydisDecodedOperandMem *mem = &in->ops[in->mem].mem;
+	bool fast = pg_tr_fast(tr), known = false;
 	uint64_t constant = 0;
-	bool known = false;
 	unsigned base;
 	int32_t disp;
-	if (pg_tr_fast(tr) && pg_fast_plain(in, &base, &disp)) {
-		tr->op_base = p.w.base = base;
-		tr->disp = disp;
-		if (p.high >= 0) { /* no REX is needed here: ah .. bh keep their names */
-			p.high = -1;
-			p.w.reg = REG_KEEP;
-		}
-	} else if (!pg_emit_group_address(tr, in)) {
+	if (fast && pg_fast_plain(in, &base, &disp))
+		set_operand(tr, base, H_NONE, 1, disp, false);
+	else if (!pg_emit_group_address(tr, in))
 		known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
-	}
-	p.w.disp = tr->disp;
+	else if (!tr->keep)
+		set_operand(tr, in->group_base, H_NONE, 1,
+			mem->disp.has_displacement ? mem->disp.value : 0, false);
 	struct pg_site *s = pg_emit_check(
 		tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ, known ? &constant : NULL);
-	bool fast = pg_tr_fast(tr);
-	if (p.n == 2 && !fast)
-		e_lea(m, SA, SA, SB, 1, 0);
-	for (unsigned k = 0; k < p.n; k++) {
-		if (in->stolen_in & 1u << p.from[k])
-			e_gs_load(m, p.to[k], ST_GPR(p.from[k]));
+	struct pg_emit *to;
+	for (unsigned n = 0; (to = pg_emit_pass(tr, n)) != NULL; n++) {
+		struct pg_rewrite w = p.w;
+		w.base = n ? SA : tr->op_base;
+		w.index = n ? H_NONE : tr->op_index;
+		w.scale = tr->op_scale;
+		w.disp = n ? 0 : tr->disp;
+		w.narrow = n == 0 && !fast;
+		/* The guest's own registers need no REX where ah .. bh are named: these keep their names. */
+		bool swap = p.high >= 0 && (w.base == SA || w.base == H_NONE);
+		if (p.high >= 0 && !swap)
+			w.reg = REG_KEEP;
+		for (unsigned k = 0; k < p.n; k++) {
+			if (in->stolen_in & 1u << p.from[k])
+				e_gs_load(to, p.to[k], ST_GPR(p.from[k]));
+		}
+		if (swap) {
+			emit_swap_bytes(to, p.high);
+			if (n == 0)
+				pg_row_at(tr->e, tr->e->rows.n - 1)->swap = (uint8_t)(p.high + 1);
+		}
+		if (!pg_rewrite_emit(to, &in->zi, in->bytes, &w)) {
+			tr->alt.p = NULL;
+			in->kind = K_STOP;
+			pg_emit_stop(tr, in->rip, PG_EXIT_UNSUPPORTED, false);
+			return;
+		}
+		if (swap)
+			emit_swap_bytes(to, p.high);
 	}
-	if (p.high >= 0) {
-		emit_swap_bytes(tr, p.high);
-		pg_row_at(tr->e, tr->e->rows.n - 1)->swap = (uint8_t)(p.high + 1);
-	}
-	if (!pg_rewrite_emit(m, &in->zi, in->bytes, &p.w)) {
-		in->kind = K_STOP;
-		pg_emit_stop(tr, in->rip, PG_EXIT_UNSUPPORTED, false);
-		return;
-	}
-	if (p.high >= 0)
-		emit_swap_bytes(tr, p.high);
 	pg_emit_check_end(tr, s);
 	for (unsigned k = 0; k < p.n; k++) {
 		if (in->stolen_out & 1u << p.from[k])
@@ -516,19 +592,13 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 	pg_emit_stack_address(tr, in, -(int32_t)size);
 	struct pg_site *s = pg_emit_check(tr, in, nth, size, PG_WRITE, NULL);
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		pg_emit_operand(tr, 0xc7, 0, !narrow, prefix);
-		if (narrow) {
-			e8(m, op->imm.value.u & 255);
-			e8(m, op->imm.value.u >> 8 & 255);
-		} else {
-			e32(m, (uint32_t)op->imm.value.s);
-		}
+		pg_emit_store_imm(tr, (uint32_t)op->imm.value.s, narrow);
 	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		unsigned r = pg_gpr_of(op->reg.value);
-		if (is_stolen(r)) {
-			e_gs_load(m, SC, ST_GPR(r));
+		for (unsigned n = 0; is_stolen(r) && pg_emit_pass(tr, n); n++)
+			e_gs_load(pg_emit_pass(tr, n), SC, ST_GPR(r));
+		if (is_stolen(r))
 			r = SC;
-		}
 		pg_emit_operand(tr, 0x89, r, !narrow, prefix);
 	} else {
 		if (pg_tr_fast(tr))
@@ -552,8 +622,7 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 		pg_emit_check_end(tr, s);
 		if (fast)
 			e_gs_store(m, SC, ST(tmp_rcx));
-		tr->op_base = SA;
-		tr->disp = 0;
+		pg_operand_default(tr);
 		uint64_t constant = 0;
 		bool known = emit_address(tr, in, op, (int32_t)size, &constant);
 		s = pg_emit_check(tr, in, 1, size, PG_WRITE, known ? &constant : NULL);
@@ -593,6 +662,8 @@ void pg_emit_leave(struct pg_translator *tr, struct pg_insn *in)
 	bool narrow = in->zi.operand_width == 16;
 	unsigned size = narrow ? 2 : 8;
 	e_mov_rr(m, SA, H_RBP);
+	if (!pg_tr_fast(tr))
+		set_operand(tr, H_RBP, H_NONE, 1, 0, false);
 	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, NULL);
 	pg_emit_operand(tr, 0x8b, SC, !narrow, narrow ? 0x66 : 0);
 	pg_emit_check_end(tr, s);

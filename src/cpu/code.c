@@ -18,6 +18,10 @@
 #define LEAST_CODE_BYTES ((size_t)4 << 20)
 #define COUNTERS ((uint32_t)8 << 20)
 
+/* The hash table of blocks begins small, since true has a thousand of them, and grows: a compiler has some 300,000. */
+#define FIRST_HASH_BITS 11
+#define MOST_HASH_BITS 19
+
 /* Records are reserved as address space once; memory is taken as they are written. */
 enum {
 	CAP_BLOCKS = 2 << 20,
@@ -77,19 +81,18 @@ int pg_code_create(struct pg_engine *e, const char **why)
 		  vec_init(&e->complexes, sizeof(struct pg_complex_row), CAP_COMPLEX) &&
 		  vec_init(&e->pages, sizeof(struct pg_code_page), CAP_PAGES) &&
 		  vec_init(&e->bindings, sizeof(struct pg_binding), CAP_BINDINGS);
-	e->block_hash = malloc(sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
-	e->page_hash = malloc(PG_HASH_SIZE * sizeof(uint32_t));
+	e->block_hash_bits = FIRST_HASH_BITS;
+	e->block_hash = calloc((size_t)1 << e->block_hash_bits, sizeof(uint32_t));
+	e->page_hash = calloc(PG_HASH_SIZE, sizeof(uint32_t));
 	e->frame_bindings = reserve((size_t)frames * sizeof(uint32_t), PROT_READ | PROT_WRITE);
 	if (!ok || !e->block_hash || !e->page_hash || !e->frame_bindings) {
 		*why = "no memory for the code cache (it needs a writable and executable mapping)";
 		return -ENOMEM;
 	}
-	memset(e->block_hash, 0xff, sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
-	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
 	e->counters = (uint64_t *)(void *)(e->code + code);
 	e->cap_counters = COUNTERS;
 	e->next_id = 1;
-	e->bindings.n = 1; /* 0 ends lists */
+	e->blocks.n = e->pages.n = e->bindings.n = 1; /* 0 ends lists */
 	e->emit.p = e->code;
 	e->emit.end = e->code + e->hot_bytes;
 	e->cold.p = e->code + e->hot_bytes;
@@ -105,7 +108,7 @@ int pg_code_create(struct pg_engine *e, const char **why)
 
 void pg_code_destroy(struct pg_engine *e)
 {
-	for (uint32_t i = 0; i < e->pages.n; i++)
+	for (uint32_t i = 1; i < e->pages.n; i++)
 		free(pg_page_at(e, i)->copy);
 	vec_free(&e->blocks, sizeof(struct pg_block));
 	vec_free(&e->rows, sizeof(struct pg_insn_row));
@@ -193,8 +196,10 @@ bool pg_code_flush(struct pg_engine *e)
 	e->flush_wanted = false;
 	pg_code_fold_all(e);
 	pg_code_flush_pages(e);
-	memset(e->block_hash, 0xff, sizeof(uint32_t) << PG_BLOCK_HASH_BITS);
-	e->blocks.n = e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
+	memset(e->block_hash, 0, sizeof(uint32_t) << e->block_hash_bits);
+	e->blocks_hashed = 0;
+	e->blocks.n = 1; /* 0 ends chains */
+	e->rows.n = e->segments.n = e->sites.n = e->exits.n = e->complexes.n = 0;
 	e->n_counters = 0;
 	e->emit.p = e->code_start;
 	e->cold.p = e->code + e->hot_bytes;
@@ -241,8 +246,8 @@ static bool is_retired(struct pg_engine *e, const struct pg_block *b)
 
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 {
-	uint32_t *at = &e->block_hash[pg_hash_rip(rip)];
-	while (*at != PG_NIL) {
+	uint32_t *at = &e->block_hash[pg_hash_rip(e, rip)];
+	while (*at != 0) {
 		struct pg_block *b = pg_block_at(e, *at);
 		if (is_retired(e, b)) {
 			*at = b->next;
@@ -255,12 +260,41 @@ struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 	return NULL;
 }
 
+static void enter_hash(struct pg_engine *e, struct pg_block *b)
+{
+	uint32_t *bucket = &e->block_hash[pg_hash_rip(e, b->rip)];
+	b->next = *bucket;
+	*bucket = (uint32_t)(b - (struct pg_block *)e->blocks.p);
+	e->blocks_hashed++;
+}
+
+/* A table of four times the size, without the blocks of retired pages, if the host has memory for it. */
+static void grow_hash(struct pg_engine *e)
+{
+	uint32_t *old = e->block_hash, n = 1u << e->block_hash_bits;
+	uint32_t *table = calloc((size_t)n * 4, sizeof(uint32_t));
+	if (!table)
+		return;
+	e->block_hash = table;
+	e->block_hash_bits += 2;
+	e->blocks_hashed = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		for (uint32_t k = old[i], next; k != 0; k = next) {
+			struct pg_block *b = pg_block_at(e, k);
+			next = b->next;
+			if (!is_retired(e, b))
+				enter_hash(e, b);
+		}
+	}
+	free(old);
+}
+
 void pg_code_insert(struct pg_engine *e, struct pg_block *b)
 {
-	uint32_t *bucket = &e->block_hash[pg_hash_rip(b->rip)];
 	uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
-	b->next = *bucket;
-	*bucket = index;
+	if (e->blocks_hashed >= 1u << e->block_hash_bits && e->block_hash_bits < MOST_HASH_BITS)
+		grow_hash(e);
+	enter_hash(e, b);
 	struct pg_code_page *p = pg_page_at(e, b->page);
 	b->next_of_page = p->blocks;
 	p->blocks = index;

@@ -417,11 +417,6 @@ bool pg_complex_is(const ZydisDecodedInstruction *insn, const ZydisDecodedOperan
 	return classify(insn, ops) != NULL;
 }
 
-bool pg_complex_uses_vectors(const ZydisDecodedInstruction *insn)
-{
-	return !is_string(insn) && (classify_vex(insn) || classify_state(insn));
-}
-
 enum pg_complex_result pg_complex_run(struct pg_cpu_regs *regs, const struct pg_access_port *port,
 	const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {

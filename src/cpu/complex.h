@@ -10,8 +10,9 @@
  * translator.
  *
  * Path of one call: pg_complex_is() at translation; then, each time the instruction is reached,
- * pg_complex_run() with the registers stored in struct pg_cpu_regs, vector state included where
- * pg_complex_uses_vectors() says so.
+ * pg_complex_run() with the registers stored in struct pg_cpu_regs, vector state included. The
+ * scalar ones (complex.c, complex_scalar.c, complex_string.c, complex_system.c, cpuid.c) neither look
+ * at regs->x nor touch the host's x87, SSE or AVX registers.
  *
  * Invariants:
  *   C1  A result other than DONE, AGAIN and BREAKPOINT leaves rip and every register as before the
@@ -86,13 +87,6 @@ enum pg_complex_result {
 
 /* Is this instruction executed by pg_complex_run()? ops: all operands, hidden ones too. */
 bool pg_complex_is(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops);
-
-/*
- * Does pg_complex_run() read or change regs->x for it, or use vector registers of its own? If not,
- * it neither looks at regs->x nor touches the host's x87, SSE or AVX registers (complex_scalar is
- * built with general registers only).
- */
-bool pg_complex_uses_vectors(const ZydisDecodedInstruction *insn);
 
 /*
  * Executes one instruction at regs->rip, for which pg_complex_is(). Machine lock held, which is

@@ -7,6 +7,7 @@
  * address; the slot holds a thunk that compares the whole address (code.c). Before an indirect jump the flags are always in
  * flags_mem, since the target is not known; a thunk fetches them from there if its block wants them.
  */
+#include "cpu/fast.h"
 #include "cpu/translate.h"
 
 static struct pg_emit *out(struct pg_translator *tr)
@@ -55,17 +56,15 @@ static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_
 /* The push of a call: the return address below rsp. */
 static void emit_push_return(struct pg_translator *tr, struct pg_insn *in, unsigned nth)
 {
-	struct pg_emit *m = out(tr);
 	uint64_t ret = in->rip + in->length;
-	tr->op_base = SA;
-	tr->disp = 0;
+	pg_operand_default(tr);
 	pg_emit_stack_address(tr, in, -8);
 	struct pg_site *s = pg_emit_check(tr, in, nth, 8, PG_WRITE, NULL);
 	if ((int64_t)ret == (int32_t)ret) {
-		pg_emit_operand(tr, 0xc7, 0, true, 0);
-		e32(m, (uint32_t)ret);
+		pg_emit_store_imm(tr, (uint32_t)ret, false);
 	} else {
-		e_mov_imm(m, SC, ret);
+		for (unsigned n = 0; pg_emit_pass(tr, n); n++)
+			e_mov_imm(pg_emit_pass(tr, n), SC, ret);
 		pg_emit_operand(tr, 0x89, SC, true, 0);
 	}
 	pg_emit_check_end(tr, s);
@@ -109,6 +108,8 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 	struct pg_emit *m = out(tr);
 	uint64_t constant = 0;
 	struct pg_site *s;
+	if (in->kind == K_JMP || in->kind == K_JCC || in->kind == K_LOOP || in->kind == K_JMP_IND)
+		pg_fast_boundary(tr, in->rip, !in->hard && tr->saved);
 	switch ((enum pg_kind)in->kind) {
 	case K_JMP:
 		pg_emit_exit(tr, pg_branch_target(in));

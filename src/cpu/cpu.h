@@ -6,13 +6,13 @@
  *
  * Host registers while guest code runs: every guest register is in the host register of the same
  * name, but r13, r14 and r15, which are scratch (SA, SB, SC) and whose guest values are in
- * regs.gpr. GS points just behind struct pg_cpu, so all state is at gs:[negative]; from
- * GS on are the TLB mirrors or, in fast mode, the guest's address space. FS is the host's.
+ * regs.gpr. GS points behind struct pg_cpu and the TLB mirrors, so all state is at gs:[negative]; from
+ * GS on is the CPU's view of the guest's memory (view.c) or, in fast mode, the guest's address space. FS is the host's.
  * The host's DF is always clear: the guest's is in regs.rflags.
  *
  * Where the guest's arithmetic flags are at each point of translated code is known when it is translated:
  *   EFLAGS  in the host's flags;
- *   RAX     at a check inside which they live: SF..CF in ah, OF in al, guest rax in SC;
+ *   RAX     at a check inside which they live: SF..CF in ah, OF in al, guest rax in tmp_rax;
  *   MEM     saved in `flags_mem` (same layout), EFLAGS then free, because only a later block may want them;
  *   DEAD    nobody will read them: the next writer comes before any reader.
  *
@@ -24,7 +24,8 @@
  *   5. No exit leads to a block of a retired page, nor does a jump slot but through its thunk, which is an empty slot then. Where
  *      an exit or a thunk leads to a block of another page, the flags can be recovered if its check fails: that
  *      block is not always the one that is there.
- *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code.
+ *   6. Records (blocks, sites, exits) are only ever added, until a flush drops all of them and all code. Block 0 and code page 0
+ *      are none: they end hash chains, so that empty tables are memory that the host need not give.
  */
 #ifndef PG_CPU_CPU_H
 #define PG_CPU_CPU_H
@@ -37,9 +38,9 @@
 #include <stddef.h>
 
 /* The stolen registers. */
-#define SA H_R13 /* effective address, then offset in the page */
-#define SB H_R14 /* index of the set, then host address of the frame */
-#define SC H_R15 /* data of an operand that is itself stolen; guest rax inside a flags-live check */
+#define SA H_R13 /* effective address */
+#define SB H_R14 /* index of the set; behind the check data of a second stolen operand */
+#define SC H_R15 /* data of an operand that is itself stolen */
 
 /*
  * Cold code calls a quick stub like this, with rsp already on the host's stack:
@@ -125,6 +126,7 @@ struct pg_cpu {
 		uint8_t *host[2];
 		unsigned len[2];
 		unsigned n;
+		unsigned shift; /* where in `bounce` the operand begins */
 		uint64_t resume;
 		uint32_t site;
 	} cross;
@@ -132,7 +134,8 @@ struct pg_cpu {
 	struct {
 		int signo, code;
 		uint64_t addr, pc, error;
-		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set */
+		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
+		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
 	/* The exit that led out, to be pointed at the next block. */
 	uint32_t link;   /* exit record, or PG_NIL */
@@ -170,6 +173,8 @@ struct pg_cpu {
 	struct pg_shootdown window_shootdown; /* of a window */
 	uint8_t *window;                      /* of a window: host address of guest address 0 */
 	struct pg_window_chunk *chunks; /* of a window: [PG_WINDOW_CHUNKS], see fast.c; owned */
+	uint32_t *view; /* exact mode: [PG_VIEW_PAGES], what the view at GS maps, see view.c */
+	bool has_view;  /* false: the host had no room for it */
 	_Alignas(64) uint8_t bounce[8192];
 	_Alignas(64) uint64_t tail[8]; /* so that GS is aligned; nothing is stored here */
 };
@@ -211,7 +216,7 @@ struct pg_block {
 	uint64_t rip;
 	uint32_t page;          /* index of its code page */
 	uint32_t page2;         /* of an instruction across pages: the second's; else PG_NIL */
-	uint32_t next;          /* hash chain; UINT32_MAX ends */
+	uint32_t next;          /* hash chain; 0 ends */
 	uint32_t in;            /* first exit linked to it; PG_NIL: none */
 	uint32_t next_of_page;  /* of the blocks of its code page; PG_NIL ends */
 	uint32_t next_of_page2; /* and of those that have that one as page2 */
@@ -245,9 +250,16 @@ struct pg_site {
 	uint8_t x87;     /* waits for pending x87 exceptions */
 	uint8_t aligned; /* misaligned is #GP, whatever the page */
 	uint8_t stack;   /* through SS: a non-canonical address is #SS */
-	uint16_t op_len; /* bytes from resume to the end of the operation, for crossing copies */
-	uint8_t *resume; /* with SA = offset and SB = frame */
+	uint8_t *
+		resume; /* the operation, behind the check; in exact mode the page must be in the view */
+	/*
+	 * Exact mode: the operation in cold code, on gs:[SA]: alt_len bytes, then a jump to behind the one at resume. Sites are in the order
+	 * of these places.
+	 */
+	uint8_t *alt;
+	uint16_t alt_len;
 	/* A shared check (size is its span, access PG_WRITE if any member stores); group_last 0: none. */
+	bool boundary; /* fast mode: no access, but the end of a block; size: from the block's rip to what comes next */
 	uint8_t fast_base; /* fast mode: the register that is probed, the address being it + fast_disp */
 	int32_t fast_disp;
 	uint8_t group_last;   /* row of the last member */
@@ -285,7 +297,7 @@ struct pg_complex_row {
 struct pg_code_page {
 	uint64_t vpn;
 	uint32_t id;       /* never 0; in the TLB while bound */
-	uint32_t next;     /* hash chain by vpn */
+	uint32_t next;     /* hash chain by vpn; 0 ends */
 	uint32_t blocks;   /* first block translated from it; PG_NIL: none */
 	uint32_t blocks2;  /* first block that has it as its second page */
 	uint32_t bindings; /* the frames it lies in; 0: none */
@@ -310,13 +322,16 @@ struct pg_engine {
 	struct pg_engine_config config;
 	struct pg_frames *frames;
 	const struct pg_frame *frame_rows; /* frames' table, by frame number */
-	struct pg_cpu *cpus;               /* those in use */
-	struct pg_cpu *idle;               /* destroyed ones, to be used again */
+	uint64_t n_frames;
+	int frames_fd;
+	struct pg_cpu *cpus; /* those in use */
+	struct pg_cpu *idle; /* destroyed ones, to be used again */
 	unsigned n_idle;
 	struct pg_cpu *windows; /* fast mode, see window.c; owned */
 	unsigned inside;        /* CPUs that wait for a page fault in run() */
 	bool flush_wanted;      /* when none is inside */
 	bool windows_full;      /* the host has no room for another */
+	int64_t view_mappings; /* exact mode: the host's mappings in all views, about; see view.c */
 	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
 	enum pg_spaces { PG_SPACES_NONE, PG_SPACES_ONE, PG_SPACES_MANY } spaces; /* that ran */
@@ -324,6 +339,7 @@ struct pg_engine {
 	ZydisDecoder decoder;
 	/* Geometry of a CPU's area, bytes relative to GS. */
 	int32_t off_fast_d, off_fast_i, off_fetch, off_jump, off_marks;
+	size_t view_below;             /* exact mode: from GS down to the table of the view */
 	size_t area_below, area_above; /* bytes of the area on both sides of GS */
 	uint32_t sets_d, sets_i, sets_fetch;
 	int32_t to_second;           /* from a mirror to the second mirror of its set */
@@ -339,11 +355,13 @@ struct pg_engine {
 	uint8_t *stub_enter, *stub_leave, *stub_access, *stub_fetch, *stub_indirect, *stub_trap,
 		*stub_chain, *stub_commit, *code_start;
 	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
-	uint8_t *stub_leave_access, *stub_flags_back;
+	uint8_t *stub_leave_access, *stub_flags_back, *stub_alt;
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
-	uint32_t *block_hash;
-	uint32_t *page_hash;
+	uint32_t *block_hash; /* [1 << block_hash_bits]: first block, 0: none; owned */
+	unsigned block_hash_bits;
+	uint32_t blocks_hashed;
+	uint32_t *page_hash; /* [PG_HASH_SIZE]: first page, 0: none */
 	uint32_t next_id;
 	struct pg_vec bindings;
 	uint32_t free_binding;
@@ -385,13 +403,12 @@ static inline bool pg_is_canonical(uint64_t a)
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-#define PG_HASH_SIZE 65536u   /* of pages */
-#define PG_BLOCK_HASH_BITS 18 /* a compiler has some 300,000 blocks */
+#define PG_HASH_SIZE 65536u /* of pages */
 #define PG_NIL UINT32_MAX
 
-static inline uint32_t pg_hash_rip(uint64_t rip)
+static inline uint32_t pg_hash_rip(const struct pg_engine *e, uint64_t rip)
 {
-	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> (64 - PG_BLOCK_HASH_BITS));
+	return (uint32_t)((rip * 0x9e3779b97f4a7c15ull) >> (64 - e->block_hash_bits));
 }
 
 static inline struct pg_block *pg_block_at(struct pg_engine *e, uint32_t i)
@@ -457,6 +474,15 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 int pg_slow_fetch(struct pg_cpu *c, const struct pg_cold_fetch *cold);
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip);
 
+/* view.c: exact mode */
+/* The value for SA that lets gs:[SA] be the host's byte at `p`. */
+static inline uint64_t pg_view_outside(struct pg_cpu *c, const void *p)
+{
+	return (uint64_t)(uintptr_t)p - (uint64_t)(uintptr_t)pg_cpu_gs(c);
+}
+/* An access to the page of `way` could not go inline since c's view does not show it. True: now it does. at_once: ask no further. */
+bool pg_view_show(struct pg_cpu *c, struct pg_tlb_way *way, bool at_once);
+
 /* code.c */
 int pg_code_create(struct pg_engine *e, const char **why);
 void pg_code_destroy(struct pg_engine *e);
@@ -497,8 +523,6 @@ struct pg_code_page *pg_code_bind(struct pg_cpu *c, pg_va a, pg_pfn f);
 /* Before and after translating from p as it is in frame f: its bytes; other frames that differ in what was used leave p. */
 void pg_code_refresh(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
 void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f);
-/* p is never entered again. */
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p);
 /* No translation depends on the bytes of f any more. */
 void pg_code_drop_frame(struct pg_engine *e, pg_pfn f);
 /* Does any depend on [offset, offset + n)? */

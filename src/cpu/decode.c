@@ -2,7 +2,7 @@
 /*
  * cpu/decode.c: reading a run of guest instructions: classes, operands, liveness of flags.
  *
- * Called by translate.c. Zydis decodes; nothing is emitted here.
+ * Called by translate.c. Zydis decodes what forms.c does not know yet; nothing is emitted here.
  *
  * Liveness has two strengths. `hard`: an instruction of this block reads the flag before it is overwritten. `soft`: only
  * what follows the block might. A check that would destroy hard flags preserves them around itself; soft ones are saved
@@ -12,6 +12,7 @@
  * Where Zydis calls a flag undefined it counts as changed but not as overwritten (the hardware may keep it), except where
  * the hardware is known to give a value that depends on the operands only.
  */
+#include "cpu/forms.h"
 #include "cpu/translate.h"
 
 static uint32_t arithmetic(ZydisAccessedFlagsMask m)
@@ -22,10 +23,8 @@ static uint32_t arithmetic(ZydisAccessedFlagsMask m)
 /* Bit r set for guest registers r13 .. r15, whatever their width. */
 static uint16_t stolen_bit(ZydisRegister r)
 {
-	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-	if (full >= ZYDIS_REGISTER_R13 && full <= ZYDIS_REGISTER_R15)
-		return (uint16_t)(1u << (13 + (full - ZYDIS_REGISTER_R13)));
-	return 0;
+	unsigned n = pg_gpr_of(r);
+	return n >= 13 && n <= 15 ? (uint16_t)(1u << n) : 0;
 }
 
 /* Do all widths of a register that this instruction writes get replaced whole, whatever its inputs? */
@@ -54,6 +53,9 @@ static void find_registers(struct pg_insn *in)
 		const ZydisDecodedOperand *op = &in->ops[i];
 		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
+		unsigned r = pg_gpr_of(op->reg.value);
+		if (r != H_NONE && (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+			in->written_gprs |= (uint16_t)(1u << r);
 		uint16_t bit = stolen_bit(op->reg.value);
 		if (!bit)
 			continue;
@@ -334,14 +336,22 @@ static bool ends_run(const struct pg_insn *in)
 static bool decode_one(struct pg_translator *tr, uint64_t rip, const uint8_t *bytes, unsigned avail,
 	struct pg_insn *in)
 {
+	unsigned n = avail < 15 ? avail : 15;
+	bool rotate;
+	in->rip = rip;
+	if (pg_form_find(tr->forms, bytes, n, in)) {
+		if (shift_by_nothing_known(in, &rotate))
+			find_flags(in);
+		return true;
+	}
 	memset(in, 0, offsetof(struct pg_insn, zi));
 	in->rip = rip;
-	unsigned n = avail < 15 ? avail : 15;
 	memcpy(in->bytes, bytes, n);
 	ZyanStatus s = ZydisDecoderDecodeFull(&tr->e->decoder, bytes, n, &in->zi, in->ops);
 	if (ZYAN_SUCCESS(s)) {
 		in->length = in->zi.length;
 		classify(in);
+		pg_form_keep(tr->forms, in);
 		return true;
 	}
 	if (s == ZYDIS_STATUS_NO_MORE_DATA && n < 15)

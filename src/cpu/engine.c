@@ -5,6 +5,7 @@
  * Called by linux/ and tests through pg_engine_translator.
  */
 #include "cpu/fast.h"
+#include "cpu/forms.h"
 #include "cpu/run.h"
 #include "cpu/watch.h"
 
@@ -17,24 +18,27 @@ static uint32_t sets_of(const struct pg_tlb_geometry *g)
 }
 
 /*
- * Where the tables of a CPU lie: the TLB mirrors from GS upwards (the shortest displacements are for what is used most;
- * fast mode has its window there), everything else below.
+ * Where the tables of a CPU lie: below GS. From GS upwards is the CPU's view, in fast mode the window.
  */
 static void lay_out(struct pg_engine *e)
 {
-	e->off_fast_d = 0;
-	e->off_fast_i = (int32_t)(e->sets_d * sizeof(struct pg_tlb_fast));
-	e->off_fetch = e->sets_i ? e->off_fast_i : e->off_fast_d;
 	e->sets_fetch = e->sets_i ? e->sets_i : e->sets_d;
 	e->to_second = (int32_t)((e->sets_d + e->sets_i) * sizeof(struct pg_tlb_fast));
 	e->second_d = e->sets_d > 1 && e->config.mmu.l1d.ways > 1;
 	e->second_fetch = e->sets_i ? e->sets_i > 1 && e->config.mmu.l1i.ways > 1 : e->second_d;
-	e->area_above = pg_align_up(2 * (size_t)e->to_second, PG_PAGE_SIZE);
+	e->area_above = PG_VIEW_PAGES << PG_PAGE_SHIFT;
 	size_t below = PG_GS_HOLE + sizeof(struct pg_cpu) + PG_JUMP_ENTRIES * sizeof(uint64_t);
 	e->off_jump = -(int32_t)below;
+	below += 2 * (size_t)e->to_second;
+	e->off_fast_d = -(int32_t)below;
+	e->off_fast_i = e->off_fast_d + (int32_t)(e->sets_d * sizeof(struct pg_tlb_fast));
+	e->off_fetch = e->sets_i ? e->off_fast_i : e->off_fast_d;
 	if (e->config.fast)
 		below += PG_MARKS * sizeof(uint32_t);
 	e->off_marks = -(int32_t)below;
+	if (!e->config.fast)
+		below = pg_align_up(below, PG_PAGE_SIZE) + PG_VIEW_PAGES * sizeof(uint32_t);
+	e->view_below = below;
 	e->area_below = pg_align_up(below + sizeof(struct pg_xsave) + 64, PG_PAGE_SIZE);
 }
 
@@ -45,6 +49,8 @@ static void destroy(struct pg_engine *e)
 	pg_window_free_all(e);
 	pg_code_destroy(e);
 	free(e->watches.rips);
+	if (e->tr)
+		pg_forms_free(e->tr->forms);
 	free(e->tr);
 	free(e);
 }
@@ -66,6 +72,8 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 		return -ENOMEM;
 	e->config = *config;
 	e->frames = pg_vm_frames(config->vm);
+	e->n_frames = pg_frames_total(e->frames);
+	e->frames_fd = pg_frames_fd(e->frames);
 	e->frame_rows = pg_frames_row(e->frames, (pg_pfn){0});
 	e->bmi2 = __builtin_cpu_supports("bmi2");
 	e->vector_counts =
@@ -79,7 +87,9 @@ static int create(const struct pg_engine_config *config, struct pg_engine **out,
 	}
 	lay_out(e);
 	e->tr = calloc(1, sizeof(*e->tr));
-	int r = e->tr ? pg_code_create(e, why) : -ENOMEM;
+	if (e->tr)
+		e->tr->forms = pg_forms_create();
+	int r = e->tr && e->tr->forms ? pg_code_create(e, why) : -ENOMEM;
 	if (r == 0)
 		r = pg_traps_install();
 	if (r == 0 && config->fast && !pg_window_first(e)) {

@@ -17,6 +17,11 @@
  * A register that was probed in this run and has moved by small known steps since needs no second probe: with a small
  * displacement it reaches at most the hole below the window or the nothing above it, and the host traps.
  *
+ * rsp at the ends of blocks. Where a block begins rsp is a good address but for PG_FAST_SLACK on either side, so it is not probed there:
+ * since it was probed last, or an access off it was made, it has moved by what that access was off it and no more. A block that has moved it otherwise
+ * probes it where control leaves (pg_fast_boundary). If rsp is wild then, the guest has done no wrong yet: as long as it is, run.c lets instructions be executed one by
+ * one, each translated for itself and probing for itself.
+ *
  * Numbered invariants:
  *   1. A page of the window is mapped only if the page table has a present entry for it, to the same frame.
  *   2. It is writable only if the entry is writable and dirty and the frame has no translations.
@@ -65,16 +70,38 @@ bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp)
 	return true;
 }
 
+/* Does `in` access memory at rsp + a small constant, whatever its operands hold? */
+static bool accesses_stack(const struct pg_insn *in)
+{
+	unsigned base;
+	int32_t disp;
+	return in->kind == K_MEM && in->zi.mnemonic == ZYDIS_MNEMONIC_MOV &&
+	       pg_fast_plain(in, &base, &disp) && base == H_RSP;
+}
+
+void pg_fast_boundary(struct pg_translator *tr, uint64_t rip, bool saved)
+{
+	uint32_t index;
+	if (!pg_tr_fast(tr) || tr->temporary || ((tr->probed >> H_RSP & 1) && !tr->rsp_moved))
+		return;
+	struct pg_site *s = pg_vec_add(&tr->e->sites, sizeof(*s), &index);
+	memset(s, 0, sizeof(*s));
+	s->block = tr->block;
+	s->row = (uint8_t)(tr->b->n_rows - 1);
+	s->fragment = PG_NIL;
+	s->boundary = true;
+	s->size = (uint16_t)(rip - tr->b->rip);
+	s->flags = (uint8_t)(saved ? FLAGS_MEM : FLAGS_EFLAGS);
+	s->fast_base = H_RSP;
+	pg_fast_probe(tr, H_RSP);
+	s->resume = tr->e->emit.p;
+	tr->probed |= 1u << H_RSP;
+	tr->rsp_moved = false;
+}
+
 void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 {
-	uint16_t written = 0, moved = 0;
-	for (unsigned i = 0; i < in->zi.operand_count; i++) {
-		const ZydisDecodedOperand *op = &in->ops[i];
-		unsigned r =
-			op->type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(op->reg.value) : H_NONE;
-		if (r != H_NONE && (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-			written |= (uint16_t)(1u << r);
-	}
+	uint16_t written = in->written_gprs, moved = 0;
 	const ZydisDecodedOperand *o = in->ops;
 	unsigned dst =
 		o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(o[0].reg.value) : H_NONE;
@@ -83,6 +110,7 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 	case K_POP: /* pop rsp and pop to memory are the exceptions */
 		if (!(in->kind == K_POP && (in->mem >= 0 || dst == H_RSP)))
 			moved = 1u << H_RSP;
+		tr->rsp_moved = false;
 		break;
 	case K_COPY:
 		if (dst == H_NONE || in->zi.operand_width != 64)
@@ -91,6 +119,10 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 			    in->zi.mnemonic == ZYDIS_MNEMONIC_SUB) &&
 			o[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && small(o[1].imm.value.s))
 			moved = (uint16_t)(1u << dst);
+		else if (in->zi.mnemonic == ZYDIS_MNEMONIC_AND &&
+			 o[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o[1].imm.value.s < 0 &&
+			 small(o[1].imm.value.s))
+			moved = (uint16_t)(1u << dst); /* down to a multiple */
 		else if (in->zi.mnemonic == ZYDIS_MNEMONIC_MOV &&
 			 o[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 			 pg_gpr_of(o[1].reg.value) != H_NONE &&
@@ -98,8 +130,13 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 			tr->probed |= (uint16_t)(1u << dst);
 			moved = (uint16_t)(1u << dst);
 		}
+		if (moved == 1u << H_RSP)
+			tr->rsp_moved = true;
 		break;
 	case K_MEM:
+		if (accesses_stack(in))
+			tr->rsp_moved = false;
+		break;
 	case K_LEA:
 	case K_NOTHING:
 	case K_JCC:
@@ -344,6 +381,10 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 			site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);
 		va = gpr[probed->fast_base] + (uint64_t)(int64_t)probed->fast_disp;
 		const struct pg_site *s = probed;
+		if (probed->boundary) {
+			c->trap.site = (uint32_t)(probed - pg_site_at(e, 0));
+			return 4;
+		}
 		/* the host only saw the probe's read */
 		access = (enum pg_access)(s->group_last ? s->first_access : s->access);
 		va += s->group_last ? s->first_off : 0;

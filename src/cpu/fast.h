@@ -11,7 +11,9 @@
 /* How far a probed register may move by one instruction, and the largest displacement used with it. */
 #define PG_FAST_STEP 4096
 #define PG_FAST_DISP (256 << 10)
-_Static_assert(PG_BLOCK_INSNS *PG_FAST_STEP + PG_FAST_DISP + 4096 < PG_GS_HOLE,
+/* How far from the window rsp may be between blocks: a displacement and what ret takes off. */
+#define PG_FAST_SLACK (PG_FAST_DISP + (64 << 10) + 4096)
+_Static_assert(PG_FAST_SLACK + PG_BLOCK_INSNS * PG_FAST_STEP + PG_FAST_DISP + 4096 < PG_GS_HOLE,
 	"a probed register stays in the hole");
 
 /* What is mapped of 64 pages of a window, in a direct-mapped cache by page number. See fast.c, invariant 3. */
@@ -29,6 +31,11 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in);
 
 /* Lets a wild address in `reg` (not below PG_FAST_TOP) trap here. Destroys SC. */
 void pg_fast_probe(struct pg_translator *tr, unsigned reg);
+/*
+ * Before control leaves a block: rsp is a good address, or a probe here finds out. rip: of what comes next; saved: the flags
+ * are in flags_mem there. Destroys SC, perhaps.
+ */
+void pg_fast_boundary(struct pg_translator *tr, uint64_t rip, bool saved);
 /* SB was used for data: gives it its constant again. */
 void pg_fast_restore(struct pg_translator *tr);
 

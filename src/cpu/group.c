@@ -28,14 +28,7 @@ struct subject {
 
 static bool writes(const struct pg_insn *in, unsigned reg)
 {
-	for (unsigned i = 0; i < in->zi.operand_count; i++) {
-		const ZydisDecodedOperand *op = &in->ops[i];
-		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-			(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
-			pg_gpr_of(op->reg.value) == reg)
-			return true;
-	}
-	return false;
+	return reg < 16 && (in->written_gprs >> reg & 1);
 }
 
 /*
@@ -182,8 +175,8 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 			continue;
 		in->group = k == i ? GROUP_FIRST : GROUP_MEMBER;
 		in->group_off = (int16_t)(in->group_off - low);
+		in->group_base = (uint8_t)s.base;
 	}
-	first->group_base = (uint8_t)s.base;
 	first->group_low = (int16_t)low;
 	first->group_span = (uint16_t)(high - low);
 	first->group_store = any_store;

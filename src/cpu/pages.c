@@ -133,7 +133,8 @@ static void bind(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 	e->frame_bindings[f.v] = p->bindings = i;
 }
 
-void pg_code_retire(struct pg_engine *e, struct pg_code_page *p)
+/* p is never entered again. */
+static void retire(struct pg_engine *e, struct pg_code_page *p)
 {
 	if (p->retired)
 		return;
@@ -168,7 +169,7 @@ void pg_code_drop_frame(struct pg_engine *e, pg_pfn f)
 		uint32_t i = e->frame_bindings[f.v];
 		struct pg_code_page *p = pg_page_at(e, pg_binding_at(e, i)->page);
 		if (!lies_elsewhere(e, p, f.v)) {
-			pg_code_retire(e, p);
+			retire(e, p);
 			continue;
 		}
 		e->dropped++;
@@ -208,7 +209,7 @@ static struct pg_code_page *find_content(struct pg_engine *e, uint64_t vpn, cons
 {
 	unsigned seen = 0;
 	uint32_t i = e->page_hash[vpn & (PG_HASH_SIZE - 1)];
-	while (i != PG_NIL) {
+	while (i != 0) {
 		struct pg_code_page *q = pg_page_at(e, i);
 		i = q->next;
 		if (q->vpn != vpn)
@@ -216,7 +217,7 @@ static struct pg_code_page *find_content(struct pg_engine *e, uint64_t vpn, cons
 		if (same_bytes(q, now))
 			return q;
 		if (++seen > MOST_CONTENTS && !lies_elsewhere(e, q, UINT32_MAX))
-			pg_code_retire(e, q);
+			retire(e, q);
 	}
 	return NULL;
 }
@@ -294,7 +295,7 @@ void pg_code_settle(struct pg_engine *e, struct pg_code_page *p, pg_pfn f)
 void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
 {
 	if (end - start > e->pages.n) {
-		for (uint32_t i = 0; i < e->pages.n; i++) {
+		for (uint32_t i = 1; i < e->pages.n; i++) {
 			const struct pg_code_page *p = pg_page_at(e, i);
 			if (!p->retired && p->vpn - start < end - start)
 				unlink_page(e, p);
@@ -302,7 +303,7 @@ void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
 		return;
 	}
 	for (uint64_t v = start; v < end; v++) {
-		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != PG_NIL;
+		for (uint32_t i = e->page_hash[v & (PG_HASH_SIZE - 1)]; i != 0;
 			i = pg_page_at(e, i)->next) {
 			if (pg_page_at(e, i)->vpn == v)
 				unlink_page(e, pg_page_at(e, i));
@@ -312,14 +313,14 @@ void pg_code_unlink_range(struct pg_engine *e, uint64_t start, uint64_t end)
 
 void pg_code_flush_pages(struct pg_engine *e)
 {
-	for (uint32_t i = 0; i < e->pages.n; i++) {
+	for (uint32_t i = 1; i < e->pages.n; i++) {
 		struct pg_code_page *p = pg_page_at(e, i);
 		while (p->bindings)
 			unbind_and_unmark(e, p->bindings);
 		free(p->copy);
 	}
-	memset(e->page_hash, 0xff, PG_HASH_SIZE * sizeof(uint32_t));
-	e->pages.n = 0;
+	memset(e->page_hash, 0, PG_HASH_SIZE * sizeof(uint32_t));
+	e->pages.n = 1;    /* 0 ends chains */
 	e->bindings.n = 1; /* 0 ends lists */
 	e->free_binding = 0;
 }
@@ -330,7 +331,7 @@ const char *pg_code_check_pages(struct pg_engine *e)
 		if (is_marked(e, f) && !e->frame_bindings[f])
 			return "pages 1: a frame is marked and holds no code page";
 	}
-	for (uint32_t i = 0; i < e->pages.n; i++) {
+	for (uint32_t i = 1; i < e->pages.n; i++) {
 		const struct pg_code_page *p = pg_page_at(e, i);
 		if (p->retired && p->bindings)
 			return "pages 3: a retired code page lies in a frame";

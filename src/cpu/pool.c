@@ -27,12 +27,16 @@ static void reset(struct pg_engine *e, struct pg_cpu *c)
 	struct pg_mmu *mmu = c->mmu;
 	uint8_t *area = c->area, *x = c->regs.x->bytes;
 	size_t area_bytes = c->area_bytes;
+	uint32_t *view = c->view;
+	bool has_view = c->has_view;
 	uint64_t jump_generation = c->jump_generation;
 	memset(c, 0, offsetof(struct pg_cpu, bounce));
 	c->engine = e;
 	c->mmu = mmu;
 	c->area = area;
 	c->area_bytes = area_bytes;
+	c->view = view;
+	c->has_view = has_view;
 	c->jump_generation = jump_generation;
 	c->regs.x = (struct pg_xsave *)(void *)x;
 	c->self = (uint64_t)(uintptr_t)c;
@@ -74,14 +78,23 @@ static int map_fast(struct pg_cpu **out)
 	return 0;
 }
 
-/* A CPU with its tables and mirrors on both sides of GS. */
+/* A CPU with its tables below GS and its view above, if the host has room for one. */
 static int map_exact(struct pg_engine *e, struct pg_cpu **out)
 {
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	size_t bytes = e->area_below + e->area_above;
-	uint8_t *area =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *area = mmap(NULL, bytes, PROT_NONE, flags, -1, 0);
+	bool has_view = area != MAP_FAILED;
+	if (!has_view) {
+		bytes = e->area_below;
+		area = mmap(NULL, bytes, PROT_NONE, flags, -1, 0);
+	}
 	if (area == MAP_FAILED)
 		return -ENOMEM;
+	if (mprotect(area, e->area_below, PROT_READ | PROT_WRITE) != 0) {
+		munmap(area, bytes);
+		return -ENOMEM;
+	}
 	uint8_t *gs = area + e->area_below;
 	struct pg_cpu *c = (struct pg_cpu *)(void *)(gs - PG_GS_HOLE) - 1;
 	c->area = area;
@@ -99,6 +112,9 @@ static int map_exact(struct pg_engine *e, struct pg_cpu **out)
 	pg_mmu_set_second(c->mmu, (struct pg_tlb_fast *)(void *)(second + e->off_fast_d),
 		e->sets_i ? (struct pg_tlb_fast *)(void *)(second + e->off_fast_i) : NULL,
 		c->exchanged);
+	c->has_view = has_view;
+	c->view = (uint32_t *)(void *)(gs - e->view_below);
+	pg_mmu_set_view(c->mmu, c->view);
 	*out = c;
 	return 0;
 }

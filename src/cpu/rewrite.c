@@ -36,7 +36,7 @@ static bool is_dropped(uint8_t b)
 /* ModRM with mod != 3, SIB and displacement for the new operand. */
 static void emit_operand(struct pg_emit *m, unsigned reg, const struct pg_rewrite *w)
 {
-	e_mem(m, reg, w->base, w->index, 1, w->disp);
+	e_mem(m, reg, w->base, w->index, w->scale, w->disp);
 }
 
 bool pg_rewrite_emit(struct pg_emit *m, const ZydisDecodedInstruction *zi, const uint8_t *bytes,
@@ -46,8 +46,9 @@ bool pg_rewrite_emit(struct pg_emit *m, const ZydisDecodedInstruction *zi, const
 	uint8_t *start = m->p;
 	if (!(zi->attributes & ZYDIS_ATTRIB_HAS_MODRM) || zi->raw.modrm.mod == 3)
 		return false;
-	if (w->gs)
-		e8(m, 0x65);
+	e8(m, 0x65);
+	if (w->narrow)
+		e8(m, 0x67);
 	while (i < zi->length && is_legacy_prefix(bytes[i])) {
 		if (!is_dropped(bytes[i]))
 			e8(m, bytes[i]);

@@ -13,14 +13,15 @@
 struct pg_rewrite {
 	unsigned reg;  /* ModRM.reg of the copy (0 .. 15), or REG_KEEP */
 	unsigned vvvv; /* VEX.vvvv of the copy (0 .. 15), or REG_KEEP */
-	unsigned base; /* the memory operand: [base + index + disp]; index may be H_NONE */
-	unsigned index;
+	unsigned
+		base; /* the memory operand: [base + index * scale + disp]; base and index may be H_NONE */
+	unsigned index, scale;
 	int32_t disp;
-	bool gs; /* with a GS prefix: fast mode */
+	bool narrow; /* its address is taken modulo 2^32 */
 };
 
 /*
- * Emits the instruction `bytes` (decoded as zi, with a ModRM memory operand) with the memory operand of `w`.
+ * Emits the instruction `bytes` (decoded as zi, with a ModRM memory operand) with the memory operand of `w`, relative to GS.
  * Segment and address-size prefixes are dropped. False: this encoding cannot be rewritten (nothing
  * sensible was emitted; the caller drops what it emitted).
  */

@@ -261,7 +261,7 @@ again:
 		goto again;
 	}
 	uint32_t page2 = (uint32_t)(p2 - (struct pg_code_page *)e->pages.p);
-	for (; b && !temporary; b = b->next == PG_NIL ? NULL : pg_block_at(e, b->next)) {
+	for (; b && !temporary; b = b->next == 0 ? NULL : pg_block_at(e, b->next)) {
 		if (b->rip == rip && b->page == page && b->page2 == page2)
 			return b;
 	}
@@ -331,29 +331,29 @@ static enum pg_turn leave_access(struct pg_cpu *c, bool *step)
 		return TURN_NEXT;
 	}
 	if (fr.n == 1) {
-		c->scratch[0] = ea & PG_PAGE_MASK;
-		c->scratch[1] = (uint64_t)(uintptr_t)fr.host[0] & ~PG_PAGE_MASK;
-		c->target = (uint64_t)(uintptr_t)s->resume;
+		c->scratch[0] = pg_view_outside(c, fr.host[0]);
+		c->target = (uint64_t)(uintptr_t)s->alt;
 		return TURN_GO_ON;
 	}
 	/* Across two pages: a copy of the operation works on the bounce buffer. */
 	c->crossings++;
-	unsigned shift = ea & 63;
+	unsigned shift = c->cross.shift = ea & 63;
 	memcpy(c->bounce + shift, fr.host[0], fr.len[0]);
 	memcpy(c->bounce + shift + fr.len[0], fr.host[1], fr.len[1]);
 	struct pg_emit m = {e->cross_slot, e->cross_slot + 4096, false};
-	ebytes(&m, s->resume, s->op_len);
+	const uint8_t *behind =
+		s->alt + s->alt_len + 5 + *(const int32_t *)(const void *)(s->alt + s->alt_len + 1);
+	ebytes(&m, s->alt, s->alt_len);
 	c->cross.site = c->site;
 	if (s->access == PG_WRITE) {
 		memcpy(c->cross.host, fr.host, sizeof(fr.host));
 		memcpy(c->cross.len, fr.len, sizeof(fr.len));
-		c->cross.resume = (uint64_t)(uintptr_t)(s->resume + s->op_len);
+		c->cross.resume = (uint64_t)(uintptr_t)behind;
 		e_jmp(&m, e->stub_commit);
 	} else {
-		e_jmp(&m, s->resume + s->op_len);
+		e_jmp(&m, behind);
 	}
-	c->scratch[0] = shift;
-	c->scratch[1] = (uint64_t)(uintptr_t)c->bounce;
+	c->scratch[0] = pg_view_outside(c, c->bounce + shift);
 	c->target = (uint64_t)(uintptr_t)e->cross_slot;
 	return TURN_GO_ON;
 }
@@ -384,9 +384,8 @@ static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_b
 		if (pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) ==
 				PG_MMU_OK &&
 			(s->access != PG_WRITE ||
-				(way->dirty && !way->code && (way->prot & PG_WRITE)))) {
-			c->scratch[0] = ea & PG_PAGE_MASK;
-			c->scratch[1] = way->host;
+				(way->dirty && !way->code && (way->prot & PG_WRITE))) &&
+			(way->shown || pg_view_show(c, way, true))) {
 			c->target = (uint64_t)(uintptr_t)s->resume;
 			return TURN_GO_ON;
 		}
@@ -412,7 +411,7 @@ static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_b
 
 static enum pg_turn leave_commit(struct pg_cpu *c)
 {
-	uint8_t *from = c->bounce + c->scratch[0];
+	uint8_t *from = c->bounce + c->cross.shift;
 	memcpy(c->cross.host[0], from, c->cross.len[0]);
 	memcpy(c->cross.host[1], from + c->cross.len[0], c->cross.len[1]);
 	c->target = c->cross.resume;
@@ -423,7 +422,7 @@ static enum pg_turn leave_commit(struct pg_cpu *c)
 
 static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
 {
-	uint32_t lo = 0, hi = e->blocks.n;
+	uint32_t lo = 1, hi = e->blocks.n;
 	while (lo < hi) { /* the last block that begins at or before pc */
 		uint32_t mid = lo + (hi - lo) / 2;
 		if (pg_block_at(e, mid)->entry <= pc)
@@ -431,7 +430,7 @@ static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
 		else
 			hi = mid;
 	}
-	PG_ASSERT(lo > 0 && pc < pg_block_at(e, lo - 1)->end);
+	PG_ASSERT(lo > 1 && pc < pg_block_at(e, lo - 1)->end);
 	return pg_block_at(e, lo - 1);
 }
 
@@ -440,6 +439,22 @@ struct pg_block *pg_find_host_pc(struct pg_engine *e, struct pg_cpu *c, uint64_t
 	const uint8_t *p = (const uint8_t *)(uintptr_t)pc;
 	if (p >= e->cross_slot && p < e->cross_slot + 4096) {
 		const struct pg_site *s = pg_site_at(e, c->cross.site);
+		*row = s->row;
+		return pg_block_at(e, s->block);
+	}
+	if (p >=
+		e->code +
+			e->hot_bytes) { /* a second copy of a checked operation: the last site whose copy begins at or before p */
+		uint32_t lo = 0, hi = e->sites.n;
+		while (lo < hi) {
+			uint32_t mid = lo + (hi - lo) / 2;
+			if (pg_site_at(e, mid)->alt <= p)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		PG_ASSERT(lo > 0);
+		const struct pg_site *s = pg_site_at(e, lo - 1);
 		*row = s->row;
 		return pg_block_at(e, s->block);
 	}
@@ -463,6 +478,12 @@ static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 	unsigned row;
 	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
 	const struct pg_insn_row *r = pg_row_at(e, b->rows + row);
+	if (c->trap.window == 4) {
+		const struct pg_site *s = pg_site_at(e, c->trap.site);
+		pg_recover_flags(c, (enum pg_flags_at)s->flags);
+		c->regs.rip = b->rip + s->size;
+		return TURN_NEXT;
+	}
 	pg_recover_flags(c, (enum pg_flags_at)r->flags);
 	if (r->swap && c->trap.window != 3)
 		swap_bytes(&c->regs.gpr[r->swap - 1]);
@@ -681,6 +702,12 @@ static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	return t;
 }
 
+/* Fast mode: rsp is not what blocks expect where they begin. */
+static bool has_wild_stack(const struct pg_cpu *c)
+{
+	return c->engine->config.fast && c->regs.gpr[PG_RSP] >= PG_FAST_TOP;
+}
+
 static void run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
@@ -693,7 +720,8 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 	pg_code_count_for(c);
 	pg_traps_enter(c);
 	for (;;) {
-		bool tf = c->regs.rflags & 0x100, alone = step || tf || max_instructions;
+		bool tf = c->regs.rflags & 0x100;
+		bool alone = step || tf || max_instructions || has_wild_stack(c);
 		if (*c->asked && !step) {
 			*c->asked = 0;
 			pg_exit_with(c, PG_EXIT_INTERRUPTED);

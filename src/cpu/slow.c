@@ -16,7 +16,7 @@ static int leave_access(struct pg_cpu *c)
 	return 1;
 }
 
-/* What a check stands for does not lie in one page: members of a group are executed one by one if that code exists. */
+/* What a check stands for cannot be answered at once: members of a group are executed one by one if that code exists. */
 static int across_pages(struct pg_cpu *c, uint32_t site)
 {
 	struct pg_engine *e = c->engine;
@@ -27,6 +27,22 @@ static int across_pages(struct pg_cpu *c, uint32_t site)
 	bool back = s->flags == FLAGS_RAX;
 	c->target = back ? (uint64_t)(uintptr_t)e->stub_flags_back : body;
 	c->scratch[0] = body;
+	return 1;
+}
+
+/* The TLB has the page of ea, but the view does not show it. */
+static int not_shown(struct pg_cpu *c, uint64_t ea, uint32_t site, struct pg_tlb_way *way)
+{
+	struct pg_engine *e = c->engine;
+	const struct pg_site *s = pg_site_at(e, site);
+	if (pg_view_show(c, way, s->group_last))
+		return 0;
+	if (s->group_last)
+		return across_pages(c, site);
+	c->scratch[0] =
+		pg_view_outside(c, (const uint8_t *)(uintptr_t)way->host + (ea & PG_PAGE_MASK));
+	c->scratch[1] = (uint64_t)(uintptr_t)s->alt;
+	c->target = (uint64_t)(uintptr_t)e->stub_alt;
 	return 1;
 }
 
@@ -51,11 +67,9 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 		c->looked = (uint8_t)(1 + r);
 		return leave_access(c);
 	}
-	c->scratch[0] = ea & PG_PAGE_MASK;
-	c->scratch[1] = way->host;
 	if (__builtin_expect(c->interrupt, 0))
 		pg_mmu_poke(c->mmu);
-	return 0;
+	return __builtin_expect(way->shown, 1) ? 0 : not_shown(c, ea, cold->site, way);
 }
 
 /* Fast mode: sets the mark of rip's page if the page table says that the code page `id` is there. */
@@ -127,8 +141,8 @@ static bool is_here(struct pg_cpu *c, const struct pg_block *b)
 int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 {
 	struct pg_engine *e = c->engine;
-	uint32_t i = e->block_hash[pg_hash_rip(rip)];
-	while (i != PG_NIL) {
+	uint32_t i = e->block_hash[pg_hash_rip(e, rip)];
+	while (i != 0) {
 		struct pg_block *b = pg_block_at(e, i);
 		if (b->rip == rip && b->thunk && !pg_page_at(e, b->page)->retired &&
 			is_here(c, b)) {

@@ -113,7 +113,7 @@ static uint8_t *emit_exchanged(struct pg_engine *e, unsigned which)
 	return at;
 }
 
-/* A failed data check, called from cold code: SA = address, SB = set's place among the mirrors. Goes on as stub_access does. */
+/* A failed data check, called from cold code: SA = address, and stays so; SB = its set's place among the mirrors. */
 static uint8_t *make_second(struct pg_engine *e, bool store)
 {
 	struct pg_emit *m = &e->emit;
@@ -128,8 +128,8 @@ static uint8_t *make_second(struct pg_engine *e, bool store)
 	uint8_t *miss = e_jcc(m, CC_A, NULL);
 	emit_exchange(e, e->off_fast_d);
 	uint8_t *interrupted = emit_exchanged(e, 0);
+	e_op_gs_index(m, 0x2b, SA, SB, tag);
 	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
-	e_op_gs_index(m, 0x8b, SB, SB, e->off_fast_d + (int32_t)offsetof(struct pg_tlb_fast, host));
 	e8(m, 0xc3);
 	e_patch(interrupted, m->p); /* the tag that was added is the first mirror's now */
 	e_op_gs_index(m, 0x2b, SA, SB, tag);
@@ -237,7 +237,7 @@ void pg_stubs_make(struct pg_engine *e)
 	make_leave(e);
 	make_enter(e);
 
-	/* A failed data check, called from cold code: SA = address. Returns with SA and SB as after a hit. */
+	/* A failed data check, called from cold code: SA = address, and stays so. Returns to go on with the operation. */
 	e->stub_leave_access = m->p;
 	emit_leave(e, LEAVE_ACCESS);
 	uint8_t *other = m->p;
@@ -246,9 +246,13 @@ void pg_stubs_make(struct pg_engine *e)
 	e->stub_access = m->p;
 	emit_quick_call(e, (const void *)pg_slow_access, ARGS_ACCESS);
 	e_jcc(m, CC_NE, other);
-	e_gs_load(m, SA, ST(scratch));
-	e_gs_load(m, SB, ST(scratch) + 8);
 	e8(m, 0xc3);
+	e->stub_alt =
+		m->p; /* the page is not in the view: scratch is SA, and where the operation is on gs:[SA] */
+	e_gs_load(m, SA, ST(scratch));
+	e8(m, 0x65); /* jmp gs:[scratch + 8] */
+	e8(m, 0xff);
+	e_mem(m, 4, H_NONE, H_NONE, 1, ST(scratch) + 8);
 
 	/* A failed fetch check, called from cold code. */
 	uint8_t *leave_fetch = m->p;

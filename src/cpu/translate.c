@@ -23,7 +23,7 @@ static struct pg_emit *out(struct pg_translator *tr)
 	return &tr->e->emit;
 }
 
-enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_insn *in)
+static enum pg_flags_at flags_now(const struct pg_translator *tr, const struct pg_insn *in)
 {
 	if (in->hard)
 		return FLAGS_EFLAGS;
@@ -41,7 +41,7 @@ void pg_emit_save_flags(struct pg_translator *tr)
 	tr->saved = true;
 }
 
-void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
+static void row_begin(struct pg_translator *tr, struct pg_insn *in)
 {
 	uint32_t index;
 	struct pg_insn_row *r = pg_vec_add(&tr->e->rows, sizeof(*r), &index);
@@ -55,8 +55,7 @@ void pg_row_begin(struct pg_translator *tr, struct pg_insn *in)
 	r->flags = FLAGS_EFLAGS;
 	r->swap = 0;
 	r->saved = tr->saved;
-	tr->disp = 0;
-	tr->op_base = SA;
+	pg_operand_default(tr);
 	tr->b->n_rows++;
 }
 
@@ -159,10 +158,10 @@ static void add_cold(struct pg_translator *tr, uint8_t *from, uint8_t kind, uint
 	c->disp = disp;
 }
 
-void pg_cold_access(
-	struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp)
+void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site,
+	enum pg_cold_state state, int32_t disp)
 {
-	add_cold(tr, from, COLD_ACCESS, site, indexed, disp);
+	add_cold(tr, from, COLD_ACCESS, site, (uint8_t)state, disp);
 }
 
 /* The record of a way out; where the jump that leads to it is patched, cold code is emitted later. */
@@ -197,15 +196,16 @@ static void emit_cold(struct pg_translator *tr)
 		const uint8_t *stub =
 			tr->page2 || !e->second_fetch ? e->stub_fetch : e->stub_fetch_one;
 		if (c->kind == COLD_ACCESS) {
-			/* SA had the tag added: take it away to have the address again. */
+			/* The stubs want the address in SA, and its set in SB. */
 			bool store = pg_site_at(e, c->site)->access == PG_WRITE;
-			if (c->recover) {
+			if (c->recover == COLD_ADDED_INDEXED)
 				e_op_gs_index(m, 0x2b, SA, SB, c->disp);
-			} else {
+			else if (c->recover == COLD_ADDED)
 				e_gs_op(m, 0x2b, SA, c->disp);
-				if (e->second_d)
-					e_mov_imm(m, SB, (uint32_t)(c->disp - pg_tag_at(e, store)));
-			}
+			else if (c->recover == COLD_KEPT_INDEXED)
+				pg_emit_set(e, m);
+			if (e->second_d && (c->recover == COLD_ADDED || c->recover == COLD_KEPT))
+				e_mov_imm(m, SB, (uint32_t)(c->disp - pg_tag_at(e, store)));
 			stub = !e->second_d ? e->stub_access : store ? e->stub_store : e->stub_load;
 		} else if (c->kind == COLD_FETCH && stub == e->stub_fetch_one) {
 			uint32_t set = (uint32_t)tr->page->vpn & (e->sets_fetch - 1);
@@ -341,7 +341,7 @@ static void set_row_flags(struct pg_translator *tr, struct pg_insn_row *r, const
 	if (pg_tr_fast(tr)) /* probes leave EFLAGS alone: only an earlier save moved them */
 		r->flags = (uint8_t)(!in->hard && r->saved ? FLAGS_MEM : FLAGS_EFLAGS);
 	else
-		r->flags = (uint8_t)pg_flags_now(tr, in);
+		r->flags = (uint8_t)flags_now(tr, in);
 }
 
 static bool goes_on(const struct pg_insn *last)
@@ -371,8 +371,9 @@ static void begin(struct pg_translator *tr, struct pg_engine *e, struct pg_code_
 	tr->n = tr->n_cold = tr->n_segments = 0;
 	tr->segment = NULL;
 	tr->probed = 0;
-	tr->op_base = SA;
-	tr->disp = 0;
+	tr->rsp_moved = false;
+	tr->alt.p = NULL;
+	pg_operand_default(tr);
 }
 
 struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_page *page,
@@ -394,7 +395,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->rip = rip;
 	b->page = (uint32_t)(page - (struct pg_code_page *)e->pages.p);
 	b->page2 = page2 ? (uint32_t)(page2 - (struct pg_code_page *)e->pages.p) : PG_NIL;
-	b->next = b->in = b->next_of_page = PG_NIL;
+	b->next = 0;
+	b->in = b->next_of_page = PG_NIL;
 	b->rows = e->rows.n;
 	b->segments = e->segments.n;
 	b->temporary = temporary;
@@ -402,6 +404,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->entry_live = tr->insn[0].hard != 0;
 	b->entry_mem = !b->entry_live && tr->insn[0].soft;
 	tr->saved = b->entry_mem;
+	if (pg_tr_fast(tr) && !temporary)
+		tr->probed = 1u << H_RSP; /* see fast.c */
 	if (c->link_indirect && !temporary &&
 		!pg_watch_has(
 			e, rip)) /* what leads here is an indirect jump: it falls into the block */
@@ -412,7 +416,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 		struct pg_insn *in = &tr->insn[i];
 		if (i > 0 && (tr->insn[i - 1].kind == K_JCC || tr->insn[i - 1].kind == K_LOOP))
 			begin_segment(tr, in);
-		pg_row_begin(tr, in);
+		row_begin(tr, in);
 		uint32_t row = e->rows.n - 1;
 		emit_insn(tr, in);
 		if (!pg_counted_in_c(in)) {
@@ -430,8 +434,10 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	struct pg_insn *last = &tr->insn[tr->n - 1];
 	b->tail = e->emit.p;
 	b->tail_saved = tr->saved;
-	if (goes_on(last))
+	if (goes_on(last)) {
+		pg_fast_boundary(tr, last->rip + last->length, tr->saved);
 		pg_emit_exit(tr, last->rip + last->length);
+	}
 	b->bytes = (uint16_t)(last->rip + last->length - rip);
 	emit_cold(tr);
 	b->end = e->emit.p;
@@ -475,7 +481,8 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
 	*b = *whole;
 	tr->b = b;
-	b->next = b->in = b->next_of_page = PG_NIL;
+	b->next = 0;
+	b->in = b->next_of_page = PG_NIL;
 	b->thunk = b->moved = b->moved_body = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
@@ -491,7 +498,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 		r->host = (uint16_t)(e->emit.p - b->body);
 		r->saved = tr->saved;
 		b->n_rows++;
-		tr->disp = 0;
+		pg_operand_default(tr);
 		emit_insn(tr, in);
 		set_row_flags(tr, r, in);
 		if (in->written)

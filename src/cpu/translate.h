@@ -70,40 +70,58 @@ struct pg_insn {
 		stolen_out; /* bits 13..15: read, written (outside of address computation) */
 	uint8_t loads, stores, lookups; /* when it completes, no page crossed */
 	/* Its place in a shared check, see group.c. */
-	uint8_t group;       /* enum pg_group */
-	uint8_t group_last;  /* FIRST: index of the last member */
-	uint8_t group_base;  /* FIRST: the base register */
-	bool group_store;    /* FIRST: some member stores */
-	int16_t group_off;   /* of this access from the lowest byte of the group */
-	int16_t group_low;   /* FIRST: of the lowest byte from the base */
-	uint16_t group_span; /* FIRST: bytes from the lowest to the highest */
+	uint8_t group;         /* enum pg_group */
+	uint8_t group_last;    /* FIRST: index of the last member */
+	uint8_t group_base;    /* the base register */
+	bool group_store;      /* FIRST: some member stores */
+	int16_t group_off;     /* of this access from the lowest byte of the group */
+	int16_t group_low;     /* FIRST: of the lowest byte from the base */
+	uint16_t group_span;   /* FIRST: bytes from the lowest to the highest */
+	uint16_t written_gprs; /* bit r: it or a part of it may be written */
 	ZydisDecodedInstruction zi;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 };
 
+/* What a failed check has left in SA and SB. */
+enum pg_cold_state {
+	COLD_ADDED_INDEXED, /* SA: address + tag, which is at gs:[SB + disp] */
+	COLD_ADDED,         /* SA: address + tag, which is at gs:[disp] */
+	COLD_KEPT_INDEXED,  /* SA: address */
+	COLD_KEPT,          /* SA: address, and the tag is at gs:[disp] */
+};
+
 #define PG_COUNT_POOL 4096
+
+struct pg_forms;
 
 struct pg_translator {
 	struct pg_engine *e;
+	struct pg_forms *forms;            /* owned */
 	struct pg_code_page *page, *page2; /* page2: of an instruction across pages */
 	struct pg_insn insn[PG_BLOCK_INSNS];
 	unsigned n;
 	struct pg_block *b;
 	uint32_t block; /* its index */
 	bool temporary;
-	bool ungrouped;   /* every access has its own check: a fragment */
-	int32_t disp;     /* of the current access from SA: not 0 only under a shared check */
-	unsigned op_base; /* fast mode: the current access is [op_base + disp]; SA by default */
-	uint16_t probed;  /* fast mode: registers known to be good addresses, see fast.h */
-	bool saved;       /* this generation of flags is in flags_mem */
+	bool ungrouped; /* every access has its own check: a fragment */
+	/* The operand of the current access: gs:[op_base + op_index * op_scale + disp]; gs:[SA] by default. */
+	unsigned op_base, op_index, op_scale;
+	int32_t disp;
+	bool keep; /* exact mode: the check leaves SA alone, it is part of the operand */
+	/* Exact mode: the operation again, as it goes to cold code (struct pg_site.alt). p NULL: there is none. */
+	struct pg_emit alt;
+	uint8_t alt_bytes[64];
+	uint16_t probed; /* fast mode: registers known to be good addresses, see fast.h */
+	bool rsp_moved;  /* fast mode: by a constant, and no access off rsp was made since */
+	bool saved;      /* this generation of flags is in flags_mem */
 	/* Cold code, emitted behind the block. */
 	struct pg_cold {
 		uint8_t *from; /* rel32 to patch */
 		uint32_t site;
 		uint8_t kind;    /* 0 access, 1 exit, 2 fetch */
-		uint8_t recover; /* an access: SB holds its set, so the tag is at gs:[SB + disp] */
+		uint8_t recover; /* an access: enum pg_cold_state */
 		int32_t disp;    /* of the tag that was added */
-	} cold[PG_BLOCK_INSNS * 4 + 8];
+	} cold[PG_BLOCK_INSNS * 6 + 8];
 	unsigned n_cold;
 	/*
 	 * With vector counts: where the addition at the begin of each segment names what it adds, and what was added
@@ -157,44 +175,61 @@ void pg_emit_exit(struct pg_translator *tr, uint64_t target);
 
 /*
  * If the access belongs to a shared check: its first member's address (the lowest byte of the group) goes into SA, later
- * members find it there; tr->disp is set. False: the caller computes its own address.
+ * members find it there; the operand is set (exact mode, the base in its own register: by the caller). False: the caller computes
+ * its own address.
  */
 bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in);
 /* The same for an access at rsp + disp, which needs no further computation. */
 bool pg_emit_stack_address(struct pg_translator *tr, const struct pg_insn *in, int32_t disp);
 
 /*
- * One data access. In: the address in SA. Out: the operation may use [SB + SA] (exact) or gs:[SA] (fast). The check goes
- * cold for everything it cannot answer. nth: accesses of this instruction before it.
+ * One data access. In: the address in SA, the operand set. Out: the operation may use that operand, relative to GS. The check goes
+ * cold for everything it cannot answer. nth: accesses of this instruction before it. The operation follows, by pg_emit_operand,
+ * pg_emit_store_imm and pg_emit_pass, then pg_emit_check_end.
  */
 struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth,
 	unsigned size, enum pg_access access, const uint64_t *constant);
-/* The operation behind the check is complete: what is copied for a crossing access ends here. */
+/* The operation behind the check is complete. */
 void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s);
-/* mov [operand], imm or reg etc. through the checked address. */
+/* Where what belongs to the operation goes: n = 0, and 1 if it is to be in cold code, too (struct pg_site.alt); NULL: no more. */
+struct pg_emit *pg_emit_pass(struct pg_translator *tr, unsigned n);
+/* opcode reg, [checked operand]. wide: REX.W. prefix: 0x66 or 0. */
 void pg_emit_operand(
 	struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix);
+/* mov [checked operand], imm: 8 bytes from the sign-extended imm, or 2. */
+void pg_emit_store_imm(struct pg_translator *tr, uint32_t imm, bool narrow);
+/* SB = the place among the mirrors of the set of address SA. */
+void pg_emit_set(struct pg_engine *e, struct pg_emit *m);
 /* Flags into flags_mem if someone may still want them and they are not there yet. */
 void pg_emit_save_flags(struct pg_translator *tr);
 
-void pg_row_begin(struct pg_translator *tr, struct pg_insn *in);
-enum pg_flags_at pg_flags_now(const struct pg_translator *tr, const struct pg_insn *in);
-
 bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant);
 void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r);
-/* Cold code to be emitted behind the block: of a check (indexed: SB has the set), of an exit. */
-void pg_cold_access(
-	struct pg_translator *tr, uint8_t *from, uint32_t site, bool indexed, int32_t disp);
+/* Cold code to be emitted behind the block: of a check, of an exit. */
+void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site,
+	enum pg_cold_state state, int32_t disp);
 void pg_cold_exit(struct pg_translator *tr, uint8_t *from, uint64_t target, enum pg_flags_at flags);
 uint32_t pg_exit_record(struct pg_translator *tr, uint64_t target, enum pg_flags_at flags);
 
 /* The host register number of a general register of any width (ah .. bh: of the whole one); H_NONE for others. */
 static inline unsigned pg_gpr_of(ZydisRegister r)
 {
-	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
-	if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
-		return H_NONE;
-	return (unsigned)(full - ZYDIS_REGISTER_RAX);
+	_Static_assert(ZYDIS_REGISTER_R15B - ZYDIS_REGISTER_AL == 19 &&
+			       ZYDIS_REGISTER_R15W - ZYDIS_REGISTER_AX == 15 &&
+			       ZYDIS_REGISTER_R15D - ZYDIS_REGISTER_EAX == 15 &&
+			       ZYDIS_REGISTER_R15 - ZYDIS_REGISTER_RAX == 15,
+		"each width's registers are numbered in one row");
+	if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
+		return (unsigned)(r - ZYDIS_REGISTER_RAX);
+	if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
+		return (unsigned)(r - ZYDIS_REGISTER_EAX);
+	if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
+		return (unsigned)(r - ZYDIS_REGISTER_AX);
+	if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
+		return (unsigned)(r - ZYDIS_REGISTER_AL);
+	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_R15B) /* ah .. bh, spl .. dil, r8b .. */
+		return (unsigned)(r - ZYDIS_REGISTER_AH);
+	return H_NONE;
 }
 
 /* Where a direct jump, call or loop goes. */
@@ -210,6 +245,16 @@ static inline bool pg_counted_in_c(const struct pg_insn *in)
 {
 	return in->kind == K_COMPLEX || in->kind == K_PUSHF || in->kind == K_POPF ||
 	       in->kind == K_SET_DF || in->kind == K_STOP;
+}
+
+/* The next access is by gs:[SA], unless something else is said. */
+static inline void pg_operand_default(struct pg_translator *tr)
+{
+	tr->op_base = SA;
+	tr->op_index = H_NONE;
+	tr->op_scale = 1;
+	tr->disp = 0;
+	tr->keep = true;
 }
 
 static inline bool pg_tr_fast(const struct pg_translator *tr)

@@ -16,7 +16,7 @@
 
 static uint32_t place_of(const struct pg_engine *e, uint64_t rip)
 {
-	uint32_t at = pg_hash_rip(rip) & e->watches.mask;
+	uint32_t at = (uint32_t)(rip * 0x9e3779b97f4a7c15ull >> 40) & e->watches.mask;
 
 	while (e->watches.rips[at] != 0 && e->watches.rips[at] != rip)
 		at = (at + 1) & e->watches.mask;
@@ -57,7 +57,7 @@ int pg_watch_add(struct pg_engine *e, uint64_t rip)
 		return -ENOMEM;
 	e->watches.rips[place_of(e, rip)] = rip;
 	e->watches.n++;
-	for (uint32_t i = e->block_hash[pg_hash_rip(rip)]; i != PG_NIL;) {
+	for (uint32_t i = e->block_hash[pg_hash_rip(e, rip)]; i != 0;) {
 		struct pg_block *b = pg_block_at(e, i);
 		if (b->rip == rip)
 			pg_code_unlink_block(e, b);

@@ -87,13 +87,6 @@ struct pg_wait *pg_wait_head(const struct pg_wait_queue *q)
 	return n ? wait_of(n) : NULL;
 }
 
-struct pg_wait *pg_wait_next(const struct pg_wait *w)
-{
-	struct pg_tree_node *n = pg_tree_next(&w->link);
-
-	return n ? wait_of(n) : NULL;
-}
-
 struct pg_wait *pg_wait_fitting(const struct pg_wait_queue *q, uint64_t most)
 {
 	struct pg_tree_node *n = q->tree.root;

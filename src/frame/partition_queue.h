@@ -35,8 +35,6 @@ void pg_wait_rejoin(struct pg_wait_queue *q, struct pg_wait *w);
 void pg_wait_leave(struct pg_wait_queue *q, struct pg_wait *w);
 /* The first in order; NULL: nobody waits. O(log n). */
 struct pg_wait *pg_wait_head(const struct pg_wait_queue *q);
-/* The one behind w; NULL: none. */
-struct pg_wait *pg_wait_next(const struct pg_wait *w);
 /* The first in order that wants no more than `most` units; NULL: none. */
 struct pg_wait *pg_wait_fitting(const struct pg_wait_queue *q, uint64_t most);
 

@@ -3,7 +3,7 @@
  * linux/descriptors.c: whose descriptors are whose: the guest's below a limit, Pagoda's own above it.
  *
  * Called by thread.c and process.c (tables), files.c (pagers), and by whoever gets a descriptor from the host. Calls the host.
- * Owns the numbers of the pagers' descriptors and the keeper, a host thread in Pagoda's own table.
+ * Owns the numbers of the pagers' descriptors; the keeper, a host thread in Pagoda's own table; and the holder, one in a table of its own.
  *
  * Invariants:
  *   D1 every descriptor of Pagoda's own is at or above pg_linux_fd_limit(), every one of the guest's below.
@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define OWN_FDS 512 /* how many numbers are kept for Pagoda at the top */
@@ -321,6 +322,7 @@ void pg_keeper_end(struct pg_linux *l)
 {
 	if (l->keeper_ask < 0)
 		return;
+	pg_holder_end(l);
 	(void)send_order(l->keeper_ask, (struct order){LEAVE, 0}, -1);
 	pthread_join(l->keeper, NULL);
 	close(l->keeper_ask);
@@ -460,4 +462,137 @@ void pg_keeper_forget(struct pg_linux *l, int number)
 	else
 		(void)order(l, (struct order){DROP, number}, -1, NULL);
 	l->own_numbers[n / 64] &= ~((uint64_t)1 << (n % 64));
+}
+
+/* --- the holder ------------------------------------------------------------------------------------------ */
+
+/*
+ * Closing a descriptor of a file drops the fcntl locks that the process of that table has on it. So those that nobody but Pagoda wants are in a table
+ * in which nobody locks.
+ */
+struct pg_holder {
+	pthread_t thread;
+	_Atomic int tid;
+	int ask, end; /* ask: in the first table; end: only the holder's */
+};
+
+/* Only the end of the socket stays in its table. */
+static int empty_table(int but)
+{
+	if (unshare(CLONE_FILES) != 0 &&
+		syscall(SYS_close_range, ~0u, ~0u, 2 /* CLOSE_RANGE_UNSHARE */) != 0)
+		return -errno;
+	if ((but > 0 && syscall(SYS_close_range, 0, but - 1, 0) != 0) ||
+		syscall(SYS_close_range, but + 1, ~0u, 0) != 0)
+		return -errno;
+	return 0;
+}
+
+static void *hold(void *arg)
+{
+	struct pg_holder *h = arg;
+	struct order o = {.what = KEEP, .fd = empty_table(h->end)};
+	int fd;
+
+	h->tid = gettid();
+	if (send_order(h->end, o, -1) != 0 || o.fd != 0)
+		return NULL;
+	while (receive_order(h->end, &o, &fd) == 0 && o.what != LEAVE) {
+		if (o.what == KEEP)
+			o.fd = fd < 0 ? -EMFILE : fd;
+		else
+			close(o.fd);
+		(void)send_order(h->end, o, -1);
+	}
+	return NULL;
+}
+
+/* One order to the holder, from whatever table: by a copy of the socket that the keeper gives. Its answer. */
+static int holder_order(struct pg_linux *l, struct order o, int fd)
+{
+	bool first = present_table(l) == l->first_fds;
+	int ask = l->holder->ask, none, err = 0;
+
+	if (!first)
+		err = order(l, (struct order){GIVE, l->holder->ask}, -1, &ask);
+	if (err != 0)
+		return err;
+	pthread_mutex_lock(&l->keeper_lock);
+	err = send_order(ask, o, fd);
+	if (err == 0)
+		err = receive_order(ask, &o, &none);
+	pthread_mutex_unlock(&l->keeper_lock);
+	if (!first)
+		close(ask);
+	return err != 0 ? err : o.fd;
+}
+
+/* Starts it. The other end of its socket is with the keeper, for whoever has an order. */
+static int holder_begin(struct pg_linux *l)
+{
+	struct pg_holder *h = calloc(1, sizeof(*h));
+	sigset_t all, before;
+	struct order o;
+	int s[2], err, none;
+
+	if (h == NULL)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) != 0) {
+		free(h);
+		return -errno;
+	}
+	h->end = pg_linux_own_fd(s[1]); /* the thread begins in this table, and leaves it */
+	h->ask = pg_keeper_store(l, s[0]);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* no signal is for it */
+	err = h->end < 0 || h->ask < 0 ? -EMFILE : -pthread_create(&h->thread, NULL, hold, h);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err == 0) {
+		err = receive_order(s[0], &o, &none);
+		err = err != 0 ? err : o.fd;
+		if (err != 0)
+			pthread_join(h->thread, NULL);
+	}
+	if (h->end >= 0)
+		close(h->end);
+	close(s[0]);
+	if (err != 0) {
+		if (h->ask >= 0)
+			pg_keeper_forget(l, h->ask);
+		free(h);
+		return err;
+	}
+	l->holder = h;
+	return 0;
+}
+
+int pg_holder_store(struct pg_linux *l, int fd)
+{
+	int err = l->holder == NULL ? holder_begin(l) : 0;
+
+	return err != 0 ? err : holder_order(l, (struct order){KEEP, 0}, fd);
+}
+
+void pg_holder_forget(struct pg_linux *l, int number)
+{
+	if (l->holder != NULL)
+		(void)holder_order(l, (struct order){DROP, number}, -1);
+}
+
+int pg_holder_tid(const struct pg_linux *l)
+{
+	return l->holder != NULL ? l->holder->tid : 0;
+}
+
+void pg_holder_end(struct pg_linux *l)
+{
+	struct pg_holder *h = l->holder;
+
+	if (h == NULL)
+		return;
+	l->holder = NULL;
+	(void)send_order(h->ask, (struct order){LEAVE, 0}, -1);
+	pthread_join(h->thread, NULL);
+	pg_keeper_forget(l, h->ask);
+	free(h);
 }

@@ -306,9 +306,16 @@ static uint64_t random_pages(struct load *x, unsigned bits)
 	       PG_PAGE_SIZE;
 }
 
+/*
+ * Linux's ELF_ET_DYN_BASE. In a smaller address space it is that, less whole multiples of what one entry of a radix table's root
+ * spans, as the top is: so the same program has as many page-table nodes in either, and as many frames for the rest.
+ */
 static uint64_t dyn_base(const struct load *x)
 {
-	return x->layout.address_top / 3 * 2;
+	const uint64_t base = (((uint64_t)1 << 47) - PG_PAGE_SIZE) / 3 * 2,
+		       span = (uint64_t)1 << 39, most = x->layout.address_top / 3 * 2;
+
+	return base <= most ? base : base - pg_align_up(base - most, span);
 }
 
 static int make_space(struct load *x)
@@ -682,6 +689,7 @@ static int change_over(struct load *x)
 		pg_timers_delete(me->proc, false);
 		pg_fds_own(me);
 		close_on_exec();
+		pg_open_closed(me);
 		pg_terminal_closed(me->machine);
 	}
 	me->clear_tid = me->robust_list = me->robust_len = 0;

@@ -88,7 +88,49 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 		done += (uint64_t)n;
 	}
 	pg_block_end(me);
+	if (err != 0)
+		pg_open_write_failed(f->machine, f->key.device - 1, err);
 	return err;
+}
+
+/*
+ * Room for the page, if the file has holes: what is stored there must not meet a full disk when it is written back. Linux asks the file system for it at the
+ * first store (page_mkwrite), and memory files at the first touch; a guest that gets none gets SIGBUS in both.
+ */
+static int file_reserve(void *ctx, uint64_t index)
+{
+	struct pg_file *f = ctx;
+	struct pg_thread *me = f->machine->current;
+	uint64_t from = index * PG_PAGE_SIZE, size;
+	int err = 0, fd = pg_pager_fd(f);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (!f->writable || fstat(fd, &st) != 0)
+		return 1;
+	size = (uint64_t)st.st_size;
+	if (from >= size || (uint64_t)st.st_blocks * 512 >= size)
+		return 1;
+	pg_block_begin(me);
+	while (err == 0 &&
+		fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from,
+			(off_t)(size - from < PG_PAGE_SIZE ? size - from : PG_PAGE_SIZE)) != 0)
+		err = errno == EINTR ? 0 : -errno;
+	pg_block_end(me);
+	/* others: the file system cannot, or may not (seals); writing will show */
+	return err == -ENOSPC || err == -EDQUOT || err == -EIO ? err : 0;
+}
+
+static bool file_keep(void *ctx, struct pg_object *o)
+{
+	struct pg_file *f = ctx;
+
+	if (f->leaves || f->machine->over)
+		return false;
+	f->kept = o;
+	f->machine->kept_files++;
+	return true;
 }
 
 static int file_punch(void *ctx, uint64_t start, uint64_t end)
@@ -132,6 +174,8 @@ static const struct pg_pager file_pager = {
 	.size = file_size,
 	.close = file_close,
 	.punch = file_punch,
+	.reserve = file_reserve,
+	.keep = file_keep,
 };
 
 static struct pg_file *find_file(struct pg_thread *me, struct pg_object_key key)
@@ -148,6 +192,42 @@ static struct pg_object_key key_of(const struct stat *st)
 	return (struct pg_object_key){(uint64_t)st->st_dev + 1, (uint64_t)st->st_ino};
 }
 
+bool pg_files_kept(struct pg_thread *me, const struct stat *st, bool here)
+{
+	struct pg_file *f = me->machine->kept_files != 0 ? find_file(me, key_of(st)) : NULL;
+
+	if (f == NULL || f->kept == NULL)
+		return false;
+	f->open_here = f->open_here || here;
+	return true;
+}
+
+static void let_go(struct pg_linux *l, struct pg_file *f)
+{
+	struct pg_object *o = f->kept;
+
+	f->kept = NULL;
+	f->leaves = true;
+	l->kept_files--;
+	pg_object_unref(o); /* the last try to write; frees f */
+}
+
+void pg_files_let_go(struct pg_linux *l, bool begin)
+{
+	struct pg_file *f = l->files;
+
+	while (f != NULL) {
+		if (begin)
+			f->open_here = false;
+		if (begin || f->kept == NULL || f->open_here) {
+			f = f->next;
+		} else {
+			let_go(l, f);
+			f = l->files; /* others may have come and gone meanwhile */
+		}
+	}
+}
+
 struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st)
 {
 	if (me->machine->files == NULL || !S_ISREG(st->st_mode))
@@ -155,19 +235,12 @@ struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st)
 	return pg_object_find(me->machine->vm, key_of(st));
 }
 
-/* An error of writing the file back that no fsync was told yet; 0: none. */
-static int untold(struct pg_thread *me, const struct pg_object *o, struct pg_object_key key)
-{
-	struct pg_file *f = find_file(me, key);
-
-	return f != NULL ? pg_object_error_since(o, &f->error_seen) : 0;
-}
-
-int pg_files_sync(struct pg_thread *me, int fd)
+int pg_files_sync(struct pg_thread *me, int fd, uint64_t start, uint64_t end, bool tell)
 {
 	struct pg_object *o;
+	struct pg_file *f;
 	struct stat st;
-	int err, before;
+	int err, told = 0;
 
 	if (me->machine->files == NULL || fstat(fd, &st) != 0)
 		return 0;
@@ -175,10 +248,12 @@ int pg_files_sync(struct pg_thread *me, int fd)
 	if (o == NULL)
 		return 0;
 	pg_object_ref(o); /* writing back may give up the machine lock */
-	err = pg_object_sync(o, 0, UINT64_MAX);
-	before = untold(me, o, key_of(&st));
+	err = pg_object_sync(o, start, end);
+	f = find_file(me, key_of(&st));
+	if (tell && f != NULL)
+		told = pg_open_error(me, fd, &st, o, &f->error_seen);
 	pg_object_unref(o);
-	return err != 0 ? err : before;
+	return err != 0 && tell ? err : told;
 }
 
 void pg_files_sync_all(struct pg_thread *me, const struct stat *on)

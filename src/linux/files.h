@@ -40,7 +40,11 @@ struct pg_file {
 	bool writable;   /* fd may be written */
 	uint8_t *window; /* a mapping of the file, if writes through fd are sealed; owned */
 	uint64_t window_bytes;
-	uint32_t error_seen; /* of its object's write-back errors: told to an fsync */
+	uint32_t error_seen; /* told to an fsync of nobody knows which open file: opens.c */
+	struct pg_object *
+		kept; /* a reference: a page could not be written, and somebody may ask. NULL: no */
+	bool open_here; /* a guest has it open: while they are counted */
+	bool leaves;    /* the kept reference goes now */
 };
 
 /* --- descriptors.c: tables of descriptors, and Pagoda's own among them --------------------------------------- */
@@ -79,10 +83,11 @@ PG_MUST_CHECK int pg_files_object(struct pg_thread *me, int fd, const struct sta
 /* The object of the file, if it is mapped: borrowed, or NULL. */
 struct pg_object *pg_files_find(struct pg_thread *me, const struct stat *st);
 /*
- * Writes the file's dirty pages to the host's file. The error, or one that has happened since at another time and was told to no call of this
- * kind. Gives up the machine lock.
+ * Writes the file's dirty pages of bytes [start, end) to the host's file. tell: the error, or one that happened at another time
+ * and that the open file behind fd has not been told of; else 0, and it will be told later. Gives up the machine lock.
  */
-PG_MUST_CHECK int pg_files_sync(struct pg_thread *me, int fd);
+PG_MUST_CHECK int pg_files_sync(
+	struct pg_thread *me, int fd, uint64_t start, uint64_t end, bool tell);
 /* The same for all files that are mapped, or those on the device of *on; errors are left to be told later. */
 void pg_files_sync_all(struct pg_thread *me, const struct stat *on);
 /* The host brings the file that has this key, if one is mapped, to its disk. 0 or the host's error. */
@@ -101,6 +106,38 @@ PG_MUST_CHECK int pg_keeper_fetch(struct pg_linux *l, int number);
 /* Writes a byte to it. */
 void pg_keeper_ring(struct pg_linux *l, int number);
 void pg_keeper_forget(struct pg_linux *l, int number);
+
+/* Whether the file's object is kept though nobody maps it; here: notes that a guest has it open. */
+bool pg_files_kept(struct pg_thread *me, const struct stat *st, bool here);
+/* begin: nobody is known to have a kept file open. Else: those that nobody has open are let go. */
+void pg_files_let_go(struct pg_linux *l, bool begin);
+
+/* --- opens.c: open files, and what each was told of failed write-backs ------------------------------------------ */
+
+/* A shared mapping of fd was made at addr. */
+void pg_open_mapped(struct pg_thread *me, int fd, uint64_t addr);
+/* A new open file: it is not told of what others were told before. */
+void pg_open_opened(struct pg_thread *me, int fd, const struct stat *st);
+/* The error that fd's open file has not been told of, now it is; 0: none. else_seen: where the host cannot tell open files apart. */
+int pg_open_error(struct pg_thread *me, int fd, const struct stat *st, struct pg_object *object,
+	uint32_t *else_seen);
+/* The same of all files of its file system. */
+int pg_open_fs_error(struct pg_thread *me, int fd, const struct stat *st);
+/* A page of a file on this device could not be written. */
+void pg_open_write_failed(struct pg_linux *l, uint64_t dev, int err);
+/* Whether pg_open_closed() is to be called when fd is closed. */
+bool pg_open_closing(struct pg_thread *me, int fd);
+/* Descriptors were closed: what nobody has open is forgotten. */
+void pg_open_closed(struct pg_thread *me);
+void pg_open_end(struct pg_linux *l);
+
+/* --- the holder (descriptors.c): a thread with a table of its own, so that what it closes drops nobody's locks -- */
+
+/* A copy of fd in its table: the number there, or a negative errno. */
+PG_MUST_CHECK int pg_holder_store(struct pg_linux *l, int fd);
+void pg_holder_forget(struct pg_linux *l, int number);
+int pg_holder_tid(const struct pg_linux *l); /* on the host; 0: there is none */
+void pg_holder_end(struct pg_linux *l);
 
 /* --- locks.c, owner.c ---------------------------------------------------------------------------------------- */
 
@@ -141,8 +178,11 @@ int64_t pg_io_signal(struct pg_thread *me, int64_t r);
  */
 int pg_io_limit(struct pg_thread *me, int fd, int64_t offset, int flags, uint64_t *n);
 int pg_io_limit_size(struct pg_thread *me, const struct stat *st, uint64_t size);
-/* Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. */
-void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+/*
+ * Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. Not 0: what the
+ * host would read is not what guests stored, because it could not be written: why.
+ */
+int pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_thread *me, int fd);
 void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);

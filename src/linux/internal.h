@@ -109,6 +109,12 @@ struct pg_linux {
 	pthread_mutex_t keeper_lock; /* one request at a time */
 	pthread_t keeper;
 	int keeper_ask, keeper_end; /* descriptors; -1: not running */
+	struct pg_holder *holder;   /* owned; NULL: not needed so far */
+	struct pg_open
+		*opens;      /* known open files: opens.c. Owned, but for what regions still hold */
+	unsigned opens_idle; /* of them without a mapping */
+	unsigned kept_files; /* files whose object is kept */
+	struct pg_open_fs *open_fs; /* file systems on which a write-back failed; owned */
 
 	/* the host */
 	uint64_t proc_dev;               /* st_dev of /proc; 0: none */
@@ -137,6 +143,7 @@ struct pg_linux {
 
 	/* figures of the machine; those of processes are added when they are gone */
 	uint64_t calls, execs, forks, signals, bytes_read, bytes_written, oom_kills;
+	bool stopping; /* pg_linux_stop() was called: the next thread that runs kills all */
 	struct pg_space_stats space_before;
 
 	struct pg_partitions *partition; /* owned; NULL: a machine of pages */
@@ -188,7 +195,6 @@ void pg_linux_first_limits(const struct pg_linux *l, struct rlimit64 *limits);
 struct pg_partitions {
 	struct pg_partition_options o;
 	struct pg_partition_hooks hooks;
-	uint64_t counts[PG_BLOCK_EVENTS];
 	const char *loading; /* the path of the program that is being loaded; NULL: none is */
 	bool spawning;       /* for a scheduler, which is not asked for room */
 	bool fork_waits;     /* `forked` is to be told when the child has a number */
@@ -420,8 +426,5 @@ int64_t pg_memfd_seal(struct pg_thread *me, int fd, unsigned seals);
 
 /* Tells the space what the process may have, now: before each call that may make it larger. */
 void pg_mem_limits(struct pg_thread *me);
-
-/* Bytes of the space that count against RLIMIT_AS. */
-uint64_t pg_mem_vsz(struct pg_thread *me);
 
 #endif

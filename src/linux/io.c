@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -118,16 +119,51 @@ int pg_io_limit_size(struct pg_thread *me, const struct stat *st, uint64_t size)
 	return size > most ? too_large(me) : 0;
 }
 
-void pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
+int pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
 {
 	struct stat st;
 	struct pg_object *o = hold_object(me, fd, &st);
+	int err;
 
 	if (o == NULL)
-		return;
-	if (pg_object_before_host_read(o, start, end) == -ENOMEM)
+		return 0;
+	err = pg_object_before_host_read(o, start, end);
+	if (err == -ENOMEM)
 		me->oom = true;
 	pg_object_unref(o);
+	return err;
+}
+
+/*
+ * The host read bytes from place `at` of the file on into v[n], but it has not got what could not be written back: that is
+ * put over them.
+ */
+static void put_unwritten(struct pg_thread *me, int fd, const struct iovec *v, unsigned n,
+	uint64_t at, uint64_t bytes)
+{
+	struct stat st;
+	struct pg_object *o = hold_object(me, fd, &st);
+	uint64_t end = at + bytes;
+
+	for (unsigned i = 0; o != NULL && i < n && at < end; i++) {
+		uint64_t in = 0;
+
+		while (in < v[i].iov_len && at < end) {
+			uint64_t from = at & PG_PAGE_MASK, part = PG_PAGE_SIZE - from;
+			const uint8_t *page = pg_object_unwritten(o, at >> PG_PAGE_SHIFT);
+
+			if (part > v[i].iov_len - in)
+				part = v[i].iov_len - in;
+			if (part > end - at)
+				part = end - at;
+			if (page != NULL)
+				memcpy((uint8_t *)v[i].iov_base + in, page + from, part);
+			in += part;
+			at += part;
+		}
+	}
+	if (o != NULL)
+		pg_object_unref(o);
 }
 
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end)
@@ -217,7 +253,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	struct iovec host[PIECES];
 	struct target t;
 	uint64_t done = 0;
-	int64_t special;
+	int64_t special, at = -1;
+	bool unwritten = false;
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
@@ -240,10 +277,10 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	if (t.waits && wait_ready(me, fd) != 0)
 		return -PG_ERESTARTSYS;
 	if (t.regular && me->machine->files != NULL) {
-		int64_t at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
-
+		at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
 		if (at >= 0)
-			pg_io_before_read(me, fd, (uint64_t)at, (uint64_t)at + total);
+			unwritten =
+				pg_io_before_read(me, fd, (uint64_t)at, (uint64_t)at + total) != 0;
 	}
 	while (done < total && !me->oom) {
 		unsigned n;
@@ -271,6 +308,8 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 		}
 		r = host_io(me, true, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
+		if (unwritten && r > 0)
+			put_unwritten(me, fd, host, n, (uint64_t)at + done, (uint64_t)r);
 		pg_guest_unpin(me, PG_WRITE, host, n);
 		if (t.socket)
 			pg_peer_received(me, fd, r);

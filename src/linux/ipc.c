@@ -97,7 +97,7 @@ struct pg_ipc_object *pg_ipc_by_place(const struct pg_ipc_ids *t, int place)
 	return o;
 }
 
-struct pg_ipc_object *pg_ipc_by_key(const struct pg_ipc_ids *t, int key)
+static struct pg_ipc_object *by_key(const struct pg_ipc_ids *t, int key)
 {
 	struct pg_ipc_object *o = t->first;
 
@@ -117,7 +117,7 @@ int pg_ipc_highest(const struct pg_ipc_ids *t)
 
 int pg_ipc_get(const struct pg_ipc_ids *t, int key, int flags, struct pg_ipc_object **found)
 {
-	*found = key != IPC_PRIVATE ? pg_ipc_by_key(t, key) : NULL;
+	*found = key != IPC_PRIVATE ? by_key(t, key) : NULL;
 	if (key == IPC_PRIVATE)
 		return 0;
 	if (*found == NULL)

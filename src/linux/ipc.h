@@ -39,7 +39,6 @@ PG_MUST_CHECK int pg_ipc_add(
 void pg_ipc_remove(struct pg_ipc_ids *t, struct pg_ipc_object *o);
 struct pg_ipc_object *pg_ipc_by_id(const struct pg_ipc_ids *t, int id);
 struct pg_ipc_object *pg_ipc_by_place(const struct pg_ipc_ids *t, int place);
-struct pg_ipc_object *pg_ipc_by_key(const struct pg_ipc_ids *t, int key);
 /* What IPC_INFO and its kin return. */
 int pg_ipc_highest(const struct pg_ipc_ids *t);
 /*

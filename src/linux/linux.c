@@ -297,6 +297,9 @@ void pg_linux_destroy(struct pg_linux *l)
 		}
 		pg_process_free(p);
 	}
+	pg_files_let_go(l, true);
+	pg_files_let_go(l, false);
+	pg_open_end(l);
 	if (l->engine != NULL) {
 		struct pg_vm_hooks none = {0};
 
@@ -589,6 +592,10 @@ void pg_linux_go(struct pg_thread *me)
 
 		if (l->lock.wanted)
 			pg_lock_turn(me);
+		if (l->stopping) {
+			pg_process_stop_all(me);
+			continue;
+		}
 		if (me->oom) {
 			pg_process_oom(me);
 			continue;
@@ -757,6 +764,7 @@ void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)
 	out->forks = l->forks;
 	out->bytes_read = l->bytes_read;
 	out->bytes_written = l->bytes_written;
+	out->oom_kills = l->oom_kills;
 }
 
 /* Whom the questions of the floors above are about: who runs, else the first process. */

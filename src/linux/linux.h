@@ -118,6 +118,7 @@ struct pg_linux_end {
 	int code;          /* 0 .. 255 */
 	int signal;        /* 1 .. 64 */
 	bool oom;          /* killed because no frame was left (signal is SIGKILL) */
+	bool stopped;      /* killed by pg_linux_stop() (signal is SIGKILL) */
 	bool fault;        /* killed by a synchronous fault: the fields below say which */
 	bool unhandled;    /* the engine does not handle this instruction (PG_EXIT_UNSUPPORTED) */
 	bool frame_failed; /* a signal handler's frame did not fit on the guest's stack */
@@ -181,8 +182,12 @@ struct pg_linux_stats {
 	uint64_t forks;      /* processes made, the first not included */
 	uint64_t bytes_read; /* by the guest's system calls, into its memory */
 	uint64_t bytes_written;
+	uint64_t oom_kills; /* processes killed because no frame was left */
 };
 void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out);
+
+/* All guest processes are killed, soon. May be called by hooks. */
+void pg_linux_stop(struct pg_linux *l);
 
 /*
  * For hooks of the floors below that want to wait for the host: the machine lock is given away by the thread that runs, so

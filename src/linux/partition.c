@@ -92,7 +92,6 @@ static void on_event(void *ctx, const struct pg_block_event *b)
 		.copied_bytes = b->copied_pages << PG_PAGE_SHIFT,
 		.address = b->address};
 
-	l->partition->counts[b->kind]++;
 	if (b->kind == PG_BLOCK_FORK) { /* the child has no number yet */
 		l->partition->forked = e;
 		l->partition->fork_waits = true;
@@ -300,11 +299,6 @@ void pg_partition_set_hooks(struct pg_linux *l, const struct pg_partition_hooks 
 	l->partition->hooks = *h;
 }
 
-void pg_partition_counts(const struct pg_linux *l, uint64_t counts[PG_BLOCK_EVENTS])
-{
-	memcpy(counts, l->partition->counts, sizeof(l->partition->counts));
-}
-
 void pg_partition_lock(struct pg_linux *l)
 {
 	pg_lock_take(l, NULL);
@@ -405,35 +399,4 @@ int pg_partition_info(struct pg_linux *l, int pid, struct pg_block_info *out)
 void pg_partition_figures_of(struct pg_linux *l, struct pg_partition_figures *f)
 {
 	pg_partition_figures(pg_vm_partition(l->vm), f);
-}
-
-struct each {
-	struct pg_linux *l;
-	void (*f)(void *ctx, uint64_t start, uint64_t bytes, int pid);
-	void *ctx;
-};
-
-static void each_span(void *ctx, uint64_t start, uint64_t units, bool hole)
-{
-	const struct each *x = ctx;
-	int pid = 0;
-
-	for (struct pg_process *p = x->l->processes; p != NULL && !hole; p = p->next) {
-		struct pg_block_info i;
-
-		if (p->mm != NULL && pg_block_info(p->mm->space, &i) && i.placed && i.base == start)
-			pid = p->pid;
-	}
-	/* one that nobody runs in yet is the loading thread's */
-	if (!hole && pid == 0 && x->l->current != NULL)
-		pid = x->l->current->proc->pid;
-	x->f(x->ctx, start << PG_PAGE_SHIFT, units << PG_PAGE_SHIFT, pid);
-}
-
-void pg_partition_each(struct pg_linux *l,
-	void (*each)(void *ctx, uint64_t start, uint64_t bytes, int pid), void *ctx)
-{
-	struct each x = {l, each, ctx};
-
-	pg_partition_walk(pg_vm_partition(l->vm), each_span, &x);
 }

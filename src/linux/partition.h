@@ -109,13 +109,8 @@ int pg_partition_kill(struct pg_linux *l, int pid);
 /* pg_block_compact(). */
 unsigned pg_partition_compact(struct pg_linux *l, uint64_t *bytes);
 PG_MUST_CHECK int pg_partition_info(struct pg_linux *l, int pid, struct pg_block_info *out);
-/* How often each kind of event was. */
-void pg_partition_counts(const struct pg_linux *l, uint64_t counts[PG_BLOCK_EVENTS]);
 /* Guest instructions of all threads so far; 0 in fast mode. */
 uint64_t pg_partition_clock(struct pg_linux *l);
-/* Holes and blocks from the bottom up, in bytes; pid 0: a hole. */
-void pg_partition_each(struct pg_linux *l,
-	void (*each)(void *ctx, uint64_t start, uint64_t bytes, int pid), void *ctx);
 /* Bytes; what frame/partition.h has in frames is in *f as it is. */
 void pg_partition_figures_of(struct pg_linux *l, struct pg_partition_figures *f);
 

@@ -624,6 +624,7 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	vfork_over(p);
 	if (p != l->init || p->mm->users > 1) {
 		pg_mm_put(p->mm);
+		pg_open_closed(last); /* of what it had mapped, too, nothing is left */
 		p->mm = NULL; /* the first one's stays, for whoever looks at the machine afterwards */
 	} else {
 		pg_block_release(p->mm->space); /* but not as a block, which others may want */
@@ -783,5 +784,25 @@ void pg_process_oom(struct pg_thread *me)
 		/* its threads run to their end; there is no signal to wait for, and it may never tell us */
 		pg_thread_sleep(me, pg_host_clock_ns(CLOCK_MONOTONIC) + 200000);
 		victim = pg_process_find(l, pid);
+	}
+}
+
+/* --- stopped from outside ------------------------------------------------------------------------------------------------ */
+
+void pg_linux_stop(struct pg_linux *l)
+{
+	l->stopping = true;
+	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
+		for (struct pg_thread *t = p->thread; t != NULL; t = t->next)
+			pg_thread_poke(t);
+}
+
+void pg_process_stop_all(struct pg_thread *me)
+{
+	for (struct pg_process *p = me->machine->processes; p != NULL; p = p->next) {
+		if (p->exiting || p->state == PG_ZOMBIE)
+			continue;
+		p->end.stopped = true;
+		pg_process_killed(p, me, SIGKILL);
 	}
 }

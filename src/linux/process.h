@@ -230,7 +230,6 @@ void pg_signal_set_mask(struct pg_thread *me, uint64_t mask);
 /* Whether nobody could continue the process's group: then the terminal does not stop it. */
 bool pg_signal_orphaned_group(const struct pg_process *p);
 bool pg_signal_ignored(const struct pg_process *p, int signo);
-bool pg_signal_default_ignores(int signo);
 /* Takes the signals of a set off the queue, unseen. */
 void pg_signal_drop(struct pg_process *p, uint64_t set);
 
@@ -333,6 +332,8 @@ void pg_process_stats(
 int64_t pg_process_badness(const struct pg_process *p);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
 void pg_process_oom(struct pg_thread *me);
+/* pg_linux_stop() was called: no process goes on. */
+void pg_process_stop_all(struct pg_thread *me);
 
 /* --- futex.c ---------------------------------------------------------------------------------------------- */
 

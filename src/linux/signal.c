@@ -26,7 +26,7 @@
 #define STOPS (BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
 #define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
 
-bool pg_signal_default_ignores(int signo)
+static bool default_ignores(int signo)
 {
 	return signo == SIGCHLD || signo == SIGCONT || signo == SIGURG || signo == SIGWINCH;
 }
@@ -40,7 +40,7 @@ bool pg_signal_ignored(const struct pg_process *p, int signo)
 {
 	const struct pg_sigaction *a = &p->sig.act[signo];
 
-	return a->handler == 1 || (a->handler == 0 && pg_signal_default_ignores(signo));
+	return a->handler == 1 || (a->handler == 0 && default_ignores(signo));
 }
 
 void pg_signal_init(struct pg_signals *s)
@@ -387,7 +387,7 @@ static bool all_stopped(const struct pg_linux *l)
 /* The default action of a signal that has no handler. */
 static void act_default(struct pg_thread *me, int signo, const union pg_siginfo *info)
 {
-	if (pg_signal_default_ignores(signo))
+	if (default_ignores(signo))
 		return;
 	if (default_stops(signo)) {
 		if (signo != SIGSTOP && pg_signal_orphaned_group(me->proc))

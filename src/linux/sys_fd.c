@@ -19,14 +19,24 @@
 
 #define GETDENTS_MOST 65536
 
+/* Descriptors were closed; last: maybe one that pg_open_closing() asked about. */
+static void closed(struct pg_thread *me, bool last)
+{
+	if (last)
+		pg_open_closed(me);
+	pg_terminal_closed(me->machine);
+}
+
 int64_t pg_sys_close(struct pg_thread *me, const uint64_t *a)
 {
+	bool last;
 	int64_t r;
 
 	if (!pg_fd_ok((int)a[0]))
 		return -EBADF;
+	last = pg_open_closing(me, (int)a[0]);
 	r = PG_QUICK(SYS_close, (int)a[0], 0, 0, 0, 0, 0);
-	pg_terminal_closed(me->machine);
+	closed(me, last);
 	return r;
 }
 
@@ -43,7 +53,7 @@ int64_t pg_sys_close_range(struct pg_thread *me, const uint64_t *a)
 	if (last >= limit)
 		last = limit - 1;
 	r = PG_QUICK(SYS_close_range, first, last, (unsigned)a[2], 0, 0, 0);
-	pg_terminal_closed(me->machine);
+	closed(me, true);
 	return r;
 }
 
@@ -55,23 +65,27 @@ int64_t pg_sys_dup(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_dup2(struct pg_thread *me, const uint64_t *a)
 {
+	bool last;
 	int64_t r;
 
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
+	last = pg_open_closing(me, (int)a[1]);
 	r = PG_QUICK(SYS_dup2, (int)a[0], (int)a[1], 0, 0, 0, 0);
-	pg_terminal_closed(me->machine);
+	closed(me, last);
 	return r;
 }
 
 int64_t pg_sys_dup3(struct pg_thread *me, const uint64_t *a)
 {
+	bool last;
 	int64_t r;
 
 	if (!pg_fd_ok((int)a[0]) || !pg_fd_ok((int)a[1]))
 		return -EBADF;
+	last = pg_open_closing(me, (int)a[1]);
 	r = PG_QUICK(SYS_dup3, (int)a[0], (int)a[1], (int)a[2], 0, 0, 0);
-	pg_terminal_closed(me->machine);
+	closed(me, last);
 	return r;
 }
 

@@ -151,7 +151,9 @@ int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 		return err;
 	from = place(in, offset);
 	to = place(out, -1);
-	pg_io_before_read(me, in, from, from + n);
+	err = pg_io_before_read(me, in, from, from + n);
+	if (err != 0)
+		return err;
 	r = PG_HOST(me, SYS_sendfile, out, in, a[2] != 0 ? (uintptr_t)&offset : 0, n, 0, 0);
 	r = pg_io_signal(me, r);
 	if (r > 0)
@@ -181,7 +183,9 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 		return err;
 	from = place(in, in_at);
 	to = place(out, out_at);
-	pg_io_before_read(me, in, from, from + n);
+	err = pg_io_before_read(me, in, from, from + n);
+	if (err != 0)
+		return err;
 	r = PG_HOST(me, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out,
 		a[3] != 0 ? (uintptr_t)&out_at : 0, n, (unsigned)a[5]);
 	if (r > 0)
@@ -278,7 +282,7 @@ static int64_t sync_file(struct pg_thread *me, long number, const uint64_t *a)
 
 	if (!pg_fd_ok(fd))
 		return -EBADF;
-	err = pg_files_sync(me, fd);
+	err = pg_files_sync(me, fd, 0, UINT64_MAX, true);
 	return err != 0 ? err : PG_HOST(me, number, fd, a[1], a[2], a[3], 0, 0);
 }
 
@@ -294,17 +298,38 @@ int64_t pg_sys_fdatasync(struct pg_thread *me, const uint64_t *a)
 
 int64_t pg_sys_sync_file_range(struct pg_thread *me, const uint64_t *a)
 {
-	return sync_file(me, SYS_sync_file_range, a);
+	const unsigned waits = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER;
+	unsigned flags = (unsigned)a[3];
+	int fd = (int)a[0], err = 0;
+	int64_t r;
+
+	if (!pg_fd_ok(fd))
+		return -EBADF;
+	r = PG_QUICK(SYS_sync_file_range, fd, a[1], a[2], 0, 0, 0); /* are they numbers? */
+	if (r == 0 && (flags & ~(waits | SYNC_FILE_RANGE_WRITE)))
+		r = -EINVAL;
+	if (r == 0 && (flags & SYNC_FILE_RANGE_WRITE))
+		err = pg_files_sync(
+			me, fd, a[1], a[2] != 0 ? a[1] + a[2] : UINT64_MAX, flags & waits);
+	else if (r == 0 && (flags & waits))
+		err = pg_files_sync(me, fd, 0, 0, true); /* waits for others' writing only */
+	if (r != 0 || err != 0)
+		return r != 0 ? r : err;
+	return PG_HOST(me, SYS_sync_file_range, fd, a[1], a[2], flags, 0, 0);
 }
 
 int64_t pg_sys_syncfs(struct pg_thread *me, const uint64_t *a)
 {
 	struct stat st;
+	int64_t r;
+	int err;
 
 	if (!pg_fd_ok((int)a[0]) || fstat((int)a[0], &st) != 0)
 		return -EBADF;
 	pg_files_sync_all(me, &st);
-	return PG_HOST(me, SYS_syncfs, (int)a[0], 0, 0, 0, 0, 0);
+	r = PG_HOST(me, SYS_syncfs, (int)a[0], 0, 0, 0, 0, 0);
+	err = r != -EBADF ? pg_open_fs_error(me, (int)a[0], &st) : 0;
+	return r != 0 ? r : err;
 }
 
 int64_t pg_sys_sync(struct pg_thread *me, const uint64_t *a)
@@ -352,7 +377,7 @@ int64_t pg_sys_fallocate(struct pg_thread *me, const uint64_t *a)
 		if (r != 0)
 			return r;
 	}
-	pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
+	(void)pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
 	r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
 	if (r == 0) {
 		pg_io_truncated(me, fd);

@@ -34,14 +34,6 @@
 		MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |         \
 		MAP_STACK | MAP_HUGETLB | MAP_32BIT | 0x4000000 /* uninitialized */ | 0x80)
 
-uint64_t pg_mem_vsz(struct pg_thread *me)
-{
-	struct pg_space_stats s;
-
-	pg_space_stats(me->mm->space, &s);
-	return s.vsz_bytes;
-}
-
 void pg_mem_limits(struct pg_thread *me)
 {
 	const struct rlimit64 *l = me->proc->limits;
@@ -269,6 +261,8 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 			w.name[0] != '\0' ? w.name : NULL);
 	if (w.object != NULL)
 		pg_object_unref(w.object);
+	if (err == 0 && w.shared && !w.anonymous)
+		pg_open_mapped(me, w.fd, at.v);
 	if (err == 0 && w.object != NULL && (w.prot & PROT_EXEC) && me->machine->hooks.code != NULL)
 		me->machine->hooks.code(me->machine->hooks.ctx);
 	return err != 0 ? err : (int64_t)at.v;

@@ -67,6 +67,8 @@ static int64_t vet(struct pg_thread *me, int fd, int flags)
 		close(got);
 		return fd;
 	}
+	if (me->machine->open_fs != NULL && !(flags & O_PATH))
+		pg_open_opened(me, fd, &st);
 	if (S_ISCHR(st.st_mode))
 		pg_terminal_opened(me, fd, flags);
 	if ((flags & O_TRUNC) && S_ISREG(st.st_mode))

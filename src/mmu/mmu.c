@@ -90,6 +90,8 @@ PG_INLINE struct pg_tlb_way *fill_l1(struct pg_mmu *m, const struct pg_level1 *l
 	e->way.prot = f->prot;
 	e->way.dirty = (f->bits & PG_L2_DIRTY) != 0;
 	e->way.code = (f->bits & PG_L2_CODE) != 0;
+	e->way.shown = pg_l1_is_shown(m, f->vpn, f->pfn);
+	e->way.asked = 0;
 	pg_l1_settle(l, e, set);
 	pg_l1_show(m, l, e, set, access);
 	return &e->way;

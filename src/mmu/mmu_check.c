@@ -119,6 +119,8 @@ static const char *check_l1(const struct pg_mmu *m, const struct pg_level1 *l)
 				return "M5: an entry has another host address than its frame";
 			if (e->way.ready != (e->way.dirty ? e->way.prot : e->way.prot & ~PG_WRITE))
 				return "M2: an entry is ready for more or less than it says";
+			if (l->data && e->way.shown != pg_l1_is_shown(m, e->way.vpn, e->way.pfn))
+				return "M9: an entry is shown, or not, against what the view maps";
 			bad = check_entry(m, &as_l2);
 		}
 		if (!bad)

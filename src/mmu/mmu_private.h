@@ -55,6 +55,7 @@ struct pg_mmu {
 	struct pg_walk_cache *own_cache;  /* owned; NULL: configured without */
 	uint8_t *bytes;                   /* of frame 0 */
 	const struct pg_frame *rows;
+	const uint32_t *view; /* borrowed: what the caller's view maps; NULL: it has none */
 	/* First-level misses: [0] data, [1] fetch. What follows from them is filled in by
 	 * pg_mmu_stats. */
 	uint64_t l1_misses[2];
@@ -128,7 +129,7 @@ PG_INLINE void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e
 	const struct pg_tlb_way *w = &e->way;
 	struct pg_tlb_fast *i = &e->image;
 	/* Masks instead of conditions: what a page allows is hard to predict. */
-	uint64_t reads = -(uint64_t)(w->prot & l->data); /* PG_READ is 1 */
+	uint64_t reads = -(uint64_t)(w->prot & l->data & w->shown); /* PG_READ is 1 */
 	uint64_t writes = -(uint64_t)(w->ready >> 1 & (w->code ^ 1u) & 1);
 	uint64_t usable = reads & (writes | -(uint64_t)(l->sets.mask != 0));
 	/*
@@ -144,6 +145,12 @@ PG_INLINE void pg_l1_make_image(const struct pg_level1 *l, struct pg_l1_entry *e
 	i->neg_write = (neg & writes) | (never & ~writes);
 	i->host = (w->host & usable) | (PG_TLB_NOWHERE & ~usable);
 	i->code_id = w->code_id & -(uint32_t)(l->fetch & w->prot >> 2); /* PG_EXEC is 4 */
+}
+
+/* Does the view show frame pfn at page vpn? 1 or 0. */
+PG_INLINE uint8_t pg_l1_is_shown(const struct pg_mmu *m, uint64_t vpn, uint32_t pfn)
+{
+	return !m->view || m->view[vpn % PG_VIEW_PAGES] == pfn + 1;
 }
 
 /* Sets what follows from the rest of e->way, and e->image. */
@@ -180,8 +187,6 @@ PG_INLINE void pg_l1_show(struct pg_mmu *m, const struct pg_level1 *l, const str
 		f->code_id = 0;
 }
 
-/* Makes the mirrors of a set say what its most recently used ways, for the current ASID, allow. */
-void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set);
 /* Drops the entry of (vpn, asid), if there. */
 void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn, uint16_t asid);
 void pg_l2_drop(struct pg_mmu *m, uint64_t vpn, uint16_t asid);

@@ -20,6 +20,8 @@
  *   M7 where there are second mirrors, the ways that the mirrors of a set name are the two
  *      youngest, in this order; the ages may still have them the other way round.
  *   M8 an entry of a page-walk cache names the node that a walk comes to.
+ *   M9 an entry of the first level for data is shown if and only if the view, where there is one, maps its
+ *      frame at its page; one that is not shown allows nothing in a mirror but fetches.
  *
  * Compiled with general registers only, as mmu.c, which calls some of it.
  */
@@ -47,7 +49,8 @@ static void mirror(const struct pg_mmu *m, const struct pg_level1 *l, struct pg_
 	f->way = e->image.way;
 }
 
-void pg_l1_mirror(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
+/* Makes the mirrors of a set say what its most recently used ways, for the current ASID, allow. */
+static void mirror_set(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t set)
 {
 	unsigned ways = l->sets.ways;
 	uint8_t *block = pg_l1_block(&l->sets, ways, set);
@@ -85,7 +88,7 @@ void pg_l1_drop(const struct pg_mmu *m, const struct pg_level1 *l, uint64_t vpn,
 
 	if (pg_l1_find(block, l->sets.ways, vpn, pg_mark(vpn, pg_mark_salt(asid)), &way)) {
 		drop_way_l1(l, block, set, way);
-		pg_l1_mirror(m, l, set);
+		mirror_set(m, l, set);
 	}
 }
 
@@ -108,7 +111,7 @@ static void mirror_all(const struct pg_mmu *m)
 {
 	for (unsigned i = 0; i < l1_count(m); i++)
 		for (uint64_t s = 0; s <= m->l1[i].sets.mask; s++)
-			pg_l1_mirror(m, &m->l1[i], s);
+			mirror_set(m, &m->l1[i], s);
 }
 
 /* Empties all sets of a level. */
@@ -259,6 +262,47 @@ void pg_mmu_set_second(struct pg_mmu *m, struct pg_tlb_fast *second_d, struct pg
 	mirror_all(m);
 }
 
+void pg_mmu_set_view(struct pg_mmu *m, const uint32_t *frames)
+{
+	m->view = frames;
+	pg_mmu_view_changed_all(m);
+}
+
+/* Looks again which entries of set s of a level the view shows: those of page v mod PG_VIEW_PAGES, or all. */
+static void show_again(
+	const struct pg_mmu *m, const struct pg_level1 *l, uint64_t s, uint64_t v, bool all)
+{
+	uint8_t *block = pg_l1_block(&l->sets, l->sets.ways, s);
+	bool any = false;
+
+	for (unsigned i = 0; i < l->sets.ways; i++) {
+		struct pg_l1_entry *e = pg_l1_slot(block, l->sets.ways, i);
+		uint8_t shown;
+
+		if (e->way.vpn == UINT64_MAX || (!all && (e->way.vpn ^ v) % PG_VIEW_PAGES))
+			continue;
+		shown = pg_l1_is_shown(m, e->way.vpn, e->way.pfn);
+		if (shown == e->way.shown)
+			continue;
+		e->way.shown = shown;
+		pg_l1_make_image(l, e, s);
+		any = true;
+	}
+	if (any)
+		mirror_set(m, l, s);
+}
+
+void pg_mmu_view_changed(struct pg_mmu *m, pg_vpn v)
+{
+	show_again(m, &m->l1[0], v.v & m->l1[0].sets.mask, v.v, false);
+}
+
+void pg_mmu_view_changed_all(struct pg_mmu *m)
+{
+	for (uint64_t s = 0; s <= m->l1[0].sets.mask; s++)
+		show_again(m, &m->l1[0], s, 0, true);
+}
+
 void pg_mmu_destroy(struct pg_mmu *m)
 {
 	if (!m)
@@ -302,7 +346,7 @@ void pg_mmu_set_code_id(struct pg_mmu *m, pg_va a, uint32_t code_id)
 		return;
 	e->way.code_id = code_id;
 	pg_l1_make_image(l, e, vpn & l->sets.mask);
-	pg_l1_mirror(m, l, vpn & l->sets.mask);
+	mirror_set(m, l, vpn & l->sets.mask);
 }
 
 void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
@@ -316,7 +360,7 @@ void pg_mmu_forget_code_id(struct pg_mmu *m, pg_vpn v, uint32_t code_id)
 		return;
 	e->way.code_id = 0;
 	pg_l1_make_image(l, e, v.v & l->sets.mask);
-	pg_l1_mirror(m, l, v.v & l->sets.mask);
+	mirror_set(m, l, v.v & l->sets.mask);
 }
 
 void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
@@ -334,7 +378,7 @@ void pg_mmu_set_code(struct pg_mmu *m, pg_pfn f, bool code)
 					continue;
 				e->way.code = code;
 				pg_l1_make_image(l, e, s);
-				pg_l1_mirror(m, l, s);
+				mirror_set(m, l, s);
 			}
 		}
 	}
@@ -366,7 +410,7 @@ void pg_mmu_set_code_page(struct pg_mmu *m, pg_vpn v, pg_pfn f, bool code)
 			continue;
 		e->way.code = code;
 		pg_l1_make_image(l, e, v.v & l->sets.mask);
-		pg_l1_mirror(m, l, v.v & l->sets.mask);
+		mirror_set(m, l, v.v & l->sets.mask);
 	}
 	if (!m->l2.ways)
 		return;
@@ -396,7 +440,7 @@ static void l1_invalidate_set(const struct pg_mmu *m, const struct pg_level1 *l,
 		any = true;
 	}
 	if (any)
-		pg_l1_mirror(m, l, s);
+		mirror_set(m, l, s);
 }
 
 static void l2_invalidate_set(

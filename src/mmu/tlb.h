@@ -76,6 +76,8 @@ struct pg_tlb_way {
 	uint8_t dirty; /* D bit known to be set */
 	uint8_t code;  /* stores must not go inline: the frame has translations */
 	uint8_t ready; /* of prot, what needs no walk any more: PG_WRITE only if dirty */
+	uint8_t shown; /* 1: the view shows it, so accesses may go inline; see pg_mmu_set_view() */
+	uint8_t asked; /* the caller's, 0 on fill */
 };
 
 /* Which TLB a figure is about. */
@@ -126,6 +128,20 @@ void pg_mmu_destroy(struct pg_mmu *m);
  */
 void pg_mmu_set_second(struct pg_mmu *m, struct pg_tlb_fast *second_d, struct pg_tlb_fast *second_i,
 	const uint64_t *exchanged);
+
+/*
+ * For a caller whose inline accesses do not go to the frames, but to a *view*: a stretch of the host's addresses in which page v of
+ * a guest is page v mod PG_VIEW_PAGES. frames[PG_VIEW_PAGES], borrowed until destroy, says what the view maps: the frame's number +
+ * 1, 0: nothing. It may map what no table has any more. An entry whose frame is not what the view maps at its page allows
+ * nothing inline (struct pg_tlb_way.shown). To be called before the first lookup; without it all entries are shown.
+ * No figure but slow_lookups depends on it.
+ */
+#define PG_VIEW_PAGES ((uint64_t)1 << 20)
+void pg_mmu_set_view(struct pg_mmu *m, const uint32_t *frames);
+/* The view's element of page v was changed (to frames[v mod PG_VIEW_PAGES]). At most 2^20 sets in the first level for data. */
+void pg_mmu_view_changed(struct pg_mmu *m, pg_vpn v);
+/* Any of the view's elements were. */
+void pg_mmu_view_changed_all(struct pg_mmu *m);
 
 /*
  * Makes `table` (borrowed; NULL: none) the current one, its entries tagged asid. Nothing is flushed: entries of

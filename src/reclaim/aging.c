@@ -13,8 +13,8 @@
  * Invariants (beside those of lists.h):
  *   E1 in the queues OLD and then YOUNG the counters ascend; they are below 128 in OLD, and not below in YOUNG and NEW.
  */
-#include "reclaim/lists.h"
 #include "reclaim/policies.h"
+#include "reclaim/queues.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,10 +27,8 @@ enum {
 };
 
 struct aging {
-	struct pg_policy base; /* first */
-	struct pg_policy_env env;
-	struct pg_lists lists; /* mark: counter */
-	uint32_t *next;        /* [frames]: chains while sorting; owned */
+	struct pg_queues q; /* first; mark: counter */
+	uint32_t *next;     /* [frames]: chains while sorting; owned */
 };
 
 static struct aging *of(struct pg_policy *p)
@@ -40,35 +38,28 @@ static struct aging *of(struct pg_policy *p)
 
 static void destroy(struct pg_policy *p)
 {
-	pg_lists_free(&of(p)->lists);
 	free(of(p)->next);
-	free(p);
+	pg_queues_destroy(p);
 }
 
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	struct aging *p;
+	static const struct pg_queues_shape shape = {sizeof(struct aging), QUEUES, {0}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
-	if (*args)
-		return -EINVAL;
-	p = calloc(1, sizeof *p);
-	if (!p)
-		return -ENOMEM;
-	p->env = *env;
-	p->next = malloc((frames ? frames : 1) * sizeof *p->next);
-	if (!p->next || pg_lists_init(&p->lists, frames, QUEUES)) {
-		free(p->next);
-		free(p);
-		return -ENOMEM;
-	}
-	*out = &p->base;
-	return 0;
+	if (err)
+		return err;
+	of(*out)->next = malloc((frames ? frames : 1) * sizeof(uint32_t));
+	if (of(*out)->next)
+		return 0;
+	pg_queues_destroy(*out);
+	return -ENOMEM;
 }
 
 static void added(struct pg_policy *p, pg_pfn f, const struct pg_page_info *info)
 {
-	struct pg_lists *l = &of(p)->lists;
+	struct pg_lists *l = &of(p)->q.lists;
 
 	pg_lists_know(l, f);
 	if (info->why == PG_PAGE_READAHEAD) {
@@ -79,14 +70,9 @@ static void added(struct pg_policy *p, pg_pfn f, const struct pg_page_info *info
 	pg_lists_push(l, NEW, f);
 }
 
-static void removed(struct pg_policy *p, pg_pfn f)
-{
-	pg_lists_forget(&of(p)->lists, f);
-}
-
 static pg_pfn pick(struct pg_policy *p)
 {
-	struct pg_lists *l = &of(p)->lists;
+	struct pg_lists *l = &of(p)->q.lists;
 
 	for (unsigned q = 0; q < QUEUES; q++)
 		if (l->q[q].count)
@@ -98,7 +84,7 @@ static pg_pfn pick(struct pg_policy *p)
 static void tick(struct pg_policy *b)
 {
 	struct aging *p = of(b);
-	struct pg_lists *l = &p->lists;
+	struct pg_lists *l = &p->q.lists;
 	uint32_t head[256], tail[256];
 
 	for (unsigned c = 0; c < 256; c++)
@@ -110,7 +96,7 @@ static void tick(struct pg_policy *b)
 			struct pg_link *row = pg_lists_row(l, f);
 
 			/* A page that came in this interval has its bit in the counter already. */
-			if (p->env.accessed(p->env.ctx, f) && q != NEW)
+			if (p->q.env.accessed(p->q.env.ctx, f) && q != NEW)
 				row->mark = (uint8_t)(row->mark >> 1 | 0x80);
 			else if (q != NEW)
 				row->mark >>= 1;
@@ -129,24 +115,19 @@ static void tick(struct pg_policy *b)
 
 static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
 {
-	pg_lists_forget(&of(p)->lists, f);
+	pg_lists_forget(&of(p)->q.lists, f);
 }
 
 /* It is in use: its counter is as that of a page that is accessed all the time, so it goes behind the others. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_row(&of(p)->lists, f)->mark = 0xff;
-	pg_lists_push(&of(p)->lists, YOUNG, f);
-}
-
-static uint64_t pages(const struct pg_policy *p)
-{
-	return ((const struct aging *)p)->lists.known;
+	pg_lists_row(&of(p)->q.lists, f)->mark = 0xff;
+	pg_lists_push(&of(p)->q.lists, YOUNG, f);
 }
 
 static const char *check(const struct pg_policy *p)
 {
-	const struct pg_lists *l = &((const struct aging *)p)->lists;
+	const struct pg_lists *l = &((const struct aging *)p)->q.lists;
 	unsigned last = 0;
 
 	for (unsigned q = 0; q < QUEUES; q++)
@@ -159,7 +140,7 @@ static const char *check(const struct pg_policy *p)
 				return "E1: counters do not ascend";
 			last = q == NEW ? last : mark;
 		}
-	return pg_lists_check(l);
+	return pg_queues_check(p);
 }
 
 const struct pg_policy_ops pg_policy_aging = {.name = "aging",
@@ -168,10 +149,10 @@ const struct pg_policy_ops pg_policy_aging = {.name = "aging",
 	.create = create,
 	.destroy = destroy,
 	.added = added,
-	.removed = removed,
+	.removed = pg_queues_removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.tick = tick,
-	.pages = pages,
+	.pages = pg_queues_pages,
 	.check = check};

@@ -2,7 +2,7 @@
 /*
  * reclaim/clock.c: second chance: FIFO, but a page that was accessed since the hand last passed goes round again.
  *
- * Called through pg_policies[]. Its queue is that of queued.h.
+ * Called through pg_policies[]. Its queue is that of queues.h.
  *
  * The clock's face is the queue: the hand is its head, and a page that the hand passes goes to the tail. One round clears every
  * accessed bit, so a pick looks at each page at most twice; a page that is accessed again meanwhile is picked all the same.
@@ -10,17 +10,18 @@
  * Operating System Concepts, 10.4.5.2.
  */
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	return pg_queued_create(env, frames, args, sizeof(struct pg_queued), out);
+	static const struct pg_queues_shape shape = {sizeof(struct pg_queues), 1, {0}};
+	return pg_queues_create(env, frames, args, &shape, out);
 }
 
 static pg_pfn pick(struct pg_policy *b)
 {
-	struct pg_queued *p = pg_queued_of(b);
+	struct pg_queues *p = pg_queues_of(b);
 	struct pg_lists *l = &p->lists;
 	uint64_t round = l->q[0].count;
 	pg_pfn f = pg_lists_pop(l, 0);
@@ -37,11 +38,11 @@ const struct pg_policy_ops pg_policy_clock = {.name = "clock",
 	.source =
 		"F. J. Corbato, A paging experiment with the Multics system, MIT Project MAC, 1968",
 	.create = create,
-	.destroy = pg_queued_destroy,
-	.added = pg_queued_added,
-	.removed = pg_queued_removed,
+	.destroy = pg_queues_destroy,
+	.added = pg_queues_added,
+	.removed = pg_queues_removed,
 	.pick = pick,
-	.evicted = pg_queued_evicted,
-	.kept = pg_queued_kept,
-	.pages = pg_queued_pages,
-	.check = pg_queued_check};
+	.evicted = pg_queues_evicted,
+	.kept = pg_queues_kept,
+	.pages = pg_queues_pages,
+	.check = pg_queues_check};

@@ -56,6 +56,12 @@ struct pg_pressure {
 	uint64_t avg[2][3];  /* per cent, 11 bits behind the point */
 };
 
+/* Where the page of zeros was read. */
+struct pg_zero_page {
+	uint32_t space; /* its number; 0: none */
+	uint64_t vpn;
+};
+
 struct pg_reclaim {
 	struct pg_vm *vm;         /* borrowed */
 	struct pg_frames *frames; /* borrowed */
@@ -72,8 +78,10 @@ struct pg_reclaim {
 	struct pg_ghosts ghosts;     /* evicted pages; value: the clock at their eviction */
 	uint64_t clock;              /* evictions so far */
 	uint32_t demands;
-	uint64_t filled;                 /* pages added, for ticks */
-	struct pg_fault_event *faulting; /* the fault whose thread has the lock; NULL: none */
+	uint64_t filled;                      /* pages added, for ticks */
+	struct pg_fault_event *faulting;      /* the fault whose thread has the lock; NULL: none */
+	struct pg_zero_page zeros[PG_RECENT]; /* the last ones, a ring */
+	uint32_t zeros_noted;
 	/* Slots. */
 	struct pg_slot_row *slots; /* [slot_count]; owned, mapped */
 	uint64_t slot_count, slots_used;
@@ -101,7 +109,6 @@ void pg_reclaim_stays(struct pg_reclaim *r, pg_pfn f);
 /* The round is over: the policy is told of the pages that stayed. */
 void pg_reclaim_end_round(struct pg_reclaim *r);
 void pg_reclaim_hold(struct pg_reclaim *r, pg_pfn f, enum pg_at at);
-bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f);
 uint64_t pg_reclaim_now_ns(void);
 /* Around calls of the store that may take long: the machine lock is released if the upper floors have one. */
 struct pg_unlocked {
@@ -144,6 +151,12 @@ void pg_reclaim_slots_free(void *ctx, pg_slot s);
 /* The anon that has slot s and no frame, or NULL. */
 struct pg_anon *pg_reclaim_slots_anon(const struct pg_reclaim *r, uint64_t s);
 const char *pg_reclaim_slots_check(const struct pg_reclaim *r);
+
+/* ---- tables.c */
+/* A fault is over: notes it if it mapped the page of zeros. */
+void pg_reclaim_note_zero(struct pg_reclaim *r, const struct pg_fault_event *e);
+/* Takes the page of zeros out of all tables, and so frees their empty nodes; how many frames that were. */
+uint64_t pg_reclaim_drop_zero(struct pg_reclaim *r);
 
 /* ---- thrash.c */
 void pg_reclaim_note_in(struct pg_reclaim *r, bool near);

@@ -13,11 +13,9 @@ int pg_lists_init(struct pg_lists *l, uint32_t frames, unsigned queues)
 {
 	PG_ASSERT(queues <= PG_QUEUES);
 	*l = (struct pg_lists){.frames = frames, .queues = queues};
-	l->links = malloc((frames ? frames : 1) * sizeof *l->links);
+	l->links = calloc(frames ? frames : 1, sizeof *l->links);
 	if (!l->links)
 		return -ENOMEM;
-	for (uint32_t f = 0; f < frames; f++)
-		l->links[f] = (struct pg_link){.prev = NONE, .next = NONE, .on = PG_ON_NONE};
 	for (unsigned q = 0; q < queues; q++)
 		l->q[q].head = l->q[q].tail = NONE;
 	return 0;
@@ -34,8 +32,8 @@ void pg_lists_push(struct pg_lists *l, unsigned q, pg_pfn f)
 	struct pg_link *row = &l->links[f.v];
 	struct pg_queue *to = &l->q[q];
 
-	PG_ASSERT(q < l->queues && row->on == PG_ON_NONE);
-	row->on = (uint8_t)q;
+	PG_ASSERT(q < l->queues && row->on_plus_1 == 0);
+	row->on_plus_1 = (uint8_t)(q + 1);
 	row->next = NONE;
 	row->prev = to->tail;
 	if (to->tail == NONE)
@@ -51,8 +49,8 @@ void pg_lists_push_head(struct pg_lists *l, unsigned q, pg_pfn f)
 	struct pg_link *row = &l->links[f.v];
 	struct pg_queue *to = &l->q[q];
 
-	PG_ASSERT(q < l->queues && row->on == PG_ON_NONE);
-	row->on = (uint8_t)q;
+	PG_ASSERT(q < l->queues && row->on_plus_1 == 0);
+	row->on_plus_1 = (uint8_t)(q + 1);
 	row->prev = NONE;
 	row->next = to->head;
 	if (to->head == NONE)
@@ -68,9 +66,9 @@ void pg_lists_take(struct pg_lists *l, pg_pfn f)
 	struct pg_link *row = &l->links[f.v];
 	struct pg_queue *from;
 
-	if (row->on == PG_ON_NONE)
+	if (row->on_plus_1 == 0)
 		return;
-	from = &l->q[row->on];
+	from = &l->q[row->on_plus_1 - 1];
 	if (row->prev == NONE)
 		from->head = row->next;
 	else
@@ -80,7 +78,7 @@ void pg_lists_take(struct pg_lists *l, pg_pfn f)
 	else
 		l->links[row->next].prev = row->prev;
 	row->prev = row->next = NONE;
-	row->on = PG_ON_NONE;
+	row->on_plus_1 = 0;
 	from->count--;
 }
 
@@ -103,6 +101,8 @@ void pg_lists_know(struct pg_lists *l, pg_pfn f)
 {
 	PG_ASSERT(f.v < l->frames && !l->links[f.v].known);
 	l->links[f.v].known = 1;
+	if (l->links[f.v].on_plus_1 == 0)
+		l->links[f.v].prev = l->links[f.v].next = NONE;
 	l->known++;
 }
 
@@ -110,7 +110,7 @@ void pg_lists_forget(struct pg_lists *l, pg_pfn f)
 {
 	PG_ASSERT(f.v < l->frames && l->links[f.v].known);
 	pg_lists_take(l, f);
-	l->links[f.v] = (struct pg_link){.prev = NONE, .next = NONE, .on = PG_ON_NONE};
+	l->links[f.v] = (struct pg_link){.prev = NONE, .next = NONE};
 	l->known--;
 }
 
@@ -125,7 +125,8 @@ const char *pg_lists_check(const struct pg_lists *l)
 		for (uint32_t f = l->q[q].head; f != NONE; prev = f, f = l->links[f].next) {
 			if (f >= l->frames || n++ > l->frames)
 				return "Q1: a queue leaves the frames or does not end";
-			if (l->links[f].on != q || l->links[f].prev != prev || !l->links[f].known)
+			if (l->links[f].on_plus_1 != q + 1 || l->links[f].prev != prev ||
+				!l->links[f].known)
 				return "Q1: a page on a queue says otherwise";
 		}
 		if (n != l->q[q].count || l->q[q].tail != prev)
@@ -133,7 +134,7 @@ const char *pg_lists_check(const struct pg_lists *l)
 		listed += n;
 	}
 	for (uint32_t f = 0; f < l->frames; f++) {
-		on += l->links[f].on != PG_ON_NONE;
+		on += l->links[f].on_plus_1 != 0;
 		known += l->links[f].known;
 	}
 	if (on != listed)
@@ -154,21 +155,16 @@ int pg_ghosts_init(struct pg_ghosts *g, uint32_t max)
 {
 	uint32_t buckets = 16;
 
-	*g = (struct pg_ghosts){.max = max ? max : 1, .head = NONE, .tail = NONE};
+	*g = (struct pg_ghosts){.max = max ? max : 1, .head = NONE, .tail = NONE, .free = NONE};
 	while (buckets < g->max && buckets < 1u << 30)
 		buckets *= 2;
 	g->mask = buckets - 1;
 	g->rows = malloc(g->max * sizeof *g->rows);
-	g->buckets = malloc(buckets * sizeof *g->buckets);
+	g->buckets = calloc(buckets, sizeof *g->buckets);
 	if (!g->rows || !g->buckets) {
 		pg_ghosts_free(g);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < buckets; i++)
-		g->buckets[i] = NONE;
-	for (uint32_t i = 0; i < g->max; i++)
-		g->rows[i].next = i + 1 < g->max ? i + 1 : NONE;
-	g->free = 0;
 	return 0;
 }
 
@@ -184,9 +180,9 @@ static uint32_t row_of(const struct pg_ghosts *g, struct pg_page_key key)
 {
 	uint32_t i = g->buckets[bucket_of(g, key)];
 
-	while (i != NONE && !pg_page_key_equal(g->rows[i].key, key))
-		i = g->rows[i].chain;
-	return i;
+	while (i != 0 && !pg_page_key_equal(g->rows[i - 1].key, key))
+		i = g->rows[i - 1].chain;
+	return i - 1; /* NONE is 0 - 1 */
 }
 
 /* Takes row i out of order and bucket, to the free rows. */
@@ -195,8 +191,8 @@ static void drop(struct pg_ghosts *g, uint32_t i)
 	struct pg_ghost *row = &g->rows[i];
 	uint32_t *at = &g->buckets[row->bucket];
 
-	while (*at != i)
-		at = &g->rows[*at].chain;
+	while (*at != i + 1)
+		at = &g->rows[*at - 1].chain;
 	*at = row->chain;
 	if (row->prev == NONE)
 		g->head = row->next;
@@ -216,18 +212,22 @@ void pg_ghosts_push(struct pg_ghosts *g, struct pg_page_key key, uint64_t value)
 	struct pg_ghost *row;
 	uint32_t i, b = bucket_of(g, key);
 
-	if (g->free == NONE)
+	if (g->free == NONE && g->fresh == g->max)
 		drop(g, g->head);
-	i = g->free;
+	if (g->free != NONE) {
+		i = g->free;
+		g->free = g->rows[i].next;
+	} else {
+		i = g->fresh++;
+	}
 	row = &g->rows[i];
-	g->free = row->next;
 	*row = (struct pg_ghost){.key = key,
 		.value = value,
 		.prev = g->tail,
 		.next = NONE,
 		.chain = g->buckets[b],
 		.bucket = b};
-	g->buckets[b] = i;
+	g->buckets[b] = i + 1;
 	if (g->tail == NONE)
 		g->head = i;
 	else
@@ -281,7 +281,7 @@ const char *pg_ghosts_check(const struct pg_ghosts *g)
 			return "Q3: a ghost that is not found, or twice";
 	}
 	for (uint32_t b = 0; b <= g->mask; b++) {
-		for (uint32_t i = g->buckets[b]; i != NONE && chained <= n; i = g->rows[i].chain)
+		for (uint32_t i = g->buckets[b]; i != 0 && chained <= n; i = g->rows[i - 1].chain)
 			chained++;
 	}
 	return n == g->count && g->tail == prev && chained == n ? NULL : "Q3: the count of ghosts";

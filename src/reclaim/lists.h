@@ -19,10 +19,10 @@
 #define PG_QUEUES 64 /* of one policy, at most */
 #define PG_ON_NONE UINT8_MAX
 
-/* A page's row; one for each frame. */
+/* A page's row; one for each frame. All zero until the page is known: no memory of the host is touched for the others. */
 struct pg_link {
-	uint32_t prev, next; /* frame numbers; UINT32_MAX: the end */
-	uint8_t on;          /* queue, or PG_ON_NONE */
+	uint32_t prev, next; /* of a known page: frame numbers; UINT32_MAX: the end */
+	uint8_t on_plus_1;   /* queue + 1, 0: on none; see pg_lists_on() */
 	uint8_t known; /* the policy's: the page was added and is not gone; picked pages are known, on no queue */
 	uint8_t was;  /* the policy's: e.g. the queue from which it was picked */
 	uint8_t mark; /* the policy's */
@@ -69,6 +69,12 @@ static inline pg_pfn pg_lists_next(const struct pg_lists *l, pg_pfn f)
 	return (pg_pfn){l->links[f.v].next};
 }
 
+/* The queue that f is on, or PG_ON_NONE. */
+static inline uint8_t pg_lists_on(const struct pg_lists *l, pg_pfn f)
+{
+	return (uint8_t)(l->links[f.v].on_plus_1 - 1u);
+}
+
 static inline struct pg_link *pg_lists_row(const struct pg_lists *l, pg_pfn f)
 {
 	return &l->links[f.v];
@@ -79,15 +85,16 @@ struct pg_ghost {
 	struct pg_page_key key;
 	uint64_t value;      /* the policy's */
 	uint32_t prev, next; /* order; next also links free rows */
-	uint32_t chain;      /* bucket */
+	uint32_t chain;      /* next in its bucket + 1; 0: the end */
 	uint32_t bucket;
 };
 
 struct pg_ghosts {
 	struct pg_ghost *rows; /* [max]; owned */
-	uint32_t *buckets;     /* [mask + 1]; owned */
+	uint32_t *buckets;     /* [mask + 1]: first row + 1, 0: none; owned */
 	uint32_t max, mask;
 	uint32_t head, tail, free;
+	uint32_t fresh; /* rows from here on were never used and are on no list */
 	uint64_t count;
 };
 

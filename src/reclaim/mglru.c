@@ -21,11 +21,8 @@
  * Invariants (beside those of lists.h):
  *   G1 min_seq <= max_seq < min_seq + GENS for each kind; a page is in the list of a generation in that range.
  */
-#include "reclaim/lists.h"
 #include "reclaim/policies.h"
-
-#include <errno.h>
-#include <stdlib.h>
+#include "reclaim/queues.h"
 
 enum {
 	ANON,
@@ -46,12 +43,12 @@ struct tier {
 	uint64_t avg_refaulted, avg_total;
 };
 
+/* Ghosts; value: max_seq when evicted * 8 + references. */
+enum { SHADOW };
+
 struct mglru {
-	struct pg_policy base; /* first */
-	struct pg_policy_env env;
-	struct pg_lists
-		lists; /* queue: type * GENS + seq % GENS; mark: references by calls; was: type when picked */
-	struct pg_ghosts shadow; /* value: max_seq when evicted * 8 + references */
+	struct pg_queues
+		q; /* first; queue: type * GENS + seq % GENS; mark: references by calls; was: type when picked */
 	uint64_t max_seq, min_seq[TYPES];
 	uint64_t since_aging; /* evictions */
 	struct tier tier[TYPES][TIERS];
@@ -62,31 +59,17 @@ static struct mglru *of(struct pg_policy *p)
 	return (struct mglru *)p;
 }
 
-static void destroy(struct pg_policy *p)
-{
-	pg_lists_free(&of(p)->lists);
-	pg_ghosts_free(&of(p)->shadow);
-	free(p);
-}
-
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	struct mglru *p;
+	static const struct pg_queues_shape shape = {sizeof(struct mglru), TYPES * GENS, {1}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
-	if (*args)
-		return -EINVAL;
-	p = calloc(1, sizeof *p);
-	if (!p)
-		return -ENOMEM;
-	p->env = *env;
+	if (err)
+		return err;
+	struct mglru *p = of(*out);
 	p->max_seq = GENS_MIN + 1;
 	p->min_seq[ANON] = p->min_seq[FILES] = p->max_seq - GENS_MIN + 1;
-	if (pg_lists_init(&p->lists, frames, TYPES * GENS) || pg_ghosts_init(&p->shadow, frames)) {
-		destroy(&p->base);
-		return -ENOMEM;
-	}
-	*out = &p->base;
 	return 0;
 }
 
@@ -97,7 +80,7 @@ static unsigned queue_of(unsigned type, uint64_t seq)
 
 static uint64_t size(const struct mglru *p, unsigned type, uint64_t seq)
 {
-	return p->lists.q[queue_of(type, seq)].count;
+	return p->q.lists.q[queue_of(type, seq)].count;
 }
 
 /* Tier of a page with that many references by calls: the logarithm, rounded up. */
@@ -116,8 +99,9 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 	unsigned type = info->key.object ? FILES : ANON, refs = 0;
 	uint64_t seq = p->min_seq[type], shadow;
 
-	pg_lists_know(&p->lists, f);
-	if (pg_ghosts_take(&p->shadow, info->key, &shadow) && p->max_seq - shadow / 8 < GENS) {
+	pg_lists_know(&p->q.lists, f);
+	if (pg_ghosts_take(&p->q.ghosts[SHADOW], info->key, &shadow) &&
+		p->max_seq - shadow / 8 < GENS) {
 		refs = shadow % 8;
 		p->tier[type][tier_of(refs)].refaulted++;
 	}
@@ -126,19 +110,14 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 		seq = p->max_seq;
 	else if (type == ANON)
 		seq = p->min_seq[type] + 1;
-	pg_lists_row(&p->lists, f)->mark = (uint8_t)refs;
-	pg_lists_push(&p->lists, queue_of(type, seq), f);
-}
-
-static void removed(struct pg_policy *p, pg_pfn f)
-{
-	pg_lists_forget(&of(p)->lists, f);
+	pg_lists_row(&p->q.lists, f)->mark = (uint8_t)refs;
+	pg_lists_push(&p->q.lists, queue_of(type, seq), f);
 }
 
 /* The oldest generation of a kind joins the next. */
 static void merge_oldest(struct mglru *p, unsigned type)
 {
-	struct pg_lists *l = &p->lists;
+	struct pg_lists *l = &p->q.lists;
 	unsigned from = queue_of(type, p->min_seq[type]), to = queue_of(type, p->min_seq[type] + 1);
 
 	/* From its young end, each to the old end: their order stays. */
@@ -154,7 +133,7 @@ static void merge_oldest(struct mglru *p, unsigned type)
 /* A new youngest generation, of the pages that were accessed. */
 static void age(struct mglru *p)
 {
-	struct pg_lists *l = &p->lists;
+	struct pg_lists *l = &p->q.lists;
 
 	for (unsigned type = 0; type < TYPES; type++)
 		if (p->max_seq - p->min_seq[type] + 1 == GENS)
@@ -165,7 +144,7 @@ static void age(struct mglru *p)
 			for (pg_pfn f = pg_lists_head(l, queue_of(type, seq)), next;
 				!pg_pfn_is_none(f); f = next) {
 				next = pg_lists_next(l, f);
-				if (p->env.accessed(p->env.ctx, f))
+				if (p->q.env.accessed(p->q.env.ctx, f))
 					pg_lists_move(l, queue_of(type, p->max_seq), f);
 			}
 	for (unsigned type = 0; type < TYPES; type++)
@@ -193,7 +172,7 @@ static bool wants_aging(const struct mglru *p)
 {
 	uint64_t young = 0, old = 0, total = 0;
 
-	if (p->since_aging < p->lists.known / 8)
+	if (p->since_aging < p->q.lists.known / 8)
 		return false;
 	for (unsigned type = 0; type < TYPES; type++)
 		for (uint64_t seq = p->min_seq[type]; seq <= p->max_seq; seq++) {
@@ -254,9 +233,9 @@ static pg_pfn any_oldest(struct mglru *p)
 			pg_pfn f = PG_PFN_NONE;
 
 			if (p->min_seq[type] + i <= p->max_seq)
-				f = pg_lists_pop(&p->lists, queue_of(type, p->min_seq[type] + i));
+				f = pg_lists_pop(&p->q.lists, queue_of(type, p->min_seq[type] + i));
 			if (!pg_pfn_is_none(f)) {
-				pg_lists_row(&p->lists, f)->was = (uint8_t)type;
+				pg_lists_row(&p->q.lists, f)->was = (uint8_t)type;
 				return f;
 			}
 		}
@@ -266,7 +245,7 @@ static pg_pfn any_oldest(struct mglru *p)
 static pg_pfn pick(struct pg_policy *b)
 {
 	struct mglru *p = of(b);
-	struct pg_lists *l = &p->lists;
+	struct pg_lists *l = &p->q.lists;
 	unsigned agings = 0, type;
 
 	skip_empty(p);
@@ -294,7 +273,7 @@ static pg_pfn pick(struct pg_policy *b)
 			p->tier[type][tier_of(row->mark)].evicted++;
 			row->mark = 0; /* it has its reward */
 			pg_lists_push(l, queue_of(type, p->min_seq[type] + 1), f);
-		} else if (p->env.accessed(p->env.ctx, f)) {
+		} else if (p->q.env.accessed(p->q.env.ctx, f)) {
 			pg_lists_push(l, queue_of(type, p->max_seq), f);
 		} else {
 			row->was = (uint8_t)type;
@@ -306,38 +285,33 @@ static pg_pfn pick(struct pg_policy *b)
 static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 {
 	struct mglru *p = of(b);
-	struct pg_link *row = pg_lists_row(&p->lists, f);
+	struct pg_link *row = pg_lists_row(&p->q.lists, f);
 
 	p->tier[row->was][tier_of(row->mark)].evicted++;
 	p->since_aging++;
-	pg_ghosts_push(&p->shadow, key, p->max_seq * 8 + row->mark);
-	pg_lists_forget(&p->lists, f);
+	pg_ghosts_push(&p->q.ghosts[SHADOW], key, p->max_seq * 8 + row->mark);
+	pg_lists_forget(&p->q.lists, f);
 }
 
 static void kept(struct pg_policy *b, pg_pfn f)
 {
 	struct mglru *p = of(b);
-	unsigned type = pg_lists_row(&p->lists, f)->was;
+	unsigned type = pg_lists_row(&p->q.lists, f)->was;
 
-	pg_lists_push(&p->lists, queue_of(type, p->min_seq[type] + 1), f);
+	pg_lists_push(&p->q.lists, queue_of(type, p->min_seq[type] + 1), f);
 }
 
 static void touched(struct pg_policy *p, pg_pfn f)
 {
-	struct pg_link *row = pg_lists_row(&of(p)->lists, f);
+	struct pg_link *row = pg_lists_row(&of(p)->q.lists, f);
 
 	row->mark = (uint8_t)(row->mark + (row->mark < REFS_MAX));
-}
-
-static uint64_t pages(const struct pg_policy *p)
-{
-	return ((const struct mglru *)p)->lists.known;
 }
 
 static const char *check(const struct pg_policy *b)
 {
 	const struct mglru *p = (const struct mglru *)b;
-	const char *broken = pg_lists_check(&p->lists);
+	const char *broken = pg_queues_check(b);
 
 	for (unsigned type = 0; type < TYPES && !broken; type++) {
 		if (p->min_seq[type] > p->max_seq || p->max_seq >= p->min_seq[type] + GENS)
@@ -346,19 +320,19 @@ static const char *check(const struct pg_policy *b)
 			if (size(p, type, seq))
 				broken = "G1: a generation that is not there has pages";
 	}
-	return broken ? broken : pg_ghosts_check(&p->shadow);
+	return broken;
 }
 
 const struct pg_policy_ops pg_policy_mglru = {.name = "mglru",
 	.summary = "generations by when pages were last seen to be accessed, as in Linux",
 	.source = "Linux 6.x, mm/vmscan.c and Documentation/mm/multigen_lru.rst",
 	.create = create,
-	.destroy = destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
-	.removed = removed,
+	.removed = pg_queues_removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pages,
+	.pages = pg_queues_pages,
 	.check = check};

@@ -15,10 +15,10 @@
  * Systems, 3.4.2 (not recently used).
  */
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 struct nru {
-	struct pg_queued q; /* first; mark: referenced */
+	struct pg_queues q; /* first; mark: referenced */
 	bool clears;        /* the pass is an even one */
 	uint64_t left;      /* pages that this pass has still to look at */
 };
@@ -31,7 +31,8 @@ static struct nru *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	int err = pg_queued_create(env, frames, args, sizeof(struct nru), out);
+	static const struct pg_queues_shape shape = {sizeof(struct nru), 1, {0}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
 	if (!err)
 		of(*out)->clears = true; /* so that the first pass is an odd one */
@@ -74,12 +75,12 @@ const struct pg_policy_ops pg_policy_nru = {.name = "nru",
 	.source = "Silberschatz, Galvin, Gagne, Operating System Concepts, 10.4.5.3; Tanenbaum, "
 		  "Modern Operating Systems, 3.4.2",
 	.create = create,
-	.destroy = pg_queued_destroy,
-	.added = pg_queued_added,
-	.removed = pg_queued_removed,
+	.destroy = pg_queues_destroy,
+	.added = pg_queues_added,
+	.removed = pg_queues_removed,
 	.pick = pick,
-	.evicted = pg_queued_evicted,
-	.kept = pg_queued_kept,
+	.evicted = pg_queues_evicted,
+	.kept = pg_queues_kept,
 	.touched = touched,
-	.pages = pg_queued_pages,
-	.check = pg_queued_check};
+	.pages = pg_queues_pages,
+	.check = pg_queues_check};

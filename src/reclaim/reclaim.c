@@ -88,7 +88,7 @@ static bool env_accessed(void *ctx, pg_pfn f)
 	return any;
 }
 
-bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f)
+static bool is_dirty(const struct pg_reclaim *r, pg_pfn f)
 {
 	const struct pg_frame *row = pg_frames_row(r->frames, f);
 
@@ -111,7 +111,7 @@ bool pg_reclaim_dirty(const struct pg_reclaim *r, pg_pfn f)
 
 static bool env_dirty(void *ctx, pg_pfn f)
 {
-	return pg_reclaim_dirty(ctx, f);
+	return is_dirty(ctx, f);
 }
 
 static uint64_t env_capacity(void *ctx)
@@ -363,6 +363,8 @@ static uint64_t shrink(struct pg_reclaim *r, uint64_t n, bool may_release, uint6
 
 	if (!got && unhold_for_room(r, least))
 		got = pg_reclaim_shrink(r, n, may_release);
+	if (got < n)
+		got += pg_reclaim_drop_zero(r);
 	r->failures = got ? 0 : r->failures + (r->failures < MAX_FAILURES);
 	r->rest = (1u << r->failures) - 1;
 	return got;
@@ -425,6 +427,7 @@ static void after_fault(void *ctx, struct pg_fault_event *e)
 	struct pg_reclaim *r = ctx;
 
 	r->faulting = NULL;
+	pg_reclaim_note_zero(r, e);
 	st->stall_ns += c->stall_ns;
 	st->scanned += c->scanned;
 	st->reclaimed += c->reclaimed;
@@ -623,7 +626,7 @@ static const char *check_page(const struct pg_reclaim *r, uint32_t v)
 {
 	const struct pg_frame *row = pg_frames_row(r->frames, (pg_pfn){v});
 	const struct pg_page_state *p = &r->pages[v];
-	uint8_t on = r->held.links[v].on;
+	uint8_t on = pg_lists_on(&r->held, (pg_pfn){v});
 
 	if (p->at == PG_AT_NONE)
 		return on == PG_ON_NONE ? NULL : "R1: an unknown page is held";

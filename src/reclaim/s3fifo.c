@@ -11,11 +11,8 @@
  * a page at the end of S; so one is enough here, and a second round in M needs an access during the first.
  */
 #include "reclaim/fresh.h"
-#include "reclaim/lists.h"
 #include "reclaim/policies.h"
-
-#include <errno.h>
-#include <stdlib.h>
+#include "reclaim/queues.h"
 
 enum {
 	SMALL,
@@ -25,11 +22,11 @@ enum {
 
 #define FREQ_MAX 3
 
+/* Ghosts: pages that left from SMALL. */
+enum { GHOST };
+
 struct s3fifo {
-	struct pg_policy base; /* first */
-	struct pg_policy_env env;
-	struct pg_lists lists;  /* mark: accesses seen, 0 .. FREQ_MAX; was: queue when picked */
-	struct pg_ghosts ghost; /* pages that left from SMALL */
+	struct pg_queues q; /* first; mark: accesses seen, 0 .. FREQ_MAX; was: queue when picked */
 	struct pg_fresh fresh;
 };
 
@@ -38,37 +35,21 @@ static struct s3fifo *of(struct pg_policy *p)
 	return (struct s3fifo *)p;
 }
 
-static void destroy(struct pg_policy *p)
-{
-	pg_lists_free(&of(p)->lists);
-	pg_ghosts_free(&of(p)->ghost);
-	free(p);
-}
-
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	struct s3fifo *p;
+	static const struct pg_queues_shape shape = {sizeof(struct s3fifo), QUEUES, {1}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
-	if (*args)
-		return -EINVAL;
-	p = calloc(1, sizeof *p);
-	if (!p)
-		return -ENOMEM;
-	p->env = *env;
-	p->fresh.f = PG_PFN_NONE;
-	if (pg_lists_init(&p->lists, frames, QUEUES) || pg_ghosts_init(&p->ghost, frames)) {
-		destroy(&p->base);
-		return -ENOMEM;
-	}
-	*out = &p->base;
-	return 0;
+	if (!err)
+		of(*out)->fresh.f = PG_PFN_NONE;
+	return err;
 }
 
 /* Pages that S should have. */
 static uint64_t small_target(const struct s3fifo *p)
 {
-	uint64_t c = p->env.capacity(p->env.ctx) / 10;
+	uint64_t c = p->q.env.capacity(p->q.env.ctx) / 10;
 
 	return c ? c : 1;
 }
@@ -77,23 +58,24 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 {
 	struct s3fifo *p = of(b);
 
-	pg_fresh_added(&p->fresh, &p->env, f, info);
-	pg_lists_know(&p->lists, f);
-	pg_lists_push(&p->lists, pg_ghosts_take(&p->ghost, info->key, NULL) ? MAIN : SMALL, f);
+	pg_fresh_added(&p->fresh, &p->q.env, f, info);
+	pg_lists_know(&p->q.lists, f);
+	pg_lists_push(&p->q.lists,
+		pg_ghosts_take(&p->q.ghosts[GHOST], info->key, NULL) ? MAIN : SMALL, f);
 }
 
 static void removed(struct pg_policy *p, pg_pfn f)
 {
 	pg_fresh_gone(&of(p)->fresh, f);
-	pg_lists_forget(&of(p)->lists, f);
+	pg_lists_forget(&of(p)->q.lists, f);
 }
 
 /* Accesses of f counted since it entered its queue, those up to now included. */
 static unsigned look(struct s3fifo *p, pg_pfn f)
 {
-	struct pg_link *row = pg_lists_row(&p->lists, f);
+	struct pg_link *row = pg_lists_row(&p->q.lists, f);
 
-	if (p->env.accessed(p->env.ctx, f) && row->mark < FREQ_MAX)
+	if (p->q.env.accessed(p->q.env.ctx, f) && row->mark < FREQ_MAX)
 		row->mark++;
 	return row->mark;
 }
@@ -101,12 +83,12 @@ static unsigned look(struct s3fifo *p, pg_pfn f)
 static pg_pfn pick(struct pg_policy *b)
 {
 	struct s3fifo *p = of(b);
-	struct pg_lists *l = &p->lists;
+	struct pg_lists *l = &p->q.lists;
 	uint64_t most = 2 * l->q[SMALL].count + (FREQ_MAX + 1) * l->q[MAIN].count;
 	uint64_t target = small_target(p);
 	pg_pfn f = PG_PFN_NONE;
 
-	pg_fresh_settle(&p->fresh, &p->env);
+	pg_fresh_settle(&p->fresh, &p->q.env);
 	for (; l->q[SMALL].count + l->q[MAIN].count > 0; most -= most > 0) {
 		unsigned q = l->q[SMALL].count && (l->q[SMALL].count >= target || !l->q[MAIN].count)
 				     ? SMALL
@@ -127,42 +109,29 @@ static pg_pfn pick(struct pg_policy *b)
 static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 {
 	struct s3fifo *p = of(b);
-	uint64_t c = p->env.capacity(p->env.ctx), room = c - c / 10;
+	uint64_t c = p->q.env.capacity(p->q.env.ctx), room = c - c / 10;
 
-	if (pg_lists_row(&p->lists, f)->was == SMALL) {
-		while (p->ghost.count && p->ghost.count >= room)
-			pg_ghosts_pop(&p->ghost, NULL, NULL);
-		pg_ghosts_push(&p->ghost, key, 0);
+	if (pg_lists_row(&p->q.lists, f)->was == SMALL) {
+		while (p->q.ghosts[GHOST].count && p->q.ghosts[GHOST].count >= room)
+			pg_ghosts_pop(&p->q.ghosts[GHOST], NULL, NULL);
+		pg_ghosts_push(&p->q.ghosts[GHOST], key, 0);
 	}
 	pg_fresh_gone(&p->fresh, f);
-	pg_lists_forget(&p->lists, f);
+	pg_lists_forget(&p->q.lists, f);
 }
 
 /* It is in use: out of S, which might soon hold nothing else. */
 static void kept(struct pg_policy *p, pg_pfn f)
 {
-	pg_lists_push(&of(p)->lists, MAIN, f);
+	pg_lists_push(&of(p)->q.lists, MAIN, f);
 }
 
 static void touched(struct pg_policy *p, pg_pfn f)
 {
-	struct pg_link *row = pg_lists_row(&of(p)->lists, f);
+	struct pg_link *row = pg_lists_row(&of(p)->q.lists, f);
 
 	if (of(p)->fresh.f.v != f.v && row->mark < FREQ_MAX)
 		row->mark++;
-}
-
-static uint64_t pages(const struct pg_policy *p)
-{
-	return ((const struct s3fifo *)p)->lists.known;
-}
-
-static const char *check(const struct pg_policy *b)
-{
-	const struct s3fifo *p = (const struct s3fifo *)b;
-	const char *broken = pg_lists_check(&p->lists);
-
-	return broken ? broken : pg_ghosts_check(&p->ghost);
 }
 
 const struct pg_policy_ops pg_policy_s3fifo = {.name = "s3-fifo",
@@ -170,12 +139,12 @@ const struct pg_policy_ops pg_policy_s3fifo = {.name = "s3-fifo",
 	.source = "Yang, Zhang, Qiu, Yue, Rashmi, FIFO queues are all you need for cache eviction, "
 		  "SOSP 2023",
 	.create = create,
-	.destroy = destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
 	.removed = removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pages,
-	.check = check};
+	.pages = pg_queues_pages,
+	.check = pg_queues_check};

@@ -10,10 +10,10 @@
  */
 #include "reclaim/fresh.h"
 #include "reclaim/policies.h"
-#include "reclaim/queued.h"
+#include "reclaim/queues.h"
 
 struct sieve {
-	struct pg_queued q; /* first; mark: touched */
+	struct pg_queues q; /* first; mark: touched */
 	pg_pfn hand;        /* the next to be looked at, or none: the oldest */
 	struct pg_fresh fresh;
 };
@@ -26,7 +26,8 @@ static struct sieve *of(struct pg_policy *p)
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	int err = pg_queued_create(env, frames, args, sizeof(struct sieve), out);
+	static const struct pg_queues_shape shape = {sizeof(struct sieve), 1, {0}};
+	int err = pg_queues_create(env, frames, args, &shape, out);
 
 	if (!err)
 		of(*out)->hand = of(*out)->fresh.f = PG_PFN_NONE;
@@ -36,7 +37,7 @@ static int create(
 static void added(struct pg_policy *p, pg_pfn f, const struct pg_page_info *info)
 {
 	pg_fresh_added(&of(p)->fresh, &of(p)->q.env, f, info);
-	pg_queued_added(p, f, info);
+	pg_queues_added(p, f, info);
 }
 
 static void removed(struct pg_policy *b, pg_pfn f)
@@ -46,7 +47,7 @@ static void removed(struct pg_policy *b, pg_pfn f)
 	if (p->hand.v == f.v)
 		p->hand = pg_lists_next(&p->q.lists, f);
 	pg_fresh_gone(&p->fresh, f);
-	pg_queued_removed(b, f);
+	pg_queues_removed(b, f);
 }
 
 static pg_pfn pick(struct pg_policy *b)
@@ -76,7 +77,7 @@ static pg_pfn pick(struct pg_policy *b)
 static void evicted(struct pg_policy *p, pg_pfn f, struct pg_page_key key)
 {
 	pg_fresh_gone(&of(p)->fresh, f);
-	pg_queued_evicted(p, f, key);
+	pg_queues_evicted(p, f, key);
 }
 
 /* Behind the hand, which would else come to it again before it comes to the others. */
@@ -98,21 +99,21 @@ static const char *check(const struct pg_policy *b)
 {
 	const struct sieve *p = (const struct sieve *)b;
 
-	if (!pg_pfn_is_none(p->hand) && p->q.lists.links[p->hand.v].on != 0)
+	if (!pg_pfn_is_none(p->hand) && pg_lists_on(&p->q.lists, p->hand) != 0)
 		return "Q2: the hand is on a page that is not in the queue";
-	return pg_queued_check(b);
+	return pg_queues_check(b);
 }
 
 const struct pg_policy_ops pg_policy_sieve = {.name = "sieve",
 	.summary = "a queue that stands still and a hand that takes what was not accessed",
 	.source = "Zhang, Yang, Yue, Vigfusson, Rashmi, SIEVE is simpler than LRU, NSDI 2024",
 	.create = create,
-	.destroy = pg_queued_destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
 	.removed = removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pg_queued_pages,
+	.pages = pg_queues_pages,
 	.check = check};

@@ -17,11 +17,8 @@
  *
  * Invariants: those of lists.h.
  */
-#include "reclaim/lists.h"
 #include "reclaim/policies.h"
-
-#include <errno.h>
-#include <stdlib.h>
+#include "reclaim/queues.h"
 
 enum {
 	ANON,
@@ -42,14 +39,14 @@ enum {
 #define SWAPPINESS 60u
 #define CLUSTER 32u /* SWAP_CLUSTER_MAX */
 
+/* Ghosts; value: age when evicted * 2 + workingset. */
+enum { SHADOW };
+
 struct twolist {
-	struct pg_policy base; /* first */
-	struct pg_policy_env env;
-	struct pg_lists lists;   /* mark: as above */
-	struct pg_ghosts shadow; /* value: age when evicted * 2 + workingset */
-	uint64_t age;            /* pages that left the inactive lists, either way */
-	uint64_t cost[TYPES];    /* of reclaiming this type, lately */
-	int64_t turn[TYPES];     /* what a type is owed by the other */
+	struct pg_queues q;   /* first; mark: as above */
+	uint64_t age;         /* pages that left the inactive lists, either way */
+	uint64_t cost[TYPES]; /* of reclaiming this type, lately */
+	int64_t turn[TYPES];  /* what a type is owed by the other */
 };
 
 static struct twolist *of(struct pg_policy *p)
@@ -57,35 +54,16 @@ static struct twolist *of(struct pg_policy *p)
 	return (struct twolist *)p;
 }
 
-static void destroy(struct pg_policy *p)
-{
-	pg_lists_free(&of(p)->lists);
-	pg_ghosts_free(&of(p)->shadow);
-	free(p);
-}
-
 static int create(
 	const struct pg_policy_env *env, uint32_t frames, const char *args, struct pg_policy **out)
 {
-	struct twolist *p;
-
-	if (*args)
-		return -EINVAL;
-	p = calloc(1, sizeof *p);
-	if (!p)
-		return -ENOMEM;
-	p->env = *env;
-	if (pg_lists_init(&p->lists, frames, QUEUES) || pg_ghosts_init(&p->shadow, frames)) {
-		destroy(&p->base);
-		return -ENOMEM;
-	}
-	*out = &p->base;
-	return 0;
+	static const struct pg_queues_shape shape = {sizeof(struct twolist), QUEUES, {1}};
+	return pg_queues_create(env, frames, args, &shape, out);
 }
 
 static uint64_t size(const struct twolist *p, unsigned queue)
 {
-	return p->lists.q[queue].count;
+	return p->q.lists.q[queue].count;
 }
 
 static unsigned type_of(const struct pg_link *row)
@@ -97,7 +75,7 @@ static unsigned type_of(const struct pg_link *row)
 static void note_cost(struct twolist *p, unsigned type, uint64_t io, uint64_t rotated)
 {
 	p->cost[type] += io * CLUSTER + rotated;
-	if (p->cost[ANON] + p->cost[FILES] > p->lists.known / 4) {
+	if (p->cost[ANON] + p->cost[FILES] > p->q.lists.known / 4) {
 		p->cost[ANON] /= 2;
 		p->cost[FILES] /= 2;
 	}
@@ -116,13 +94,13 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 {
 	struct twolist *p = of(b);
 	unsigned type = info->key.object ? FILES : ANON;
-	struct pg_link *row = pg_lists_row(&p->lists, f);
+	struct pg_link *row = pg_lists_row(&p->q.lists, f);
 	uint64_t shadow;
 	bool active = false;
 
-	pg_lists_know(&p->lists, f);
+	pg_lists_know(&p->q.lists, f);
 	row->mark = type == FILES ? IS_FILE : 0;
-	if (pg_ghosts_take(&p->shadow, info->key, &shadow) &&
+	if (pg_ghosts_take(&p->q.ghosts[SHADOW], info->key, &shadow) &&
 		refault_is_near(p, type, p->age - shadow / 2)) {
 		active = true;
 		p->age++;
@@ -131,12 +109,7 @@ static void added(struct pg_policy *b, pg_pfn f, const struct pg_page_info *info
 			note_cost(p, type, 1, 0);
 		}
 	}
-	pg_lists_push(&p->lists, active ? ACTIVE(type) : INACTIVE(type), f);
-}
-
-static void removed(struct pg_policy *p, pg_pfn f)
-{
-	pg_lists_forget(&of(p)->lists, f);
+	pg_lists_push(&p->q.lists, active ? ACTIVE(type) : INACTIVE(type), f);
 }
 
 static uint64_t square_root(uint64_t n)
@@ -160,10 +133,10 @@ static bool inactive_is_low(const struct twolist *p, unsigned type)
 
 static void activate(struct twolist *p, pg_pfn f)
 {
-	struct pg_link *row = pg_lists_row(&p->lists, f);
+	struct pg_link *row = pg_lists_row(&p->q.lists, f);
 
 	row->mark &= (uint8_t)~REFERENCED;
-	pg_lists_push(&p->lists, ACTIVE(type_of(row)), f);
+	pg_lists_push(&p->q.lists, ACTIVE(type_of(row)), f);
 	p->age++;
 }
 
@@ -172,11 +145,11 @@ static void deactivate(struct twolist *p, unsigned type)
 {
 	for (unsigned i = 0; i < CLUSTER && size(p, ACTIVE(type)) && inactive_is_low(p, type);
 		i++) {
-		pg_pfn f = pg_lists_pop(&p->lists, ACTIVE(type));
+		pg_pfn f = pg_lists_pop(&p->q.lists, ACTIVE(type));
 
-		(void)p->env.accessed(p->env.ctx, f);
-		pg_lists_row(&p->lists, f)->mark |= WORKINGSET;
-		pg_lists_push(&p->lists, INACTIVE(type), f);
+		(void)p->q.env.accessed(p->q.env.ctx, f);
+		pg_lists_row(&p->q.lists, f)->mark |= WORKINGSET;
+		pg_lists_push(&p->q.lists, INACTIVE(type), f);
 	}
 }
 
@@ -204,23 +177,23 @@ static unsigned next_type(struct twolist *p)
 /* folio_check_references for the oldest inactive page: true if it goes. */
 static bool goes(struct twolist *p, pg_pfn f)
 {
-	struct pg_link *row = pg_lists_row(&p->lists, f);
+	struct pg_link *row = pg_lists_row(&p->q.lists, f);
 	unsigned type = type_of(row);
 	bool referenced = row->mark & REFERENCED;
 
 	row->mark &= (uint8_t)~REFERENCED;
-	if (p->env.accessed(p->env.ctx, f)) {
+	if (p->q.env.accessed(p->q.env.ctx, f)) {
 		note_cost(p, type, 0, 1);
 		if (referenced) {
 			activate(p, f);
 		} else {
 			row->mark |= REFERENCED;
-			pg_lists_push(&p->lists, INACTIVE(type), f);
+			pg_lists_push(&p->q.lists, INACTIVE(type), f);
 		}
 		return false;
 	}
-	if (referenced && type == FILES && p->env.dirty(p->env.ctx, f)) {
-		pg_lists_push(&p->lists, INACTIVE(type), f);
+	if (referenced && type == FILES && p->q.env.dirty(p->q.env.ctx, f)) {
+		pg_lists_push(&p->q.lists, INACTIVE(type), f);
 		return false;
 	}
 	return true;
@@ -229,7 +202,7 @@ static bool goes(struct twolist *p, pg_pfn f)
 static pg_pfn pick(struct pg_policy *b)
 {
 	struct twolist *p = of(b);
-	struct pg_lists *l = &p->lists;
+	struct pg_lists *l = &p->q.lists;
 	uint64_t left = 3 * (size(p, 0) + size(p, 1) + size(p, 2) + size(p, 3));
 	pg_pfn f = PG_PFN_NONE;
 
@@ -249,7 +222,7 @@ static pg_pfn pick(struct pg_policy *b)
 	if (!pg_pfn_is_none(f)) {
 		unsigned type = type_of(pg_lists_row(l, f));
 
-		if (p->env.dirty(p->env.ctx, f))
+		if (p->q.env.dirty(p->q.env.ctx, f))
 			note_cost(p, type, 1, 0);
 	}
 	return f;
@@ -258,11 +231,11 @@ static pg_pfn pick(struct pg_policy *b)
 static void evicted(struct pg_policy *b, pg_pfn f, struct pg_page_key key)
 {
 	struct twolist *p = of(b);
-	bool workingset = pg_lists_row(&p->lists, f)->mark & WORKINGSET;
+	bool workingset = pg_lists_row(&p->q.lists, f)->mark & WORKINGSET;
 
-	pg_ghosts_push(&p->shadow, key, p->age * 2 + workingset);
+	pg_ghosts_push(&p->q.ghosts[SHADOW], key, p->age * 2 + workingset);
 	p->age++;
-	pg_lists_forget(&p->lists, f);
+	pg_lists_forget(&p->q.lists, f);
 }
 
 /* It is in use: active, so that the inactive list does not fill up with such. shrink_folio_list, activate_locked. */
@@ -275,39 +248,26 @@ static void kept(struct pg_policy *p, pg_pfn f)
 static void touched(struct pg_policy *b, pg_pfn f)
 {
 	struct twolist *p = of(b);
-	struct pg_link *row = pg_lists_row(&p->lists, f);
+	struct pg_link *row = pg_lists_row(&p->q.lists, f);
 
 	if (!(row->mark & REFERENCED)) {
 		row->mark |= REFERENCED;
-	} else if (row->on == INACTIVE(type_of(row))) {
-		pg_lists_take(&p->lists, f);
+	} else if (pg_lists_on(&p->q.lists, f) == INACTIVE(type_of(row))) {
+		pg_lists_take(&p->q.lists, f);
 		activate(p, f);
 	}
-}
-
-static uint64_t pages(const struct pg_policy *p)
-{
-	return ((const struct twolist *)p)->lists.known;
-}
-
-static const char *check(const struct pg_policy *b)
-{
-	const struct twolist *p = (const struct twolist *)b;
-	const char *broken = pg_lists_check(&p->lists);
-
-	return broken ? broken : pg_ghosts_check(&p->shadow);
 }
 
 const struct pg_policy_ops pg_policy_twolist = {.name = "two-list",
 	.summary = "active and inactive lists with refault distances, as in Linux",
 	.source = "Linux 6.x, mm/vmscan.c and mm/workingset.c",
 	.create = create,
-	.destroy = destroy,
+	.destroy = pg_queues_destroy,
 	.added = added,
-	.removed = removed,
+	.removed = pg_queues_removed,
 	.pick = pick,
 	.evicted = evicted,
 	.kept = kept,
 	.touched = touched,
-	.pages = pages,
-	.check = check};
+	.pages = pg_queues_pages,
+	.check = pg_queues_check};

@@ -126,18 +126,6 @@ pg_va pg_block_brk(struct pg_space *s, pg_va want, uint64_t most)
 	return s->brk;
 }
 
-int pg_block_whole(struct pg_space *s, pg_va a, uint64_t len)
-{
-	uint64_t end = pg_align_up(a.v + len, PG_PAGE_SIZE);
-
-	if (!pg_block_want_in(s) || end < a.v)
-		return -ENOMEM;
-	for (uint64_t v = a.v >> PG_PAGE_SHIFT; v < end >> PG_PAGE_SHIFT; v++)
-		if (pg_base_limit_frame(&s->block->r, v) == UINT64_MAX)
-			return -ENOMEM;
-	return 0;
-}
-
 /* A place for a copy of parent's block, which may have become another meanwhile. NULL: refused. */
 static struct pg_partition_block *place_for_fork(struct pg_space *parent)
 {

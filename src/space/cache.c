@@ -152,7 +152,8 @@ static bool drop_from(struct pg_vm *vm, enum pg_cache_list list)
 	return false;
 }
 
-bool pg_cache_drop_one(struct pg_vm *vm)
+/* Drops one clean page of an object, oldest first, unmapped ones before mapped. False: none. */
+static bool drop_one(struct pg_vm *vm)
 {
 	return pg_cache_drop_lazy(vm) || drop_from(vm, PG_CACHE_UNMAPPED) ||
 	       drop_from(vm, PG_CACHE_MAPPED);
@@ -160,7 +161,7 @@ bool pg_cache_drop_one(struct pg_vm *vm)
 
 bool pg_cache_make_room(struct pg_vm *vm)
 {
-	return vm->pageout.ctx ? vm->pageout.make_room(vm->pageout.ctx) : pg_cache_drop_one(vm);
+	return vm->pageout.ctx ? vm->pageout.make_room(vm->pageout.ctx) : drop_one(vm);
 }
 
 int pg_cache_frame(struct pg_vm *vm, enum pg_frame_state state, void *owner, pg_pfn *out)

@@ -68,6 +68,8 @@ struct fault {
 	bool want_anon; /* a new anon with a frame is wanted: 1B, 2B, 3B */
 	bool want_swap; /* the anon must be read from its slot first: 1C */
 	bool swapped;   /* it was, in an earlier round */
+	bool want_room; /* the pager is to see that the page can be written back: 2A */
+	bool has_room;  /* it was asked, in an earlier round or this one */
 	/* Step 4. */
 	struct pg_sparse_place place;
 	struct pg_anon *fresh;
@@ -143,6 +145,8 @@ static enum pg_fault_end find_in_object(struct fault *f, struct pg_object *o)
 	f->source = pg_object_page(o, f->index);
 	f->want_fill = pg_pfn_is_none(f->source);
 	f->want_anon = pg_region_private(f->r) && f->access == PG_WRITE;
+	f->want_room = !f->has_room && !pg_region_private(f->r) && o->pager && o->pager->reserve &&
+		       (f->access == PG_WRITE || o->shmem);
 	f->e.fcase = f->want_anon ? PG_CASE_2B : PG_CASE_2A;
 	f->e.after_fork = f->want_anon && f->r->forked;
 	return PG_FAULT_RESUME;
@@ -154,7 +158,8 @@ static enum pg_fault_end step_find(struct fault *f)
 	bool alone = false;
 
 	f->anon = NULL;
-	f->ours = f->want_fill = f->want_anon = f->want_swap = f->e.after_fork = false;
+	f->ours = f->want_fill = f->want_anon = f->want_swap = false;
+	f->want_room = f->e.after_fork = false;
 	f->source = PG_PFN_NONE;
 	f->index = pg_region_index(f->r, f->vpn.v);
 	if (f->r->pub.object)
@@ -255,6 +260,21 @@ static enum pg_fault_end swap_in(struct fault *f)
 	return AGAIN;
 }
 
+/* The pager sees that what will be stored can be written. If it released the lock all is looked up again. */
+static enum pg_fault_end make_room(struct fault *f)
+{
+	struct pg_object *o = f->r->pub.object;
+	int err;
+
+	pg_object_ref(o);
+	err = o->pager->reserve(o->ctx, f->index);
+	pg_object_unref(o);
+	f->has_room = true;
+	if (err < 0)
+		return err == -ENOMEM ? PG_FAULT_OOM : PG_FAULT_BUS;
+	return err ? PG_FAULT_RESUME : AGAIN;
+}
+
 /* Step 5, fill it: zeroed, copied, or read by the pager. */
 static enum pg_fault_end step_fill(struct fault *f)
 {
@@ -264,6 +284,8 @@ static enum pg_fault_end step_fill(struct fault *f)
 		return fill_object(f);
 	if (f->want_swap)
 		return swap_in(f);
+	if (f->want_room)
+		return make_room(f);
 	if (!f->want_anon)
 		return PG_FAULT_RESUME;
 	if (f->e.fcase == PG_CASE_3B) {
@@ -282,7 +304,8 @@ static enum pg_fault_end step_tables(struct fault *f)
 	const struct pg_pageout *p = &s->vm->pageout;
 	struct pg_table_stats before = {0}, after = {0};
 	pg_pfn to = f->fresh ? f->fresh->pfn : f->source;
-	bool write = f->fresh || f->ours || !pg_region_private(f->r);
+	bool write = f->fresh || f->ours ||
+		     (!pg_region_private(f->r) && (f->access == PG_WRITE || !pg_region_asks(f->r)));
 
 	f->e.frame = to;
 	if (f->e.fcase == PG_CASE_0) {
@@ -382,9 +405,12 @@ static enum pg_fault_end attempt(struct fault *f)
 	return step_tables(f);
 }
 
-/* forced NULL: an ordinary access; else the frame goes there, whatever the entry allows. */
-static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc,
-	bool by_kernel, pg_pfn *forced)
+/*
+ * forced NULL: an ordinary access; else the frame goes there, whatever the entry allows. shown: the access that traces are told of,
+ * which `access` is part of.
+ */
+static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access,
+	enum pg_access shown, uint64_t pc, bool by_kernel, pg_pfn *forced)
 {
 	struct fault f = {
 		.s = s, .va = va, .vpn = pg_vpn_of(va), .access = access, .forced = forced != NULL};
@@ -396,7 +422,7 @@ static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access
 		return pg_block_fault(s, va, access, pc, by_kernel);
 	f.e = (struct pg_fault_event){.space = s,
 		.va = va,
-		.access = access,
+		.access = shown,
 		.pc = pc,
 		.by_kernel = by_kernel,
 		.frame = PG_PFN_NONE,
@@ -414,16 +440,36 @@ static enum pg_fault_end run(struct pg_space *s, pg_va va, enum pg_access access
 	return step_resume(&f, end);
 }
 
+/*
+ * Whether va may be read but not executed, and has no entry: to the processor a page that is absent has no rights to offend, so Linux
+ * brings it in as for a read, and refuses the fetch that is made again. (access_error() of arch/x86/mm/fault.c.)
+ */
+static bool fetch_of_absent(struct pg_space *s, pg_va va)
+{
+	const struct region *r = pg_region_above(s, va.v);
+
+	return r && (va.v >= r->pub.start.v || (r->pub.flags & PG_MAP_GROWSDOWN)) &&
+	       allowed(r->pub.prot, PG_READ) && !allowed(r->pub.prot, PG_EXEC) &&
+	       !pg_table_find(s->table, pg_vpn_of(va));
+}
+
 enum pg_fault_end pg_space_fault(
 	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel)
 {
-	return run(s, va, access, pc, by_kernel, NULL);
+	enum pg_fault_end end;
+
+	if (access == PG_EXEC && !s->block && fetch_of_absent(s, va)) {
+		end = run(s, va, PG_READ, PG_EXEC, pc, by_kernel, NULL);
+		if (end != PG_FAULT_RESUME)
+			return end;
+	}
+	return run(s, va, access, access, pc, by_kernel, NULL);
 }
 
 enum pg_fault_end pg_fault_forced(
 	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, pg_pfn *frame)
 {
-	return run(s, va, access, pc, true, frame);
+	return run(s, va, access, access, pc, true, frame);
 }
 
 const char *pg_fault_case_name(enum pg_fault_case c)

@@ -29,7 +29,7 @@ static struct region *twin(struct pg_space *child, const struct region *r)
 		c->name->refs++;
 	c->pub.charged = r->pub.charged;
 	c->forked = pg_region_private(r);
-	c->error_seen = r->error_seen;
+	pg_region_copy_open(r, c);
 	if (!(r->pub.flags & PG_MAP_WIPEONFORK)) {
 		c->overhang = r->overhang;
 		c->guarded = r->guarded;

@@ -67,7 +67,9 @@ struct region {
 	bool guarded;     /* the anon layer may have guards */
 	bool touched;     /* entries may have been made for it */
 	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */
-	uint32_t error_seen; /* of its object's errors of writing back, see object.h */
+	uint32_t
+		error_seen; /* of its object's errors of writing back, see object.h; `open` has it if there is one */
+	struct pg_open_file *open; /* of a shared mapping; counted. NULL: not known */
 };
 
 struct pg_object {
@@ -87,8 +89,7 @@ struct pg_object {
 	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
 	uint64_t charged_pages;
 	uint32_t refs;
-	uint32_t errors;        /* write-backs of pages that failed, ever */
-	int last_error;         /* of them: negative errno */
+	uint32_t write_error;   /* of writing pages back: base/errseq.h */
 	bool shmem;             /* counts as shared memory */
 	bool segment;           /* see pg_object_set_segment() */
 	struct region *regions; /* that map it */
@@ -242,6 +243,20 @@ static inline bool pg_region_private(const struct region *r)
 	return !(r->pub.flags & PG_MAP_SHARED);
 }
 
+/* `to` is another mapping of what `from` maps, by the same open file. */
+void pg_region_copy_open(const struct region *from, struct region *to);
+
+/*
+ * Whether a store into a page of r that was only read so far is to fault first: the pager wants to see that there is room for it. (Linux:
+ * vma_wants_writenotify(); there, as here, memory files are asked at the first touch instead.)
+ */
+static inline bool pg_region_asks(const struct region *r)
+{
+	const struct pg_object *o = r->pub.object;
+
+	return o && o->pager && o->pager->reserve && !o->shmem && !pg_region_private(r);
+}
+
 /* ---- pages.c: entries of the page table, with all that hangs on them */
 /* What an entry of region r may allow; write: also stores. */
 pg_pte pg_pages_bits(const struct region *r, bool write);
@@ -252,6 +267,12 @@ pg_pte pg_pages_bits(const struct region *r, bool write);
 PG_MUST_CHECK int pg_pages_enter(struct region *r, pg_vpn vpn, pg_pfn f, pg_pte bits);
 /* Removes the entries of [start, end), page numbers inside r, and tells whoever caches them. */
 void pg_pages_remove(struct region *r, uint64_t start, uint64_t end);
+/*
+ * Removes all entries of s that name the page of zeros, but those in locked regions and those that keep says are to stay: a
+ * read finds it again. How many.
+ */
+uint64_t pg_pages_forget_zero(
+	struct pg_space *s, bool (*keep)(const void *ctx, pg_vpn vpn), const void *ctx);
 /* Gives the entries of [start, end) the rights that r has now. */
 void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end);
 /* The region is locked no more: tells reclaim/ of the pages in [start, end) that are mapped. */
@@ -279,8 +300,6 @@ PG_MUST_CHECK int pg_cache_frame(
 bool pg_cache_make_room(struct pg_vm *vm);
 /* Drops the oldest private page that nobody has written since it was given up. False: none. */
 bool pg_cache_drop_lazy(struct pg_vm *vm);
-/* Drops one clean page of an object, oldest first, unmapped ones before mapped. False: none. */
-bool pg_cache_drop_one(struct pg_vm *vm);
 void pg_cache_link(struct pg_vm *vm, pg_pfn f);
 /* Puts the page on the list that it belongs on now. Any frame; nothing to do for others than CACHE.
  */
@@ -311,8 +330,6 @@ pg_pfn pg_object_page(const struct pg_object *o, uint64_t index);
 PG_MUST_CHECK int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought);
 /* Takes a page that is mapped nowhere out of the cache. */
 void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f);
-/* Gives the slots of pages [first, last] of an object without pager back. */
-void pg_object_drop_slots(struct pg_object *o, uint64_t first, uint64_t last);
 /* Writes one page back if it is dirty; the pager may release the lock. A page that could not be written stays dirty. */
 int pg_object_write_page(struct pg_object *o, uint64_t index, pg_pfn f);
 /* Writes back the dirty pages of [first, last]; unmapped_only: those no table names. First error.
@@ -320,11 +337,9 @@ int pg_object_write_page(struct pg_object *o, uint64_t index, pg_pfn f);
 int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, bool unmapped_only);
 
 /* ---- map.c */
-/* Cuts regions so that [start, end) begins and ends at region bounds. -ENOMEM: nothing changed. */
-PG_MUST_CHECK int pg_map_cut(struct pg_space *s, uint64_t start, uint64_t end);
 /*
- * The same in steps, where more can fail: each try is kept or, the last one first, undone before
- * anything else is done to these regions.
+ * Cuts regions so that [start, end) begins and ends at region bounds; -ENOMEM: nothing changed. Each try is kept or, the last one
+ * first, undone before anything else is done to these regions.
  */
 struct pg_map_cuts {
 	struct region *low, *up, *high, *rest; /* NULL: nothing was cut there */
@@ -428,8 +443,6 @@ enum pg_fault_end pg_block_fault(
 	struct pg_space *s, pg_va va, enum pg_access access, uint64_t pc, bool by_kernel);
 PG_MUST_CHECK int pg_block_fork(struct pg_space *parent, struct pg_space *child);
 pg_va pg_block_brk(struct pg_space *s, pg_va want, uint64_t most);
-/* 0 if all of [a, a + len) is mapped, else -ENOMEM. */
-PG_MUST_CHECK int pg_block_whole(struct pg_space *s, pg_va a, uint64_t len);
 
 /* ---- grow.c */
 /* Extends the growing region r down to hold a, if limit and gap allow. */

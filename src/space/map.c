@@ -83,7 +83,8 @@ void pg_map_keep_cut(struct pg_space *s, const struct pg_map_cuts *c)
 	}
 }
 
-int pg_map_cut(struct pg_space *s, uint64_t start, uint64_t end)
+/* Cuts regions so that [start, end) begins and ends at region bounds. -ENOMEM: nothing changed. */
+static int cut(struct pg_space *s, uint64_t start, uint64_t end)
 {
 	struct pg_map_cuts c;
 	int err = pg_map_try_cut(s, start, end, &c);
@@ -247,7 +248,7 @@ static int commit(struct pg_space *s, const struct request *q)
 	if (err)
 		return err;
 	if (there && there->pub.start.v < q->end) {
-		err = pg_map_cut(s, q->start, q->end);
+		err = cut(s, q->start, q->end);
 		if (err) {
 			pg_region_free(s->vm, r);
 			return err;
@@ -379,7 +380,7 @@ int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len)
 	if (r->pub.start.v < addr.v && r->pub.end.v > end && s->c.max_regions &&
 		s->st.regions >= s->c.max_regions)
 		return -ENOMEM;
-	if (pg_map_cut(s, addr.v, end))
+	if (cut(s, addr.v, end))
 		return -ENOMEM;
 	pg_map_bury(s->vm, pg_map_clear(s, addr.v, end));
 	return 0;
@@ -442,7 +443,7 @@ static int change_piece(struct pg_space *s, struct region *r, uint64_t from, uin
 
 	if (!alters(r, c))
 		return 0;
-	if (pg_map_cut(s, from, to))
+	if (cut(s, from, to))
 		return -ENOMEM;
 	r = pg_region_at(s, from);
 	unlocks = (r->pub.flags & c->clear & PG_MAP_LOCKED) != 0;
@@ -477,7 +478,7 @@ int pg_map_change_range(
 		uint64_t from = alters(first, c) ? start : first->pub.end.v;
 		uint64_t to = alters(last, c) ? end : last->pub.start.v;
 
-		if (from < to && pg_map_cut(s, from, to))
+		if (from < to && cut(s, from, to))
 			return -ENOMEM;
 	}
 	for (uint64_t at = start; at < end;) {
@@ -542,7 +543,19 @@ static int tell_error(struct pg_space *s, uint64_t a, struct pg_object *o)
 {
 	struct region *r = pg_region_at(s, a);
 
-	return r && r->pub.object == o ? pg_object_error_since(o, &r->error_seen) : 0;
+	if (!r || r->pub.object != o)
+		return 0;
+	return pg_object_error_since(o, r->open ? &r->open->seen : &r->error_seen);
+}
+
+void pg_space_opened(struct pg_space *s, pg_va addr, struct pg_open_file *f)
+{
+	struct region *r = s->block ? NULL : pg_region_at(s, addr.v);
+
+	if (!r || pg_region_private(r) || r->open) /* merged with one that has its own */
+		return;
+	r->open = f;
+	f->maps++;
 }
 
 int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len)

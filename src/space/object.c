@@ -20,6 +20,7 @@
  * there only if nobody else brought it meanwhile and no host write passed by (`changes`); a page
  * being written is pinned.
  */
+#include "base/errseq.h"
 #include "space/impl.h"
 
 #include <errno.h>
@@ -97,6 +98,22 @@ static void leave_bucket(struct pg_object *o)
 	*at = o->next;
 }
 
+/* Gives the slots of pages [first, last] of an object without pager back. */
+static void drop_slots(struct pg_object *o, uint64_t first, uint64_t last)
+{
+	struct pg_vm *vm = o->vm;
+	uint64_t at = first, index;
+	void *v;
+
+	while (at <= last && (v = pg_sparse_next(&o->slots, at, last, &index))) {
+		pg_sparse_erase(&vm->page_kind, &o->slots, index, index);
+		vm->pageout.slot_free(vm->pageout.ctx, (pg_slot){(uint32_t)((uintptr_t)v - 1)});
+		if (index == UINT64_MAX)
+			break;
+		at = index + 1;
+	}
+}
+
 void pg_object_unref(struct pg_object *o)
 {
 	struct pg_vm *vm = o->vm;
@@ -104,8 +121,12 @@ void pg_object_unref(struct pg_object *o)
 	void *v;
 
 	PG_ASSERT(o->refs > 0);
-	if (o->refs == 1) /* while writing, somebody may find it by its key and revive it */
+	if (o->refs == 1) { /* while writing, somebody may find it by its key and revive it */
 		pg_object_write_back(o, 0, UINT64_MAX, false);
+		if (o->refs == 1 && o->write_error && o->pager && o->pager->keep &&
+			o->pager->keep(o->ctx, o))
+			return;
+	}
 	if (--o->refs > 0)
 		return;
 	if (keyed(o->key))
@@ -115,7 +136,7 @@ void pg_object_unref(struct pg_object *o)
 		at = index + 1;
 	}
 	pg_sparse_drop(&vm->page_kind, &o->pages);
-	pg_object_drop_slots(o, 0, UINT64_MAX);
+	drop_slots(o, 0, UINT64_MAX);
 	if (o->pager && o->pager->close)
 		o->pager->close(o->ctx);
 	vm->object_count--;
@@ -157,21 +178,6 @@ void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f)
 	o->resident--;
 	pg_cache_unlink(o->vm, f);
 	pg_frame_release(o->vm, f);
-}
-
-void pg_object_drop_slots(struct pg_object *o, uint64_t first, uint64_t last)
-{
-	struct pg_vm *vm = o->vm;
-	uint64_t at = first, index;
-	void *v;
-
-	while (at <= last && (v = pg_sparse_next(&o->slots, at, last, &index))) {
-		pg_sparse_erase(&vm->page_kind, &o->slots, index, index);
-		vm->pageout.slot_free(vm->pageout.ctx, (pg_slot){(uint32_t)((uintptr_t)v - 1)});
-		if (index == UINT64_MAX)
-			break;
-		at = index + 1;
-	}
 }
 
 /* Fills the frame of an object without pager, from its slot or with zeros. *from_slot: which. */
@@ -232,7 +238,7 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 		pg_cache_link(vm, f);
 		o->resident++;
 		*brought = o->pager || from_slot;
-		pg_object_drop_slots(o, index, index);
+		drop_slots(o, index, index);
 		if (p->ctx)
 			p->page_in(p->ctx, f, how);
 	}
@@ -285,8 +291,7 @@ int pg_object_write_page(struct pg_object *o, uint64_t index, pg_pfn f)
 	}
 	if (err) {
 		row->flags |= PG_FRAME_DIRTY;
-		o->last_error = err;
-		o->errors++;
+		pg_errseq_set(&o->write_error, err);
 	}
 	pg_cache_sort(vm, f);
 	return err;
@@ -312,6 +317,18 @@ int pg_object_write_back(struct pg_object *o, uint64_t first, uint64_t last, boo
 		at = index + 1;
 	}
 	return err;
+}
+
+const void *pg_object_unwritten(struct pg_object *o, uint64_t index)
+{
+	pg_pfn f = pg_object_page(o, index);
+
+	if (pg_pfn_is_none(f) || !o->pager)
+		return NULL;
+	pg_pages_harvest(o->vm, f);
+	return pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_DIRTY
+		       ? pg_frames_bytes(o->vm->frames, f)
+		       : NULL;
 }
 
 int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end)
@@ -436,17 +453,19 @@ bool pg_object_mapped_writable(const struct pg_object *o)
 	return false;
 }
 
-int pg_object_error_since(const struct pg_object *o, uint32_t *seen)
+int pg_object_error_since(struct pg_object *o, uint32_t *seen)
 {
-	int err = *seen != o->errors ? o->last_error : 0;
-
-	*seen = o->errors;
-	return err;
+	return pg_errseq_tell(&o->write_error, seen);
 }
 
 uint32_t pg_object_error_now(const struct pg_object *o)
 {
-	return o->errors;
+	return pg_errseq_sample(o->write_error);
+}
+
+bool pg_object_failed(const struct pg_object *o)
+{
+	return o->write_error != 0;
 }
 
 /* Bytes [from, to) of page index, if it is in memory, become zero. */
@@ -480,7 +499,7 @@ static void drop_pages(struct pg_object *o, uint64_t first, uint64_t last)
 		pg_object_forget(o, index, f);
 		at = index + 1;
 	}
-	pg_object_drop_slots(o, first, last);
+	drop_slots(o, first, last);
 }
 
 void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end)

@@ -37,6 +37,17 @@ struct pg_pager {
 	 * another error. May be NULL: -EOPNOTSUPP.
 	 */
 	int (*punch)(void *ctx, uint64_t start, uint64_t end);
+	/*
+	 * A guest is about to store into page `index` of a shared mapping, or, if the object counts as shared memory, to touch it: sees
+	 * that there will be room for it. 0: done; 1: there was nothing to do, and the lock was not released; or a
+	 * negative error: the guest gets SIGBUS. May be NULL: entries are writable from the first read on.
+	 */
+	int (*reserve)(void *ctx, uint64_t index);
+	/*
+	 * The object's last reference is to go, and writing a page of it back has failed. True: the reference is the pager's now, for as long
+	 * as somebody may ask what became of the pages. May be NULL.
+	 */
+	bool (*keep)(void *ctx, struct pg_object *o);
 };
 
 /*
@@ -73,6 +84,8 @@ void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end);
  * dirty. */
 PG_MUST_CHECK int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end);
 
+/* The bytes of page `index`, if they are in memory and differ from the file's: it could not be written back. Else NULL. */
+const void *pg_object_unwritten(struct pg_object *o, uint64_t index);
 uint64_t pg_object_resident(const struct pg_object *o); /* pages in frames */
 uint64_t pg_object_bytes(const struct pg_object *o);    /* its size now */
 /* Its pages count as shared memory, not as file pages, though a pager holds them (tmpfs, memfd). */
@@ -88,11 +101,23 @@ uint64_t pg_object_mappings(const struct pg_object *o); /* regions that map it, 
 /* True if a shared mapping of it that may become writable exists: F_ADD_SEALS. */
 bool pg_object_mapped_writable(const struct pg_object *o);
 /*
- * An error of writing a page back (negative errno) that has happened since *seen was told; 0: none.
- * *seen is up to date afterwards. For fsync(2) and close(2) of each open file; starts at
- * pg_object_error_now().
+ * An error of writing a page back (negative errno) that has happened since *seen was told; 0: none. *seen is up to date afterwards. For
+ * fsync(2) of each open file; starts at pg_object_error_now() when the file is opened: 0 if nobody was told of the last error, so that
+ * it is not lost (base/errseq.h).
  */
-int pg_object_error_since(const struct pg_object *o, uint32_t *seen);
+int pg_object_error_since(struct pg_object *o, uint32_t *seen);
 uint32_t pg_object_error_now(const struct pg_object *o);
+bool pg_object_failed(const struct pg_object *o); /* a page could not be written back, ever */
+
+/*
+ * An open file (Linux's struct file) behind shared mappings, as far as space/ needs it: what it was told. Its owner is the upper floor, which
+ * hands it to pg_space_opened().
+ */
+struct pg_open_file {
+	uint32_t seen; /* see pg_object_error_since() */
+	uint32_t maps; /* regions that hold it; space/'s own */
+	/* The last region has let go of it. May free it. */
+	void (*idle)(struct pg_open_file *f);
+};
 
 #endif

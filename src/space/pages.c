@@ -188,6 +188,28 @@ void pg_pages_remove(struct region *r, uint64_t start, uint64_t end)
 		pg_pages_invalidate(s, start, end);
 }
 
+uint64_t pg_pages_forget_zero(
+	struct pg_space *s, bool (*keep)(const void *ctx, pg_vpn vpn), const void *ctx)
+{
+	uint64_t at = s->c.lo.v >> PG_PAGE_SHIFT, end = (s->c.hi.v - 1) / PG_PAGE_SIZE + 1, n = 0;
+	pg_vpn vpn;
+	pg_pte pte;
+
+	for (; at < end && s->form->next(s->table, (pg_vpn){at}, (pg_vpn){end}, &vpn, &pte);
+		at = vpn.v + 1) {
+		struct region *r;
+
+		if (pg_pte_pfn(pte).v != s->vm->zero.v || keep(ctx, vpn))
+			continue;
+		r = pg_region_at(s, vpn.v << PG_PAGE_SHIFT);
+		if (r->pub.flags & PG_MAP_LOCKED)
+			continue;
+		pg_pages_remove(r, vpn.v, vpn.v + 1);
+		n++;
+	}
+	return n;
+}
+
 /* True if r alone holds the anon at vpn, so that a store needs no copy. */
 static bool anon_is_ours(const struct region *r, uint64_t vpn)
 {
@@ -210,7 +232,9 @@ void pg_pages_reprotect(struct region *r, uint64_t start, uint64_t end)
 		return;
 	while (at < end && s->form->next(s->table, (pg_vpn){at}, (pg_vpn){end}, &vpn, &pte)) {
 		bool write = (r->pub.prot & PG_WRITE) &&
-			     (!pg_region_private(r) || anon_is_ours(r, vpn.v));
+			     (pg_region_private(r) ? anon_is_ours(r, vpn.v)
+						   : !pg_region_asks(r) ||
+							     (pte & (PG_PTE_RW | PG_PTE_D)));
 		pg_pte want = pg_pages_bits(r, write) & mask;
 
 		if ((pte & mask) != want) {

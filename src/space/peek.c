@@ -18,6 +18,13 @@ static bool find_page(struct pg_space *s, pg_va a, pg_pfn *f, pg_slot *slot)
 
 	*f = PG_PFN_NONE;
 	*slot = PG_SLOT_NONE;
+	if (s->block) { /* one block: it has frames or is out, whole */
+		uint64_t frame = pg_base_limit_frame(&s->block->r, pg_vpn_of(a).v);
+
+		if (frame != UINT64_MAX)
+			f->v = (uint32_t)frame;
+		return frame != UINT64_MAX;
+	}
 	if (!r)
 		return false;
 	index = pg_region_index(r, pg_vpn_of(a).v);

@@ -228,11 +228,30 @@ void pg_region_unlink(struct pg_space *s, struct region *r)
 	pg_region_tally_out(r);
 }
 
+void pg_region_copy_open(const struct region *from, struct region *to)
+{
+	to->error_seen = from->error_seen;
+	to->open = from->open;
+	if (to->open)
+		to->open->maps++;
+}
+
+/* Lets go of the open file behind it. */
+static void close_file(struct region *r)
+{
+	struct pg_open_file *f = r->open;
+
+	r->open = NULL;
+	if (f && --f->maps == 0 && f->idle)
+		f->idle(f);
+}
+
 void pg_region_free(struct pg_vm *vm, struct region *r)
 {
 	pg_sparse_drop(&vm->anon_kind, &r->anons);
 	if (r->pub.object)
 		pg_object_unref(r->pub.object);
+	close_file(r);
 	pg_name_put(vm, r->name);
 	pg_mem_free(&vm->mem, r);
 }
@@ -298,7 +317,7 @@ int pg_region_split(struct pg_space *s, struct region *r, uint64_t at, struct re
 	up->anon_forked = r->anon_forked;
 	up->pub.charged = r->pub.charged;
 	up->forked = r->forked;
-	up->error_seen = r->error_seen;
+	pg_region_copy_open(r, up);
 	up->touched = r->touched;
 	up->overhang = r->overhang;
 	up->guarded = r->guarded;

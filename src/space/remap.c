@@ -59,7 +59,7 @@ static struct region *like(
 	d->pub.kind = r->pub.kind == PG_REGION_HEAP ? PG_REGION_ANON : r->pub.kind;
 	d->pub.charged = r->pub.charged;
 	d->forked = r->forked;
-	d->error_seen = r->error_seen;
+	pg_region_copy_open(r, d);
 	d->anon_id = r->anon_id;
 	d->anon_forked = r->anon_forked;
 	d->overhang = r->overhang;

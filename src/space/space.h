@@ -248,6 +248,8 @@ PG_MUST_CHECK int pg_space_lock_all(struct pg_space *s, unsigned now, unsigned l
  * since to a page of the object and was not yet told to this mapping.
  */
 PG_MUST_CHECK int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len);
+/* The shared mapping that was just made at addr is by this open file: what pg_space_sync() tells is told to no other user of it. */
+void pg_space_opened(struct pg_space *s, pg_va addr, struct pg_open_file *f);
 
 /* Program break. set_start once by exec. brk: moves the break if it can; returns the present break
  * either way. */

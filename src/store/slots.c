@@ -269,11 +269,6 @@ uint64_t pg_slots_used(const struct pg_slots *m)
 	return m->used;
 }
 
-uint64_t pg_slots_total(const struct pg_slots *m)
-{
-	return m->total;
-}
-
 uint64_t pg_slots_emptied(const struct pg_slots *m)
 {
 	return m->empty.length;

@@ -31,7 +31,6 @@ void pg_slots_attach(struct pg_slots *m, uint32_t cluster);
 
 bool pg_slots_taken(const struct pg_slots *m, pg_slot slot);
 uint64_t pg_slots_used(const struct pg_slots *m);
-uint64_t pg_slots_total(const struct pg_slots *m);
 /* Empty clusters that have been in use before. */
 uint64_t pg_slots_emptied(const struct pg_slots *m);
 /* Slots taken in one cluster. */

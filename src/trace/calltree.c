@@ -42,10 +42,17 @@ int pg_call_tree_create(struct pg_symbols *symbols, struct pg_call_tree *out)
 	return 0;
 }
 
+static void drop_names(struct pg_call_tree *t)
+{
+	for (uint32_t i = 0; i < t->function_count; i++) {
+		free(t->functions[i].name);
+		free(t->functions[i].symbol);
+	}
+}
+
 void pg_call_tree_free(struct pg_call_tree *t)
 {
-	for (uint32_t i = 0; i < t->function_count; i++)
-		free(t->functions[i].name);
+	drop_names(t);
 	for (uint32_t i = 0; i < t->path_count; i++)
 		free(t->paths[i]);
 	free(t->functions);
@@ -65,8 +72,7 @@ void pg_call_tree_forget(struct pg_call_tree *t)
 void pg_call_tree_clear(struct pg_call_tree *t)
 {
 	pg_call_tree_forget(t);
-	for (uint32_t i = 0; i < t->function_count; i++)
-		free(t->functions[i].name);
+	drop_names(t);
 	t->function_count = 0;
 	t->node_count = 1;
 	memset(&t->nodes[0], 0, sizeof t->nodes[0]);
@@ -99,21 +105,12 @@ static size_t plain_length(const char *name)
 	return cold && cold != name ? (size_t)(cold - name) : strlen(name);
 }
 
-/* "f@@VERSION" is f. */
-static void cut_version(char *name)
-{
-	char *at = strchr(name, '@');
-
-	if (at && at != name)
-		*at = '\0';
-}
-
 static uint32_t new_function(struct pg_call_tree *t, struct pg_space *space, uint64_t pc)
 {
 	struct pg_symbol found = {0};
 	const char *path = "";
 	uint64_t offset = 0;
-	char text[256];
+	char made[256], *text = made, *symbol = NULL;
 	size_t length;
 
 	bool file = pg_trace_file_of(space, pc, &path, &offset);
@@ -122,15 +119,17 @@ static uint32_t new_function(struct pg_call_tree *t, struct pg_space *space, uin
 	path = intern(t, path);
 	if (!path)
 		return PG_CALL_NONE;
-	if (!file || !pg_symbols_find(t->symbols, path, offset, &found))
+	if (!file || !pg_symbols_name(t->symbols, path, offset, &found))
 		found.address = file ? offset : pc & ~PG_PAGE_MASK; /* code of no file: by page */
-	if (found.function)
-		snprintf(text, sizeof text, "%s", found.function), cut_version(text);
-	else if (file)
-		snprintf(text, sizeof text, "%s+0x%" PRIx64, pg_symbols_base_name(path),
+	if (file)
+		snprintf(made, sizeof made, "%s+0x%" PRIx64, pg_symbols_base_name(path),
 			found.address);
 	else
-		snprintf(text, sizeof text, "[code at 0x%" PRIx64 "]", found.address);
+		snprintf(made, sizeof made, "[code at 0x%" PRIx64 "]", found.address);
+	text = strdup(found.function ? found.function : made);
+	symbol = found.symbol ? strdup(found.symbol) : NULL;
+	if (!text || (found.symbol && !symbol))
+		goto failed;
 	length = plain_length(text);
 	bool cold = text[length] != '\0';
 	text[length] = '\0';
@@ -138,23 +137,30 @@ static uint32_t new_function(struct pg_call_tree *t, struct pg_space *space, uin
 		const struct pg_call_function *f = &t->functions[i];
 
 		if (f->path == path && (f->address == found.address ||
-					       ((cold || f->cold) && strcmp(f->name, text) == 0)))
+					       ((cold || f->cold) && strcmp(f->name, text) == 0))) {
+			free(text);
+			free(symbol);
 			return i;
+		}
 	}
 	if (t->function_count == t->function_cap) {
 		uint32_t cap = t->function_cap ? 2 * t->function_cap : 256;
 		struct pg_call_function *more = realloc(t->functions, cap * sizeof *more);
 		if (!more)
-			return PG_CALL_NONE;
+			goto failed;
 		t->functions = more;
 		t->function_cap = cap;
 	}
-	char *name = strdup(text);
-	if (!name)
-		return PG_CALL_NONE;
-	t->functions[t->function_count] = (struct pg_call_function){
-		.name = name, .path = path, .address = found.address, .cold = cold};
+	t->functions[t->function_count] = (struct pg_call_function){.name = text,
+		.symbol = symbol,
+		.path = path,
+		.address = found.address,
+		.cold = cold};
 	return t->function_count++;
+failed:
+	free(text);
+	free(symbol);
+	return PG_CALL_NONE;
 }
 
 static bool grow_pcs(struct pg_call_tree *t)

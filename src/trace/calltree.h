@@ -16,7 +16,8 @@
 #include "trace/symbols.h"
 
 struct pg_call_function {
-	char *name;       /* owned; "file+0x12" where the file has no name for it */
+	char *name; /* owned; "file+0x12" where the file has no name for it */
+	char *symbol; /* owned; as the file's symbol table has it, of whichever part was seen first; NULL: no name */
 	const char *path; /* of its file, "" for code of no file; owned by the tree */
 	uint64_t address; /* in its file; the guest's own for code of no file */
 	bool cold;        /* its part that is seldom executed was seen first */

@@ -6,6 +6,8 @@
  */
 #include "trace/cycle.h"
 
+#include "trace/demangle.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +58,7 @@ static void look_up(
 	k->path = NULL;
 	k->address = pc;
 	if (pg_trace_file_of(space, pc, &k->path, &offset) &&
-		pg_symbols_find(symbols, k->path, offset, &found))
+		pg_symbols_name(symbols, k->path, offset, &found))
 		k->address = found.address;
 }
 
@@ -94,8 +96,8 @@ static const char *name_of(
 	uint64_t offset = 0;
 
 	bool file = pg_trace_file_of(space, pc, &path, &offset);
-	if (file && pg_symbols_find(symbols, path, offset, &found) && found.function)
-		snprintf(text, cap, "%s", found.function);
+	if (file && pg_symbols_name(symbols, path, offset, &found) && found.function)
+		pg_brief_name(found.function, text, cap);
 	else
 		pg_symbols_format(symbols, file ? path : NULL, offset, pc, text, cap);
 	return text;

@@ -31,7 +31,8 @@ const char *pg_access_name(enum pg_access a)
 	return "access";
 }
 
-const char *pg_fault_end_text(enum pg_fault_end end)
+/* How a refused fault ends, e.g. "SIGSEGV, no region there". */
+static const char *end_text(enum pg_fault_end end)
 {
 	switch (end) {
 	case PG_FAULT_RESUME:
@@ -205,14 +206,14 @@ static void write_steps(struct pg_faultlog *l, const struct pg_fault_event *e)
 			e->end == PG_FAULT_STACK   ? "; it is below the stack's limit"
 			: e->end == PG_FAULT_LIMIT ? "; it is beyond the limit of the block"
 						   : "");
-		fprintf(o, "  2 trap      terminate: %s\n", pg_fault_end_text(e->end));
+		fprintf(o, "  2 trap      terminate: %s\n", end_text(e->end));
 		return;
 	}
 	fprintf(o, "  1 reference region 0x%" PRIx64 "-0x%" PRIx64 " %s %s%s\n", r->start.v,
 		r->end.v, pg_rights_text(r->prot, r->flags & PG_MAP_SHARED, rights),
 		pg_region_label(r), e->stack_grew ? ", grown down to here" : "");
 	if (e->end == PG_FAULT_MAPERR || e->end == PG_FAULT_ACCERR || e->end == PG_FAULT_STACK) {
-		fprintf(o, "  2 trap      terminate: %s\n", pg_fault_end_text(e->end));
+		fprintf(o, "  2 trap      terminate: %s\n", end_text(e->end));
 		return;
 	}
 	if (is_of_block(e)) {
@@ -231,7 +232,7 @@ static void write_steps(struct pg_faultlog *l, const struct pg_fault_event *e)
 	fputc('\n', o);
 	if (e->end != PG_FAULT_RESUME) {
 		fprintf(o, "  3 find      case %s\n  - ended     %s\n",
-			pg_fault_case_name(e->fcase), pg_fault_end_text(e->end));
+			pg_fault_case_name(e->fcase), end_text(e->end));
 		return;
 	}
 	explain_page(l, e);

@@ -26,8 +26,6 @@ void pg_faultlog_write(struct pg_faultlog *l, const struct pg_fault_event *e);
 
 /* "read", "write", "exec". */
 const char *pg_access_name(enum pg_access a);
-/* How a refused fault ends, e.g. "SIGSEGV, no region there". */
-const char *pg_fault_end_text(enum pg_fault_end end);
 /* Rights as in /proc/PID/maps: "r-xp"; text[5]. */
 const char *pg_rights_text(pg_prot prot, bool shared, char text[5]);
 

@@ -170,8 +170,7 @@ static uint32_t site_of(struct pg_fault_trace *t, uint32_t place, uint64_t offse
 	return t->site_count - 1;
 }
 
-/* On a machine of blocks: the region of the program's image, a copy of its file. */
-static bool is_image(struct pg_space *s, const struct pg_region *r)
+bool pg_trace_is_image(struct pg_space *s, const struct pg_region *r)
 {
 	struct pg_block_info i;
 
@@ -257,7 +256,7 @@ void pg_fault_trace_add(struct pg_fault_trace *t, const struct pg_fault_event *e
 		/* a jump to nowhere: the site is the address itself, in a region that is not there
 		 */
 		code = (struct pg_region){.kind = PG_REGION_ANON, .name = "[nowhere]"};
-	} else if (code.object || is_image(e->space, &code)) {
+	} else if (code.object || pg_trace_is_image(e->space, &code)) {
 		offset = e->pc - code.start.v + code.offset;
 	}
 	place = place_of(t, &code);
@@ -359,6 +358,7 @@ int pg_fault_trace_functions(struct pg_fault_trace *t, struct pg_symbols *symbol
 		r[i].tally = s->tally;
 		if (p->file && pg_symbols_find(symbols, p->name, s->offset, &found)) {
 			r[i].function = found.function;
+			r[i].symbol = found.symbol;
 			r[i].address = found.address;
 			r[i].source = found.source;
 			r[i].line = found.line;
@@ -385,7 +385,7 @@ bool pg_trace_file_of(struct pg_space *space, uint64_t address, const char **pat
 	struct pg_region r;
 
 	if (!pg_space_find(space, (pg_va){address}, false, &r) ||
-		!(r.object || is_image(space, &r)))
+		!(r.object || pg_trace_is_image(space, &r)))
 		return false;
 	*path = r.object ? pg_object_name(r.object) : r.name;
 	*offset = address - r.start.v + r.offset;

@@ -31,6 +31,7 @@ struct pg_tally {
 /* A function, as the report shows it. Strings live as long as the trace and the symbols. */
 struct pg_function_row {
 	const char *function; /* name, or NULL */
+	const char *symbol;   /* as the file's symbol table has it, or NULL */
 	const char *module;   /* file that its code is in; "" for anonymous code */
 	uint64_t
 		address; /* of the function in the ELF file; the instruction's for anonymous code */
@@ -73,6 +74,9 @@ PG_MUST_CHECK int pg_fault_trace_places(
  * from the region's object), *offset; false for anonymous memory or none.
  */
 struct pg_space;
+struct pg_region;
+/* On a machine of blocks: the region of the program's image, which is a copy of the file that it is named after. */
+bool pg_trace_is_image(struct pg_space *space, const struct pg_region *r);
 bool pg_trace_file_of(
 	struct pg_space *space, uint64_t address, const char **path, uint64_t *offset);
 

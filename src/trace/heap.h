@@ -21,6 +21,7 @@
 
 #include "base/types.h"
 #include "linux/linux.h"
+#include "trace/chosen.h"
 #include "trace/symbols.h"
 
 enum pg_chunk_state {
@@ -82,6 +83,7 @@ struct pg_heap_list {
 /* One function of the chain that led to the allocator. */
 struct pg_heap_frame {
 	char *function; /* owned; name or "libx.so+0x1234"; never NULL */
+	char *symbol;   /* owned; as the file's symbol table has it; NULL: it has none */
 	char *module;   /* owned; path of the file; "" for anonymous code */
 	char *source;   /* owned; NULL: no debug information */
 	int line;       /* 0: unknown */
@@ -115,6 +117,7 @@ struct pg_heap_picture {
 	char moment[64];       /* "at exit", "at the peak" */
 	int pid;
 	char program[256];
+	char note[160];    /* how the picture was made, if not as usual; "": as usual */
 	char problem[160]; /* what of the heap could not be read; "": nothing */
 	uint64_t calls, instructions;
 	struct pg_heap_chunk *chunks;
@@ -145,9 +148,7 @@ struct pg_heap_watch_config {
 	enum pg_heap_when when;
 	uint64_t number; /* calls or instructions */
 	unsigned depth;  /* callers to keep of each call, 1 .. PG_HEAP_DEPTH */
-	int pid;         /* of the process to watch; 0: see name */
-	const char *
-		name; /* the first process that runs a program of this name; NULL: the first process. Borrowed */
+	struct pg_chosen process;
 };
 
 struct pg_heap_watch;

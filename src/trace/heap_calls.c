@@ -500,7 +500,8 @@ static bool look_at_region(void *ctx, const struct pg_region *r)
 {
 	struct pg_heap_watch *w = ctx;
 	struct pg_symbol_wanted wanted[FUNCTIONS + 1];
-	const char *path = r->object ? r->name : NULL;
+	const char *path =
+		r->object || pg_trace_is_image(pg_linux_space(w->linux), r) ? r->name : NULL;
 	uint64_t base;
 
 	if (!(r->prot & PG_EXEC) || !path || path[0] != '/' ||
@@ -523,6 +524,8 @@ static bool look_at_region(void *ctx, const struct pg_region *r)
 		else
 			*function = (uint8_t)i;
 	}
+	if (wanted[0].address && !wanted[FUNCTIONS].address && !w->glibc.version)
+		pg_heap_glibc_version(w, path);
 	if (wanted[FUNCTIONS].address && !w->pagoda_root)
 		w->pagoda_root = base + wanted[FUNCTIONS].address;
 	return true;
@@ -606,14 +609,9 @@ void pg_heap_watch_destroy(struct pg_heap_watch *w)
 /* Whether the process that runs is the one to watch, now that it runs a program of this path. */
 static bool is_wanted(struct pg_heap_watch *w, const char *path)
 {
-	int pid = pg_linux_pid(w->linux);
-
 	if (w->pid)
-		return pid == w->pid;
-	if (w->config.name)
-		return strcmp(pg_symbols_base_name(path), w->config.name) == 0 ||
-		       strcmp(pg_linux_comm(w->linux), w->config.name) == 0;
-	return pid == (w->config.pid ? w->config.pid : PG_LINUX_PID);
+		return pg_linux_pid(w->linux) == w->pid;
+	return pg_chosen_by_exec(&w->config.process, w->linux, path);
 }
 
 void pg_heap_watch_exec(struct pg_heap_watch *w, const char *path)
@@ -641,7 +639,7 @@ void pg_heap_watch_begin(struct pg_heap_watch *w, struct pg_linux *l, struct pg_
 void pg_heap_watch_fork(struct pg_heap_watch *w, int parent, int child)
 {
 	/* A child of a fork, asked for by its number: its blocks were its parent's, and who asked for them is not known. */
-	if (w->done || w->pid || w->config.name || child != w->config.pid)
+	if (w->done || w->pid || !pg_chosen_by_fork(&w->config.process, child))
 		return;
 	w->pid = child;
 	w->seen = true;
@@ -668,10 +666,8 @@ const struct pg_heap_picture *pg_heap_watch_picture(struct pg_heap_watch *w, cha
 	why[0] = 0;
 	if (w->no_memory)
 		snprintf(why, cap, "no host memory for the picture");
-	else if (!w->seen && w->config.name)
-		snprintf(why, cap, "no process ran a program of the name %s", w->config.name);
 	else if (!w->seen)
-		snprintf(why, cap, "there was no process %d", w->config.pid);
+		pg_chosen_never(&w->config.process, why, cap);
 	else if (!p &&
 		 (w->config.when == PG_HEAP_AT_CALLS || w->config.when == PG_HEAP_AT_INSTRUCTIONS))
 		snprintf(why, cap,

@@ -10,11 +10,17 @@
  * are on that ring; each lies at the begin of a heap of 64 MiB, aligned to that. The thread caches are chunks like others: they are
  * known by the pointers to them that lie below the threads' FS base.
  *
+ * Which glibc it is stands in the text that the library prints when it is executed. One whose structures are not known is not walked: what
+ * is drawn is then what the calls tell. A static program does not say; its heap is walked if an arena of the known form is found.
+ *
  * A chunk is in use if the next one's PREV_INUSE says so and no cache or fast bin holds it. Blocks with a mapping of their own are
  * known from the calls that made them; what was mapped before the calls were watched is not found.
  *
  * Not here: who asked for what (heap_calls.c).
  */
+#include <stdio.h>
+
+#include "trace/faults.h"
 #include "trace/heap_impl.h"
 
 /* struct malloc_state */
@@ -29,6 +35,10 @@ enum {
 	SYSTEM_MEM = 2184,
 	STATE_BYTES = 2200,
 };
+
+/* Versions whose structures are these, as in pg_heap_glibc.version. */
+#define OLDEST 232 /* links are encoded by their place since then */
+#define NEWEST 241 /* the thread caches are larger since 2.42 */
 
 #define PREV_INUSE 1u
 #define IS_MMAPPED 2u
@@ -95,7 +105,7 @@ static bool search_region(void *ctx, const struct pg_region *r)
 {
 	struct search *s = ctx;
 	bool data = (r->prot & PG_WRITE) && !(r->flags & PG_MAP_SHARED);
-	bool file = data && r->object;
+	bool file = data && (r->object || pg_trace_is_image(s->m->space, r));
 	bool bss = data && !r->object && s->after_file && s->before_end == r->start.v &&
 		   r->kind == PG_REGION_ANON;
 	uint64_t bytes = r->end.v - r->start.v;
@@ -123,12 +133,32 @@ static bool search_region(void *ctx, const struct pg_region *r)
 	return s->w->glibc.main == 0;
 }
 
+void pg_heap_glibc_version(struct pg_heap_watch *w, const char *path)
+{
+	char text[160];
+	const char *at;
+	unsigned major, minor;
+
+	if (!pg_symbols_text_in(w->symbols, path, "GNU C Library (", text, sizeof text))
+		return;
+	at = strstr(text, "release version ");
+	if (at && sscanf(at, "release version %u.%u", &major, &minor) == 2 && minor < 100)
+		w->glibc.version = major * 100 + minor;
+}
+
+bool pg_heap_glibc_strange(const struct pg_heap_watch *w)
+{
+	return w->glibc.version && (w->glibc.version < OLDEST || w->glibc.version > NEWEST);
+}
+
 bool pg_heap_glibc_find(struct pg_heap_watch *w, struct pg_heap_memory *m)
 {
 	struct search s = {.w = w, .m = m};
 
 	if (w->glibc.main)
 		return true;
+	if (pg_heap_glibc_strange(w))
+		return false;
 	pg_space_each_region(m->space, search_region, &s);
 	m->page = UINT64_MAX;
 	return w->glibc.main != 0;
@@ -382,15 +412,23 @@ static uint64_t cache_of(struct pg_heap_draft *d, uint64_t fs_base)
 
 static void mark_caches(struct pg_heap_draft *d)
 {
+	bool any = false;
+
 	for (uint32_t i = 0; i < d->w->thread_count; i++) {
 		uint64_t cache = cache_of(d, d->w->threads[i].fs_base);
 		bool again = false;
 
 		for (uint32_t k = 0; k < i; k++) /* a thread that took another's place */
 			again |= d->w->threads[k].fs_base == d->w->threads[i].fs_base;
-		if (cache && !again && is_cache(d, cache))
+		if (cache && !again && is_cache(d, cache)) {
 			mark_cache(d, cache, d->w->threads[i].tid);
+			any = true;
+		}
 	}
+	if (!any && d->w->calls_made && !d->w->glibc.version)
+		pg_heap_draft_problem(d,
+			"no thread's cache was found, and the program does not say "
+			"which glibc it has: what lies in caches is shown in use");
 }
 
 static void mark_bins(struct pg_heap_draft *d, uint64_t arena, unsigned number)

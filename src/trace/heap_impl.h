@@ -131,9 +131,14 @@ struct pg_heap_glibc {
 	uint64_t main; /* address of main_arena; 0: not found yet */
 	uint64_t
 		tcache_offset; /* fs_base - that is where the pointer to a thread's cache is; 0: not known */
-	uint64_t first; /* chunk of the main arena, once it was found */
+	uint64_t first;   /* chunk of the main arena, once it was found */
+	unsigned version; /* 236 is 2.36; 0: the file does not say */
 };
 
+/* A file that defines malloc was mapped: is it glibc, and which? */
+void pg_heap_glibc_version(struct pg_heap_watch *w, const char *path);
+/* It is one whose structures are not known here. */
+bool pg_heap_glibc_strange(const struct pg_heap_watch *w);
 /* Looks for the main arena; cheap if it was found. False: not there (yet). */
 bool pg_heap_glibc_find(struct pg_heap_watch *w, struct pg_heap_memory *m);
 /* Adds its areas. False: the process has no such heap. */

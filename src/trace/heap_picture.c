@@ -364,6 +364,15 @@ struct pg_heap_picture *pg_heap_picture_make(struct pg_heap_watch *w, bool whole
 	bool unknown = p->chunk_count == 0 && w->live.n && !d.no_memory;
 	if (unknown)
 		draw_calls(&d);
+	if (pg_heap_glibc_strange(w) && !pagoda)
+		snprintf(p->note, sizeof p->note,
+			"glibc %u.%u has structures that are not known here: blocks are drawn as "
+			"its calls tell of them, free ones and lists are not",
+			w->glibc.version / 100, w->glibc.version % 100);
+	else if (unknown)
+		snprintf(p->note, sizeof p->note,
+			"structures of this allocator are not known here: blocks are drawn as its "
+			"calls tell of them, free ones and lists are not");
 	p->allocator = unknown ? "an unknown allocator" : name_allocator(w, glibc, pagoda);
 	sort(&d);
 	w->memory.whole = false; /* lists lead here and there */
@@ -400,6 +409,7 @@ void pg_heap_picture_free(struct pg_heap_picture *p)
 	for (uint32_t i = 0; p->sites && i < p->site_count; i++) {
 		for (uint32_t k = 0; k < p->sites[i].depth; k++) {
 			free(p->sites[i].frames[k].function);
+			free(p->sites[i].frames[k].symbol);
 			free(p->sites[i].frames[k].module);
 			free(p->sites[i].frames[k].source);
 		}
@@ -468,17 +478,19 @@ static bool name_frame(struct pg_heap_watch *w, struct names *names, const struc
 	f->module = strdup(module);
 	snprintf(text, sizeof text, "0x%" PRIx64, at->offset);
 	if (found->function)
-		f->function =
-			strndup(found->function, strcspn(found->function, "@")); /* no version */
+		f->function = strdup(found->function);
 	else if (!module[0])
 		f->function = strdup(text);
 	else if (asprintf(&f->function, "%s+%s", pg_symbols_base_name(module), text) < 0)
 		f->function = NULL;
+	if (found->symbol)
+		f->symbol = strdup(found->symbol);
 	if (found->source) {
 		f->source = strdup(found->source);
 		f->line = found->line;
 	}
-	return f->module && f->function && (f->source || !found->source);
+	return f->module && f->function && (f->symbol || !found->symbol) &&
+	       (f->source || !found->source);
 }
 
 static bool name_site(struct pg_heap_watch *w, struct names *names, const struct pg_heap_origin *o,

@@ -27,12 +27,25 @@ struct pg_module {
 	const uint8_t
 		*starts; /* its table: pairs of 32-bit numbers relative to hdr_address; or NULL */
 	uint32_t start_count;
-	/* Functions that were found so far, by address: a search in elfutils is linear. Owned. */
-	struct pg_module_span {
+	/* What of the file is loaded where: program headers of type LOAD. Owned. */
+	struct pg_module_segment {
+		uint64_t offset, bytes, address; /* in the file; ELF address */
+	} * segments;
+	struct pg_module_section {
 		uint64_t start, end; /* ELF addresses, [start, end) */
-		const char *name;    /* borrowed from elfutils */
-	} * spans;
-	size_t span_count, span_cap;
+	} * sections;                /* owned; those that are loaded */
+	size_t segment_count, section_count;
+	/* All that its symbol tables name, by address, once indexed is set: a search in elfutils is linear. Owned. */
+	struct pg_module_name {
+		uint64_t start, size; /* ELF address; bytes, 0: not known */
+		uint64_t end_below;   /* the greatest end of this and all before it */
+		const char *raw;      /* borrowed from elfutils */
+		char *shown;  /* owned; demangled, without a version; NULL: not asked for yet */
+		uint32_t nth; /* in elfutils' order */
+		uint8_t rank; /* global, weak, local: 2, 1, 0 */
+	} * names;
+	size_t name_count;
+	bool indexed, has_lines; /* lines: there is debug information */
 };
 
 /*

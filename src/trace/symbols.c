@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "linux/linux.h"
+#include "trace/demangle.h"
 #include "trace/module.h"
 
 struct pg_symbols {
@@ -41,11 +42,15 @@ struct pg_symbols {
 	enum { IDLE, ASKED, ANSWERED, LEAVING } state;
 	void (*question)(void *arg); /* what the worker is to do */
 	void *arg;                   /* borrowed */
+	bool mangled;                /* names are shown as the files have them */
 };
 
 static char *debuginfo_path = NULL; /* elfutils' default search path */
 
-/* As elfutils' own, but the descriptor goes where the guest cannot see it. */
+/*
+ * As elfutils' own: by the build id below /usr/lib/debug, then by .gnu_debuglink beside the file, in .debug and below /usr/lib/debug (no
+ * server is asked: ui/run.c sees to that). But the descriptor goes where the guest cannot see it.
+ */
 static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dwarf_Addr base,
 	const char *file, const char *link, GElf_Word crc, char **found)
 {
@@ -98,6 +103,9 @@ static void find_starts(struct pg_module *f)
 	}
 }
 
+static void find_parts(struct pg_module *f);
+static void make_index(struct pg_module *f);
+
 static struct pg_module *open_file(struct pg_symbols *s, const char *path)
 {
 	struct pg_module **link = &s->files;
@@ -143,20 +151,42 @@ static struct pg_module *open_file(struct pg_symbols *s, const char *path)
 	}
 	f->dwfl = dwfl;
 	find_starts(f);
+	find_parts(f);
+	make_index(f);
 	return f;
+}
+
+/* Keeps where the file's segments and sections lie. */
+static void find_parts(struct pg_module *f)
+{
+	size_t count;
+	Elf_Scn *scn = NULL;
+
+	if (elf_getphdrnum(f->elf, &count) == 0 && count)
+		f->segments = calloc(count, sizeof *f->segments);
+	for (size_t i = 0; f->segments && i < count; i++) {
+		GElf_Phdr p;
+		if (gelf_getphdr(f->elf, (int)i, &p) && p.p_type == PT_LOAD)
+			f->segments[f->segment_count++] =
+				(struct pg_module_segment){p.p_offset, p.p_filesz, p.p_vaddr};
+	}
+	if (elf_getshdrnum(f->elf, &count) == 0 && count)
+		f->sections = calloc(count, sizeof *f->sections);
+	while (f->sections && (scn = elf_nextscn(f->elf, scn)) != NULL) {
+		GElf_Shdr h;
+		if (gelf_getshdr(scn, &h) && (h.sh_flags & SHF_ALLOC) && f->section_count < count)
+			f->sections[f->section_count++] =
+				(struct pg_module_section){h.sh_addr, h.sh_addr + h.sh_size};
+	}
 }
 
 /* The ELF address of a byte of the file; false if no segment loads it. */
 static bool address_of(const struct pg_module *f, uint64_t offset, uint64_t *address)
 {
-	size_t count;
-	if (elf_getphdrnum(f->elf, &count) != 0)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		GElf_Phdr p;
-		if (gelf_getphdr(f->elf, (int)i, &p) && p.p_type == PT_LOAD &&
-			offset >= p.p_offset && offset - p.p_offset < p.p_filesz) {
-			*address = p.p_vaddr + (offset - p.p_offset);
+	for (size_t i = 0; i < f->segment_count; i++) {
+		const struct pg_module_segment *p = &f->segments[i];
+		if (offset >= p->offset && offset - p->offset < p->bytes) {
+			*address = p->address + (offset - p->offset);
 			return true;
 		}
 	}
@@ -183,39 +213,132 @@ static uint64_t start_of(const struct pg_module *f, uint64_t address)
 	       (uint64_t)(int64_t)(int32_t)load32(f->starts + 8 * (size_t)(low - 1));
 }
 
-/* How many of the functions found so far begin at or below address. */
-static size_t span_at(const struct pg_module *f, uint64_t address)
+/* --- the index: all symbols of a file by address -------------------------------------------------- */
+
+static int binding_rank(const GElf_Sym *symbol)
 {
-	size_t low = 0, high = f->span_count;
+	switch (GELF_ST_BIND(symbol->st_info)) {
+	case STB_GLOBAL:
+	case STB_GNU_UNIQUE:
+		return 2;
+	case STB_WEAK:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Of several at one address the one that is to be shown comes last: the better known, then the shorter, then the first in the file. */
+static int compare_names(const void *a, const void *b)
+{
+	const struct pg_module_name *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	if (x->size != y->size)
+		return x->size > y->size ? -1 : 1;
+	return x->nth > y->nth ? -1 : 1;
+}
+
+/* Sorts the symbols of all tables of the file, and of its separate debug file, by address. The worker only. */
+static void make_index(struct pg_module *f)
+{
+	int count = dwfl_module_getsymtab(f->module);
+	Dwarf_Addr bias;
+
+	f->indexed = true;
+	f->has_lines = dwfl_module_getdwarf(f->module, &bias) != NULL;
+	f->names = count > 0 ? calloc((size_t)count, sizeof *f->names) : NULL;
+	for (int i = 1; f->names && i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Addr address;
+		GElf_Word section;
+		const char *name = dwfl_module_getsym_info(
+			f->module, i, &symbol, &address, &section, NULL, NULL);
+		int type = GELF_ST_TYPE(symbol.st_info);
+
+		if (!name || !name[0] || symbol.st_shndx == SHN_UNDEF || type == STT_SECTION ||
+			type == STT_FILE || type == STT_TLS)
+			continue;
+		f->names[f->name_count++] = (struct pg_module_name){.start = address - f->bias,
+			.size = symbol.st_size,
+			.raw = name,
+			.nth = (uint32_t)i,
+			.rank = (uint8_t)binding_rank(&symbol)};
+	}
+	if (f->name_count)
+		qsort(f->names, f->name_count, sizeof *f->names, compare_names);
+	uint64_t end = 0;
+	for (size_t i = 0; i < f->name_count; i++) {
+		struct pg_module_name *n = &f->names[i];
+		if (n->start + n->size > end)
+			end = n->start + n->size;
+		n->end_below = end;
+	}
+}
+
+/* True if a section of the file holds both. */
+static bool same_section(const struct pg_module *f, uint64_t a, uint64_t b)
+{
+	for (size_t i = 0; i < f->section_count; i++)
+		if (a >= f->sections[i].start && a < f->sections[i].end)
+			return b >= f->sections[i].start && b < f->sections[i].end;
+	return false;
+}
+
+/*
+ * The innermost symbol whose bytes hold `address`; if there is none, the nearest below without a size (assembler does not always say), unless
+ * another one ends behind it. NULL: none.
+ */
+static struct pg_module_name *name_at(const struct pg_module *f, uint64_t address)
+{
+	size_t low = 0, high = f->name_count;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (f->spans[mid].start <= address)
+		if (f->names[mid].start <= address)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return low;
+	const size_t below = low;
+	for (size_t i = below; i-- > 0 && f->names[i].end_below > address;)
+		if (address - f->names[i].start < f->names[i].size)
+			return &f->names[i];
+	for (size_t i = below; i-- > 0;) {
+		struct pg_module_name *n = &f->names[i];
+		if (n->size == 0 && n->start >= f->names[below - 1].end_below)
+			return same_section(f, n->start, address) ? n : NULL;
+		if (n->start < f->names[below - 1].end_below)
+			break;
+	}
+	return NULL;
 }
 
-/* Keeps a function that was found, if it overlaps none that is there; `at` is span_at() of an address in it. */
-static void keep_span(
-	struct pg_module *f, size_t at, uint64_t start, uint64_t size, const char *name)
+/* The function of an ELF address of an indexed file. Any thread that has the machine lock. */
+static void name_address(
+	const struct pg_symbols *s, struct pg_module *f, uint64_t address, struct pg_symbol *out)
 {
-	if ((at && f->spans[at - 1].end > start) ||
-		(at < f->span_count && f->spans[at].start < start + size))
+	struct pg_module_name *n = name_at(f, address);
+	uint64_t start = f->starts ? start_of(f, address) : address;
+
+	/* A symbol without a size is a guess that may be megabytes off: believe its neighbours less
+	 * than the unwind table. */
+	if (!n || (n->size == 0 && f->starts && n->start < start)) {
+		out->address = start;
+		out->offset = address - start;
 		return;
-	if (f->span_count == f->span_cap) {
-		size_t cap = f->span_cap ? 2 * f->span_cap : 64;
-		void *more = realloc(f->spans, cap * sizeof *f->spans);
-		if (!more)
-			return;
-		f->spans = more;
-		f->span_cap = cap;
 	}
-	memmove(f->spans + at + 1, f->spans + at, (f->span_count - at) * sizeof *f->spans);
-	f->spans[at] = (struct pg_module_span){start, start + size, name};
-	f->span_count++;
+	if (!n->shown)
+		n->shown = s->mangled ? NULL : pg_demangle(n->raw);
+	if (!n->shown)
+		n->shown = strndup(n->raw, strcspn(n->raw, "@")); /* no version */
+	out->symbol = n->raw;
+	out->function = n->shown ? n->shown : n->raw;
+	out->address = n->start;
+	out->offset = address - n->start;
 }
 
 static bool find(
@@ -227,35 +350,8 @@ static bool find(
 	struct pg_module *f = open_file(s, path);
 	if (!f || !f->dwfl || !address_of(f, file_offset, &address))
 		return false;
-
-	GElf_Sym symbol = {0};
-	GElf_Off offset = 0;
-	GElf_Word section;
-	size_t at = span_at(f, address);
-	const char *name;
-	if (at && address < f->spans[at - 1].end) {
-		name = f->spans[at - 1].name;
-		offset = address - f->spans[at - 1].start;
-		symbol.st_size = f->spans[at - 1].end - f->spans[at - 1].start;
-	} else {
-		name = dwfl_module_addrinfo(
-			f->module, address + f->bias, &offset, &symbol, &section, NULL, NULL);
-		if (name && name[0] && offset < symbol.st_size)
-			keep_span(f, at, address - offset, symbol.st_size, name);
-	}
-	/* A symbol without a size is a guess that may be megabytes off: believe its neighbours less
-	 * than the unwind table. */
-	uint64_t start = f->starts ? start_of(f, address) : address;
-	if (name && name[0] && (symbol.st_size != 0 || !f->starts || address - offset >= start)) {
-		out->function = name;
-		out->address = address - offset;
-		out->offset = offset;
-	} else {
-		out->address = start;
-		out->offset = address - start;
-	}
-
-	Dwfl_Line *line = dwfl_module_getsrc(f->module, address + f->bias);
+	name_address(s, f, address, out);
+	Dwfl_Line *line = f->has_lines ? dwfl_module_getsrc(f->module, address + f->bias) : NULL;
 	if (line)
 		out->source = dwfl_lineinfo(line, NULL, &out->line, NULL, NULL, NULL);
 	if (!out->source)
@@ -263,15 +359,37 @@ static bool find(
 	return true;
 }
 
-/* The question for names: addresses of s->wanted, and of the byte at s->file_offset. */
-/* A question of pg_symbols_find() or, with wanted, of pg_symbols_lookup(). */
+/* True if the file was opened before and what it says of this byte needs no file to be read: then *out and *found are filled in. */
+static bool find_at_once(struct pg_symbols *s, const char *path, uint64_t file_offset, bool lines,
+	struct pg_symbol *out, bool *found)
+{
+	uint64_t address;
+
+	*out = (struct pg_symbol){0};
+	for (struct pg_module *f = s->files; f; f = f->next) {
+		if (strcmp(f->path, path) != 0)
+			continue;
+		*found = f->dwfl && address_of(f, file_offset, &address);
+		if (*found && lines && f->has_lines)
+			return false;
+		if (*found)
+			name_address(s, f, address, out);
+		return true;
+	}
+	return false;
+}
+
+/* A question of pg_symbols_find(), of pg_symbols_lookup() with wanted, of pg_symbols_named() and pg_symbols_text_in() with name. */
 struct asked {
 	struct pg_symbols *s;
 	const char *path; /* borrowed */
 	uint64_t file_offset;
 	struct pg_symbol *out;
 	struct pg_symbol_wanted *wanted;
-	size_t count;
+	const char *name;
+	uint64_t *addresses;
+	char *text;
+	size_t count, room;
 	uint64_t vaddr; /* answer: of file_offset */
 	bool found;
 };
@@ -291,23 +409,61 @@ static void find_names(void *arg)
 	if (!f || !f->dwfl || !address_of(f, q->file_offset, &q->vaddr))
 		return;
 	q->found = true;
-	int count = dwfl_module_getsymtab(f->module);
-	for (int i = 1; i < count; i++) {
-		GElf_Sym symbol;
-		GElf_Addr address;
-		GElf_Word section;
-		const char *name = dwfl_module_getsym_info(
-			f->module, i, &symbol, &address, &section, NULL, NULL);
-		if (!name || symbol.st_shndx == SHN_UNDEF)
-			continue;
-		int type = GELF_ST_TYPE(symbol.st_info);
-		if (type != STT_FUNC && type != STT_OBJECT)
-			continue;
-		for (size_t k = 0; k < q->count; k++) {
-			if (strcmp(q->wanted[k].name, name) == 0)
-				q->wanted[k].address = address - f->bias;
-		}
-	}
+	for (size_t i = 0; i < f->name_count; i++)
+		for (size_t k = 0; k < q->count; k++)
+			if (strcmp(q->wanted[k].name, f->names[i].raw) == 0)
+				q->wanted[k].address = f->names[i].start;
+}
+
+/* "f" is f, f@@VERSION, and every f(...) of C++. */
+static bool is_called(const struct pg_module_name *n, const char *name)
+{
+	size_t length = strlen(name);
+	char *shown;
+
+	if (strncmp(n->raw, name, length) == 0 && (!n->raw[length] || n->raw[length] == '@'))
+		return true;
+	if (n->raw[0] != '_')
+		return false;
+	shown = pg_demangle(n->raw);
+	bool same = shown && strcmp(shown, name) == 0;
+	free(shown);
+	return same;
+}
+
+static void find_named(void *arg)
+{
+	struct asked *q = arg;
+	struct pg_module *f = open_file(q->s, q->path);
+
+	if (!f || !f->dwfl || !address_of(f, q->file_offset, &q->vaddr))
+		return;
+	for (size_t i = 0; i < f->name_count && q->count < q->room; i++)
+		if (is_called(&f->names[i], q->name) &&
+			!(q->count && q->addresses[q->count - 1] == f->names[i].start))
+			q->addresses[q->count++] = f->names[i].start;
+}
+
+static void find_text(void *arg)
+{
+	struct asked *q = arg;
+	struct pg_module *f = open_file(q->s, q->path);
+	const char *raw, *at, *end;
+	size_t size, n;
+
+	if (!f || !f->dwfl)
+		return;
+	raw = elf_rawfile(f->elf, &size);
+	at = raw ? memmem(raw, size, q->name, strlen(q->name)) : NULL;
+	if (!at)
+		return;
+	end = memchr(at, '\0', (size_t)(raw + size - at));
+	n = (size_t)((end ? end : raw + size) - at);
+	if (n > q->room - 1)
+		n = q->room - 1;
+	memcpy(q->text, at, n);
+	q->text[n] = '\0';
+	q->found = true;
 }
 
 /* --- the thread that has the descriptors ---------------------------------------------------------- */
@@ -367,8 +523,12 @@ void pg_symbols_destroy(struct pg_symbols *s)
 		s->files = f->next;
 		if (f->dwfl)
 			dwfl_end(f->dwfl);
+		for (size_t i = 0; i < f->name_count; i++)
+			free(f->names[i].shown);
 		free(f->path);
-		free(f->spans);
+		free(f->names);
+		free(f->segments);
+		free(f->sections);
 		free(f);
 	}
 	pthread_cond_destroy(&s->change);
@@ -410,8 +570,58 @@ bool pg_symbols_find(
 {
 	struct asked q = {.s = s, .path = path, .file_offset = file_offset, .out = out};
 
+	if (find_at_once(s, path, file_offset, true, out, &q.found))
+		return q.found;
 	pg_symbols_ask(s, find_asked, &q);
 	return q.found;
+}
+
+bool pg_symbols_name(
+	struct pg_symbols *s, const char *path, uint64_t file_offset, struct pg_symbol *out)
+{
+	bool found;
+
+	if (find_at_once(s, path, file_offset, false, out, &found))
+		return found;
+	return pg_symbols_find(s, path, file_offset, out);
+}
+
+size_t pg_symbols_named(struct pg_symbols *s, const char *path, uint64_t file_offset, uint64_t at,
+	const char *name, uint64_t *addresses, size_t room)
+{
+	struct asked q = {.s = s,
+		.path = path,
+		.file_offset = file_offset,
+		.name = name,
+		.addresses = addresses,
+		.room = room};
+
+	pg_symbols_ask(s, find_named, &q);
+	for (size_t i = 0; i < q.count; i++)
+		addresses[i] += at - q.vaddr;
+	return q.count;
+}
+
+bool pg_symbols_text_in(
+	struct pg_symbols *s, const char *path, const char *prefix, char *text, size_t cap)
+{
+	struct asked q = {.s = s, .path = path, .name = prefix, .text = text, .room = cap};
+
+	text[0] = '\0';
+	pg_symbols_ask(s, find_text, &q);
+	return q.found;
+}
+
+void pg_symbols_keep_mangled(struct pg_symbols *s)
+{
+	s->mangled = true;
+}
+
+char *pg_symbols_shown(const struct pg_symbols *s, const char *raw)
+{
+	char *shown = s->mangled ? NULL : pg_demangle(raw);
+
+	return shown ? shown : strdup(raw);
 }
 
 bool pg_symbols_lookup(struct pg_symbols *s, const char *path, uint64_t file_offset, uint64_t at,
@@ -437,13 +647,15 @@ const char *pg_symbols_format(struct pg_symbols *s, const char *path, uint64_t f
 	uint64_t address, char *text, size_t cap)
 {
 	struct pg_symbol found;
+	char brief[256];
 
 	if (!path || !path[0])
 		snprintf(text, cap, "0x%" PRIx64, address);
-	else if (!pg_symbols_find(s, path, file_offset, &found))
+	else if (!pg_symbols_name(s, path, file_offset, &found))
 		snprintf(text, cap, "%s+0x%" PRIx64, pg_symbols_base_name(path), file_offset);
 	else if (found.function)
-		snprintf(text, cap, "%s+0x%" PRIx64, found.function, found.offset);
+		snprintf(text, cap, "%s+0x%" PRIx64,
+			pg_brief_name(found.function, brief, sizeof brief), found.offset);
 	else
 		snprintf(text, cap, "%s+0x%" PRIx64, pg_symbols_base_name(path),
 			found.address + found.offset);

@@ -86,7 +86,8 @@ void pg_unwinder_destroy(struct pg_unwinder *u)
 	free(u);
 }
 
-void pg_unwind_registers(const struct pg_cpu_regs *from, uint64_t to[17])
+/* From the registers of a CPU to DWARF's numbers. */
+static void dwarf_registers(const struct pg_cpu_regs *from, uint64_t to[17])
 {
 	static const uint8_t order[8] = {
 		PG_RAX, PG_RDX, PG_RCX, PG_RBX, PG_RSI, PG_RDI, PG_RBP, PG_RSP};
@@ -338,7 +339,7 @@ static void find_caller(struct pg_unwinder *u, struct pg_space *space, bool inne
 static void start(const struct pg_cpu_regs *regs, struct pg_unwind_frame *f)
 {
 	*f = (struct pg_unwind_frame){.pc = regs->rip, .exact = true};
-	pg_unwind_registers(regs, f->regs);
+	dwarf_registers(regs, f->regs);
 	f->known = (1u << PG_DWARF_REGS) - 1;
 }
 
@@ -359,30 +360,6 @@ size_t pg_unwind_each(struct pg_unwinder *u, struct pg_space *space, const struc
 			return n;
 		now = caller;
 	}
-}
-
-struct array {
-	struct pg_unwind_frame *frames;
-	size_t n, cap;
-};
-
-static bool keep(void *ctx, const struct pg_unwind_frame *frame)
-{
-	struct array *a = ctx;
-
-	a->frames[a->n++] = *frame;
-	return a->n < a->cap;
-}
-
-size_t pg_unwind(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
-	struct pg_unwind_frame *frames, size_t cap)
-{
-	struct array a = {.frames = frames, .cap = cap};
-	size_t n = pg_unwind_each(u, space, regs, keep, &a);
-
-	if (n == cap && goes_on(&frames[n - 1]))
-		frames[n - 1].by = PG_UNWIND_FULL;
-	return n;
 }
 
 struct chain {

@@ -26,7 +26,6 @@ enum pg_unwind_by {
 	PG_UNWIND_BASE, /* by the saved base pointer */
 	PG_UNWIND_CALLED, /* its pc is no code: as if it had just been called, the return address on top */
 	PG_UNWIND_LOST, /* not at all: what it lies in is not in memory, or looks like no frame */
-	PG_UNWIND_FULL, /* not looked for: cap frames are there */
 };
 
 /*
@@ -50,13 +49,9 @@ PG_MUST_CHECK int pg_unwinder_create(struct pg_symbols *symbols, struct pg_unwin
 void pg_unwinder_destroy(struct pg_unwinder *u); /* NULL allowed */
 
 /*
- * The frames of a thread with these registers, innermost first: at most cap (> 0) into frames[cap]. Returns their number,
- * at least 1. The caller holds the machine lock.
+ * The frames of a thread with these registers, innermost first, until f returns false. Returns how many there were, at least 1. The
+ * caller holds the machine lock.
  */
-size_t pg_unwind(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
-	struct pg_unwind_frame *frames, size_t cap);
-
-/* The same, one at a time, until f returns false. Returns how many there were. */
 size_t pg_unwind_each(struct pg_unwinder *u, struct pg_space *space, const struct pg_cpu_regs *regs,
 	bool (*f)(void *ctx, const struct pg_unwind_frame *frame), void *ctx);
 
@@ -72,8 +67,5 @@ static inline uint64_t pg_unwind_lookup(const struct pg_unwind_frame *f)
 {
 	return f->pc - (f->exact ? 0 : 1);
 }
-
-/* From the registers of a CPU to DWARF's numbers. */
-void pg_unwind_registers(const struct pg_cpu_regs *from, uint64_t to[17]);
 
 #endif

@@ -53,6 +53,7 @@ void pg_scopes_free(struct pg_scope *scopes, size_t count)
 		}
 		free(scopes[i].variables);
 		free(scopes[i].function);
+		free(scopes[i].symbol);
 		free((void *)(uintptr_t)scopes[i].module);
 		free(scopes[i].source);
 	}
@@ -388,6 +389,36 @@ struct question {
 	struct list list;
 };
 
+/*
+ * The name of a function. Its debug information has one without its class and namespace, and another one for the linker that has them; of C,
+ * the first is all there is. What debug information does not say, the symbol table may: symbol, or NULL.
+ */
+static void name_scope(struct question *q, struct pg_scope *s, const Dwarf_Die *function,
+	const struct pg_symbol *symbol)
+{
+	Dwarf_Die die;
+	Dwarf_Attribute a;
+	const char *linked = NULL, *plain = NULL;
+
+	if (function) {
+		die = *function;
+		if (dwarf_attr_integrate(&die, DW_AT_linkage_name, &a) ||
+			dwarf_attr_integrate(&die, DW_AT_MIPS_linkage_name, &a))
+			linked = dwarf_formstring(&a);
+		plain = dwarf_diename(&die);
+	}
+	if (linked)
+		s->function = pg_symbols_shown(q->place.symbols, linked);
+	else if (plain)
+		s->function = strdup(plain);
+	else if (symbol && symbol->function)
+		s->function = strdup(symbol->function);
+	if (symbol && symbol->symbol)
+		s->symbol = strdup(symbol->symbol);
+	else if (linked)
+		s->symbol = strdup(linked);
+}
+
 static void answer(void *arg)
 {
 	struct question *q = arg;
@@ -421,8 +452,7 @@ static void answer(void *arg)
 		}
 		if (tag != DW_TAG_inlined_subroutine)
 			continue;
-		const char *name = dwarf_diename(die);
-		s->function = name ? strdup(name) : NULL;
+		name_scope(q, s, die, NULL);
 		s->source = source ? strdup(source) : NULL;
 		s->line = line;
 		s->inlined = true;
@@ -434,11 +464,7 @@ static void answer(void *arg)
 	}
 	if (!s)
 		return;
-	const char *name = symbol.function;
-	Dwarf_Die function = p->function;
-	if (debug && dwarf_diename(&function))
-		name = dwarf_diename(&function);
-	s->function = name ? strdup(name) : NULL;
+	name_scope(q, s, debug ? &p->function : NULL, &symbol);
 	s->offset = symbol.offset + (pg_unwind_lookup(&p->frames[p->i]) != p->frames[p->i].pc);
 	s->source = source ? strdup(source) : NULL;
 	s->line = line;

@@ -24,7 +24,8 @@ struct pg_variable {
 };
 
 struct pg_scope {
-	char *function;     /* owned; NULL: not known */
+	char *function; /* owned; NULL: not known */
+	char *symbol; /* owned; its name for the linker; NULL: not known, as of inlined functions of C */
 	uint64_t offset;    /* bytes from the function's start; 0 for inlined ones */
 	const char *module; /* path; "" for code of no file. Owned */
 	char *source;       /* owned; NULL: not known */

@@ -146,18 +146,14 @@ static int take_forms(void *ctx, const char *list)
 /* 0; -1: help was asked for, and printed; or the exit status. */
 static int take_words(struct compare *c, int argc, char **argv)
 {
-	static const char of_one[] = "it belongs to one run: use pagoda run";
 	const struct pg_word options[] = {
 		{"--page-table", .take = take_forms},
 		{"--runs", .number = &c->runs, .least = 1, .most = MOST_RUNS},
 		{"--json", .file = &c->json},
 		{"--svg", .file = &c->svg},
-		{"--output", .refused = of_one},
-		{"--trace-faults", .refused = of_one},
-		{"--explain", .refused = of_one},
-		{"--trace-calls", .refused = of_one},
-		{"--map", .refused = of_one},
-		{"--top", .refused = of_one},
+		{"--mmu", .refused = "page tables are compared, and base and limit have none: use "
+				     "pagoda run"},
+		PG_WORDS_OF_ONE,
 	};
 
 	return pg_words_take("compare", options, sizeof options / sizeof options[0], c, true,

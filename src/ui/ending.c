@@ -83,6 +83,11 @@ bool pg_ending_text(const struct pg_report *r, char *text, size_t cap)
 			append(text, cap, ", in %s", r->where);
 		return true;
 	}
+	if (e->stopped) {
+		snprintf(text, cap, "stopped: more than %" PRIu64 " page faults that read",
+			r->options->most_major);
+		return true;
+	}
 	snprintf(text, cap, "killed by %s", pg_signal_name(e->signal, name));
 	if (e->frame_failed)
 		append(text, cap, ": no room on the stack for a signal handler's frame");

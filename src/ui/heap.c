@@ -86,16 +86,8 @@ static int take_moment(void *ctx, const char *text)
 static int take_process(void *ctx, const char *text)
 {
 	struct heap *h = ctx;
-	uint64_t n;
 
-	if (pg_parse_number(text, &n) != 0) {
-		h->config.name = text;
-		return text[0] ? 0 : complain("--process wants a name or a number");
-	}
-	if (n == 0 || n > INT32_MAX)
-		return complain("--process: there is no process %s", text);
-	h->config.pid = (int)n;
-	return 0;
+	return pg_words_process("heap", text, &h->config.process);
 }
 
 /* 0; -1: all that was asked for is answered; or the exit status. */

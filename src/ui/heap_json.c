@@ -149,6 +149,7 @@ static void sites(struct json *j, const struct pg_heap_picture *p)
 
 			open_(j, NULL, '{');
 			string(j, "function", f->function);
+			string(j, "symbol", f->symbol);
 			string(j, "module", f->module);
 			string(j, "source", f->source);
 			number_if(j, "line", (uint64_t)f->line, f->source && f->line > 0);
@@ -205,6 +206,7 @@ void pg_heap_json(const struct pg_heap_show *s, FILE *out)
 	string(&j, "allocator", p->allocator);
 	string(&j, "moment", p->moment);
 	number_if(&j, "instructions", p->instructions, p->instructions != 0);
+	string(&j, "note", p->note[0] ? p->note : NULL);
 	string(&j, "problem", p->problem[0] ? p->problem : NULL);
 	totals(&j, p);
 	areas(&j, p);

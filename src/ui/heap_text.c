@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/demangle.h"
 #include "ui/format.h"
 #include "ui/heap.h"
 #include "ui/table.h"
@@ -98,6 +99,8 @@ static void figures(const struct pg_heap_show *s, FILE *out)
 			count(p->from_top, c), count(p->to_top, d));
 	if (p->failed)
 		fprintf(out, "  %-10s %s calls got nothing\n", "failed", count(p->failed, a));
+	if (p->note[0])
+		fprintf(out, "  %-10s %s\n", "note", p->note);
 	if (p->problem[0])
 		fprintf(out, "  %-10s %s\n", "problem", p->problem);
 }
@@ -355,7 +358,10 @@ static void site_text(const struct pg_heap_site *site, char *text, size_t cap)
 	text[0] = 0;
 	for (uint32_t i = 0; i < site->depth && n + 1 < cap; i++) {
 		const struct pg_heap_frame *f = &site->frames[i];
-		n += (size_t)snprintf(text + n, cap - n, "%s%s", i ? " < " : "", f->function);
+		char name[160];
+
+		n += (size_t)snprintf(text + n, cap - n, "%s%s", i ? " < " : "",
+			pg_brief_name(f->function, name, sizeof name));
 		if (f->source && n < cap)
 			n += (size_t)snprintf(text + n, cap - n, " (%s:%d)",
 				pg_symbols_base_name(f->source), f->line);

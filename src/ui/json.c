@@ -71,6 +71,7 @@ static void write_end(struct json *j, const struct pg_report *r)
 	number_if(j, "exit_code", (uint64_t)e->code, e->exited);
 	string(j, "signal", e->exited ? NULL : pg_signal_name(e->signal, name));
 	boolean(j, "out_of_memory", e->oom);
+	boolean(j, "stopped", e->stopped);
 	boolean(j, "stack_overflow", !e->exited && e->fault && e->why == PG_FAULT_STACK);
 	string(j, "text", pg_ending_text(r, text, sizeof text) ? text : NULL);
 	if (!e->exited && e->fault) {
@@ -210,7 +211,8 @@ static void write_reclaim(struct json *j, const struct pg_report *r)
 		{"refaults_near", s->refaults_near}, {"runs_ahead", s->runs_ahead},
 		{"runs_direct", s->runs_direct}, {"write_errors", s->write_errors},
 		{"thrashing", s->thrashing}, {"swapped_out_whole", s->swapped_out_whole},
-		{"low_frames", s->low_frames}, {"high_frames", s->high_frames}};
+		{"oom_kills", r->stats.oom_kills}, {"low_frames", s->low_frames},
+		{"high_frames", s->high_frames}};
 
 	if (r->options->base_limit) {
 		string(j, "reclaim", NULL);
@@ -277,6 +279,7 @@ static void write_functions(struct json *j, const struct pg_report *r)
 		const struct pg_function_row *f = &r->functions[i];
 		open_(j, NULL, '{');
 		string(j, "function", f->function);
+		string(j, "symbol", f->symbol);
 		string(j, "module", f->module);
 		address(j, "address", f->address);
 		string(j, "source", f->source);

@@ -357,6 +357,12 @@ static bool take_trace_calls(struct parse *p, const char *value)
 	return !value || take_path(p, "--trace-calls", value, &p->o->calls.path);
 }
 
+static bool take_no_demangle(struct parse *p, const char *value)
+{
+	p->o->mangled = true;
+	return true;
+}
+
 static bool take_map(struct parse *p, const char *value)
 {
 	p->o->map = true;
@@ -370,6 +376,13 @@ static bool take_top(struct parse *p, const char *value)
 	if (pg_parse_number(value, &n) != 0 || n > 1000000)
 		return complain(p, "--top: '%s' is not a number of rows (0: all)", value);
 	p->o->top = (unsigned)n;
+	return true;
+}
+
+static bool take_max_faults(struct parse *p, const char *value)
+{
+	if (pg_parse_number(value, &p->o->most_major) != 0 || !p->o->most_major)
+		return complain(p, "--max-faults: '%s' is not a number of page faults", value);
 	return true;
 }
 
@@ -400,6 +413,8 @@ static const struct row rows[] = {
 		"always: anything; never[:PERCENT]:\nthe sum stays below swap and PERCENT (50) of "
 		"memory",
 		PAGES},
+	{"--max-faults", NEEDED, "N", take_max_faults,
+		"stop after N page faults that read: it would take too\nlong", PAGES},
 	{"--stack-limit", NEEDED, "SIZE", take_stack_limit,
 		"how far the stack may grow, or unlimited (default 8M)"},
 	{"--malloc", NEEDED, "NAME", take_malloc,
@@ -432,6 +447,8 @@ static const struct row rows[] = {
 		"every figure, as JSON, to FILE (-: standard output)"},
 	{"--top", NEEDED, "N", take_top, "rows of each table of the summary (default 10; 0: all)"},
 	{"--map", NONE, NULL, take_map, "the summary shows the regions too, high to low"},
+	{"--no-demangle", NONE, NULL, take_no_demangle,
+		"names of C++, Rust and D functions as the linker knows\nthem"},
 	{"--trace-faults", OPTIONAL, "FILE", take_trace_faults, "one line for each page fault"},
 	{"--explain", OPTIONAL, "FILE", take_explain, "the seven steps of each page fault"},
 	{"--trace-calls", OPTIONAL, "FILE", take_trace_calls, "one line for each system call"},

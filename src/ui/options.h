@@ -65,9 +65,11 @@ struct pg_options {
 	const char *json_path;   /* NULL: none */
 	const char *output_path; /* of the summary; NULL: standard error */
 	struct pg_trace_option faults, explain,
-		calls;  /* --trace-faults, --explain, --trace-calls */
-	unsigned top;   /* rows of each table of the summary; 0: all */
-	char **command; /* the program and its arguments, NULL-ended */
+		calls;       /* --trace-faults, --explain, --trace-calls */
+	uint64_t most_major; /* page faults that read, after which all is stopped; 0: no limit */
+	bool mangled;        /* names of functions as the files have them */
+	unsigned top;        /* rows of each table of the summary; 0: all */
+	char **command;      /* the program and its arguments, NULL-ended */
 	/* Not an option: is called with the report of the run, unless NULL. */
 	void (*on_report)(void *ctx, const struct pg_report *r);
 	void *on_report_ctx;                /* borrowed */

@@ -367,6 +367,8 @@ int pg_run_command(const struct pg_options *o)
 		pg_run_say(&r, "%s", strerror(ENOMEM));
 		goto out;
 	}
+	if (o->mangled)
+		pg_symbols_keep_mangled(r.symbols);
 	if (!open_outputs(&r) || !make_machine(&r) || !run_guest(&r))
 		goto out;
 	/* the guest is gone: from here on SIGPIPE would only hide its exit status */

@@ -39,6 +39,7 @@ struct pg_run {
 	struct pg_faultlog lines, steps; /* --trace-faults, --explain; used when out is set */
 	FILE *err;                       /* our own standard error */
 	struct pg_output outputs[PG_RUN_OUTPUTS]; /* without a path they share err */
+	uint64_t major;                           /* page faults that read, of all processes */
 	struct pg_unsharer *unsharers;            /* owned; of processes that live */
 	size_t unsharer_count;
 	char *program; /* owned; the path of the last program loaded */

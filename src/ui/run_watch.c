@@ -223,6 +223,10 @@ static void on_fault(void *ctx, const struct pg_fault_event *e)
 	if (e->after_fork)
 		count_unshared(r);
 	look(r);
+	if (e->end == PG_FAULT_RESUME &&
+		(e->kind == PG_FAULT_FILE_DISK || e->kind == PG_FAULT_SWAP_IN) &&
+		++r->major > r->o->most_major && r->o->most_major)
+		pg_linux_stop(r->linux);
 	if (OBSERVED(r, fault))
 		r->o->observer->hooks->fault(OBSERVER(r), e);
 	if (!r->lines.out && !r->steps.out)

@@ -111,7 +111,6 @@ static int take_to(void *ctx, const char *text)
 /* 0; -1: all that was asked for is answered; or the exit status. */
 static int take_words(struct size *z, int argc, char **argv)
 {
-	static const char of_one[] = "it belongs to one run: use pagoda run";
 	uint64_t limit_s = 0;
 	const struct pg_word options[] = {
 		{"--from", .take = take_from},
@@ -122,12 +121,10 @@ static int take_words(struct size *z, int argc, char **argv)
 		{"--json", .file = &z->json},
 		{"--svg", .file = &z->svg},
 		{"--memory", .refused = "use --from and --to"},
-		{"--output", .refused = of_one},
-		{"--trace-faults", .refused = of_one},
-		{"--explain", .refused = of_one},
-		{"--trace-calls", .refused = of_one},
-		{"--map", .refused = of_one},
-		{"--top", .refused = of_one},
+		{"--mmu", .refused =
+				  "a block is in memory whole or not at all: pagoda run says how "
+				  "large it was"},
+		PG_WORDS_OF_ONE,
 	};
 	int status = pg_words_take("size", options, sizeof options / sizeof options[0], z, true,
 		pg_size_help, argc, argv, &z->words);

@@ -5,7 +5,7 @@
  *   words -> options of a run -> the run, observed: calls and returns (trace/calls.c), a moment (trace/picture.c) -> text, JSON, SVG,
  *   film, folded chains
  *
- * Called by ui/main.c. Calls ui/words.c, and ui/run.c with itself as the observer. What it looks at is the first process, and of it the last
+ * Called by ui/main.c. Calls ui/words.c, and ui/run.c with itself as the observer. What it looks at is one process, and of it the last
  * program that it executes, from its entry point on: the dynamic linker's own start is not looked at.
  *
  * Owns the pictures and everything that trace/ keeps for it.
@@ -28,6 +28,9 @@
 #include "ui/run.h"
 #include "ui/words.h"
 
+#define SAME_NAME                                                                                  \
+	64 /* functions of a file that --at NAME waits for, at most: overloaded, or static in several sources */
+
 enum moment { AT_DEEPEST, AT_EXIT, AT_SIGNAL, AT_FUNCTION, AT_INSTRUCTIONS };
 
 #define complain(...) pg_complain("stack", __VA_ARGS__)
@@ -35,6 +38,7 @@ enum moment { AT_DEEPEST, AT_EXIT, AT_SIGNAL, AT_FUNCTION, AT_INSTRUCTIONS };
 struct stack {
 	struct pg_options options;
 	struct pg_words words; /* options of run, the program */
+	struct pg_chosen process;
 	enum moment at;
 	char *function; /* AT_FUNCTION: its name; owned */
 	uint64_t n;     /* AT_FUNCTION: which call of it; AT_INSTRUCTIONS: how many */
@@ -82,6 +86,8 @@ void pg_stack_help(FILE *out)
 	      "                         first call that it makes itself, or its return;\n"
 	      "                         N: the first call or return after N instructions of a "
 	      "thread\n"
+	      "  --process NAME|PID     the first process that runs a program of that name, or\n"
+	      "                         that process; 1000 is the first (default)\n"
 	      "  --frames N             of each stack, from both of its ends (default 24; 0: all)\n"
 	      "  --no-values            no arguments and locals\n"
 	      "  --top N                functions in the tables (default 15; 0: all)\n"
@@ -163,11 +169,19 @@ static int take_weight(void *ctx, const char *text)
 }
 
 /* 0; -1: all that was asked for is answered; or the exit status. */
+static int take_process(void *ctx, const char *text)
+{
+	struct stack *s = ctx;
+
+	return pg_words_process("stack", text, &s->process);
+}
+
 static int take_words(struct stack *s, int argc, char **argv)
 {
 	uint64_t top = 15;
 	const struct pg_word options[] = {
 		{"--at", .take = take_moment},
+		{"--process", .take = take_process},
 		{"--frames", .number = &s->shown, .most = 1000000},
 		{"--no-values", .flag = &s->no_values},
 		{"--top", .number = &top, .most = 1000000},
@@ -219,7 +233,7 @@ static bool look_at(void *ctx, const struct pg_linux_thread *t)
 	struct pg_stack_result *r = &s->result;
 	struct pg_picture_request q = {.symbols = s->symbols,
 		.unwinder = s->unwinder,
-		.space = pg_linux_space_of(s->linux, PG_LINUX_PID),
+		.space = pg_linux_space_of(s->linux, s->result.pid),
 		.regs = t->tid == l->tid && l->regs ? l->regs : t->regs,
 		.tid = t->tid,
 		.name = t->name,
@@ -253,14 +267,14 @@ static void take_picture(struct stack *s, int tid, const struct pg_cpu_regs *reg
 	struct look l = {.s = s, .tid = tid, .regs = regs};
 	va_list args;
 
-	if (!pg_linux_space_of(s->linux, PG_LINUX_PID))
+	if (!pg_linux_space_of(s->linux, s->result.pid))
 		return;
 	drop_picture(s);
 	va_start(args, format);
 	vsnprintf(s->result.moment, sizeof s->result.moment, format, args);
 	va_end(args);
 	s->result.instructions = instructions;
-	pg_linux_each_thread(s->linux, PG_LINUX_PID, look_at, &l);
+	pg_linux_each_thread(s->linux, s->result.pid, look_at, &l);
 	s->result.taken = true;
 	s->taken_bytes = s->calls->deepest_bytes;
 }
@@ -289,40 +303,43 @@ static void on_deepest(void *ctx, const struct pg_transferred *t)
 
 static bool is_ours(const struct stack *s)
 {
-	return pg_linux_pid(s->linux) == PG_LINUX_PID;
+	return s->result.pid && pg_linux_pid(s->linux) == s->result.pid;
 }
 
 /* The function that is waited for, in what is mapped now. */
 static bool look_for_function(void *ctx, const struct pg_region *r)
 {
 	struct stack *s = ctx;
-	struct pg_symbol_wanted wanted = {.name = s->function};
 	const char *path;
-	uint64_t offset, base;
+	uint64_t offset, at[SAME_NAME];
+	size_t n, known;
 
 	if (!(r->prot & PG_EXEC) ||
-		!pg_trace_file_of(pg_linux_space(s->linux), r->start.v, &path, &offset) ||
-		!pg_symbols_lookup(s->symbols, path, offset, r->start.v, &wanted, 1, &base) ||
-		!wanted.address)
+		!pg_trace_file_of(pg_linux_space(s->linux), r->start.v, &path, &offset))
 		return true;
-	uint64_t at = base + wanted.address;
-	for (size_t i = 0; i < s->wanted_count; i++)
-		if (s->wanted[i] == at)
-			return true;
-	uint64_t *more = realloc(s->wanted, (s->wanted_count + 1) * sizeof *more);
-	if (!more || pg_linux_watch(s->linux, at) != 0) {
-		s->failed = true;
-		return false;
+	n = pg_symbols_named(s->symbols, path, offset, r->start.v, s->function, at, SAME_NAME);
+	for (size_t i = 0; i < n; i++) {
+		for (known = 0; known < s->wanted_count && s->wanted[known] != at[i];)
+			known++;
+		if (known < s->wanted_count)
+			continue;
+		uint64_t *more = realloc(s->wanted, (s->wanted_count + 1) * sizeof *more);
+		if (!more || pg_linux_watch(s->linux, at[i]) != 0) {
+			s->failed = true;
+			return false;
+		}
+		s->wanted = more;
+		more[s->wanted_count++] = at[i];
 	}
-	s->wanted = more;
-	more[s->wanted_count++] = at;
 	return true;
 }
 
-static void begin_program(struct stack *s)
+static void begin_program(struct stack *s, const char *path)
 {
 	const struct pg_linux_layout *l = pg_linux_layout(s->linux);
 
+	s->result.pid = pg_linux_pid(s->linux);
+	snprintf(s->result.program, sizeof s->result.program, "%s", path);
 	s->started = false;
 	s->entry = l->entry;
 	s->wanted_count = 0;
@@ -348,18 +365,36 @@ static void on_begin(void *ctx, struct pg_linux *l, struct pg_symbols *symbols)
 	}
 	s->calls->deepest = on_deepest;
 	s->calls->ctx = s;
-	begin_program(s);
+	if (pg_chosen_by_exec(&s->process, l, pg_linux_program(l)))
+		begin_program(s, pg_linux_program(l));
+}
+
+static void on_fork(void *ctx, int parent, int child)
+{
+	struct stack *s = ctx;
+
+	if (!s->calls || s->result.pid || !pg_chosen_by_fork(&s->process, child))
+		return;
+	/* in the middle of a program: what was called before the fork is not known */
+	s->result.pid = child;
+	snprintf(s->result.program, sizeof s->result.program, "%s", pg_linux_program(s->linux));
+	pg_calls_begin(s->calls);
+	s->started = true;
+	if (s->at == AT_FUNCTION)
+		pg_space_each_region(pg_linux_space(s->linux), look_for_function, s);
 }
 
 static void on_exec(void *ctx, const char *path)
 {
 	struct stack *s = ctx;
 
-	if (!s->calls || !is_ours(s)) /* the first is on_begin's */
+	if (!s->calls) /* the first is on_begin's */
+		return;
+	if (s->result.pid ? !is_ours(s) : !pg_chosen_by_exec(&s->process, s->linux, path))
 		return;
 	if (!s->done)
 		drop_picture(s);
-	begin_program(s);
+	begin_program(s, path);
 }
 
 static void on_code(void *ctx)
@@ -449,7 +484,7 @@ static void on_ending(void *ctx, int pid, int tid, const struct pg_linux_end *en
 {
 	struct stack *s = ctx;
 
-	if (pid != PG_LINUX_PID || !s->calls)
+	if (!s->result.pid || pid != s->result.pid || !s->calls)
 		return;
 	bool waits = s->at == AT_DEEPEST && (s->calls->deepest_waits || !s->result.taken);
 	if (!s->done && (waits || s->at == AT_EXIT))
@@ -464,7 +499,7 @@ static void on_end(void *ctx, const struct pg_report *report)
 	struct stack *s = ctx;
 	struct pg_stack_result *r = &s->result;
 
-	if (!s->calls)
+	if (!s->calls || !r->pid)
 		return;
 	if (s->at == AT_DEEPEST && s->calls->deepest_bytes > s->taken_bytes)
 		r->missed = s->calls->deepest_bytes;
@@ -472,6 +507,7 @@ static void on_end(void *ctx, const struct pg_report *report)
 	s->failed |= s->calls->failed;
 	r->calls = s->calls;
 	r->command = s->options.command;
+	r->title = s->process.name || s->process.pid ? r->program : r->command[0];
 	r->run = report->stats;
 	pg_stack_text(r, s->text.file);
 	if (s->json.file)
@@ -485,6 +521,7 @@ static void on_end(void *ctx, const struct pg_report *report)
 }
 
 static const struct pg_linux_hooks hooks = {.exec = on_exec,
+	.fork = on_fork,
 	.ending = on_ending,
 	.reached = on_reached,
 	.code = on_code,
@@ -508,6 +545,11 @@ static int after_run(struct stack *s, int status)
 		!s->calls->counted)
 		return complain("--folded: this host has no AVX-512VL, instructions are not "
 				"counted by call: use --weight calls or --weight bytes");
+	if (s->calls && !s->result.pid) {
+		char why[512];
+
+		return complain("%s", pg_chosen_never(&s->process, why, sizeof why));
+	}
 	if (s->calls && !s->result.taken) {
 		if (s->at == AT_FUNCTION)
 			return complain("--at %s: it was called %" PRIu64 " times", s->function,

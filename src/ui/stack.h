@@ -17,9 +17,12 @@
 
 /* What was seen. */
 struct pg_stack_result {
-	char **command;   /* borrowed */
-	char moment[256]; /* "at its deepest: ..." */
-	bool taken;       /* there is a picture */
+	char **command;    /* borrowed */
+	const char *title; /* borrowed; what the program is called in headings */
+	char program[256]; /* path of what is looked at: its last one */
+	int pid;           /* of it; 0: it never was */
+	char moment[256];  /* "at its deepest: ..." */
+	bool taken;        /* there is a picture */
 	uint64_t
 		missed; /* bytes of a deeper moment that could not be shown: it was left by a jump */
 	uint64_t instructions;      /* executed by the thread of the picture; 0: not known */

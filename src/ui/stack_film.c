@@ -40,7 +40,7 @@ static void put_data(const struct pg_stack_result *r, FILE *out)
 	const struct pg_film *film = &c->film;
 
 	fputs("{\"command\":", out);
-	put_string(r->command[0], out);
+	put_string(r->title, out);
 	fprintf(out, ",\n\"events\":%" PRIu64 ",\"step\":%" PRIu64 ",\"half\":%d,\n\"functions\":[",
 		c->events, film->step, PG_FILM_DEPTH);
 	for (uint32_t i = 0; i < c->tree.function_count; i++) {

@@ -32,6 +32,7 @@ static void write_scope(struct json *j, const struct pg_scope *s, const struct p
 {
 	open_(j, NULL, '{');
 	string(j, "function", s->function);
+	string(j, "symbol", s->symbol);
 	boolean(j, "inlined", s->inlined);
 	boolean(j, "signal_frame", f->f.signal);
 	if (!s->inlined)
@@ -54,7 +55,6 @@ static void write_frame(struct json *j, const struct pg_picture_frame *f)
 		[PG_UNWIND_BASE] = "base pointer",
 		[PG_UNWIND_CALLED] = "return address on top",
 		[PG_UNWIND_LOST] = "not found",
-		[PG_UNWIND_FULL] = "not looked for",
 	};
 
 	open_(j, NULL, '{');
@@ -179,6 +179,7 @@ static void write_functions(struct json *j, const struct pg_calls *c)
 			continue;
 		open_(j, NULL, '{');
 		string(j, "function", f->name);
+		string(j, "symbol", f->symbol);
 		string(j, "file", f->path[0] ? f->path : NULL);
 		number(j, "calls", f->calls);
 		number(j, "bytes_max", f->bytes_max);
@@ -202,6 +203,8 @@ void pg_stack_json(const struct pg_stack_result *r, FILE *out)
 	for (char **w = r->command; *w; w++)
 		string(&j, NULL, *w);
 	close_(&j, ']');
+	number(&j, "process", (uint64_t)r->pid);
+	string(&j, "program", r->program);
 	string(&j, "moment", r->taken ? r->moment : NULL);
 	number_if(&j, "instructions", r->instructions, r->instructions != 0);
 	number_if(&j, "missed_bytes", r->missed, r->missed != 0);

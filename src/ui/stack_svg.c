@@ -255,7 +255,7 @@ void pg_stack_svg(const struct pg_stack_result *r, FILE *out)
 		high = fmax(high, column_height(&r->threads[i]));
 	if (wide < 640)
 		wide = 640;
-	snprintf(title, sizeof title, "Stacks of %s %s", pg_symbols_base_name(r->command[0]),
+	snprintf(title, sizeof title, "Stacks of %s %s", pg_symbols_base_name(r->title),
 		r->taken ? r->moment : "");
 	pg_svg_begin(&s, out, wide, TOP + high + 90 + CHART + 20, title);
 	for (size_t i = 0; i < r->thread_count; i++)

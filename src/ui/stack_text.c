@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trace/demangle.h"
 #include "trace/location.h"
 #include "ui/format.h"
 #include "ui/stack.h"
@@ -21,7 +22,7 @@ const char *pg_stack_scope_name(
 	if (f->f.signal)
 		snprintf(text, cap, "<signal handler called>");
 	else if (s->function)
-		snprintf(text, cap, "%s", s->function);
+		pg_brief_name(s->function, text, cap);
 	else if (s->module[0])
 		snprintf(text, cap, "%s, no name", pg_symbols_base_name(s->module));
 	else
@@ -41,7 +42,9 @@ static void write_variable(const struct pg_variable *v, FILE *out)
 {
 	fprintf(out, "        %s %s = %s", v->argument ? "argument" : "local   ", v->name,
 		v->value);
-	fprintf(out, "  (%s", v->type);
+	char type[160];
+
+	fprintf(out, "  (%s", pg_brief_name(v->type, type, sizeof type));
 	if (v->at)
 		fprintf(out, " at 0x%" PRIx64, v->at);
 	fputs(")\n", out);
@@ -262,7 +265,9 @@ static void write_chain(const struct pg_call_tree *t, uint32_t node, FILE *out)
 		if (turns < 3)
 			length = turns = 1;
 		for (uint32_t k = 0; k < length; k++) {
-			const char *name = t->functions[chain[i + k]].name;
+			char name[160];
+
+			pg_brief_name(t->functions[chain[i + k]].name, name, sizeof name);
 
 			if (column > 4 && column + strlen(name) + 4 > WIDE) {
 				fputs("\n   ", out);
@@ -324,12 +329,13 @@ static void write_functions(const struct pg_stack_result *r, FILE *out)
 	for (uint32_t i = 0; i < shown; i++) {
 		const struct pg_call_function *f = rows[i].f;
 		char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], c[PG_FORMAT_BYTES], d[PG_FORMAT_BYTES],
-			e[PG_FORMAT_BYTES], g[256];
+			e[PG_FORMAT_BYTES], g[256], name[160];
 
-		if (f->path[0] && !strchr(f->name, '+'))
-			snprintf(g, sizeof g, "%s (%s)", f->name, pg_symbols_base_name(f->path));
+		pg_brief_name(f->name, name, sizeof name);
+		if (f->path[0] && f->symbol)
+			snprintf(g, sizeof g, "%s (%s)", name, pg_symbols_base_name(f->path));
 		else
-			snprintf(g, sizeof g, "%s", f->name);
+			snprintf(g, sizeof g, "%s", name);
 		pg_table_add(&table,
 			(const char *const[]){pg_format_count(f->bytes_max, a),
 				pg_format_count(f->bytes, b), pg_format_count(f->calls, c),
@@ -425,7 +431,7 @@ void pg_stack_text(const struct pg_stack_result *r, FILE *out)
 				pg_format_count(r->overflow_depth, text));
 	}
 	if (r->taken) {
-		fprintf(out, "\nstacks of %s %s", r->command[0], r->moment);
+		fprintf(out, "\nstacks of %s %s", r->title, r->moment);
 		if (r->instructions)
 			fprintf(out, " (the thread has executed %s instructions)",
 				pg_format_count(r->instructions, text));

@@ -10,6 +10,7 @@
  */
 #include <inttypes.h>
 
+#include "trace/demangle.h"
 #include "trace/faultlog.h"
 #include "trace/symbols.h"
 #include "ui/format.h"
@@ -253,6 +254,7 @@ static void function_label(const struct pg_function_row *f, char *label, size_t 
 {
 	const char *module = pg_symbols_base_name(f->module);
 	int length = LABEL_WIDE + 1;
+	char name[160];
 
 	if (!f->function && f->address == 0) {
 		snprintf(label, cap, "%s", module); /* [exec]: no instruction did it */
@@ -262,11 +264,12 @@ static void function_label(const struct pg_function_row *f, char *label, size_t 
 		snprintf(label, cap, "%s+0x%" PRIx64, module, f->address);
 		return;
 	}
+	pg_brief_name(f->function, name, sizeof name);
 	if (f->source)
-		length = snprintf(label, cap, "%s (%s, %s:%d)", f->function, module,
+		length = snprintf(label, cap, "%s (%s, %s:%d)", name, module,
 			pg_symbols_base_name(f->source), f->line);
 	if (length > LABEL_WIDE)
-		snprintf(label, cap, "%s (%s)", f->function, module);
+		snprintf(label, cap, "%s (%s)", name, module);
 }
 
 /* "read ahead: 120, asked for later: 100, gone unasked: 12" */

@@ -134,3 +134,19 @@ int pg_words_options(const char *command, const struct pg_words *w, struct pg_op
 	}
 	return pg_complain(command, "%s", why);
 }
+
+int pg_words_process(const char *command, const char *text, struct pg_chosen *out)
+{
+	uint64_t n;
+
+	*out = (struct pg_chosen){0};
+	if (!text[0])
+		return pg_complain(command, "--process wants a name or a number");
+	if (pg_parse_number(text, &n) != 0)
+		out->name = text;
+	else if (n == 0 || n > INT32_MAX)
+		return pg_complain(command, "--process: there is no process %s", text);
+	else
+		out->pid = (int)n;
+	return 0;
+}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What pg_complex_uses_vectors() promises: the scalar half of the complex instructions is built with general registers only,
+# The scalar half of the complex instructions is built with general registers only,
 # and calls nothing of libc or Zydis, whose functions may use others.
 # usage: general_registers.sh NM LIBRARY
 set -eu

@@ -214,6 +214,54 @@ def glibc_static_program_is_walked():
 
 
 @case
+def glibc_on_a_machine_of_blocks_is_walked():
+    picture, _, _, info = check_known(["--mmu", "base-limit"], ["8", "2000"], STATIC)
+    check_glibc(picture, info)
+    same("pages in memory", picture["totals"]["resident_pages"], picture["totals"]["pages"])
+
+
+@case
+def glibc_of_another_version_is_not_walked_and_said():
+    # the same library with another version in its text: its structures might be anything
+    library = [line.split()[2] for line in subprocess.run(["ldd", KNOWN], capture_output=True, text=True, check=True).stdout.splitlines()
+               if "libc.so.6" in line][0]
+    with open(library, "rb") as file:
+        code = file.read()
+    version = re.search(rb"release version (2\.[0-9]+)\.", code)
+    for other, strange in ((b"2.31", True), (b"2.32", False), (b"2.41", False), (b"2.42", True)):
+        with tempfile.TemporaryDirectory() as directory:
+            with open(os.path.join(directory, "libc.so.6"), "wb") as file:
+                file.write(code.replace(version.group(0), b"release version " + other + b"."))
+            picture, text = heap([], ["/usr/bin/env", f"LD_LIBRARY_PATH={directory}", KNOWN, "3", "500"])
+        blocks, most, _ = told(text)
+        check_shape(picture)
+        same(f"{other}: allocator", picture["allocator"], "an unknown allocator" if strange else "glibc")
+        same(f"{other}: said", bool(picture["note"]) and "glibc " + other.decode() in picture["note"], strange)
+        same(f"{other}: areas from calls", all(a["kind"] == "calls" for a in picture["areas"]), strange)
+        same(f"{other}: lists", bool(picture["lists"]), not strange)
+        if strange:
+            check_blocks(picture, {a: (n, n, line) for a, (n, _, line) in blocks.items()})
+        same("peak", (picture["calls"]["peak_live_bytes"], picture["calls"]["peak_at_call"]), most)
+
+
+@case
+def musl_is_drawn_from_its_calls():
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/examples/list.c")
+    with tempfile.TemporaryDirectory() as directory:
+        program = os.path.join(directory, "list")
+        try:
+            subprocess.run(["musl-gcc", "-g", "-o", program, source], check=True, capture_output=True)
+        except FileNotFoundError:
+            return
+        picture, _ = heap([], [program])
+    check_shape(picture)
+    same("allocator", picture["allocator"], "an unknown allocator")
+    assert picture["note"] and all(a["kind"] == "calls" for a in picture["areas"])
+    sites = {s["frames"][0]["function"]: s["live_blocks"] for s in picture["sites"]}
+    same("live blocks", (sites.get("push"), sites.get("make_text")), (30, 31))  # docs/heap.md: pop forgets a text
+
+
+@case
 def glibc_swapped_heap_is_read_without_bringing_it_in():
     picture, _, _, info = check_known(["--memory", "1M", "--swap", "64M"], ["9", "3000"], STATIC)
     check_glibc(picture, info)
@@ -441,7 +489,11 @@ def cxx_blocks_belong_to_who_called_new():
     picture, _ = heap(["--at", "peak"], [OBJECTS])
     check_shape(picture)
     first = [s["frames"][0]["function"] for s in picture["sites"] if s["live_bytes"]]
-    assert first and not any(f.startswith(("_Znw", "_Zna")) for f in first), first
+    assert first and not any(f.startswith(("_Znw", "_Zna", "operator new")) for f in first), first
+    names = {(f["function"], f["symbol"]) for s in picture["sites"] for f in s["frames"]}
+    assert any(shown == "std::thread::_M_start_thread" or "::" in shown and raw.startswith("_Z") for shown, raw in names if raw), names
+    raw, _ = heap(["--at", "peak", "--no-demangle"], [OBJECTS])
+    assert all(f["function"] == f["symbol"].split("@")[0] for s in raw["sites"] for f in s["frames"] if f["symbol"])
 
 
 # --- text and SVG -------------------------------------------------------------------------------------------

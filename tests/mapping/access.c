@@ -212,13 +212,32 @@ static void run_at(uint64_t a)
 	say(" ran");
 }
 
-/* Puts a return instruction there and runs it; where it cannot be written, runs what is there if it is one. */
+/* Whether nothing at a, nor a stack that could grow there, may be executed. */
+static bool refuses_fetch(uint64_t a)
+{
+	static struct region r[600];
+	unsigned n = regions(r, 600);
+
+	for (unsigned i = 0; i < n; i++)
+		if (a < r[i].end)
+			return r[i].rights[2] != 'x';
+	return false;
+}
+
+/*
+ * Jumps to where nothing may be executed, whether the page is there or not. Elsewhere puts a return instruction there and runs
+ * it; where it cannot be written, runs what is there if it is one.
+ */
 void step_fetch(void)
 {
 	uint64_t a = some_address(), word = 0;
-	bool plant = chance(70);
+	bool plant = chance(70), look = chance(50);
 
 	say("fetch %s", where(a));
+	if (!look && refuses_fetch(a)) {
+		run_at(a);
+		return;
+	}
 	if (plant && !poke(a, 0xc3c3c3c3c3c3c3c3ul))
 		say_signal();
 	if (!peek(a, &word)) {

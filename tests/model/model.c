@@ -422,7 +422,7 @@ bool m_serves(const struct m_region *r, const struct m_page *p, enum pg_access a
 	return access != PG_WRITE || p->writable;
 }
 
-enum pg_fault_end m_fault(
+static enum pg_fault_end fault_once(
 	struct model *m, struct m_space *s, int page, enum pg_access access, bool by_kernel)
 {
 	struct m_event e = {.page = page, .end = PG_FAULT_RESUME};
@@ -468,6 +468,25 @@ enum pg_fault_end m_fault(
 	if (m->events < EVENTS)
 		m->event[m->events++] = e;
 	return e.end;
+}
+
+/* A fetch from an absent page that may be read only brings it in, then is refused. */
+enum pg_fault_end m_fault(
+	struct model *m, struct m_space *s, int page, enum pg_access access, bool by_kernel)
+{
+	const struct m_region *r = page >= 0 && page < PAGES ? model_region(s, page) : NULL;
+	int i = r || page < 0 || page >= PAGES ? s->regions : m_position(s, page);
+
+	if (i < s->regions && (s->region[i].flags & PG_MAP_GROWSDOWN))
+		r = &s->region[i];
+	if (access == PG_EXEC && r && may(r->prot, PG_READ) && !may(r->prot, PG_EXEC) &&
+		s->page[page].entry == NONE) {
+		enum pg_fault_end end = fault_once(m, s, page, PG_READ, by_kernel);
+
+		if (end != PG_FAULT_RESUME)
+			return end;
+	}
+	return fault_once(m, s, page, access, by_kernel);
 }
 
 bool model_peek(struct model *m, struct m_space *s, int page, uint8_t *bytes)

@@ -432,6 +432,41 @@ static void full_store_ends_in_out_of_memory(void **state)
 	end(&w);
 }
 
+/*
+ * Reading a sparse stretch makes nothing but page tables that lead to the page of zeros, here five times as many nodes as there are
+ * frames. They go; what was read last stays, since one instruction may read two such pages. R8, R11.
+ */
+static void page_tables_of_zeros_are_given_back(void **state)
+{
+	const uint64_t far = (uint64_t)1 << 30, step = far / 5 & ~(uint64_t)PG_PAGE_MASK;
+	struct world w;
+
+	for (unsigned swap = 0; swap < 2; swap++) {
+		pg_va a = {far};
+		uint64_t faults, v;
+
+		begin(&w, swap ? "8M" : NULL, NULL);
+		assert_int_equal(pg_space_map(w.s[0], &a, 300 * far, PG_READ | PG_WRITE, 7,
+					 PG_MAP_FIXED, NULL, 0, NULL),
+			0);
+		put(w.s[0], 5, 77);
+		for (unsigned i = 0; i < 1300; i++) {
+			v = 1;
+			assert_int_equal(
+				pg_space_read(w.s[0], &v, (pg_va){far + i * step}, 8, 0), 8);
+			assert_int_equal(v, 0);
+		}
+		faults = w.s[0]->st.faults[PG_FAULT_ZERO_READ];
+		assert_int_equal(faults, 1300);
+		for (unsigned i = 1299; i > 1299 - PG_RECENT; i--)
+			assert_int_equal(
+				pg_space_read(w.s[0], &v, (pg_va){far + i * step}, 8, 0), 8);
+		assert_int_equal(w.s[0]->st.faults[PG_FAULT_ZERO_READ], faults);
+		assert_int_equal(get(w.s[0], 5), 77);
+		end(&w);
+	}
+}
+
 /* mm/swap_state.c: pages written together are read together; those asked for later count as used. */
 static void swap_read_ahead_brings_neighbours(void **state)
 {
@@ -636,6 +671,7 @@ int main(void)
 		cmocka_unit_test(corrupted_page_is_refused_to_its_owner_only),
 		cmocka_unit_test(failed_write_keeps_the_page),
 		cmocka_unit_test(full_store_ends_in_out_of_memory),
+		cmocka_unit_test(page_tables_of_zeros_are_given_back),
 		cmocka_unit_test(swap_read_ahead_brings_neighbours),
 		cmocka_unit_test(oom_victim_is_the_largest_but_for_its_adjustment),
 		cmocka_unit_test(costs_by_process_add_up),

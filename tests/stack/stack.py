@@ -194,6 +194,77 @@ def folded(program, weight, *words):
         return [(line.rsplit(" ", 1)[0].split(";"), int(line.rsplit(" ", 1)[1])) for line in f]
 
 
+SHOP = """
+#include <string>
+#include <vector>
+namespace shop {
+struct Store {
+	std::vector<std::string> names;
+	__attribute__((noinline)) void add(const char *name) { names.push_back(std::string("a name that is longer than a short string: ") + name); }
+	__attribute__((noinline)) void add(int n) { names.resize((unsigned)n); }
+};
+}
+int main()
+{
+	shop::Store s;
+	s.add("apple");
+	s.add(20);
+	return s.names.size() != 20;
+}
+"""
+
+
+def cxx_names_are_those_of_the_source():
+    program = os.path.join(FOLDER, "shop")
+    try:
+        subprocess.run(["g++", "-g", "-O0", "-x", "c++", "-", "-o", program], input=SHOP, text=True, check=True, timeout=60)
+    except FileNotFoundError:
+        return ["# SKIP no g++"]
+    wrong = []
+    # both functions of the name are waited for; the second one's call is the first to have an int
+    figures, _, text = stack(program, options=("--at", "shop::Store::add:2"), status=0)
+    scope = current(figures)["frames"][0]["scopes"][0]
+    if scope["function"] != "shop::Store::add" or not scope["symbol"].startswith("_ZN4shop5Store3addEi"):
+        wrong.append("frame: %s %s" % (scope["function"], scope["symbol"]))
+    if [v["type"] for v in scope["variables"] if v["name"] == "n"] != ["int"]:
+        wrong.append("variables: %s" % scope["variables"])
+    if "shop::Store::add+0x" not in text or "_ZN" in text or "std::vector<...>::" not in text:
+        wrong.append("text")
+    rows = [f for f in figures["over_time"]["functions"] if f["function"] == "shop::Store::add"]
+    if sorted(f["symbol"] for f in rows) != ["_ZN4shop5Store3addEPKc", "_ZN4shop5Store3addEi"] or any(f["calls"] != 1 for f in rows):
+        wrong.append("functions: %s" % rows)
+    chains = folded(program, "calls")
+    if not any(c[-2:] == ["main", "shop::Store::add"] and w == 2 for c, w in chains) and \
+            [w for c, w in chains if c[-2:] == ["main", "shop::Store::add"]] != [1, 1]:
+        wrong.append("folded: %s" % [c for c, _ in chains if "main" in c][:3])
+    figures, _, text = stack(program, options=("--no-demangle", "--at", "_ZN4shop5Store3addEi"), status=0)
+    if current(figures)["frames"][0]["scopes"][0]["function"] != "_ZN4shop5Store3addEi" or "shop::Store" in text:
+        wrong.append("--no-demangle")
+    return wrong
+
+
+def process_is_the_one_that_was_chosen():
+    wrong = []
+    program = os.path.join(FOLDER, "counted")
+    words = ("/bin/sh", "-c", "/bin/true; %s; exit 3" % program)
+    figures, _, text = stack(*words, options=("--process", "counted"))
+    if function(figures, "fib")["calls"] != 465 or figures["process"] != 1002 or figures["program"] != program:
+        wrong.append("by name: %s %s %s" % (function(figures, "fib"), figures["process"], figures["program"]))
+    if "stacks of " + program not in text:
+        wrong.append("heading: %s" % text[:80])
+    figures, _, _ = stack(*words, options=("--process", "1002"))
+    if function(figures, "fib")["calls"] != 465: # the child executes it, and is looked at anew
+        wrong.append("by number: %s" % function(figures, "fib"))
+    figures, _, _ = stack(*words)
+    if function(figures, "fib")["calls"] or figures["process"] != 1000:
+        wrong.append("the first: %s" % function(figures, "fib"))
+    # a child that executes nothing
+    figures, _, _ = stack("/bin/sh", "-c", "(:; :); :", options=("--process", "1001"), status=0)
+    if figures["process"] != 1001 or not figures["over_time"]["calls"]:
+        wrong.append("child: %s %s" % (figures["process"], figures["over_time"]["calls"]))
+    return wrong
+
+
 def folded_chains_add_up():
     program = os.path.join(FOLDER, "counted")
     figures, _, _ = stack(program)
@@ -420,7 +491,9 @@ def words_are_checked():
     wrong = []
     program = os.path.join(FOLDER, "counted")
     for words, say in ((["--at", "signal:NONE"], "no signal"), (["--weight", "x"], "--weight"), (["--frames", "x"], "--frames"),
-                       (["--nothing"], "no option"), (["--at", "nobody"], "called 0 times"), (["--fast", "--at", "5"], "--fast"),
+                       (["--nothing"], "no option"), (["--at", "nobody"], "called 0 times"),
+                       (["--process", "nobody"], "no process ran a program of the name nobody"), (["--process", "7"], "no process 7"),
+                       (["--process", "0"], "--process"), (["--process", ""], "--process"), (["--fast", "--at", "5"], "--fast"),
                        (["--json", "/nonexistent/x"], "cannot write")):
         done = subprocess.run([PAGODA, "stack", *words, "--", program], capture_output=True, text=True, timeout=60)
         if done.returncode != 2 or say not in done.stderr:
@@ -433,6 +506,7 @@ def main():
     os.chdir(FOLDER)
     for kind, flags in KINDS.items():
         build("known.c", "known_" + kind, *flags)
+    build("known.c", "known_static", "-O0", "-static", "-no-pie")
     build("odd.c", "odd_plain", "-O0")
     build("odd.c", "odd_fast", "-O2")
     build("counted.c", "counted", "-O2", "-static", "-nostdlib", "-fno-optimize-sibling-calls", "-fno-inline", "-fno-stack-protector")
@@ -442,7 +516,8 @@ def main():
             cases.append((program_and_picture_agree, kind))
         cases.append((debugger_and_picture_agree, kind))
     cases += [(program_and_picture_agree, "plain", "--fast"), (program_and_picture_agree, "fast", "--fast"),
-              (program_and_picture_agree, "plain", "exec"),
+              (program_and_picture_agree, "plain", "exec"), (program_and_picture_agree, "static", "--mmu", "base-limit"),
+              (cxx_names_are_those_of_the_source,), (process_is_the_one_that_was_chosen,),
               (program_and_picture_agree, "plain", "--memory", "1M", "--swap", "16M")]
     cases += [(pages_limit_and_guard_are_linux_s,), (calls_are_those_known_by_hand,), (depth_of_recursion_is_known,),
               (folded_chains_add_up,), (figures_are_those_of_a_plain_run,)]

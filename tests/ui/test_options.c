@@ -129,6 +129,7 @@ static void words_bad_are_refused_with_a_sentence(void **state)
 		{{"--json=", "true"}, "empty"},
 		{{"--trace-faults=", "true"}, "empty"},
 		{{"--top", "many", "true"}, "number of rows"},
+		{{"--max-faults", "0", "true"}, "number of page faults"},
 		{{"--quiet"}, "no program given"},
 		{{"--"}, "no program given"},
 		{{"--", ""}, "no program given"},

@@ -207,6 +207,86 @@ static void pair_is_stable_tells_what_happens(void **state)
 		}
 }
 
+/* M9: what the caller's view does not map is looked up and counted as ever, and allows nothing inline. */
+static void view_shows_only_what_it_maps(void **state)
+{
+	static const char *const some[] = {"64x4", "d16x2,i8x8,64x4", "4x4"};
+	static uint32_t view[PG_VIEW_PAGES];
+
+	for (unsigned i = 0; i < 3; i++) {
+		static struct world w;
+		struct pg_tlb_way *way;
+		pg_va a = {1024 << 12}, b = {1040 << 12};
+		uint32_t f;
+
+		memset(view, 0, sizeof(view));
+		world_simple(&w, some[i]);
+		pg_mmu_set_view(w.mmu, view);
+		assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_WRITE, &way), PG_MMU_OK);
+		assert_false(way->shown);
+		assert_int_not_equal(w.fast_d[0].neg_read, -a.v);
+		assert_int_not_equal(w.fast_d[0].neg_write, -a.v);
+		assert_null(pg_mmu_check(w.mmu));
+		/* Another frame there is none the better; the right one is, at once. */
+		f = way->pfn;
+		view[1024] = f + 2;
+		pg_mmu_view_changed(w.mmu, (pg_vpn){1024});
+		assert_int_not_equal(w.fast_d[0].neg_read, -a.v);
+		view[1024] = f + 1;
+		assert_string_equal(pg_mmu_check(w.mmu),
+			"M9: an entry is shown, or not, against what the view maps");
+		pg_mmu_view_changed(w.mmu, (pg_vpn){1024});
+		assert_null(pg_mmu_check(w.mmu));
+		assert_int_equal(w.fast_d[0].neg_read, -a.v);
+		assert_int_equal(w.fast_d[0].neg_write, -a.v);
+		/* It stays so while the entry goes and comes again, and fetches are not concerned. */
+		assert_int_equal(pg_mmu_lookup(w.mmu, b, PG_READ, &way), PG_MMU_OK);
+		assert_false(way->shown);
+		pg_mmu_invalidate(w.mmu, asid_of(0), (pg_vpn){1024}, (pg_vpn){1025});
+		assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_READ, &way), PG_MMU_OK);
+		assert_true(way->shown);
+		assert_int_equal(w.fast_d[0].neg_read, -a.v);
+		assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_EXEC, &way), PG_MMU_OK);
+		pg_mmu_set_code_id(w.mmu, a, 77);
+		/* The view starts again. */
+		view[1024] = 0;
+		pg_mmu_view_changed_all(w.mmu);
+		assert_null(pg_mmu_check(w.mmu));
+		assert_int_not_equal(w.fast_d[0].neg_read, -a.v);
+		assert_int_equal(w.fast_i[0].code_id, 77);
+		world_free(&w);
+	}
+}
+
+/* Two pages of one place in the view: at most one of them is shown. */
+static void view_of_two_pages_at_one_place_shows_one(void **state)
+{
+	static uint32_t view[PG_VIEW_PAGES];
+	static struct world w;
+	struct pg_tlb_way *way, *other;
+	pg_va a = {1024 << 12}, b = {a.v + (PG_VIEW_PAGES << 12)};
+	uint32_t f;
+
+	world_simple(&w, "64x4,64x4");
+	pg_mmu_set_view(w.mmu, view);
+	assert_int_equal(pg_mmu_lookup(w.mmu, a, PG_READ, &way), PG_MMU_OK);
+	f = way->pfn;
+	assert_int_equal(w.table[0]->form->enter(w.table[0], pg_vpn_of(b),
+				 pg_pte_make((pg_pfn){f + 1}, PG_PTE_P | PG_PTE_RW | PG_PTE_US)),
+		0);
+	assert_int_equal(pg_mmu_lookup(w.mmu, b, PG_READ, &other), PG_MMU_OK);
+	view[1024] = f + 1;
+	pg_mmu_view_changed(w.mmu, pg_vpn_of(b));
+	assert_true(way->shown && !other->shown);
+	assert_null(pg_mmu_check(w.mmu));
+	view[1024] = f + 2;
+	pg_mmu_view_changed(w.mmu, pg_vpn_of(b));
+	assert_true(!way->shown && other->shown);
+	assert_null(pg_mmu_check(w.mmu));
+	assert_int_equal(w.fast_d[0].neg_read, -b.v);
+	world_free(&w);
+}
+
 /* ---- the check, the command line, failures -----------------------------------------------------
  */
 
@@ -337,6 +417,8 @@ int main(void)
 		cmocka_unit_test(no_table_nothing_is_present),
 		cmocka_unit_test(poke_data_lookups_leave_marks_away),
 		cmocka_unit_test(pair_is_stable_tells_what_happens),
+		cmocka_unit_test(view_shows_only_what_it_maps),
+		cmocka_unit_test(view_of_two_pages_at_one_place_shows_one),
 		cmocka_unit_test(check_broken_is_found),
 		cmocka_unit_test(config_parse_good_forms_are_taken),
 		cmocka_unit_test(config_parse_bad_forms_are_refused_with_reason),

@@ -52,21 +52,6 @@ static bool before(const struct pg_tree_node *a, const struct pg_tree_node *b)
 }
 
 /* The first node whose key is not below `key`, as a caller searches. */
-static struct pg_tree_node *lower_bound(const struct pg_tree *t, unsigned key)
-{
-	struct pg_tree_node *n = t->root, *best = NULL;
-
-	while (n) {
-		if (thing_of(n)->key >= key) {
-			best = n;
-			n = n->kid[0];
-		} else {
-			n = n->kid[1];
-		}
-	}
-	return best;
-}
-
 static void insert_by_search(struct pg_tree *t, struct thing *x)
 {
 	struct pg_tree_node **at = &t->root, *parent = NULL;
@@ -120,10 +105,7 @@ static void tree_random_operations_keep_invariants(void **state)
 
 		if (!in[i] && (!shrink || pg_random_one_in(&r, 4))) {
 			x[i].weight = (unsigned)pg_random_below(&r, 1000);
-			if (step % 3 == 0)
-				pg_tree_insert_before(&t, &x[i].link, lower_bound(&t, i));
-			else
-				insert_by_search(&t, &x[i]);
+			insert_by_search(&t, &x[i]);
 			in[i] = true;
 		} else if (in[i] && (shrink || pg_random_one_in(&r, 4))) {
 			pg_tree_erase(&t, &x[i].link);
@@ -153,7 +135,7 @@ static void tree_ascending_insertion_stays_shallow(void **state)
 	pg_tree_init(&t, NULL);
 	for (unsigned i = 0; i < N; i++) {
 		x[i].key = i;
-		pg_tree_insert_before(&t, &x[i].link, NULL);
+		insert_by_search(&t, &x[i]);
 	}
 	assert_true(t.root->height <= 28); /* 1.44 log2(10^6 + 2) = 28.7 */
 	assert_null(pg_tree_check(&t, before, NULL));
