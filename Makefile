@@ -17,6 +17,7 @@
 #   make fuzz      the ELF loader on random files, FUZZ_SECONDS (600) long
 #   make insn-long the differential instruction tester, INSN_ROUNDS (1000000) long
 #   make swap-long a guest that touches 4 GiB on 512 MiB; every program with every policy and store; scan cost to 16 GiB
+#   make programs-long  a hundred programs of Debian natively and in both modes; installs some 2 GB of packages
 #   make forks-long a million forks: nothing grows, FORKS (1000000), at most FORKS_SECONDS (3600) long
 #   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
 
@@ -120,6 +121,12 @@ mapping-long: deps configure
 forks-long: configure
 	@$(NINJA) -C $(BUILD)
 	@python3 tests/programs/forks_long.py --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest --forks $(FORKS) --seconds $(FORKS_SECONDS)
+
+.PHONY: programs-long
+programs-long: deps configure
+	@$(NINJA) -C $(BUILD)
+	@tools/deps.sh programs
+	@python3 tests/programs/debian.py --pagoda $(BUILD)/pagoda
 
 clean:
 	@rm -rf $(BUILD)

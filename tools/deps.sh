@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installs the Debian 12 packages that are missing, by set: build, test, fuzz, bench (default: all but fuzz).
+# Installs the Debian 12 packages that are missing, by set: build, test, fuzz, bench, programs (default: build, test, bench).
 # When all are there it only asks dpkg and is done in some milliseconds.
 set -euo pipefail
 
@@ -21,8 +21,9 @@ for set in "${@:-build test bench}"; do
 		test) wanted+=" $test" ;;
 		fuzz) wanted+=" $fuzz" ;;
 		bench) wanted+=" $bench" ;;
+		programs) wanted+=" $(python3 "$(dirname "$0")/../tests/programs/debian.py" --packages)" ;;
 		*)
-			echo "deps.sh: no set '$name'; sets are build, test, fuzz, bench" >&2
+			echo "deps.sh: no set '$name'; sets are build, test, fuzz, bench, programs" >&2
 			exit 2
 			;;
 		esac
