@@ -20,6 +20,7 @@
 #                  least workable memory with every policy, stores in turn (SWAP_MATRIX=--pairs: each policy with each store), SWAP_SECONDS
 #                  (3600) long; what is left then is named, and done the next time (SWAP_JOURNAL)
 #   make policy-tables  misses by policy and memory, for docs/policies.md
+#   make programs-long  a hundred programs of Debian natively and in both modes; installs some 2 GB of packages
 #   make forks-long a million forks: nothing grows, FORKS (1000000), at most FORKS_SECONDS (3600) long
 #   make servers-long  a database server, with a crash, natively and here: half a minute in each mode
 #   make mapping-long  random mapping calls beside Linux, MAPPING_SECONDS (1200) long
@@ -145,6 +146,12 @@ servers-long: configure
 	@for mode in exact fast; do \
 		python3 tests/programs/run.py --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest --group servers --mode $$mode || exit 1; \
 	done
+
+.PHONY: programs-long
+programs-long: deps configure
+	@$(NINJA) -C $(BUILD)
+	@tools/deps.sh programs
+	@python3 tests/programs/debian.py --pagoda $(BUILD)/pagoda
 
 clean:
 	@rm -rf $(BUILD)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installs the Debian 12 packages that are missing, by set: build, test, fuzz, bench, servers (default: build, test, bench).
+# Installs the Debian 12 packages that are missing, by set: build, test, fuzz, bench, servers, programs (default: build, test, bench).
 # When all are there it only asks dpkg and is done in some milliseconds.
 set -euo pipefail
 
@@ -24,8 +24,9 @@ for set in "${@:-build test bench}"; do
 		fuzz) wanted+=" $fuzz" ;;
 		bench) wanted+=" $bench" ;;
 		servers) wanted+=" $servers" ;;
+		programs) wanted+=" $(python3 "$(dirname "$0")/../tests/programs/debian.py" --packages)" ;;
 		*)
-			echo "deps.sh: no set '$name'; sets are build, test, fuzz, bench, servers" >&2
+			echo "deps.sh: no set '$name'; sets are build, test, fuzz, bench, servers, programs" >&2
 			exit 2
 			;;
 		esac

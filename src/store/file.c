@@ -369,8 +369,14 @@ static int open_named(const char *path, int flags, uint64_t *size, const char **
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), rc;
 
 	if (fd < 0) {
-		*why = "the swap file cannot be opened";
-		return -errno;
+		rc = -errno;
+		*why = errno == EACCES || errno == EPERM
+			       ? "no permission to open or make the swap file"
+		       : errno == ENOENT || errno == ENOTDIR ? "the swap file's folder is not there"
+		       : errno == EROFS  ? "the swap file's file system is for reading only"
+		       : errno == EISDIR ? "the swap file is a folder"
+					 : "the swap file cannot be opened";
+		return rc;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		*why = "the swap file is in use";

@@ -94,12 +94,19 @@ int pg_store_create_part(const char *spec, const char *end, const struct pg_stor
 		*why = "a store is missing";
 		return -EINVAL;
 	}
+	for (size_t i = 0; !colon && i < sizeof(makers) / sizeof(makers[0]); i++)
+		if (strlen(makers[i].word) == (size_t)(end - spec) &&
+			!memcmp(makers[i].word, spec, (size_t)(end - spec))) {
+			*why = "a kind of store alone; what follows its colon is missing, as in "
+			       "zstd:64M or file:PATH:64M";
+			return -EINVAL;
+		}
 	if (!colon)
 		return pg_store_make_file(spec, spec, end, options, out, why);
 	for (size_t i = 0; i < sizeof(makers) / sizeof(makers[0]); i++)
 		if (strlen(makers[i].word) == word && !memcmp(makers[i].word, spec, word))
 			return makers[i].make(spec, colon + 1, end, options, out, why);
-	*why = "no such kind of store";
+	*why = "no such kind of store; --swap help lists them";
 	return -EINVAL;
 }
 

@@ -69,6 +69,7 @@ static int command_run(int argc, char **argv)
 	case PG_OPTIONS_LIST:
 		return 0;
 	case PG_OPTIONS_BAD:
+	case PG_OPTIONS_EMPTY:
 		break;
 	}
 	fprintf(stderr, "pagoda: %s\n", why);

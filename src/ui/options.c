@@ -443,7 +443,8 @@ static const struct row rows[] = {
 	{"--quiet", NONE, NULL, take_quiet, "no summary"},
 	{"--output", NEEDED, "FILE", take_output,
 		"the summary goes to FILE, not to standard error"},
-	{"--json", NEEDED, "FILE", take_json, "every figure, as JSON, to FILE"},
+	{"--json", NEEDED, "FILE", take_json,
+		"every figure, as JSON, to FILE (-: standard output)"},
 	{"--top", NEEDED, "N", take_top, "rows of each table of the summary (default 10; 0: all)"},
 	{"--map", NONE, NULL, take_map, "the summary shows the regions too, high to low"},
 	{"--no-demangle", NONE, NULL, take_no_demangle,
@@ -520,7 +521,7 @@ static bool take_option(struct parse *p, int argc, char **argv, int *at, bool *h
 	if (row->argument == NONE && value)
 		return complain(p, "%s takes no value", row->name);
 	if (row->argument == NEEDED && !value) {
-		if (*at >= argc)
+		if (*at >= argc || strcmp(argv[*at], "--") == 0)
 			return complain(p, "%s needs a value: %s %s", row->name, row->name,
 				row->argument_name);
 		value = argv[(*at)++];
@@ -570,7 +571,7 @@ enum pg_options_result pg_options_parse(
 	if (at >= argc || !argv[at][0]) {
 		complain(&p,
 			"run: no program given; write pagoda run [OPTIONS] -- PROGRAM [ARGUMENTS]");
-		return PG_OPTIONS_BAD;
+		return PG_OPTIONS_EMPTY;
 	}
 	if (out->fast && out->tlb_text) {
 		complain(&p, "--fast has no TLB to shape: leave out --tlb or --fast");

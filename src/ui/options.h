@@ -87,6 +87,7 @@ enum pg_options_result {
 	PG_OPTIONS_HELP, /* --help: print the help */
 	PG_OPTIONS_LIST, /* "help" as the value of an option: the answer was printed to `out` */
 	PG_OPTIONS_BAD,  /* why[cap] is one sentence that says what to do */
+	PG_OPTIONS_EMPTY /* the same: no program is named */
 };
 
 /* argv[0] is the first word behind "run". Lists asked for go to `listing`. */

@@ -50,8 +50,10 @@ int pg_output_open(struct pg_output *o, FILE *standard)
 		o->file = standard;
 		return 0;
 	}
-	int fd = o->path ? open(o->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666)
-			 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int fd = !o->path ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)
+		 : strcmp(o->path, "-") == 0
+			 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+			 : open(o->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
 	o->file = fd < 0 ? NULL : pg_output_own(fd);
 	return o->file ? 0 : -errno;
 }
@@ -67,22 +69,27 @@ bool pg_output_close(struct pg_output *o)
 	return fclose(f) == 0 && fine;
 }
 
-static const char *name_of(const struct pg_output *o)
+const char *pg_output_name(const struct pg_output *o)
 {
-	return o->path ? o->path : "standard error";
+	return !o->path                    ? "standard error"
+	       : strcmp(o->path, "-") == 0 ? "standard output"
+					   : o->path;
 }
 
 int pg_output_begin(const char *command, struct pg_output *o)
 {
 	int error = pg_output_open(o, NULL);
 
-	return error ? pg_complain(command, "cannot write %s: %s", name_of(o), strerror(-error))
+	return error ? pg_complain(
+			       command, "cannot write %s: %s", pg_output_name(o), strerror(-error))
 		     : 0;
 }
 
 int pg_output_end(const char *command, struct pg_output *o)
 {
-	return pg_output_close(o) ? 0 : pg_complain(command, "cannot write all of %s", name_of(o));
+	return pg_output_close(o)
+		       ? 0
+		       : pg_complain(command, "cannot write all of %s", pg_output_name(o));
 }
 
 bool pg_output_coloured(FILE *f)

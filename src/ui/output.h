@@ -22,10 +22,12 @@ struct pg_output {
 };
 
 /*
- * Opens o for writing; an existing file is emptied. Without a path it is `standard`, which is shared, or if that is NULL a copy of standard
+ * Opens o for writing; an existing file is emptied; the path "-" is a copy of standard output. Without a path it is `standard`, which is shared, or if that is NULL a copy of standard
  * error. 0 or a negative errno value.
  */
 PG_MUST_CHECK int pg_output_open(struct pg_output *o, FILE *standard);
+/* What o is called in a complaint. */
+const char *pg_output_name(const struct pg_output *o);
 /* Closes o if it is open. False: not all that was written could be. */
 bool pg_output_close(struct pg_output *o);
 

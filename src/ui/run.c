@@ -49,7 +49,8 @@ static bool open_outputs(struct pg_run *r)
 		r->outputs[i].path = asked[i].path;
 		int error = asked[i].wanted ? pg_output_open(&r->outputs[i], r->err) : 0;
 		if (error) {
-			pg_run_say(r, "cannot write %s: %s", asked[i].path, strerror(-error));
+			pg_run_say(r, "cannot write %s: %s", pg_output_name(&r->outputs[i]),
+				strerror(-error));
 			return false;
 		}
 	}
@@ -68,7 +69,7 @@ static bool close_outputs(struct pg_run *r)
 	for (int i = 0; i < PG_RUN_OUTPUTS; i++) {
 		if (pg_output_close(&r->outputs[i]))
 			continue;
-		pg_run_say(r, "cannot write all of %s", r->outputs[i].path);
+		pg_run_say(r, "cannot write all of %s", pg_output_name(&r->outputs[i]));
 		fine = false;
 	}
 	return fine;

@@ -49,8 +49,10 @@ static int take_option(
 	}
 	if (equals)
 		value = equals + 1;
-	else if (*at < argc)
+	else if (*at < argc && strcmp(argv[*at], "--") != 0)
 		value = argv[(*at)++];
+	else
+		return pg_complain(command, "%s needs a value", o->name);
 	if (o->number)
 		return take_number(command, o, value);
 	if (o->take)
@@ -125,6 +127,10 @@ int pg_words_options(const char *command, const struct pg_words *w, struct pg_op
 		return -1;
 	case PG_OPTIONS_BAD:
 		break;
+	case PG_OPTIONS_EMPTY:
+		return pg_complain(command,
+			"no program given; write pagoda %s [OPTIONS] -- PROGRAM [ARGUMENTS]",
+			command);
 	}
 	return pg_complain(command, "%s", why);
 }

@@ -74,7 +74,37 @@ def mistakes_are_one_line_and_status_2():
             one_line(pagoda("help", "fly"), "no command 'fly'") +
             one_line(pagoda("run"), "no program given") +
             one_line(pagoda("run", "--memroy", "1M", "true"), "--memory?") +
-            one_line(pagoda("run", "--memory", "1", "true"), "too small"))
+            one_line(pagoda("run", "--memory", "1", "true"), "too small") +
+            one_line(pagoda("run", "--json", "--", "true"), "--json needs a value") +
+            one_line(pagoda("heap", "--json", "--", "true"), "--json needs a value") +
+            one_line(pagoda("run", "--swap", "zstd", "--", "true"), "zstd:64M") +
+            one_line(pagoda("run", "--swap", "file:/no/such/x:1M", "--", "true"), "folder is not there") +
+            one_line(pagoda("run", "--swap", "nope:1M", "--", "true"), "--swap help") +
+            sum((one_line(pagoda(c), "pagoda: %s: no program given; write pagoda %s " % (c, c))
+                 for c in ("size", "compare", "heap", "stack")), []))
+
+
+def dash_is_standard_output():
+    """--json - and --output -, behind what the program wrote; a standard output that is closed or full is said."""
+    wrong = []
+    done = pagoda("run", "--quiet", "--json", "-", "--", "echo", "mine")
+    first, rest = done.stdout.split(b"\n", 1)
+    if done.returncode != 0 or first != b"mine" or json.loads(rest)["faults"]["all"] < 1:
+        wrong.append("%r" % done)
+    done = pagoda("run", "--output", "-", "--", "echo", "mine")
+    if not done.stdout.startswith(b"mine\n\npagoda: ") or done.stderr:
+        wrong.append("%r" % done)
+    done = pagoda("heap", "--quiet", "--json=-", "--", "true")
+    if b'"heap"' not in done.stdout and b"{" not in done.stdout:
+        wrong.append("%r" % done)
+    for more, part in ((" > /dev/full", b"cannot write all of standard output\n"), (" >&-", b"cannot write standard output: ")):
+        done = subprocess.run(["sh", "-c", '"$0" run --quiet --json - -- true' + more, PAGODA], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=120)
+        if done.returncode != 2 or part not in done.stderr or done.stderr.count(b"\n") != 1:
+            wrong.append("%s: %r" % (more, done))
+    if os.path.exists("-") or os.path.exists("--"):
+        wrong.append("a file named - or --")
+    return wrong
 
 
 def programs_that_cannot_run_are_one_line_and_status_2():
@@ -413,7 +443,7 @@ def compare_mistakes_are_one_line_and_status_2():
     return (one_line(pagoda("compare", "--page-table", "cubic", "true"), "no form 'cubic'") +
             one_line(pagoda("compare", "--page-table", "radix,hashed:clustered=3", "true"), "clustered=N") +
             one_line(pagoda("compare", "--page-table", "", "true"), "no form") +
-            one_line(pagoda("compare", "--page-table"), "no form") +
+            one_line(pagoda("compare", "--page-table"), "--page-table needs a value") +
             one_line(pagoda("compare", "--runs", "0", "true"), "--runs") +
             one_line(pagoda("compare", "--memroy", "1M", "true"), "no option '--memroy'") +
             one_line(pagoda("compare", "--explain", "true"), "pagoda run") +
@@ -454,6 +484,7 @@ def svg_bars_are_as_high_as_the_figures():
 CASES = [
     help_goes_to_standard_output,
     mistakes_are_one_line_and_status_2,
+    dash_is_standard_output,
     programs_that_cannot_run_are_one_line_and_status_2,
     outputs_that_cannot_be_written_are_one_line_and_status_2,
     streams_of_the_program_are_untouched,
