@@ -188,7 +188,7 @@ class Swapping(run.Runner):
         peak, self.most = ample
         self.room = '%dM' % max(64, peak * 2 >> 20)
         half, quarter = (max(peak // n // STEP * STEP, SMALLEST) for n in (2, 4))
-        self.least = self.most_memory = quarter
+        self.least, self.most_memory = quarter, half
         self.at('1/2', half, half > SMALLEST)
         if quarter < half:
             self.at('1/4', quarter, quarter > SMALLEST)
