@@ -13,8 +13,8 @@
  *
  * A page is put into the view once it was asked for ASKED times while in the first level, since a mapping costs as much as
  * a hundred accesses through C. If the frame is the one behind that of the page before, as when memory is touched in order, the next AHEAD
- * pages are guessed to go on alike. A page whose place is taken, most often by a frame that is no more, waits longer, so that two pages of
- * one place do not drive each other out all the time.
+ * pages are guessed to go on alike. A page whose place is taken, most often by a frame that is no more, waits longer, and much longer if
+ * the TLB has another page that is shown there, so that two pages of one place do not drive each other out all the time.
  *
  * The host grants a limited number of mappings (vm.max_map_count, 65530 by default). At MOST_MAPPINGS, or when a mapping is
  * refused, all views start again.
@@ -32,6 +32,7 @@
 
 #define ASKED 4
 #define ASKED_TAKEN 16
+#define ASKED_IN_USE 250
 #define AHEAD 16
 #define MOST_MAPPINGS 40000
 
@@ -92,7 +93,10 @@ bool pg_view_show(struct pg_cpu *c, struct pg_tlb_way *way, bool at_once)
 	uint32_t f = way->pfn;
 	if (!c->has_view)
 		return false;
-	if (!at_once && way->asked < (c->view[p] ? ASKED_TAKEN : ASKED)) {
+	unsigned enough = at_once ? 0 : c->view[p] ? ASKED_TAKEN : ASKED;
+	if (c->view[p] && pg_mmu_view_in_use(c->mmu, (pg_vpn){way->vpn}))
+		enough = ASKED_IN_USE;
+	if (way->asked < enough) {
 		way->asked++;
 		return false;
 	}
@@ -118,5 +122,6 @@ bool pg_view_show(struct pg_cpu *c, struct pg_tlb_way *way, bool at_once)
 		c->view[p + i] = f + i + 1;
 		pg_mmu_view_changed(c->mmu, (pg_vpn){way->vpn - way->vpn % PG_VIEW_PAGES + p + i});
 	}
+	way->asked = 0; /* when another has taken the place, it waits again */
 	return true;
 }

@@ -297,6 +297,21 @@ void pg_mmu_view_changed(struct pg_mmu *m, pg_vpn v)
 	show_again(m, &m->l1[0], v.v & m->l1[0].sets.mask, v.v, false);
 }
 
+bool pg_mmu_view_in_use(const struct pg_mmu *m, pg_vpn v)
+{
+	const struct pg_sets *s = &m->l1[0].sets;
+	uint8_t *block = pg_l1_block(s, s->ways, v.v);
+
+	for (unsigned i = 0; i < s->ways; i++) {
+		const struct pg_tlb_way *w = &pg_l1_slot(block, s->ways, i)->way;
+
+		if (w->vpn != UINT64_MAX && w->asid == m->asid && w->shown && w->vpn != v.v &&
+			(w->vpn ^ v.v) % PG_VIEW_PAGES == 0)
+			return true;
+	}
+	return false;
+}
+
 void pg_mmu_view_changed_all(struct pg_mmu *m)
 {
 	for (uint64_t s = 0; s <= m->l1[0].sets.mask; s++)

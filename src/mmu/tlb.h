@@ -140,6 +140,8 @@ void pg_mmu_set_second(struct pg_mmu *m, struct pg_tlb_fast *second_d, struct pg
 void pg_mmu_set_view(struct pg_mmu *m, const uint32_t *frames);
 /* The view's element of page v was changed (to frames[v mod PG_VIEW_PAGES]). At most 2^20 sets in the first level for data. */
 void pg_mmu_view_changed(struct pg_mmu *m, pg_vpn v);
+/* Has the first level for data an entry of another page than v that the view shows at v's place? */
+bool pg_mmu_view_in_use(const struct pg_mmu *m, pg_vpn v);
 /* Any of the view's elements were. */
 void pg_mmu_view_changed_all(struct pg_mmu *m);
 

@@ -278,6 +278,8 @@ static void view_of_two_pages_at_one_place_shows_one(void **state)
 	view[1024] = f + 1;
 	pg_mmu_view_changed(w.mmu, pg_vpn_of(b));
 	assert_true(way->shown && !other->shown);
+	assert_true(pg_mmu_view_in_use(w.mmu, pg_vpn_of(b)));
+	assert_false(pg_mmu_view_in_use(w.mmu, pg_vpn_of(a)));
 	assert_null(pg_mmu_check(w.mmu));
 	view[1024] = f + 2;
 	pg_mmu_view_changed(w.mmu, pg_vpn_of(b));
