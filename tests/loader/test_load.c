@@ -342,9 +342,15 @@ static void load_missing_file_is_named(void **state)
 	refused(*state, -ENOENT, "no such file");
 }
 
-static void load_text_is_not_elf(void **state)
+static void load_text_without_interpreter_is_refused(void **state)
 {
 	put_file(*state, "hello\n", 6, 0700);
+	refused(*state, -ENOEXEC, "a text without a #! line");
+}
+
+static void load_bytes_are_not_elf(void **state)
+{
+	put_file(*state, "\x7f\0\1\2", 4, 0700);
 	refused(*state, -ENOEXEC, "not an ELF file");
 }
 
@@ -469,7 +475,8 @@ int main(void)
 		CASE(load_stack_holds_arguments_and_auxv),
 		CASE(load_script_runs_its_interpreter),
 		CASE(load_missing_file_is_named),
-		CASE(load_text_is_not_elf),
+		CASE(load_text_without_interpreter_is_refused),
+		CASE(load_bytes_are_not_elf),
 		CASE(load_empty_file_is_not_elf),
 		CASE(load_truncated_header_is_refused),
 		CASE(load_truncated_program_headers_are_refused),

@@ -228,15 +228,17 @@ static const struct {
 
 #define TOP ((1ul << 47) - LOOK_PAGE) /* of a program's addresses, on Linux and in exact mode */
 #define FAST_TOP ((1ul << 42) - LOOK_PAGE)
+#define ROOT_SPAN                                                                                  \
+	(1ul << 39) /* of an entry in a root table: images move by whole ones, see docs/replacement.md */
 
 /* By how many bytes a region of Linux lies above its counterpart in fast mode. */
 static uint64_t lower_by(const struct look_region *native)
 {
 	if (native->start < 1ul << 32)
-		return 0;                        /* a program at fixed addresses and its heap */
-	if (strcmp(native->name, "[heap]") == 0) /* of a PIE without interpreter: two thirds up */
-		return ((TOP / 3 * 2 + LOOK_PAGE - 1) & ~(LOOK_PAGE - 1)) -
-		       ((FAST_TOP / 3 * 2 + LOOK_PAGE - 1) & ~(LOOK_PAGE - 1));
+		return 0; /* a program at fixed addresses and its heap */
+	if (strcmp(native->name, "[heap]") ==
+		0) /* of a PIE without interpreter: two thirds up at most */
+		return (TOP / 3 * 2 - FAST_TOP / 3 * 2 + ROOT_SPAN - 1) & ~(ROOT_SPAN - 1);
 	return TOP - FAST_TOP;
 }
 
