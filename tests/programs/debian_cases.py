@@ -289,7 +289,12 @@ memcached -u root -l 127.0.0.1 -p 18011 -t 4 & for i in $(seq 100); do (exec 3<>
 exec 3<>/dev/tcp/127.0.0.1/18011; printf 'set a 0 0 5\r\nhello\r\nget a\r\nincr b 1\r\nquit\r\n' >&3; cat <&3; kill $!; wait $!; echo $?''', errors=False)
 c('mariadb', 'a database made, started, asked, stopped', 'mariadb-server', 'mariadbd mariadb mariadb-install-db', r'''
 mariadb-install-db --no-defaults --datadir=$PWD/db --auth-root-authentication-method=normal --user=root --skip-test-db > /dev/null 2>&1; mariadbd --no-defaults --user=root --datadir=$PWD/db --socket=$PWD/s --skip-networking --innodb-buffer-pool-size=32M --innodb-log-file-size=8M 2> log &
-for i in $(seq 600); do mariadb-admin --no-defaults -S s ping 2>/dev/null | grep -q alive && break; sleep 0.2; done
+for i in $(seq 600); do mariadb-admin --no-defaults -S s ping 2>/dev/null | grep -q alive && break; kill -0 $! 2>/dev/null || break; sleep 0.2; done
+mariadb --no-defaults -S s -u root -e 'create database d; use d; create table t(a int primary key, b varchar(50)) engine=innodb; insert into t select seq, md5(seq) from seq_1_to_2000; select count(*), min(b), max(b) from t; update t set b=upper(b) where a%3=0; select sum(a) from t where b like "A%"'
+mariadb-admin --no-defaults -S s -u root shutdown; wait; echo $?''', memory='3G', errors=False)
+c('mariadb, its pool at most 1 GiB', 'the same with --innodb-buffer-pool-size-max=1G', 'mariadb-server', 'mariadbd mariadb mariadb-install-db', r'''
+mariadb-install-db --no-defaults --datadir=$PWD/db --auth-root-authentication-method=normal --user=root --skip-test-db --innodb-buffer-pool-size-max=1G > /dev/null 2>&1; mariadbd --no-defaults --user=root --datadir=$PWD/db --socket=$PWD/s --skip-networking --innodb-buffer-pool-size=32M --innodb-buffer-pool-size-max=1G --innodb-log-file-size=8M 2> log &
+for i in $(seq 600); do mariadb-admin --no-defaults -S s ping 2>/dev/null | grep -q alive && break; kill -0 $! 2>/dev/null || break; sleep 0.2; done
 mariadb --no-defaults -S s -u root -e 'create database d; use d; create table t(a int primary key, b varchar(50)) engine=innodb; insert into t select seq, md5(seq) from seq_1_to_2000; select count(*), min(b), max(b) from t; update t set b=upper(b) where a%3=0; select sum(a) from t where b like "A%"'
 mariadb-admin --no-defaults -S s -u root shutdown; wait; echo $?''', memory='3G', errors=False)
 c('postgresql', 'a cluster made, started, asked, stopped', 'postgresql', '/usr/lib/postgresql/15/bin/postgres', r'''
