@@ -477,6 +477,7 @@ struct pg_region_figures {
 	uint64_t anonymous;
 	uint64_t lazy_free;
 	uint64_t swap;
+	uint64_t guards; /* not bytes: 1 if guard pages were made in it or in what it comes from */
 };
 
 struct pg_region {

@@ -98,7 +98,7 @@ static void put_figures(FILE *out, const struct pg_region_figures *f, bool rollu
 }
 
 /* Two letters for each thing that is true of a region, in Linux's order. */
-static void put_flags(FILE *out, const struct pg_region *r)
+static void put_flags(FILE *out, const struct pg_region *r, bool guards)
 {
 	static const struct {
 		uint32_t flag;
@@ -120,6 +120,8 @@ static void put_flags(FILE *out, const struct pg_region *r)
 		fputs("ms ", out);
 	if (r->flags & PG_MAP_GROWSDOWN)
 		fputs("gd ", out);
+	if (guards)
+		fputs("gu ", out);
 	for (unsigned i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
 		if (r->flags & marks[i].flag)
 			fprintf(out, "%s ", marks[i].name);
@@ -144,7 +146,7 @@ static bool put_smap(void *ctx, const struct pg_region *r)
 		PG_KB(r->end.v - r->start.v), 4u, 4u);
 	put_figures(t->out, &f, false);
 	fprintf(t->out, "THPeligible:    %8u\n", 0u);
-	put_flags(t->out, r);
+	put_flags(t->out, r, f.guards);
 	return true;
 }
 

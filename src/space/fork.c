@@ -5,7 +5,7 @@
  * Called by linux/ (space.h). Calls region.c, sparse.h, pages.c, limit.c.
  * The anon layers are shared by reference and copied node by node as either side writes
  * (sparse.h); entries of private pages lose their write right in the parent; as on Linux the child
- * gets entries for what has anons and finds the rest by faults.
+ * gets entries for what has anons or guards and finds the rest by faults.
  */
 #include "space/impl.h"
 
@@ -29,10 +29,10 @@ static struct region *twin(struct pg_space *child, const struct region *r)
 		c->name->refs++;
 	c->pub.charged = r->pub.charged;
 	c->forked = pg_region_private(r);
+	c->guarded = r->guarded;
 	pg_region_copy_open(r, c);
 	if (!(r->pub.flags & PG_MAP_WIPEONFORK)) {
 		c->overhang = r->overhang;
-		c->guarded = r->guarded;
 		if (r->anon_id) {
 			c->anon_id = ++child->vm->last_anon_id;
 			c->anon_forked = true;
@@ -94,7 +94,7 @@ static int share_entries(struct region *r, struct region *c)
 		}
 		if (pte & PG_PTE_RW)
 			s->form->update(s->table, vpn, 0, PG_PTE_RW);
-		if (r->anon_id)
+		if (r->anon_id || r->guarded)
 			err = pg_pages_enter(c, vpn, f, pg_pages_bits(c, false) | (pte & PG_PTE_D));
 	}
 	pg_pages_invalidate(s, start, end);

@@ -5,7 +5,8 @@
  * Called by advise.c, and by object.c for the taking out of private pages. Calls sparse.h and pages.c. Owns nothing: a guarded page has the
  * machine's one guard anon (struct pg_vm) in the anon layer of its region, a shared region's too. That anon is in no frame and no slot, so whatever
  * looks for data finds none; fork, split, merge and move take it along with the layer; only unmapping and GUARD_REMOVE take it
- * away. The page fault refuses it (fault.c). Rules as Linux's mm/madvise.c, 6.18.
+ * away. The page fault refuses it (fault.c). Rules as Linux's mm/madvise.c, 6.18: there `guarded` is VM_MAYBE_GUARD, which stays for good, is copied
+ * by fork, and keeps no neighbours apart; only an anonymous region gets an anon_vma by it.
  *
  * Invariants (pg_space_check):
  *   U1 a region that has a guard has `guarded` set.
@@ -39,7 +40,8 @@ int pg_guard_install(struct region *r, uint64_t first, uint64_t last)
 			return -ENOMEM;
 	}
 	r->guarded = true;
-	pg_region_want_anon_id(r->space, r);
+	if (pg_region_private(r) && !r->pub.object)
+		pg_region_want_anon_id(r->space, r);
 	pg_pages_remove(r, vpn + first, vpn + last + 1);
 	for (uint64_t i = first; i <= last; i++) {
 		int err = pg_sparse_reserve(k, &r->anons, i, &place);

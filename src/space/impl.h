@@ -64,7 +64,7 @@ struct region {
 	uint64_t anon_id;
 	bool anon_forked; /* the number came by fork: no merging with a neighbour that has none */
 	bool forked;      /* was there at a fork: a child's, or its parent's */
-	bool guarded;     /* the anon layer may have guards */
+	bool guarded;     /* the anon layer may have guards: VM_MAYBE_GUARD */
 	bool touched;     /* entries may have been made for it */
 	bool overhang;    /* its object was cut, and the copies beyond could not be dropped */
 	uint32_t

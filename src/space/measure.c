@@ -100,6 +100,7 @@ bool pg_space_measure(struct pg_space *s, pg_va a, struct pg_region_figures *out
 		at = vpn.v + 1;
 	}
 	add_swapped(r, out);
+	out->guards = r->guarded;
 	return true;
 }
 

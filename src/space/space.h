@@ -281,6 +281,7 @@ struct pg_region_figures {
 	uint64_t anonymous;    /* private pages */
 	uint64_t lazy_free;    /* of these: dropped without a write when frames are wanted */
 	uint64_t swap;         /* pages in a store */
+	uint64_t guards; /* not bytes: 1 if guard pages were made in it or in what it comes from */
 };
 /* The figures of the region that holds `a`; false: none. Walks its part of the table. */
 bool pg_space_measure(struct pg_space *s, pg_va a, struct pg_region_figures *out);

@@ -103,10 +103,32 @@ static bool is_of_block(const struct pg_fault_event *e)
 	return e->fcase == PG_CASE_NONE && e->end == PG_FAULT_RESUME;
 }
 
+/* Why a fault became a signal, in the words of one column. */
+static const char *refused_kind(enum pg_fault_end end)
+{
+	switch (end) {
+	case PG_FAULT_MAPERR:
+		return "nothing mapped";
+	case PG_FAULT_ACCERR:
+		return "not allowed";
+	case PG_FAULT_STACK:
+		return "stack overflow";
+	case PG_FAULT_BUS:
+		return "no such page";
+	case PG_FAULT_OOM:
+		return "no frame left";
+	case PG_FAULT_LIMIT:
+		return "beyond the limit";
+	case PG_FAULT_RESUME:
+		break;
+	}
+	return "refused";
+}
+
 static const char *line_kind(const struct pg_fault_event *e)
 {
 	if (e->end != PG_FAULT_RESUME)
-		return "refused";
+		return refused_kind(e->end);
 	return is_of_block(e) ? "stack of the block" : pg_fault_kind_name(e->kind);
 }
 

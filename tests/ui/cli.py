@@ -187,6 +187,18 @@ def deaths_are_one_line_with_a_cause():
     return wrong
 
 
+def trace_of_a_refused_fault_says_why():
+    crash, wrong = compiled("crash"), []
+    for mode in ([], ["--fast"]):
+        for kind, why in (("null", "nothing mapped"), ("readonly", "not allowed"), ("stack", "stack overflow")):
+            pagoda("run", "--quiet", *mode, "--trace-faults=" + scratch("lines"), "--", crash, kind)
+            with open(scratch("lines"), encoding="ascii") as f:
+                last = f.read().splitlines()[-1]
+            if why not in last:
+                wrong.append("%s %s: %r" % (kind, mode, last))
+    return wrong
+
+
 def instruction_illegal_is_shown_with_its_bytes():
     with open(scratch("ill.c"), "w", encoding="ascii") as f:
         f.write("int main(void) { __asm__ volatile(\"ud2\"); return 0; }\n")
@@ -492,6 +504,7 @@ CASES = [
     summary_goes_where_it_is_asked_to,
     text_survives_a_program_that_closes_its_streams,
     deaths_are_one_line_with_a_cause,
+    trace_of_a_refused_fault_says_why,
     instruction_illegal_is_shown_with_its_bytes,
     json_any_name_is_well_formed,
     figures_add_up,
