@@ -277,6 +277,9 @@ void pg_terminal_written(
 			n = n < sizeof(buf) ? n : sizeof(buf);
 			if (pg_guest_read(me, buf, (uintptr_t)v[i].iov_base + at, n) != 0)
 				return;
+			/* reading may have waited for a page: the terminal may be gone */
+			if ((to = find(me->machine, dev)) == NULL)
+				return;
 			for (uint64_t k = 0; k < n; k++) {
 				int signo = quoted || buf[k] == _POSIX_VDISABLE
 						    ? 0

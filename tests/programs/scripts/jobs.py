@@ -4,12 +4,16 @@
 # A key is typed when all programs of the job run. Earlier it is lost on every system: the shell gives the terminal to a job's group as soon as
 # it has forked, and until the child has run its first steps it ignores the keys' signals, as the shell does. (Natively:
 # strace -f -e inject=set_robust_list:delay_enter=700000 bash -i.)
+# Nothing here ends of itself while it is waited for, and PATIENCE is beyond what a loaded machine with too little memory needs: who waits so
+# long waits in vain, and then says in what state everybody is.
 import os
 import pty
 import re
 import select
 import sys
 import time
+
+PATIENCE = 100  # seconds; run.py waits for 120
 
 
 def shell():
@@ -20,13 +24,26 @@ def shell():
     return pid, fd
 
 
-def until(fd, pattern, seconds=60):
-    text, end = '', time.monotonic() + seconds
+def give_up(fd, what):
+    print('waited in vain for', what)
+    print('in front:', os.tcgetpgrp(fd))
+    for n in sorted(filter(str.isdigit, os.listdir('/proc')), key=int):
+        try:
+            with open('/proc/%s/stat' % n) as f:
+                print(' '.join(f.read().split()[:8]))  # its state, parent, group, session, terminal, the group in front
+            with open('/proc/%s/status' % n) as f:
+                print('   ', ' '.join(l.replace('\t', ' ').strip() for l in f if l[:3] in ('Sig', 'Shd', 'VmS')))
+        except OSError:
+            continue  # it has ended
+    sys.exit(1)
+
+
+def until(fd, pattern):
+    text, end = '', time.monotonic() + PATIENCE
     while not re.search(pattern, text):
         ready, _, _ = select.select([fd], [], [], max(0, end - time.monotonic()))
         if not ready:
-            print('waited in vain for', pattern, 'after', repr(text[-200:]))
-            sys.exit(1)
+            give_up(fd, '%s after %r' % (pattern, text[-200:]))
         try:
             part = os.read(fd, 4096)
         except OSError:
@@ -51,12 +68,11 @@ def programs(group):
     return sorted(out)
 
 
-def until_running(fd, names, seconds=60):
-    end = time.monotonic() + seconds
+def until_running(fd, names):
+    end = time.monotonic() + PATIENCE
     while programs(os.tcgetpgrp(fd)) != names:
         if time.monotonic() > end:
-            print('waited in vain for', names, 'in', programs(os.tcgetpgrp(fd)))
-            sys.exit(1)
+            give_up(fd, '%s in %s' % (names, programs(os.tcgetpgrp(fd))))
         time.sleep(0.01)
 
 
@@ -68,10 +84,11 @@ def tidy(text):
 
 pid, fd = shell()
 until(fd, '@> $')
-for line, after in (('stty -echo', ''), ('tty | grep -c /dev/', ''), ('sleep 60', 'sleep \x1a'), ('jobs', ''), ('bg', ''), ('jobs', ''),
-                    ('kill %1; wait %1; echo "ended $?"', ''), ('sleep 60 | cat', 'cat sleep \x03'), ('echo "interrupted $?"', ''),
-                    ('cat', 'cat typed\n\x04'), ('sleep 1 & fg', ''), ('sleep 50 & sleep 51 &', ''), ('jobs -l | wc -l', ''),
-                    ('kill %1 %2', ''), ('wait; echo waited', ''), ('(sleep 60; echo no)', 'bash sleep \x1a'), ('kill -9 %%; sleep 0.3', ''),
+for line, after in (('stty -echo', ''), ('tty | grep -c /dev/', ''), ('sleep 600', 'sleep \x1a'), ('jobs', ''), ('bg', ''), ('jobs', ''),
+                    ('kill %1; wait %1; echo "ended $?"', ''), ('sleep 600 | cat', 'cat sleep \x03'), ('echo "interrupted $?"', ''),
+                    ('cat', 'cat typed\n\x04'), ('sleep 600 & fg', 'sleep \x03'), ('echo "interrupted again $?"', ''),
+                    ('sleep 500 & sleep 501 &', ''), ('jobs -l | wc -l', ''),
+                    ('kill %1 %2', ''), ('wait; echo waited', ''), ('(sleep 600; echo no)', 'bash sleep \x1a'), ('kill -9 %%; sleep 0.3', ''),
                     ('set -o | grep monitor', ''), ('stty size >/dev/null && echo sized', '')):
     os.write(fd, line.encode() + b'\n')
     if after:
