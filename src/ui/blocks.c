@@ -87,8 +87,7 @@ void pg_block_log_write(const struct pg_block_log *l, const struct pg_options *o
 	for (size_t i = 0; i < l->count; i++)
 		write_event(&j, &l->rows[i]);
 	close_(&j, ']');
-	close_(&j, '}');
-	fputc('\n', out);
+	json_end(&j);
 }
 
 /* ---- the report */

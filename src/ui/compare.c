@@ -336,23 +336,15 @@ static void write_form(struct json *j, const struct form *form)
 
 static void write_json(const struct compare *c, FILE *out)
 {
-	struct json j = {.out = out, .first = true};
-	char **word = c->form[0].options.command;
+	struct json j = json_begin(out, 1);
 
-	open_(&j, NULL, '{');
-	number(&j, "format", 1);
-	string(&j, "pagoda", PG_VERSION);
-	open_(&j, "command", '[');
-	for (; *word; word++)
-		string(&j, NULL, *word);
-	close_(&j, ']');
+	strings(&j, "command", c->form[0].options.command);
 	number(&j, "runs", c->runs);
 	open_(&j, "page_tables", '[');
 	for (size_t i = 0; i < c->n; i++)
 		write_form(&j, &c->form[i]);
 	close_(&j, ']');
-	close_(&j, '}');
-	fputc('\n', out);
+	json_end(&j);
 }
 
 /* Six charts of a bar for each form: two columns, three rows. */

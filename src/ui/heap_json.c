@@ -192,15 +192,9 @@ static void timeline(struct json *j, const struct pg_heap_picture *p)
 void pg_heap_json(const struct pg_heap_show *s, FILE *out)
 {
 	const struct pg_heap_picture *p = s->p;
-	struct json j = {.out = out, .first = true};
+	struct json j = json_begin(out, 1);
 
-	open_(&j, NULL, '{');
-	number(&j, "format", 1);
-	string(&j, "pagoda", PG_VERSION);
-	open_(&j, "command", '[');
-	for (char **word = s->command; *word; word++)
-		string(&j, NULL, *word);
-	close_(&j, ']');
+	strings(&j, "command", s->command);
 	string(&j, "program", p->program);
 	number(&j, "process", (uint64_t)p->pid);
 	string(&j, "allocator", p->allocator);
@@ -220,6 +214,5 @@ void pg_heap_json(const struct pg_heap_show *s, FILE *out)
 	lists(&j, p);
 	sites(&j, p);
 	timeline(&j, p);
-	close_(&j, '}');
-	fputc('\n', out);
+	json_end(&j);
 }

@@ -373,16 +373,10 @@ static void write_regions(struct json *j, const struct pg_report *r)
 
 void pg_json_write(const struct pg_report *r, FILE *out)
 {
-	struct json j = {.out = out, .first = true};
+	struct json j = json_begin(out, 1);
 
-	open_(&j, NULL, '{');
-	number(&j, "format", 1);
-	string(&j, "pagoda", PG_VERSION);
 	string(&j, "program", r->program);
-	open_(&j, "arguments", '[');
-	for (char **word = r->options->command; *word; word++)
-		string(&j, NULL, *word);
-	close_(&j, ']');
+	strings(&j, "arguments", r->options->command);
 	write_machine(&j, r);
 	write_end(&j, r);
 	write_memory(&j, r);
@@ -395,6 +389,5 @@ void pg_json_write(const struct pg_report *r, FILE *out)
 	write_places(&j, r);
 	write_processes(&j, r);
 	write_regions(&j, r);
-	close_(&j, '}');
-	fputc('\n', out);
+	json_end(&j);
 }

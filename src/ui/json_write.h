@@ -132,4 +132,29 @@ static inline void address(struct json *j, const char *key, uint64_t a)
 	string(j, key, text);
 }
 
+static inline void strings(struct json *j, const char *key, char *const *text)
+{
+	open_(j, key, '[');
+	for (; *text; text++)
+		string(j, NULL, *text);
+	close_(j, ']');
+}
+
+/* A document begins: which form of it this is, and who wrote it. */
+static inline struct json json_begin(FILE *out, unsigned format)
+{
+	struct json j = {.out = out, .first = true};
+
+	open_(&j, NULL, '{');
+	number(&j, "format", format);
+	string(&j, "pagoda", PG_VERSION);
+	return j;
+}
+
+static inline void json_end(struct json *j)
+{
+	close_(j, '}');
+	fputc('\n', j->out);
+}
+
 #endif

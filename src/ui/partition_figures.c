@@ -308,20 +308,17 @@ int pg_partition_write_json(const struct pg_partition_trials *t, const char *pat
 {
 	struct pg_output o = {.path = path};
 	int status = pg_output_begin("partition", &o);
-	struct json j = {.out = o.file, .first = true};
+	struct json j;
 
 	if (status)
 		return status;
-	open_(&j, NULL, '{');
-	number(&j, "format", 2);
-	string(&j, "pagoda", PG_VERSION);
+	j = json_begin(o.file, 2);
 	string(&j, "holes", t->linear ? "list" : "tree");
 	open_(&j, "streams", '[');
 	for (size_t k = 0; k < t->n; k++)
 		write_stream(&j, t, &t->trial[k]);
 	close_(&j, ']');
-	close_(&j, '}');
-	fputc('\n', j.out);
+	json_end(&j);
 	return pg_output_end("partition", &o);
 }
 

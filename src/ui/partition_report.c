@@ -183,13 +183,11 @@ int pg_partition_report_json(const struct pg_partition_report *r, const char *pa
 	const struct pg_job_log *log = pg_dispatch_log(r->dispatch);
 	struct pg_output o = {.path = path};
 	int status = pg_output_begin("partition", &o);
-	struct json j = {.out = o.file, .first = true};
+	struct json j;
 
 	if (status)
 		return status;
-	open_(&j, NULL, '{');
-	number(&j, "format", 1);
-	string(&j, "pagoda", PG_VERSION);
+	j = json_begin(o.file, 1);
 	string(&j, "job_file", r->job_file);
 	number(&j, "memory_bytes", r->memory_bytes);
 	string(&j, "fit", pg_partition_fit_names[r->fit]);
@@ -210,8 +208,7 @@ int pg_partition_report_json(const struct pg_partition_report *r, const char *pa
 	for (size_t i = 0; i < log->n; i++)
 		write_event(&j, r, &log->event[i]);
 	close_(&j, ']');
-	close_(&j, '}');
-	fputc('\n', j.out);
+	json_end(&j);
 	return pg_output_end("partition", &o);
 }
 

@@ -201,15 +201,9 @@ static void json_point(struct json *j, const struct pg_size_point *p)
 void pg_size_json(const struct pg_size_result *r, FILE *out)
 {
 	const struct pg_size_advice *a = &r->advice;
-	struct json j = {.out = out, .first = true};
+	struct json j = json_begin(out, 1);
 
-	open_(&j, NULL, '{');
-	number(&j, "format", 1);
-	string(&j, "pagoda", PG_VERSION);
-	open_(&j, "command", '[');
-	for (char **word = r->command; *word; word++)
-		string(&j, NULL, *word);
-	close_(&j, ']');
+	strings(&j, "command", r->command);
 	string(&j, "policy", r->policy);
 	string(&j, "swap", r->swap[0] ? r->swap : NULL);
 	boolean(&j, "bounded", r->bounded);
@@ -235,8 +229,7 @@ void pg_size_json(const struct pg_size_result *r, FILE *out)
 		close_(&j, '}');
 	}
 	close_(&j, ']');
-	close_(&j, '}');
-	fputc('\n', out);
+	json_end(&j);
 }
 
 /* Major faults, time and resident memory against memory, of the runs that worked. */

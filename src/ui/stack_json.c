@@ -193,16 +193,10 @@ static void write_functions(struct json *j, const struct pg_calls *c)
 
 void pg_stack_json(const struct pg_stack_result *r, FILE *out)
 {
-	struct json j = {.out = out};
+	struct json j = json_begin(out, 1);
 	const struct pg_calls *c = r->calls;
 
-	open_(&j, NULL, '{');
-	number(&j, "format", 1);
-	string(&j, "pagoda", PG_VERSION);
-	open_(&j, "command", '[');
-	for (char **w = r->command; *w; w++)
-		string(&j, NULL, *w);
-	close_(&j, ']');
+	strings(&j, "command", r->command);
 	number(&j, "process", (uint64_t)r->pid);
 	string(&j, "program", r->program);
 	string(&j, "moment", r->taken ? r->moment : NULL);
@@ -242,6 +236,5 @@ void pg_stack_json(const struct pg_stack_result *r, FILE *out)
 	close_(&j, ']');
 	write_functions(&j, c);
 	close_(&j, '}');
-	close_(&j, '}');
-	fputc('\n', out);
+	json_end(&j);
 }
