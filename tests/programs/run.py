@@ -550,11 +550,24 @@ class Runner:
         return 1 if self.failed else 0
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[1])
+def arguments(doc):
+    """A parser of the options that the programs here share; the second line of doc says what it is."""
+    p = argparse.ArgumentParser(description=doc.split('\n')[1])
     p.add_argument('--pagoda', default='build/pagoda')
     p.add_argument('--guests', default='build/tests/guest')
     p.add_argument('--mode', choices=('exact', 'fast'), default='exact')
+    return p
+
+
+def parsed(p):
+    """The options of p's; paths are absolute, for cases run in folders of their own."""
+    o = p.parse_args()
+    o.pagoda, o.guests = os.path.abspath(o.pagoda), os.path.abspath(o.guests)
+    return o
+
+
+def main():
+    p = arguments(__doc__)
     p.add_argument('--group', action='append', choices=GROUPS + ['servers'])
     p.add_argument('--case', help='only cases whose name holds this text')
     p.add_argument('--list', action='store_true')
@@ -562,8 +575,7 @@ def main():
     p.add_argument('--all', action='store_true', help='also cases that are not expected to run yet')
     p.add_argument('--verbose', action='store_true')
     p.add_argument('--timeout', type=int, default=TIMEOUT, help='seconds for one run')
-    o = p.parse_args()
-    o.pagoda, o.guests = os.path.abspath(o.pagoda), os.path.abspath(o.guests)
+    o = parsed(p)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     return Runner(o).run()
 

@@ -12,12 +12,13 @@ thrash: all get on; and that exact and fast mode page alike. R11, R12.
 
 One line a case; at the end `N passed, N failed, N skipped`.
 """
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
+
+import run
 
 MEMORY = '1536K'
 ONCE = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377)
@@ -182,12 +183,7 @@ class Shortage:
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[1])
-    p.add_argument('--pagoda', default='build/pagoda')
-    p.add_argument('--guests', default='build/tests/guest')
-    p.add_argument('--mode', choices=('exact', 'fast'), default='exact')
-    o = p.parse_args()
-    o.pagoda, o.guests = os.path.abspath(o.pagoda), os.path.abspath(o.guests)
+    o = run.parsed(run.arguments(__doc__))
     return Shortage(o).run()
 
 

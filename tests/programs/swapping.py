@@ -23,7 +23,6 @@ matrix is made in pieces.
 
 One line a run; at the end `N passed, N failed, N skipped`.
 """
-import argparse
 import hashlib
 import os
 import shutil
@@ -216,18 +215,14 @@ class Swapping(run.Runner):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[1])
-    p.add_argument('--pagoda', default='build/pagoda')
-    p.add_argument('--guests', default='build/tests/guest')
-    p.add_argument('--mode', choices=('exact', 'fast'), default='exact')
+    p = run.arguments(__doc__)
     p.add_argument('--full', action='store_true', help='every program of the check, and every policy')
     p.add_argument('--pairs', action='store_true', help='every policy with every store')
     p.add_argument('--seconds', type=int, default=0, help='no run begins later; 0: no limit')
     p.add_argument('--journal', help='what is in this file is not done again, what is done goes to it')
     p.add_argument('--policy', help='this one only')
     p.add_argument('--case', help='programs whose name holds this text')
-    o = p.parse_args()
-    o.pagoda, o.guests = os.path.abspath(o.pagoda), os.path.abspath(o.guests)
+    o = run.parsed(p)
     o.timeout = 600
     return Swapping(o).run()
 

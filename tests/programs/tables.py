@@ -12,7 +12,6 @@ that they repeat. R7, R8, R9.
 
 One line a case; at the end `N passed, N failed, N skipped`.
 """
-import argparse
 import os
 import shutil
 import sys
@@ -140,12 +139,7 @@ class Tables(run.Runner):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[1])
-    p.add_argument('--pagoda', default='build/pagoda')
-    p.add_argument('--guests', default='build/tests/guest')
-    p.add_argument('--mode', choices=('exact', 'fast'), default='exact')
-    o = p.parse_args()
-    o.pagoda, o.guests = os.path.abspath(o.pagoda), os.path.abspath(o.guests)
+    o = run.parsed(run.arguments(__doc__))
     o.timeout = run.TIMEOUT
     return Tables(o).run()
 
