@@ -4,8 +4,6 @@
  */
 #include "guest.h"
 
-#include <fcntl.h>
-
 static sigjmp_buf back;
 static volatile int sig_seen, code;
 static void *volatile addr;
@@ -21,9 +19,9 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 
 int main(void)
 {
-	char name[] = "/tmp/pagoda-bus-XXXXXX";
-	int fd = mkstemp(name);
-	check(fd >= 0 && unlink(name) == 0, "mkstemp");
+	char name[64];
+	int fd = temporary_file(name, sizeof name);
+	check(unlink(name) == 0, "unlink");
 	check(write(fd, "0123456789", 10) == 10, "write");
 	check(lseek(fd, PAGE + 100, SEEK_SET) > 0 && write(fd, "x", 1) == 1, "write");
 	volatile char *p = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -8,6 +8,7 @@
 #ifndef TESTS_GUEST_H
 #define TESTS_GUEST_H
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -33,6 +35,20 @@ static inline void *map_anon(size_t bytes, int prot)
 	void *p = mmap(NULL, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	check(p != MAP_FAILED, "mmap");
 	return p;
+}
+
+/*
+ * A new empty file under /tmp, open to read and write; its name into name. Not mkstemp: of 23 calls, one asks for random bits a
+ * second time, and the number of system calls must be the same in every run.
+ */
+static inline int temporary_file(char *name, size_t bytes)
+{
+	uint64_t random;
+	check(getrandom(&random, sizeof random, 0) == sizeof random, "getrandom");
+	snprintf(name, bytes, "/tmp/pagoda-guest-%016lx", random);
+	int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	check(fd >= 0, "temporary file");
+	return fd;
 }
 
 static inline void handle(int sig, void (*f)(int, siginfo_t *, void *), int flags)

@@ -5,13 +5,10 @@
  */
 #include "guest.h"
 
-#include <fcntl.h>
-
 int main(void)
 {
-	char name[] = "/tmp/pagoda-map-XXXXXX", buf[32] = "";
-	int fd = mkstemp(name);
-	check(fd >= 0, "mkstemp");
+	char name[64], buf[32] = "";
+	int fd = temporary_file(name, sizeof name);
 	for (unsigned i = 0; i < 5 * PAGE / 16; i++) {
 		snprintf(buf, sizeof buf, "line %08x\n", i);
 		check(write(fd, buf, 16) == 16, "write");
