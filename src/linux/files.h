@@ -182,10 +182,12 @@ int64_t pg_io_signal(struct pg_thread *me, int64_t r);
 int pg_io_limit(struct pg_thread *me, int fd, int64_t offset, int flags, uint64_t *n);
 int pg_io_limit_size(struct pg_thread *me, const struct stat *st, uint64_t size);
 /*
- * Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. Not 0: what the
+ * Coherence around host calls on a descriptor (sendfile, copy_file_range): the bytes [start, end) of its file. before_write:
+ * also before one that resizes it. Not 0: what the
  * host would read is not what guests stored, because it could not be written: why.
  */
 int pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+void pg_io_before_write(struct pg_thread *me, const struct stat *st); /* of a regular file */
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_thread *me, int fd);
 void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);

@@ -34,7 +34,15 @@ struct target {
 	uint64_t size; /* bytes */
 };
 
-static void look(int fd, struct target *t)
+void pg_io_before_write(struct pg_thread *me, const struct stat *st)
+{
+	struct pg_object *o = me->machine->files != NULL ? pg_files_find(me, st) : NULL;
+
+	if (o != NULL)
+		pg_object_before_host_write(o, (uint64_t)st->st_size);
+}
+
+static void look(struct pg_thread *me, int fd, bool writes, struct target *t)
 {
 	struct stat st;
 
@@ -48,6 +56,8 @@ static void look(int fd, struct target *t)
 	t->socket = S_ISSOCK(st.st_mode);
 	t->file = S_ISREG(st.st_mode);
 	t->size = (uint64_t)st.st_size;
+	if (writes && t->file)
+		pg_io_before_write(me, &st);
 }
 
 /*
@@ -280,7 +290,7 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 		return empty_io(me, true, fd, offset, flags);
 	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, false, &special))
 		return special;
-	look(fd, &t);
+	look(me, fd, false, &t);
 	if (t.waits) {
 		int64_t r;
 
@@ -346,12 +356,18 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 	return (int64_t)done;
 }
 
-/* Whether a memory file may not be written: Linux looks at that before it looks at the buffer. */
-static bool is_sealed(int fd, const struct target *t)
+/* Whether a memory file may not be written at `at`, or not grow there: Linux looks at that before it touches the buffer. */
+static bool is_sealed(int fd, const struct target *t, int64_t at, uint64_t total)
 {
-	int seals = t->file ? fcntl(fd, F_GET_SEALS) : -1;
+	int seals = t->file ? fcntl(fd, F_GET_SEALS) : -1, flags = fcntl(fd, F_GETFL);
+	uint64_t first = PG_PAGE_SIZE - ((uint64_t)at & PG_PAGE_MASK); /* it goes by pages */
 
-	return seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+	if (seals <= 0 || at < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return false;
+	if (flags & O_APPEND)
+		return seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_GROW);
+	return (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
+	       ((seals & F_SEAL_GROW) && (uint64_t)at + (total < first ? total : first) > t->size);
 }
 
 int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
@@ -374,9 +390,11 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	r = pg_io_limit(me, fd, offset, flags, &total);
 	if (r != 0)
 		return r;
-	look(fd, &t);
+	look(me, fd, true, &t);
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;
+	if (t.file && is_sealed(fd, &t, offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR), total))
+		return -EPERM;
 	if (t.waits && me->machine->partition != NULL) {
 		most = total < pg_guest_pin_bytes(me) ? total : pg_guest_pin_bytes(me);
 		copy = malloc(most);
@@ -400,7 +418,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 				PIECES);
 		}
 		if (got == 0) {
-			r = is_sealed(fd, &t) ? -EPERM : -EFAULT;
+			r = -EFAULT;
 			break;
 		}
 		if (t.socket)

@@ -137,6 +137,7 @@ int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 	int out = (int)a[0], in = (int)a[1];
 	int64_t offset, r;
 	uint64_t n, asked, from, to;
+	struct stat st;
 	int err;
 
 	if (!pg_fd_ok(out) || !pg_fd_ok(in))
@@ -154,6 +155,8 @@ int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 	err = pg_io_before_read(me, in, from, from + n);
 	if (err != 0)
 		return err;
+	if (fstat(out, &st) == 0)
+		pg_io_before_write(me, &st);
 	r = PG_HOST(me, SYS_sendfile, out, in, a[2] != 0 ? (uintptr_t)&offset : 0, n, 0, 0);
 	r = pg_io_signal(me, r);
 	if (r > 0)
@@ -170,6 +173,7 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 	int in = (int)a[0], out = (int)a[2];
 	int64_t in_at, out_at, r;
 	uint64_t n = a[4] < MAX_RW ? a[4] : MAX_RW, asked = n, from, to;
+	struct stat st;
 	int err;
 
 	if (!pg_fd_ok(out) || !pg_fd_ok(in))
@@ -186,6 +190,8 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 	err = pg_io_before_read(me, in, from, from + n);
 	if (err != 0)
 		return err;
+	if (fstat(out, &st) == 0)
+		pg_io_before_write(me, &st);
 	r = PG_HOST(me, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out,
 		a[3] != 0 ? (uintptr_t)&out_at : 0, n, (unsigned)a[5]);
 	if (r > 0)
@@ -350,6 +356,7 @@ int64_t pg_sys_ftruncate(struct pg_thread *me, const uint64_t *a)
 	if (r != 0)
 		return r;
 	/* what lies beyond the new end must not be written back over it later */
+	pg_io_before_write(me, &st);
 	r = PG_HOST(me, SYS_ftruncate, fd, a[1], 0, 0, 0, 0);
 	if (r == 0)
 		pg_io_truncated(me, fd);
@@ -378,9 +385,11 @@ int64_t pg_sys_fallocate(struct pg_thread *me, const uint64_t *a)
 			return r;
 	}
 	(void)pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
+	pg_io_before_write(me, &st);
 	r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
 	if (r == 0) {
-		pg_io_truncated(me, fd);
+		if (!((int)a[1] & FALLOC_FL_KEEP_SIZE))
+			pg_io_truncated(me, fd);
 		if (fstat(fd, &st) == 0)
 			pg_io_after_write(me, fd, 0, (uint64_t)st.st_size);
 	}

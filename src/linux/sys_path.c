@@ -473,8 +473,12 @@ int64_t pg_sys_truncate(struct pg_thread *me, const uint64_t *a)
 
 	if (err != 0)
 		return err;
-	if (stat(path, &st) == 0 && (r = pg_io_limit_size(me, &st, a[1])) != 0)
-		return r;
+	if (stat(path, &st) == 0) {
+		r = pg_io_limit_size(me, &st, a[1]);
+		if (r != 0)
+			return r;
+		pg_io_before_write(me, &st);
+	}
 	r = PG_HOST(me, SYS_truncate, (uintptr_t)path, a[1], 0, 0, 0, 0);
 	if (r != 0 || me->machine->files == NULL)
 		return r;

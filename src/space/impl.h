@@ -78,8 +78,8 @@ struct pg_object {
 	struct pg_object_key key;
 	const struct pg_pager *pager; /* NULL: anonymous shared memory */
 	void *ctx;                    /* the pager's; owned */
-	uint64_t size_bytes;          /* pager NULL: fixed */
-	struct pg_sparse pages;       /* value: pfn + 1 */
+	uint64_t size_bytes; /* pager NULL: fixed; else what pg_object_before_host_write() said */
+	struct pg_sparse pages; /* value: pfn + 1 */
 	struct pg_sparse
 		slots;   /* value: slot + 1; no pager only. A page with a frame has no slot */
 	uint64_t number; /* never given twice: struct pg_page_key */

@@ -585,8 +585,8 @@ int pg_space_sync(struct pg_space *s, pg_va addr, uint64_t len)
 			uint64_t first = pg_region_index(r, from >> PG_PAGE_SHIFT);
 
 			pg_object_ref(o); /* the pager may release the lock */
-			e = pg_object_write_back(
-				o, first, first + ((to - from) >> PG_PAGE_SHIFT) - 1, false);
+			e = pg_object_sync(
+				o, first << PG_PAGE_SHIFT, (first << PG_PAGE_SHIFT) + (to - from));
 			told = tell_error(s, from, o);
 			e = e ? e : told;
 			pg_object_unref(o);

@@ -9,7 +9,7 @@
  *   O1 a page of an object is in a frame in state CACHE whose owner and index say so.
  *   O2 resident is the number of pages.
  *   O3 an object with a key is in its bucket, once.
- *   O4 a page with a pager that is not DIRTY and has no D bit in any entry equals what the pager
+ *   O4 a page with a pager that is not DIRTY and has no D bit in any entry equals, up to the end of the file, what the pager
  *      would read (not checked: the test's pager does).
  *
  * A page stays in the cache as long as its object lives. The object dies with its last reference:
@@ -71,7 +71,7 @@ int pg_object_open(struct pg_vm *vm, struct pg_object_key key, const char *name,
 	o->key = key;
 	o->pager = pager;
 	o->ctx = ctx;
-	o->size_bytes = size_bytes;
+	o->size_bytes = pager ? pager->size(ctx) : size_bytes;
 	o->shmem = pager == NULL;
 	o->refs = 1;
 	o->number = ++vm->last_object_number;
@@ -331,16 +331,56 @@ const void *pg_object_unwritten(struct pg_object *o, uint64_t index)
 		       : NULL;
 }
 
+/* Whether what is stored behind its end is there when it grows: so with memory files. */
+static bool keeps_tail(const struct pg_object *o)
+{
+	return o->shmem || !o->pager;
+}
+
+/* Bytes [from, to) of page index, if it is in memory, become zero. */
+static void zero_part(struct pg_object *o, uint64_t index, uint64_t from, uint64_t to)
+{
+	pg_pfn f = pg_object_page(o, index);
+
+	if (from >= to)
+		return;
+	if (pg_pfn_is_none(f)) {
+		if (o->slots.root)
+			o->vm->pageout.object_cut(
+				o->vm->pageout.ctx, o, index, (unsigned)from, (unsigned)to);
+		return;
+	}
+	memset((uint8_t *)pg_frames_bytes(o->vm->frames, f) + from, 0, to - from);
+	if ((pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_CODE) && o->vm->hooks.code_written)
+		o->vm->hooks.code_written(o->vm->hooks.ctx, f);
+}
+
 int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end)
+{
+	uint64_t first = start >> PG_PAGE_SHIFT, last = (end - 1) >> PG_PAGE_SHIFT, bytes;
+
+	if (start >= end)
+		return 0;
+	if (!keeps_tail(o)) {
+		bytes = pg_object_bytes(o);
+		if (bytes & PG_PAGE_MASK && bytes >> PG_PAGE_SHIFT >= first &&
+			bytes >> PG_PAGE_SHIFT <= last)
+			zero_part(o, bytes >> PG_PAGE_SHIFT, bytes & PG_PAGE_MASK, PG_PAGE_SIZE);
+	}
+	return pg_object_write_back(o, first, last, false);
+}
+
+int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end)
 {
 	if (start >= end)
 		return 0;
 	return pg_object_write_back(o, start >> PG_PAGE_SHIFT, (end - 1) >> PG_PAGE_SHIFT, false);
 }
 
-int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end)
+void pg_object_before_host_write(struct pg_object *o, uint64_t size_bytes)
 {
-	return pg_object_sync(o, start, end);
+	if (o->pager)
+		o->size_bytes = size_bytes;
 }
 
 /*
@@ -374,13 +414,18 @@ static int refresh_page(struct pg_object *o, uint64_t index, pg_pfn f, uint64_t 
 
 int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end)
 {
-	uint64_t at = start >> PG_PAGE_SHIFT, last, index;
+	uint64_t at, last, index;
 	int err = 0;
 	void *v;
 
 	if (start >= end || !o->pager)
 		return 0;
 	o->changes++;
+	if (o->size_bytes < start && !keeps_tail(o))
+		start = o->size_bytes; /* a hole, or others wrote it: the host knows */
+	if (o->size_bytes < end)
+		o->size_bytes = end;
+	at = start >> PG_PAGE_SHIFT;
 	last = (end - 1) >> PG_PAGE_SHIFT;
 	while (at <= last && (v = pg_sparse_next(&o->pages, at, last, &index))) {
 		int e = refresh_page(o, index, (pg_pfn){(uint32_t)((uintptr_t)v - 1)}, start, end);
@@ -473,24 +518,6 @@ bool pg_object_failed(const struct pg_object *o)
 	return o->write_error != 0;
 }
 
-/* Bytes [from, to) of page index, if it is in memory, become zero. */
-static void zero_part(struct pg_object *o, uint64_t index, uint64_t from, uint64_t to)
-{
-	pg_pfn f = pg_object_page(o, index);
-
-	if (from >= to)
-		return;
-	if (pg_pfn_is_none(f)) {
-		if (o->slots.root)
-			o->vm->pageout.object_cut(
-				o->vm->pageout.ctx, o, index, (unsigned)from, (unsigned)to);
-		return;
-	}
-	memset((uint8_t *)pg_frames_bytes(o->vm->frames, f) + from, 0, to - from);
-	if ((pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_CODE) && o->vm->hooks.code_written)
-		o->vm->hooks.code_written(o->vm->hooks.ctx, f);
-}
-
 /* Takes the pages of [first, last] out of every table and the cache. */
 static void drop_pages(struct pg_object *o, uint64_t first, uint64_t last)
 {
@@ -528,14 +555,15 @@ void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end)
 void pg_object_truncated(struct pg_object *o, uint64_t new_size)
 {
 	uint64_t first = pg_align_up(new_size, PG_PAGE_SIZE) >> PG_PAGE_SHIFT;
-	uint64_t tail = new_size & PG_PAGE_MASK;
+	uint64_t valid = new_size < o->size_bytes ? new_size : o->size_bytes;
+	bool grown = new_size > o->size_bytes;
 
 	o->changes++;
-	if (!o->pager)
-		o->size_bytes = new_size;
+	o->size_bytes = new_size;
 	for (struct region *r = o->regions; r; r = r->obj_next)
 		truncate_anons(r, first);
 	drop_pages(o, first, UINT64_MAX);
-	if (tail) /* what follows the end in its page reads as zero */
-		zero_part(o, new_size >> PG_PAGE_SHIFT, tail, PG_PAGE_SIZE);
+	/* what follows the end in its page reads as zero */
+	if ((valid & PG_PAGE_MASK) && !(grown && keeps_tail(o)))
+		zero_part(o, valid >> PG_PAGE_SHIFT, valid & PG_PAGE_MASK, PG_PAGE_SIZE);
 }

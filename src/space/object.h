@@ -71,17 +71,19 @@ struct pg_object *pg_object_find(struct pg_vm *vm, struct pg_object_key key); /*
 
 /*
  * Coherence with host reads and writes of the same file. Before the host reads [start, end) of
- * the file: writes dirty pages of it back. After the host wrote it: refreshes the resident pages.
+ * the file: writes dirty pages of it back. Before it writes or resizes it: how large it is. After it wrote it: refreshes the resident pages.
  * After truncation: pages at or beyond the new size leave every page table and the cache. Bytes.
+ * What guests stored behind the end, in the last page, is zero when the file has grown over it; but a memory file keeps it. As on Linux.
  */
 PG_MUST_CHECK int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end);
+void pg_object_before_host_write(struct pg_object *o, uint64_t size_bytes);
 PG_MUST_CHECK int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end);
 void pg_object_truncated(struct pg_object *o, uint64_t new_size);
 /* After the host made a hole of [start, end): its bytes read as zero, whole pages leave the cache and
  * every page table. Private copies stay, as on Linux. */
 void pg_object_punched(struct pg_object *o, uint64_t start, uint64_t end);
 /* Writes dirty pages of [start, end) back. The first error; the data of a failed page is kept,
- * dirty. */
+ * dirty. A page that holds the end of a file is zero behind it from then on, as on Linux. */
 PG_MUST_CHECK int pg_object_sync(struct pg_object *o, uint64_t start, uint64_t end);
 
 /* The bytes of page `index`, if they are in memory and differ from the file's: it could not be written back. Else NULL. */

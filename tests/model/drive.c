@@ -450,6 +450,10 @@ static bool choose(struct run *t, struct op *op)
 		op->object = (int)run_below(t, FILES);
 		op->offset = run_below(t, t->m->object[op->object].size + 1);
 		op->len = run_below(t, t->m->object[op->object].size - op->offset + 1);
+		if (run_below(t, 4) == 0) { /* it may grow by it */
+			op->offset = run_below(t, OBJECT_PAGES * 4096);
+			op->len = run_below(t, OBJECT_PAGES * 4096 - op->offset) % 6000;
+		}
 		op->value = (uint8_t)run_below(t, 256);
 		break;
 	case OP_PUNCH:

@@ -176,6 +176,7 @@ static bool merge_with_next(struct m_space *s, int i)
 	if (i < 0 || i + 1 >= s->regions || !m_can_merge(&s->region[i], &s->region[i + 1]))
 		return false;
 	s->region[i].end = s->region[i + 1].end;
+	s->region[i].guarded |= s->region[i + 1].guarded;
 	if (!s->region[i].anon_id) {
 		s->region[i].anon_id = s->region[i + 1].anon_id;
 		s->region[i].forked = s->region[i + 1].forked;

@@ -50,6 +50,7 @@ struct m_region {
 	long index;
 	const char *name;
 	bool charged, forked;
+	bool guarded; /* had a guard page once: a fork copies its entries */
 	int anon_id;
 };
 

@@ -240,14 +240,7 @@ static struct outcome move(
 		s->page[to + p] = s->page[old + p];
 		s->page[old + p] = (struct m_page){0};
 	}
-	if (flags & PG_REMAP_DONTUNMAP) {
-		r = model_region(s, old);
-		r->flags &= ~LOCKS;
-		if (r->start == old && r->end == old + olen) {
-			r->anon_id = 0;
-			r->forked = false;
-		}
-	} else if (olen) {
+	if (olen && !(flags & PG_REMAP_DONTUNMAP)) {
 		m_cut(s, old);
 		m_cut(s, old + keep);
 		m_remove_at(s, m_position(s, old));
@@ -256,6 +249,14 @@ static struct outcome move(
 	i = m_position(s, to);
 	m_insert_at(s, i, d);
 	m_merge_around(s, i);
+	if (flags & PG_REMAP_DONTUNMAP) { /* both, if they have become one */
+		r = model_region(s, old);
+		r->flags &= ~LOCKS;
+		if (r->start == old && r->end == old + olen) {
+			r->anon_id = 0;
+			r->forked = false;
+		}
+	}
 	m_settle(m, gone, cleared);
 	m_settle(m, tail, behind);
 	return (struct outcome){0, LO + (uint64_t)to * 4096};
@@ -431,9 +432,7 @@ static struct outcome do_lock(struct model *m, struct m_space *s, const struct o
 	whole.len = op->len + op->addr % 4096;
 	if (!whole.len)
 		return (struct outcome){0, 0};
-	if (!range(&whole, whole.len, &start, &end))
-		return (struct outcome){-ENOMEM, 0};
-	if (!m_whole(s, start, end)) {
+	if (!range(&whole, whole.len, &start, &end) || !m_whole(s, start, end)) {
 		for (end = start; model_region(s, end);)
 			end++;
 		if (end > start)
@@ -561,7 +560,9 @@ static void advise_page(struct model *m, struct m_space *s, int p, enum pg_advic
 	case PG_ADVISE_GUARD_INSTALL:
 		m_page_clear(&s->page[p]);
 		s->page[p].guard = true;
-		m_want_anon_id(m, s, r);
+		r->guarded = true;
+		if (m_is_private(r) && r->object < 0)
+			m_want_anon_id(m, s, r);
 		break;
 	case PG_ADVISE_GUARD_REMOVE:
 		s->page[p].guard = false;
@@ -635,8 +636,12 @@ static struct outcome do_sync(struct model *m, struct m_space *s, const struct o
 	for (int p = start; p < end; p++) {
 		struct m_region *r = model_region(s, p);
 
-		if (r->object >= 0 && !m_is_private(r))
-			m_write_back(m, r->object, m_index_of(r, p));
+		if (r->object < 0 || m_is_private(r))
+			continue;
+		if (!m->object[r->object].shmem &&
+			m_index_of(r, p) == (long)(m->object[r->object].size / 4096))
+			model_forget_tail(&m->object[r->object], (int)m_index_of(r, p));
+		m_write_back(m, r->object, m_index_of(r, p));
 	}
 	return (struct outcome){0, 0};
 }
@@ -729,6 +734,7 @@ static struct outcome do_truncate(struct model *m, const struct op *op)
 {
 	struct m_object *o = &m->object[op->object];
 	long first = (long)((op->len + 4095) / 4096);
+	uint64_t valid = op->len > o->size && !o->shmem ? o->size : op->len;
 
 	for (int i = 0; i < SPACES; i++) {
 		struct m_space *s = &m->space[i];
@@ -740,10 +746,12 @@ static struct outcome do_truncate(struct model *m, const struct op *op)
 				m_page_clear(&s->page[p]);
 		}
 	}
+	if (op->len > o->size && o->shmem)
+		valid = UINT64_MAX; /* memory that grows has what was stored behind its end */
 	o->size = op->len;
 	for (long i = 0; i < OBJECT_PAGES; i++) {
 		for (unsigned k = 0; k < PROBES; k++) {
-			if ((uint64_t)i * 4096 + probe_at[k] >= op->len)
+			if ((uint64_t)i * 4096 + probe_at[k] >= valid)
 				o->byte[i][k] = o->disk[i][k] = 0;
 		}
 		if (i >= first)
@@ -755,13 +763,19 @@ static struct outcome do_truncate(struct model *m, const struct op *op)
 static struct outcome do_host_write(struct model *m, const struct op *op)
 {
 	struct m_object *o = &m->object[op->object];
+	uint64_t end = op->offset + op->len, was = o->size;
+
+	if (op->len && end > o->size)
+		o->size = end;
 
 	for (uint64_t i = 0; i < OBJECT_PAGES; i++) {
 		for (unsigned k = 0; k < PROBES; k++) {
 			uint64_t at = i * 4096 + probe_at[k];
 
-			if (at >= op->offset && at < op->offset + op->len)
+			if (at >= op->offset && at < end)
 				o->byte[i][k] = o->disk[i][k] = op_byte(op, at);
+			else if (op->len && at >= was && at < op->offset && !o->shmem)
+				o->byte[i][k] = o->disk[i][k] = 0; /* a hole */
 		}
 	}
 	return (struct outcome){0, 0};
@@ -791,7 +805,7 @@ static struct outcome do_fork(struct model *m, struct m_space *s, struct m_space
 				c->page[p].anon->refs++;
 			if (m_is_private(r))
 				s->page[p].writable = c->page[p].writable = false;
-			if (!m_is_private(r) || !r->anon_id)
+			if (!m_is_private(r) || !(r->anon_id || r->guarded))
 				c->page[p].entry = NONE;
 			if (!m_is_private(r))
 				c->page[p].writable = false;

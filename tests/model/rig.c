@@ -237,8 +237,11 @@ static void host_write(struct rig *r, const struct op *op)
 {
 	struct fake_file *f = &r->file[op->object];
 
+	pg_object_before_host_write(r->object[op->object], f->size);
 	for (uint64_t i = 0; i < op->len; i++)
 		f->bytes[op->offset + i] = op_byte(op, op->offset + i);
+	if (op->len && op->offset + op->len > f->size)
+		f->size = op->offset + op->len;
 	if (pg_object_after_host_write(r->object[op->object], op->offset, op->offset + op->len))
 		abort();
 }
