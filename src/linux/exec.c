@@ -694,6 +694,7 @@ static int change_over(struct load *x)
 	}
 	me->clear_tid = me->robust_list = me->robust_len = 0;
 	me->proc->execed = true;
+	pg_mem_limits(me->proc);
 	mm->layout = x->layout;
 	memcpy(mm->auxv, x->auxv, x->auxv_bytes);
 	mm->auxv_bytes = x->auxv_bytes;

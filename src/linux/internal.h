@@ -424,7 +424,8 @@ int64_t pg_memfd_seal(struct pg_thread *me, int fd, unsigned seals);
 
 /* --- sys_mem.c ------------------------------------------------------------------------------------------- */
 
-/* Tells the space what the process may have, now: before each call that may make it larger. */
-void pg_mem_limits(struct pg_thread *me);
+/* Tells the space what the process may have, now: when that changes (a stack grows by itself), and before each call that may make it larger, since
+ * processes that share a space have limits of their own. */
+void pg_mem_limits(struct pg_process *p);
 
 #endif

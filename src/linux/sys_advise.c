@@ -249,7 +249,7 @@ static int64_t lock_range(struct pg_thread *me, uint64_t start, uint64_t bytes, 
 	uint64_t from = pg_align_down(start, PG_PAGE_SIZE);
 	int err;
 
-	pg_mem_limits(me);
+	pg_mem_limits(me->proc);
 	if (from + len < from)
 		return -EINVAL;
 	err = pg_space_lock(me->mm->space, (pg_va){from}, len, flags);
@@ -285,7 +285,7 @@ int64_t pg_sys_mlockall(struct pg_thread *me, const uint64_t *a)
 
 	if (flags == 0 || (flags & ~(current | future | onfault)) || flags == onfault)
 		return -EINVAL;
-	pg_mem_limits(me);
+	pg_mem_limits(me->proc);
 	return pg_space_lock_all(me->mm->space, (flags & current) != 0 ? lock : 0u,
 		(flags & future) != 0 ? lock : 0u);
 }

@@ -54,6 +54,8 @@ static int64_t set_limit(
 	p->limits[what] = *want;
 	if (what == RLIMIT_STACK && p->mm != NULL)
 		pg_space_set_stack_limit(p->mm->space, want->rlim_cur);
+	if ((what == RLIMIT_AS || what == RLIMIT_DATA || what == RLIMIT_MEMLOCK) && p->mm != NULL)
+		pg_mem_limits(p);
 	if (what == RLIMIT_CPU)
 		pg_service_look(me->machine);
 	return 0;

@@ -34,14 +34,14 @@
 		MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |         \
 		MAP_STACK | MAP_HUGETLB | MAP_32BIT | 0x4000000 /* uninitialized */ | 0x80)
 
-void pg_mem_limits(struct pg_thread *me)
+void pg_mem_limits(struct pg_process *p)
 {
-	const struct rlimit64 *l = me->proc->limits;
+	const struct rlimit64 *l = p->limits;
 	const struct pg_space_limits now = {.as_bytes = l[RLIMIT_AS].rlim_cur,
 		.data_bytes = l[RLIMIT_DATA].rlim_cur,
 		.locked_bytes = geteuid() == 0 ? UINT64_MAX : l[RLIMIT_MEMLOCK].rlim_cur};
 
-	pg_space_set_limits(me->mm->space, &now);
+	pg_space_set_limits(p->mm->space, &now);
 }
 
 /* --- mmap ------------------------------------------------------------------------------------------------- */
@@ -251,7 +251,7 @@ int64_t pg_sys_mmap(struct pg_thread *me, const uint64_t *a)
 		return -EBADF;
 	if (w.flags & MAP_HUGETLB)
 		return w.anonymous ? -ENOMEM : -EINVAL; /* no huge pages are set aside */
-	pg_mem_limits(me);
+	pg_mem_limits(me->proc);
 	err = check_place(me, &w);
 	if (err == 0)
 		err = w.anonymous ? check_anonymous(&w) : open_file(me, &w);
@@ -329,7 +329,7 @@ int64_t pg_sys_mprotect(struct pg_thread *me, const uint64_t *a)
 	}
 	if (start + len > me->mm->layout.address_top) /* a hole: no further than there */
 		len = me->mm->layout.address_top - start + PG_PAGE_SIZE;
-	pg_mem_limits(me);
+	pg_mem_limits(me->proc);
 	return protect(me, start, len, (pg_prot)(prot & PROT_ALL));
 }
 
@@ -354,7 +354,7 @@ int64_t pg_sys_mremap(struct pg_thread *me, const uint64_t *a)
 	f |= flags & MREMAP_MAYMOVE ? PG_REMAP_MAYMOVE : 0;
 	f |= flags & MREMAP_FIXED ? PG_REMAP_FIXED : 0;
 	f |= flags & MREMAP_DONTUNMAP ? PG_REMAP_DONTUNMAP : 0;
-	pg_mem_limits(me);
+	pg_mem_limits(me->proc);
 	err = pg_space_remap(me->mm->space, (pg_va){a[0]}, a[1], a[2], f, &at);
 	return err != 0 ? err : (int64_t)at.v;
 }
@@ -367,7 +367,7 @@ int64_t pg_sys_brk(struct pg_thread *me, const uint64_t *a)
 
 	if (a[0] >= me->mm->layout.address_top || (most != RLIM64_INFINITY && data > most))
 		return (int64_t)now.v;
-	pg_mem_limits(me);
+	pg_mem_limits(me->proc);
 	return (int64_t)pg_space_brk(
 		me->mm->space, (pg_va){a[0]}, most == RLIM64_INFINITY ? most : most - data)
 		.v;

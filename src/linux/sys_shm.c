@@ -217,7 +217,7 @@ int64_t pg_sys_shmat(struct pg_thread *me, const uint64_t *a)
 	if (open == NULL)
 		return -ENOMEM;
 	*open = (struct pg_open_file){.maps = 1, .idle = detached};
-	pg_mem_limits(me);
+	pg_mem_limits(me->proc);
 	at.v = addr;
 	pg_space_opening(me->mm->space, open);
 	err = pg_space_map(me->mm->space, &at, g->ds.shm_segsz, prot, max,

@@ -226,6 +226,12 @@ static int populate(struct pg_space *s, uint64_t start, uint64_t end, enum pg_ac
 	return 0;
 }
 
+/* Private /dev/zero is memory without an object, but to Linux it has a file. */
+static bool has_file_name(const struct region *r)
+{
+	return r->name && r->name->text[0] == '/';
+}
+
 /* 0, or why this region does not take the advice. */
 static int check_region(const struct region *r, enum pg_advice advice)
 {
@@ -240,7 +246,7 @@ static int check_region(const struct region *r, enum pg_advice advice)
 	case PG_ADVISE_FREE:
 		return locked || r->pub.object ? -EINVAL : 0;
 	case PG_ADVISE_REMOVE:
-		if (locked || !r->pub.object)
+		if (locked || (!r->pub.object && !has_file_name(r)))
 			return -EINVAL;
 		return pg_region_private(r) || !(r->pub.max_prot & PG_WRITE) ? -EACCES : 0;
 	default:

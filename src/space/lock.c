@@ -75,9 +75,10 @@ int pg_space_lock(struct pg_space *s, pg_va addr, uint64_t len, unsigned flags)
 	len += addr.v - start;
 	if (!len)
 		return 0;
-	if (!pg_map_range_ok(s, start, &len))
-		return start + len < start ? -EINVAL : -ENOMEM;
+	len = pg_align_up(len, PG_PAGE_SIZE);
 	end = start + len;
+	if (!len || end < start)
+		return -EINVAL;
 	if (s->block)
 		return pg_map_whole(s, start, end) ? 0 : -ENOMEM;
 	if (flags && pg_limit_may_lock(s, len) &&

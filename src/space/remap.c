@@ -97,17 +97,23 @@ static int extract(struct region *r, uint64_t vpn, uint64_t n, struct pg_sparse 
 	return err;
 }
 
-/* Leaves r, whose pages [old, old + len) have gone to d with their anons, where it is. */
-static void leave_behind(struct region *r, struct region *d, const struct move *m)
+/*
+ * Leaves r, whose pages [old, old + len) have gone to d with their anons, where it is. As Linux: d merges first, with r too if that has no
+ * anon yet; then what holds the old range is unlocked, d with it if they are one.
+ */
+static void leave_behind(
+	struct pg_space *s, struct region *r, struct region *d, const struct move *m)
 {
 	bool all = r->pub.start.v == m->old && r->pub.end.v == m->old + m->olen;
 
 	pg_pages_move(
 		r, m->old >> PG_PAGE_SHIFT, m->olen >> PG_PAGE_SHIFT, d, m->to >> PG_PAGE_SHIFT);
+	d = pg_region_merge(s, d);
+	r = pg_region_at(s, m->old);
 	pg_region_tally_out(r);
 	r->pub.flags &= ~(uint32_t)(PG_MAP_LOCKED | PG_MAP_LOCKONFAULT);
 	pg_region_tally_in(r);
-	if (all) {
+	if (all && r != d) {
 		r->anon_id = 0;
 		r->anon_forked = false;
 	}
@@ -178,12 +184,14 @@ static int move_to(struct pg_space *s, struct region *r, const struct move *m)
 		pg_region_link_object(d, r->pub.object);
 	pg_region_insert(s, d);
 	d->anons = anons;
-	if (leave)
-		leave_behind(r, d, m);
-	else if (m->olen)
-		tail = take_along(s, r, d, m);
+	if (leave) {
+		leave_behind(s, r, d, m);
+	} else {
+		if (m->olen)
+			tail = take_along(s, r, d, m);
+		pg_region_merge(s, d);
+	}
 	pg_map_count_vsz(s);
-	pg_region_merge(s, d);
 	pg_map_bury(s->vm, dead);
 	pg_map_bury(s->vm, tail);
 	return 0;
