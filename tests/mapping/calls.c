@@ -229,7 +229,7 @@ void step_advise(void)
 	say("madvise %s %#lx %d", where(a), len, advices[i].advice);
 	if (!may_try(a, len))
 		return;
-	w.stale |= advices[i].stale;
+	*w.stale |= advices[i].stale;
 	say_result(call(SYS_madvise, a, len, (uint64_t)(int64_t)advices[i].advice, 0, 0, 0));
 }
 

@@ -79,7 +79,7 @@ void step_truncate(void)
 
 	say("ftruncate file%u %#lx", f, n);
 	/* a file system with large folios takes away more entries than it must */
-	w.stale |= f % 2 == 1;
+	*w.stale |= f % 2 == 1;
 	say_result(call(SYS_ftruncate, (uint64_t)w.fd[f], n, 0, 0, 0, 0));
 }
 
@@ -97,7 +97,7 @@ void step_hole(void)
 		n = 1 + below(3 * PAGE);
 	}
 	say("fallocate file%u mode %d %#lx %#lx", f, mode, at, n);
-	w.stale |= f % 2 == 1 || !has(PART_REMOVE);
+	*w.stale |= f % 2 == 1 || !has(PART_REMOVE);
 	say_result(call(SYS_fallocate, (uint64_t)w.fd[f], (uint64_t)mode, at, n, 0, 0));
 }
 
@@ -133,7 +133,7 @@ void step_file_write(void)
 	for (uint64_t i = 0; i < n; i++)
 		bytes[i] = (unsigned char)(x + i * 3);
 	/* behind the end of a disk's file: a hole between, whose pages are in memory only if they are read ahead */
-	w.stale |= f % 2 == 1 && fstat(w.fd[f], &size) == 0 && at > (uint64_t)size.st_size;
+	*w.stale |= f % 2 == 1 && fstat(w.fd[f], &size) == 0 && at > (uint64_t)size.st_size;
 	say("write file%u %#lx %#lx from %s %x", f, at, n,
 		from == (uintptr_t)bytes ? "here" : where(from), x);
 	say_result(call(SYS_pwrite64, (uint64_t)w.fd[f], from, n, at, 0, 0));

@@ -270,7 +270,7 @@ static void begin(uint64_t seed)
 {
 	w.seed = seed;
 	w.step = 0;
-	w.stale = false;
+	*w.stale = false;
 	draw_start(seed, 0);
 	for (int i = 0; i < CUTS; i++)
 		w.cut[i] = HOT + below(HOT_PAGES);
@@ -432,6 +432,9 @@ int main(int argc, char **argv)
 	w.brk = ((uint64_t)syscall(SYS_brk, 0) + PAGE - 1) & ~(PAGE - 1);
 	if ((uint64_t)syscall(SYS_brk, w.brk) != w.brk)
 		fail("brk");
+	w.stale = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (w.stale == MAP_FAILED)
+		fail("mmap");
 	/* What lies above belongs to the system and changes; shared, so that nothing merges with it. */
 	first = mmap(NULL, WALL, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (first == MAP_FAILED)

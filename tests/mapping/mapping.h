@@ -101,7 +101,7 @@ struct world {
 	int pipe[2];
 	int shm;       /* a System V segment or -1 */
 	int shm_maker; /* the process that made it */
-	bool stale;    /* figures of pages of files are not comparable any more */
+	bool *stale;   /* figures of pages of files are not comparable any more; of all processes */
 };
 
 extern struct world w;

@@ -52,13 +52,13 @@ void say(const char *format, ...)
 
 void atmost_count(uint64_t n)
 {
-	if (!w.stale)
+	if (!*w.stale)
 		say("\n~n %lx\n ", n);
 }
 
 void atmost_bits(uint64_t bits)
 {
-	if (!w.stale)
+	if (!*w.stale)
 		say("\n~b %lx\n ", bits);
 }
 
