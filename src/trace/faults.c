@@ -220,6 +220,7 @@ static void tally_event(struct pg_tally *t, const struct pg_fault_event *e)
 	t->by_kind[e->kind]++;
 	t->by_kernel += e->by_kernel;
 	t->unshared += e->after_fork;
+	t->copied += e->after_fork && !pg_pfn_is_none(e->copied_from);
 }
 
 static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
@@ -233,6 +234,7 @@ static void tally_sum(struct pg_tally *to, const struct pg_tally *from)
 	tally_cost(&to->cost, &from->cost);
 	to->by_kernel += from->by_kernel;
 	to->unshared += from->unshared;
+	to->copied += from->copied;
 }
 
 void pg_fault_trace_add(struct pg_fault_trace *t, const struct pg_fault_event *e)

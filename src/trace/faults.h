@@ -24,6 +24,8 @@ struct pg_tally {
 	uint64_t pages_in;                /* pages that a pager or a store brought in */
 	uint64_t frames;                  /* frames taken for a page */
 	uint64_t unshared; /* of `faults`: writes that ended the sharing of a page by fork */
+	uint64_t
+		copied; /* of `unshared`: those that copied it; the others found its last sharer gone */
 	struct pg_fault_cost cost; /* sums; the time differs from run to run */
 	uint64_t by_kernel;        /* of `faults`: while a system call touched the page */
 };

@@ -261,6 +261,7 @@ static void write_tally(struct json *j, const struct pg_tally *t)
 	number(j, "refused", t->refused);
 	number(j, "by_kernel", t->by_kernel);
 	number(j, "unshared", t->unshared);
+	number(j, "copied_after_fork", t->copied);
 	number(j, "pages_in", t->pages_in);
 	number(j, "frames", t->frames);
 	number(j, "scanned", t->cost.scanned);
@@ -340,6 +341,7 @@ static void write_processes(struct json *j, const struct pg_report *r)
 		number(j, "major", p->major);
 		number(j, "pages_copied", p->copies);
 		number(j, "pages_unshared", p->unshared);
+		number(j, "pages_copied_after_fork", p->copied);
 		number(j, "rss_peak_bytes", p->rss_peak_pages * PG_PAGE_SIZE);
 		number(j, "system_calls", p->system_calls);
 		number(j, "programs", p->execs);

@@ -38,6 +38,7 @@ struct pg_process_row {
 	uint64_t instructions; /* 0 in fast mode, where they are absent */
 	uint64_t faults, rss_peak_pages, copies;
 	uint64_t unshared; /* pages whose sharing by fork its writes ended */
+	uint64_t copied;   /* of unshared: those that had to be copied */
 	uint64_t minor, major, system_calls, execs;
 	struct pg_space_stats space; /* for what want of memory cost it */
 	unsigned pauses;             /* times that it waited for others to have the memory */

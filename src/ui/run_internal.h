@@ -13,7 +13,7 @@
 
 struct pg_unsharer {
 	int pid;
-	uint64_t pages;
+	uint64_t pages, copied; /* as unshared and copied of struct pg_process_row */
 };
 
 /* What may be written beside the program's own output. */

@@ -78,7 +78,7 @@ static void look(struct pg_run *r)
 }
 
 /* Pages that a living process has un-shared, until its row is made. */
-static void count_unshared(struct pg_run *r)
+static void count_unshared(struct pg_run *r, bool copied)
 {
 	int pid = pg_linux_pid(r->linux);
 	size_t i = 0;
@@ -93,18 +93,19 @@ static void count_unshared(struct pg_run *r)
 		r->unsharers[r->unsharer_count++] = (struct pg_unsharer){.pid = pid};
 	}
 	r->unsharers[i].pages++;
+	r->unsharers[i].copied += copied;
 }
 
-static uint64_t take_unshared(struct pg_run *r, int pid)
+static struct pg_unsharer take_unsharer(struct pg_run *r, int pid)
 {
 	for (size_t i = 0; i < r->unsharer_count; i++) {
-		uint64_t pages = r->unsharers[i].pages;
-		if (r->unsharers[i].pid != pid)
+		struct pg_unsharer u = r->unsharers[i];
+		if (u.pid != pid)
 			continue;
 		r->unsharers[i] = r->unsharers[--r->unsharer_count];
-		return pages;
+		return u;
 	}
-	return 0;
+	return (struct pg_unsharer){.pid = pid};
 }
 
 /* The observer's hook `name`, if there is one. */
@@ -176,7 +177,8 @@ static void on_ended(void *ctx, const struct pg_linux_process *e)
 {
 	struct pg_run *r = ctx;
 	struct pg_report *p = &r->report;
-	uint64_t unshared = take_unshared(r, e->pid), faults = 0;
+	struct pg_unsharer unsharer = take_unsharer(r, e->pid);
+	uint64_t faults = 0;
 
 	if (OBSERVED(r, ended))
 		r->o->observer->hooks->ended(OBSERVER(r), e);
@@ -202,7 +204,8 @@ static void on_ended(void *ctx, const struct pg_linux_process *e)
 		.faults = faults,
 		.rss_peak_pages = e->space.rss_peak_pages,
 		.copies = e->space.copies,
-		.unshared = unshared,
+		.unshared = unsharer.pages,
+		.copied = unsharer.copied,
 		.space = e->space,
 		.pauses = e->pauses,
 		.paused_s = (double)e->paused_ns / 1e9,
@@ -221,7 +224,7 @@ static void on_fault(void *ctx, const struct pg_fault_event *e)
 
 	pg_fault_trace_add(r->faults, e);
 	if (e->after_fork)
-		count_unshared(r);
+		count_unshared(r, !pg_pfn_is_none(e->copied_from));
 	look(r);
 	if (e->end == PG_FAULT_RESUME &&
 		(e->kind == PG_FAULT_FILE_DISK || e->kind == PG_FAULT_SWAP_IN) &&

@@ -460,23 +460,28 @@ static void write_functions(const struct summary *s)
 	pg_table_write(&t, s->out);
 }
 
-static bool more_unshared(const struct pg_tally *a, const struct pg_tally *b)
+/* By pages copied, then by pages written to. */
+static int compare_unsharers(const struct pg_tally *a, const struct pg_tally *b)
 {
-	return a->unshared > b->unshared;
+	if (a->copied != b->copied)
+		return a->copied > b->copied ? 1 : -1;
+	return (a->unshared > b->unshared) - (a->unshared < b->unshared);
 }
 
-/* The rows with the most pages un-shared, by selection: few are shown. */
+/* The rows with the most pages copied, by selection: few are shown. */
 static void write_unsharers(const struct summary *s)
 {
-	static const char *const head[] = {"pages", "share", "", "function or mapping"};
+	static const char *const head[] = {"copied", "share", "written", "", "function or mapping"};
 	const struct pg_report *r = s->r;
-	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], note[3 * PG_FORMAT_BYTES], label[512];
+	char a[PG_FORMAT_BYTES], b[PG_FORMAT_BYTES], c[PG_FORMAT_BYTES], note[3 * PG_FORMAT_BYTES],
+		label[512];
 	struct pg_text_table t;
 
-	snprintf(note, sizeof note, "%s pages that fork had shared were written to",
-		pg_format_count(r->total.unshared, a));
+	snprintf(note, sizeof note,
+		"%s pages that fork had shared were written to, %s copied for it",
+		pg_format_count(r->total.unshared, a), pg_format_count(r->total.copied, b));
 	heading(s, "who un-shared memory after fork", note);
-	pg_table_init(&t, 4, WIDE);
+	pg_table_init(&t, 5, WIDE);
 	pg_table_add(&t, head);
 	for (int places = 0; places < 2; places++) {
 		size_t count = places ? r->place_count : r->function_count;
@@ -489,9 +494,10 @@ static void write_unsharers(const struct summary *s)
 			for (size_t i = 0; i < count; i++) {
 				const struct pg_tally *k =
 					places ? &r->places[i].tally : &r->functions[i].tally;
-				bool after = !last || more_unshared(last, k) ||
-					     (k->unshared == last->unshared && i > last_at);
-				if (k->unshared && after && (!best || more_unshared(k, best))) {
+				int order = last ? compare_unsharers(last, k) : 1;
+				bool after = order > 0 || (order == 0 && i > last_at);
+				if (k->unshared && after &&
+					(!best || compare_unsharers(k, best) > 0)) {
 					best = k;
 					best_at = i;
 				}
@@ -504,9 +510,9 @@ static void write_unsharers(const struct summary *s)
 				snprintf(label, sizeof label, "%s", r->places[best_at].name);
 			else
 				function_label(&r->functions[best_at], label, sizeof label);
-			const char *cells[] = {pg_format_count(best->unshared, a),
-				pg_format_share(best->unshared, r->total.unshared, b),
-				places ? "in" : "by", label};
+			const char *cells[] = {pg_format_count(best->copied, a),
+				pg_format_share(best->copied, r->total.copied, b),
+				pg_format_count(best->unshared, c), places ? "in" : "by", label};
 			pg_table_add(&t, cells);
 		}
 	}
@@ -516,7 +522,7 @@ static void write_unsharers(const struct summary *s)
 static void write_processes(const struct summary *s)
 {
 	static const char *const head[] = {"pid", "parent", "status", "RSS peak", "faults",
-		"un-shared", "instructions", "time", "process"};
+		"copied", "instructions", "time", "process"};
 	const struct pg_report *r = s->r;
 	size_t limit = row_limit(s, r->process_count);
 	char text[10][2 * PG_FORMAT_BYTES], note[PG_FORMAT_BYTES];
@@ -540,7 +546,7 @@ static void write_processes(const struct summary *s)
 		snprintf(text[7], sizeof text[7], "%.3f s", p->wall_s);
 		const char *cells[] = {text[0], text[1], text[2],
 			pg_format_size(p->rss_peak_pages * PG_PAGE_SIZE, text[3]),
-			pg_format_count(p->faults, text[4]), pg_format_count(p->unshared, text[5]),
+			pg_format_count(p->faults, text[4]), pg_format_count(p->copied, text[5]),
 			r->options->fast ? "-" : pg_format_count(p->instructions, text[6]), text[7],
 			p->name};
 		pg_table_add(&t, cells);
