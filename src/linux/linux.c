@@ -7,8 +7,12 @@
  *
  * What is not here: loading (exec/exec.c), processes and threads (process/process.c, process/thread.c), system calls (calls/), signals (process/signal.c).
  */
+#include "linux/calls/calls.h"
+#include "linux/exec/exec.h"
+#include "linux/files/files.h"
 #include "linux/files/peer.h"
 #include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -15,6 +15,8 @@
  *   V1 no handler of ours touches anything: that of PG_HOST_KICK only moves a host call's program counter out of its window.
  *   V2 what Pagoda was started with (ignored and blocked signals) is what the first process starts with.
  */
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

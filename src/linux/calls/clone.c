@@ -5,6 +5,8 @@
  * Called through table.c. What happens is in process/process.c, process/thread.c and exec/exec.c.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/exec/exec.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -9,9 +9,11 @@
  *   I2 no two objects that are not removed have the same key, IPC_PRIVATE apart.
  */
 #include "linux/calls/ipc.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>

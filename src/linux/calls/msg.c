@@ -14,6 +14,7 @@
  */
 #include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <linux/capability.h>

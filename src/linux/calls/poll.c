@@ -6,6 +6,7 @@
  * every timeout becomes a point in time first.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -16,6 +16,7 @@
  */
 #include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,9 @@
  */
 #include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/files/peer.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,6 +6,7 @@
  * that sends Pagoda PG_HOST_TIMER with the number of its slot; linux/service.c brings that back here.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -18,7 +18,9 @@
  *
  * Source: Linux fs/binfmt_elf.c load_elf_binary(), fs/binfmt_script.c, arch/x86/mm/mmap.c.
  */
-#include "linux/exec/elf.h"
+#include "linux/calls/calls.h"
+#include "linux/exec/load.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -14,6 +14,7 @@
  *
  * Source: Linux fs/binfmt_elf.c create_elf_tables(), fs/exec.c.
  */
+#include "linux/exec/load.h"
 #include "linux/machine/machine.h"
 
 #include <elf.h>

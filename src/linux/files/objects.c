@@ -9,6 +9,7 @@
  *   F1 two mappings of one host file (device and inode) share one object, however it was opened.
  *   F2 a pager's descriptor may be written as soon as one writable shared mapping was made.
  */
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

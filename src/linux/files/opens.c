@@ -22,6 +22,7 @@
  * Without kcmp (a host whose policy forbids it) all open files of a file count as one: the first fsync is told.
  */
 #include "base/errseq.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <dirent.h>

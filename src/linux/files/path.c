@@ -13,6 +13,7 @@
  *
  * Paths that reach /proc in other ways (a link, a directory descriptor) are seen after the open, by what was opened.
  */
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -15,6 +15,8 @@
  *   P3 the guest of a failed clone is as before, and so is the machine.
  *   P4 mm->users is the number of processes in it.
  */
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -13,6 +13,7 @@
  *   G4 within a signal oldest first; between signals those of faults first, then the lowest number, as Linux.
  *   G5 a system call that was interrupted ends in exactly one of: restarted, or -EINTR.
  */
+#include "linux/calls/calls.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

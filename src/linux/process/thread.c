@@ -12,6 +12,8 @@
  *      before it sleeps. So no wake-up is lost.
  *   T4 a host thread whose process has a new table of descriptors owns a copy of it before its maker goes on.
  */
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>
