@@ -2,7 +2,7 @@
 /*
  * linux/calls/calls.h: what the families of system calls do for others than guests.
  *
- * Called by linux/linux.c (the call that a guest makes; the end of the machine), by process/ and exec/ when a thread or process is made or
+ * Called by linux/loop.c (the call that a guest makes) and linux/linux.c (the end of the machine), by process/ and exec/ when a thread or process is made or
  * ends, by files/ and proc/ for descriptors that a family here owns, and by families for each other. The functions of the calls themselves are in
  * syscalls.h.
  */

@@ -2,7 +2,7 @@
 /*
  * linux/calls/pidfd.c: descriptors of processes, and the calls that take one.
  *
- * Called through table.c; by process/process.c and process/thread.c (clone with CLONE_PIDFD, ends), wait.c, files/io.c and proc/locks.c. A guest's
+ * Called through table.c; by the files of process/ (clone with CLONE_PIDFD, ends), wait.c, files/io.c and proc/locks.c. A guest's
  * process is none of the host, so its descriptor is the reading end of a pipe, which the host's poll, select and epoll know: a byte lies
  * in it once the process (or the thread, with PIDFD_THREAD) has ended. Nobody can read it: read() is EINVAL, as on Linux. Pagoda has the other
  * end, with the keeper (files/descriptors.c), until the process has been waited for.

@@ -2,7 +2,7 @@
 /*
  * linux/calls/sem.c: System V semaphores.
  *
- * Called through table.c, and by process/process.c and process/thread.c: who shares its list of undos with whom, and that a thread ends. The sets are the
+ * Called through table.c, and by process/fork.c and process/thread.c: who shares its list of undos with whom, and that a thread ends. The sets are the
  * machine's. Source of the order of checks and of waking: Linux ipc/sem.c, 6.18.
  *
  * Owns the table of sets, with the operations that wait on each, and the lists of undos.

@@ -168,16 +168,13 @@ void pg_linux_fail(struct pg_linux *l, const char *format, ...)
 /* Tells hooks.unknown a line, once. */
 void pg_linux_unknown(struct pg_thread *me, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* n bytes of the seeded stream, or of the host's randomness. */
-void pg_linux_random(struct pg_linux *l, void *buf, uint64_t n);
-uint64_t pg_linux_random_below(struct pg_linux *l, uint64_t bound);
-/* Adds to the sums and largest peaks of *sum. */
-void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats *more);
-void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more);
-/* What a guest thread does from its first instruction to its end. Lock held. */
-void pg_linux_go(struct pg_thread *me);
 /* What Pagoda was started with, but for the options. */
 void pg_linux_first_limits(const struct pg_linux *l, struct rlimit64 *limits);
+
+/* --- linux/loop.c ----------------------------------------------------------------------------- */
+
+/* What a guest thread does from its first instruction to its end. Lock held. */
+void pg_linux_go(struct pg_thread *me);
 
 /* --- linux/service.c -------------------------------------------------------------------------- */
 
@@ -209,6 +206,20 @@ void pg_partitions_destroy(struct pg_linux *l);
 void pg_partition_turn(struct pg_thread *me);
 /* A child was made, and has a number. */
 void pg_partition_forked(struct pg_linux *l, struct pg_process *child);
+
+/* --- random.c --------------------------------------------------------------------------------- */
+
+/* Where the stream begins. */
+void pg_linux_seed(struct pg_linux *l, uint64_t seed);
+/* n bytes of the seeded stream, or of the host's randomness. */
+void pg_linux_random(struct pg_linux *l, void *buf, uint64_t n);
+uint64_t pg_linux_random_below(struct pg_linux *l, uint64_t bound);
+
+/* --- figures.c -------------------------------------------------------------------------------- */
+
+/* Adds to the sums and largest peaks of *sum. */
+void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats *more);
+void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more);
 
 /* --- lock.c: the machine lock ----------------------------------------------------------------- */
 

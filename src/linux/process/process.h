@@ -316,28 +316,10 @@ void pg_thread_rouse(struct pg_thread *t);
 PG_MUST_CHECK int pg_process_init(struct pg_linux *l, struct pg_thread **first);
 /* A process that is nobody's child and does not run yet, with a thread of descriptors of its own. */
 PG_MUST_CHECK int pg_process_orphan(struct pg_linux *l, struct pg_thread **first);
+void pg_process_free(struct pg_process *p);
 /* Its parent's number: the outside world's for the first one, 1 for orphans. */
 int pg_process_ppid(const struct pg_process *p);
 struct pg_process *pg_process_find(struct pg_linux *l, int pid);
-/* clone() of all kinds: the new thread's or process's id, or a negative errno. */
-struct pg_clone {
-	uint64_t flags, stack, parent_tid, child_tid, tls, pidfd;
-	int exit_signal;
-};
-int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c);
-/* The process is to end; the first call counts. Its threads see it soon. */
-void pg_process_exit(struct pg_thread *me, int code);
-void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo);
-/* Stops and continues as a whole. */
-void pg_process_stop(struct pg_process *p, int signo);
-void pg_process_continue(struct pg_process *p);
-/* The last thread is gone: descriptors, memory, children and parent are seen to. */
-void pg_process_end(struct pg_process *p, struct pg_thread *last);
-/* exec: vfork's parent goes on, figures of the old program are kept. */
-void pg_process_new_mm(struct pg_thread *me, struct pg_mm *mm);
-void pg_process_free(struct pg_process *p);
-struct pg_mm *pg_mm_make(struct pg_space *s);
-void pg_mm_put(struct pg_mm *mm);
 /* Calls f for each process of the group until it returns false. */
 void pg_process_each_of_group(
 	struct pg_linux *l, int pgid, bool (*f)(void *ctx, struct pg_process *p), void *ctx);
@@ -346,12 +328,42 @@ uint64_t pg_process_cpu_ns(const struct pg_process *p);
 /* Sums for one process, with what ended threads and programs left. */
 void pg_process_stats(
 	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+
+/* --- mm.c: the memory of processes ------------------------------------------------------------ */
+
+struct pg_mm *pg_mm_make(struct pg_space *s);
+void pg_mm_put(struct pg_mm *mm);
+/* exec: vfork's parent goes on, figures of the old program are kept. */
+void pg_process_new_mm(struct pg_thread *me, struct pg_mm *mm);
+
+/* --- fork.c ----------------------------------------------------------------------------------- */
+
+/* clone() of all kinds: the new thread's or process's id, or a negative errno. */
+struct pg_clone {
+	uint64_t flags, stack, parent_tid, child_tid, tls, pidfd;
+	int exit_signal;
+};
+int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c);
+
+/* --- end.c ------------------------------------------------------------------------------------ */
+
+/* The process is to end; the first call counts. Its threads see it soon. */
+void pg_process_exit(struct pg_thread *me, int code);
+void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo);
+/* The last thread is gone: descriptors, memory, children and parent are seen to. */
+void pg_process_end(struct pg_process *p, struct pg_thread *last);
+/* pg_linux_stop() was called: no process goes on. */
+void pg_process_stop_all(struct pg_thread *me);
+/* Stops and continues as a whole. */
+void pg_process_stop(struct pg_process *p, int signo);
+void pg_process_continue(struct pg_process *p);
+
+/* --- oom.c: want of memory -------------------------------------------------------------------- */
+
 /* How good a victim for want of memory: pages, moved by oom_score_adj; INT64_MIN: none. */
 int64_t pg_process_badness(const struct pg_process *p);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
 void pg_process_oom(struct pg_thread *me);
-/* pg_linux_stop() was called: no process goes on. */
-void pg_process_stop_all(struct pg_thread *me);
 
 /* --- pause.c ---------------------------------------------------------------------------------- */
 

@@ -2,8 +2,8 @@
 /*
  * linux/process/signal.c: the guest's signals: queued, blocked, ignored, delivered.
  *
- * Called by linux/linux.c between instructions and after system calls, and by the system calls of calls/signal.c. Calls
- * sigframe.c to enter a handler and process.c for what kills and stops. Owns the queues.
+ * Called by linux/loop.c between instructions and after system calls, and by the system calls of calls/signal.c. Calls
+ * sigframe.c to enter a handler and end.c for what kills and stops. Owns the queues.
  *
  * Invariants:
  *   G1 bit n-1 of pending is set exactly if signal n is on the queue.

@@ -2,7 +2,7 @@
 /*
  * linux/process/thread.c: the guest's threads: made, begun on a host thread, asleep, awake, ended.
  *
- * Called by process.c (clone, exec, exit) and by every system call that waits. Each guest thread is a host thread with a CPU of its
+ * Called by fork.c (clone), exec/ and end.c and by every system call that waits. Each guest thread is a host thread with a CPU of its
  * own; one at a time runs, whoever has the machine lock (machine/lock.c).
  *
  * Invariants:
