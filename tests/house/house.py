@@ -127,6 +127,17 @@ def system_calls_are_in_their_folder(root):
             for name in re.findall(r"^int64_t (pg_sys_\w+)\(", read(os.path.join(root, path)), re.M)]
 
 
+def mentions_of_sources_are_current(root):
+    """Where a document or a comment names FLOOR/FILE, there is such a file: it may have moved."""
+    named = re.compile(r"(?<![\w/.<-])(?:src/)?((?:%s)/[a-z0-9_/]+\.[ch])\b" % "|".join(FLOORS))
+    return ["%s:%d: no src/%s" % (path, number, name)
+            for path in files(root, re.compile(r"\.([ch]|md|[1-8])$"), ["docs", "man", "include", "src", "tests", "bench"])
+            + ["README.md"] * os.path.exists(os.path.join(root, "README.md"))
+            for number, line in enumerate(read(os.path.join(root, path)).split("\n"), 1)
+            for name in named.findall(line)
+            if not os.path.exists(os.path.join(root, "src", name))]
+
+
 def public_header_stands_alone(root):
     return [
         '%s: "%s": the public header may include system headers and its own folder only' % (path, t)
@@ -178,8 +189,6 @@ def every_source_says_what_it_is(root):
 # Files and functions that are longer than others may be, and why.
 LONG_FILES = {
     "src/cpu/run.c": "the ways out of translated code",
-    "src/linux/linux.c": "the machine and its hooks",
-    "src/linux/process/process.c": "processes from birth to burial",
     "tests/model/model_calls.c": "the model of every mapping call",
 }
 LONG_FUNCTIONS = {
@@ -301,6 +310,7 @@ RULES = [
     (folders_include_what_they_may, None, {"src/ui/write/a.c": '#include "ui/run/run.h"\n'}),
     (folders_include_what_they_may, None, {"src/ui/stack/a.c": '#include "ui/run/internal.h"\n'}),
     (system_calls_are_in_their_folder, None, {"src/linux/files/a.c": "int64_t pg_sys_close(void)\n"}),
+    (mentions_of_sources_are_current, None, {"docs/a.md": "see `mmu/b.c`\n"}),
     (public_header_stands_alone, None, {"include/pagoda/p.h": '#include "mmu/tlb.h"\n'}),
     (library_makes_no_output, None, {"src/space/a.c": 'void f(void)\n{\n\tprintf("x");\n}\n'}),
     (every_file_has_a_licence_line, None, {"src/mmu/a.c": "int a;\n"}),
