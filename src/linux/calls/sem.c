@@ -413,22 +413,21 @@ static int64_t semop_until(struct pg_thread *me, const uint64_t *a, uint64_t tim
 {
 	struct pg_sem *t = table_of(me->machine);
 	unsigned n = (unsigned)a[2];
-	uint64_t until = FOREVER;
-	struct timespec timeout;
+	uint64_t until = FOREVER, ns;
+	int err = 0;
 
 	if (t == NULL)
 		return -ENOMEM;
-	if (timeout_va != 0 && pg_guest_read(me, &timeout, timeout_va, sizeof(timeout)) != 0)
-		return -EFAULT;
+	if (timeout_va != 0)
+		err = pg_guest_duration(me, timeout_va, &ns);
+	if (err == -EFAULT)
+		return err;
 	if (n > t->most_ops)
 		return -E2BIG;
-	if (timeout_va != 0) {
-		if (timeout.tv_sec < 0 || timeout.tv_nsec < 0 || timeout.tv_nsec >= 1000000000)
-			return -EINVAL;
-		if (timeout.tv_sec < 1 << 30)
-			until = pg_host_clock_ns(CLOCK_MONOTONIC) +
-				(uint64_t)timeout.tv_sec * 1000000000u + (uint64_t)timeout.tv_nsec;
-	}
+	if (err != 0)
+		return err;
+	if (timeout_va != 0)
+		until = pg_host_clock_ns(CLOCK_MONOTONIC) + ns;
 	return operate(me, (int)a[0], a[1], n, until);
 }
 

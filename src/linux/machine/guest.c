@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 bool pg_guest_range_ok(const struct pg_thread *me, uint64_t a, uint64_t n)
 {
@@ -59,6 +60,20 @@ int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t
 		return 0;
 	note_oom(me, dst + done, PG_WRITE);
 	return -EFAULT;
+}
+
+int pg_guest_duration(struct pg_thread *me, uint64_t va, uint64_t *ns)
+{
+	struct timespec t;
+
+	if (pg_guest_read(me, &t, va, sizeof(t)) != 0)
+		return -EFAULT;
+	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= 1000000000)
+		return -EINVAL;
+	*ns = (uint64_t)t.tv_sec >= 1ull << 33
+		      ? INT64_MAX
+		      : (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return 0;
 }
 
 int64_t pg_guest_string(struct pg_thread *me, char *dst, uint64_t cap, uint64_t src)
