@@ -285,6 +285,13 @@ def documents_link_to_what_exists(root):
     return wrong
 
 
+def make_alone_builds(root):
+    """The first target of the Makefile is `all`: a long run that is written before it would be what `make` does."""
+    path = os.path.join(root, "Makefile")
+    first = re.search(r"^(\w[\w-]*):(?!=)", read(path), re.M) if os.path.exists(path) else None
+    return ["Makefile: `make` alone makes %s, not all" % first.group(1)] if first and first.group(1) != "all" else []
+
+
 def clang_compiles_without_warnings(root, build):
     """The compiler that the build did not use has nothing to say either."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
@@ -324,6 +331,7 @@ RULES = [
         "docs/invariants.md": "<!-- index: begin -->\n<!-- index: end -->\n",
         "src/mmu/a.c": "/* x */\n/*\n * mmu/a.c: a file.\n *   M1 holds.\n */\n"}),
     (documents_link_to_what_exists, None, {"docs/a.md": "[b](b.md)\n"}),
+    (make_alone_builds, None, {"Makefile": "X ?= 1\nlong: configure\n\t./long\n\nall: configure\n"}),
 ]
 
 
