@@ -183,7 +183,7 @@ void pg_service_run(struct pg_linux *l)
 		if (ours(n) && n != PG_HOST_KICK)
 			sigaddset(&set, n);
 	while (!over) {
-		struct timespec t = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};
+		struct timespec t = pg_timespec(wait);
 		int n = sigtimedwait(&set, &s, wait == UINT64_MAX ? NULL : &t);
 
 		pg_lock_take(l, NULL);

@@ -52,8 +52,6 @@ bool pg_ipc_permitted(const struct pg_ipc_object *o, int want);
 bool pg_ipc_owned(const struct pg_ipc_object *o);
 /* IPC_SET's part that all have in common. 0 or -EINVAL. */
 PG_MUST_CHECK int pg_ipc_set(struct pg_ipc_object *o, const struct ipc_perm *in);
-/* Whether the caller has this capability (CAP_*). */
-bool pg_ipc_capable(int capability);
 /*
  * Numbers of the host's /proc/sys/kernel/`name`, which the guests see too: limits. What cannot be read stays as it is in out[n].
  */

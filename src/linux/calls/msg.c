@@ -509,7 +509,7 @@ static int64_t change(struct pg_thread *me, struct queue *q, int command, uint64
 		queue_free(me->machine, q);
 		return 0;
 	}
-	if (in.msg_qbytes > me->machine->msg->queue_bytes && !pg_ipc_capable(CAP_SYS_RESOURCE))
+	if (in.msg_qbytes > me->machine->msg->queue_bytes && !pg_cred_capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	err = pg_ipc_set(&q->ipc, &in.msg_perm);
 	if (err != 0)

@@ -13,7 +13,6 @@
  *
  * Source: pidfd_open(2), pidfd_send_signal(2), process_madvise(2); Linux kernel/pid.c, kernel/signal.c, mm/madvise.c, 6.18.
  */
-#include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
 #include "linux/files/files.h"
 #include "linux/machine/machine.h"
@@ -338,7 +337,7 @@ int64_t pg_sys_process_madvise(struct pg_thread *me, const uint64_t *a)
 		r = -EACCES;
 	else if (r == 0 && mm != own && !remote_advice((int)a[3]))
 		r = -EINVAL;
-	else if (r == 0 && mm != own && !pg_ipc_capable(CAP_SYS_NICE))
+	else if (r == 0 && mm != own && !pg_cred_capable(CAP_SYS_NICE))
 		r = -EPERM;
 	if (r == 0) {
 		mm->users++; /* a pager may give up the machine lock, and the other end */

@@ -63,7 +63,7 @@ static struct timespec *left(uint64_t until, struct timespec *t)
 		return NULL;
 	now = pg_host_clock_ns(CLOCK_MONOTONIC);
 	ns = until > now ? until - now : 0;
-	*t = (struct timespec){(time_t)(ns / SECOND), (long)(ns % SECOND)};
+	*t = pg_timespec(ns);
 	return t;
 }
 

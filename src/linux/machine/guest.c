@@ -70,9 +70,7 @@ int pg_guest_duration(struct pg_thread *me, uint64_t va, uint64_t *ns)
 		return -EFAULT;
 	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= 1000000000)
 		return -EINVAL;
-	*ns = (uint64_t)t.tv_sec >= 1ull << 33
-		      ? INT64_MAX
-		      : (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	*ns = (uint64_t)t.tv_sec >= 1ull << 33 ? INT64_MAX : pg_timespec_ns(&t);
 	return 0;
 }
 

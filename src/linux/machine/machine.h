@@ -27,6 +27,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 
 /*
  * What a system call function returns beside results and negative errno values: the kernel's own codes for an
@@ -255,6 +256,15 @@ bool pg_host_call_window(uint64_t pc, uint64_t *out);
 /* The number under which the host keeps guest pid `pid`, and back. */
 int64_t pg_host_pid(const struct pg_linux *l, int64_t pid);
 int64_t pg_guest_pid(const struct pg_linux *l, int64_t pid);
+/* A length or point in time, and the same in ns. */
+static inline struct timespec pg_timespec(uint64_t ns)
+{
+	return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+}
+static inline uint64_t pg_timespec_ns(const struct timespec *t)
+{
+	return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
 /* Nanoseconds of a host clock. */
 uint64_t pg_host_clock_ns(int clock);
 uint64_t pg_host_vdso_bytes(void);

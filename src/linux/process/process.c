@@ -160,7 +160,7 @@ uint64_t pg_process_cpu_ns(const struct pg_process *p)
 
 		if (t->host_tid != 0 && pthread_getcpuclockid(t->host, &clock) == 0 &&
 			clock_gettime(clock, &s) == 0)
-			sum += (uint64_t)s.tv_sec * 1000000000u + (uint64_t)s.tv_nsec;
+			sum += pg_timespec_ns(&s);
 	}
 	return sum;
 }

@@ -254,6 +254,8 @@ bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp);
 
 /* Those of the calling host thread. */
 void pg_cred_read(struct pg_cred *c);
+/* Whether the calling host thread has this capability (CAP_*). */
+bool pg_cred_capable(int capability);
 /* The thread changed its users, groups or capabilities on the host. */
 void pg_cred_changed(struct pg_thread *me);
 /* A new program: what it keeps of them. */

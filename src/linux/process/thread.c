@@ -245,7 +245,7 @@ int pg_fds_own(struct pg_thread *me)
 
 void pg_thread_sleep(struct pg_thread *me, uint64_t until)
 {
-	const struct timespec t = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+	const struct timespec t = pg_timespec(until);
 
 	me->wake = 0;
 	me->asleep = true;
@@ -347,7 +347,7 @@ static void leave_figures(struct pg_thread *me)
 	me->machine->ops->stats(me->cpu, &s);
 	pg_linux_add_cpu(&me->proc->cpu_before, &s);
 	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
-		me->proc->cpu_ns += (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		me->proc->cpu_ns += pg_timespec_ns(&t);
 	if (getrusage(RUSAGE_THREAD, &use) == 0) {
 		timerclear(&use.ru_utime);
 		use.ru_maxrss = use.ru_minflt = use.ru_majflt = 0; /* Pagoda's own */
