@@ -92,9 +92,7 @@ static int swap_mask(struct pg_thread *me, uint64_t at, uint64_t size)
 		return -EINVAL;
 	if (pg_guest_read(me, &set, at, sizeof(set)) != 0)
 		return -EFAULT;
-	me->sig.saved_mask = me->sig.blocked;
-	me->sig.restore_mask = true;
-	pg_signal_set_mask(me, set);
+	pg_signal_swap_mask(me, set);
 	return 0;
 }
 

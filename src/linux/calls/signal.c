@@ -107,9 +107,7 @@ int64_t pg_sys_rt_sigsuspend(struct pg_thread *me, const uint64_t *a)
 		return -EINVAL;
 	if (pg_guest_read(me, &set, a[0], sizeof(set)) != 0)
 		return -EFAULT;
-	me->sig.saved_mask = me->sig.blocked;
-	me->sig.restore_mask = true;
-	pg_signal_set_mask(me, set);
+	pg_signal_swap_mask(me, set);
 	return pg_sys_pause(me, a);
 }
 

@@ -236,6 +236,8 @@ void pg_signal_deliver(struct pg_thread *me);
 /* Takes the first pending signal of a set: its number, or 0. */
 int pg_signal_take(struct pg_thread *me, uint64_t set, union pg_siginfo *info);
 void pg_signal_set_mask(struct pg_thread *me, uint64_t mask);
+/* The same until a handler has run: then the old one is back. Where none is to run, the caller puts it back. */
+void pg_signal_swap_mask(struct pg_thread *me, uint64_t mask);
 /* Whether nobody could continue the process's group: then the terminal does not stop it. */
 bool pg_signal_orphaned_group(const struct pg_process *p);
 bool pg_signal_ignored(const struct pg_process *p, int signo);

@@ -265,6 +265,13 @@ void pg_signal_set_mask(struct pg_thread *me, uint64_t mask)
 		wake_taker(me->proc, __builtin_ctzll(closed) + 1, 0);
 }
 
+void pg_signal_swap_mask(struct pg_thread *me, uint64_t mask)
+{
+	me->sig.saved_mask = me->sig.blocked;
+	me->sig.restore_mask = true;
+	pg_signal_set_mask(me, mask);
+}
+
 /* --- faults of the guest's own ------------------------------------------------------------------- */
 
 static void set_addr(union pg_siginfo *info, int signo, int code, uint64_t addr)
