@@ -2,7 +2,7 @@
 /*
  * linux/files/objects.c: host files as objects of the page cache.
  *
- * Called by exec/exec.c and calls/mem.c (mappings), io.c (coherence). Calls descriptors.c, space/object.h and the host.
+ * Called by exec/map.c and calls/mem.c (mappings), io.c (coherence). Calls descriptors.c, space/object.h and the host.
  * Owns the machine's list of files and the windows of those that are sealed.
  *
  * Invariants:
