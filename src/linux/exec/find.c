@@ -2,7 +2,7 @@
 /*
  * linux/exec/find.c: the file of a program: searched in PATH, opened, scripts followed to what runs them, its interpreter.
  *
- * Called by exec.c; linux.c and jobs.c for the programs that no guest's execve names (a guest's C library searches PATH itself). Calls
+ * Called by exec.c; linux/linux.c and linux/jobs.c for the programs that no guest's execve names (a guest's C library searches PATH itself). Calls
  * elf.c and files/path.c. Why a file cannot be run is told by pg_linux_fail().
  *
  * Source: Linux fs/binfmt_script.c, fs/exec.c.

@@ -2,7 +2,7 @@
 /*
  * linux/machine/figures.c: figures of several spaces or CPUs as one: sums of what was counted, and the largest peaks.
  *
- * Called by whoever adds up: present.c (the machine), process/ (a process, and what ended ones leave). Owns nothing.
+ * Called by whoever adds up: linux/present.c (the machine), process/ (a process, and what ended ones leave). Owns nothing.
  */
 #include "linux/machine/machine.h"
 

@@ -2,7 +2,7 @@
 /*
  * linux/machine/random.c: the machine's random numbers: of a seed, the same on each run, or the host's.
  *
- * Called by linux.c (the seed), exec/ (the layout, AT_RANDOM) and calls/misc.c (getrandom). Owns pg_linux.random_state.
+ * Called by linux/linux.c (the seed), exec/ (the layout, AT_RANDOM) and calls/misc.c (getrandom). Owns pg_linux.random_state.
  * Source: splitmix64 for the seed, xoshiro256** for the stream (Blackman, Vigna 2018).
  */
 #include "linux/machine/machine.h"

@@ -2,7 +2,7 @@
 /*
  * linux/process/oom.c: no frame is left: which process is killed for it.
  *
- * Called by loop.c, for a thread that found no frame. Source: Linux mm/oom_kill.c, whose points space/ counts (pg_space_badness()). Owns nothing.
+ * Called by linux/loop.c, for a thread that found no frame. Source: Linux mm/oom_kill.c, whose points space/ counts (pg_space_badness()). Owns nothing.
  */
 #include "linux/machine/machine.h"
 

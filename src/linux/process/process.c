@@ -2,7 +2,7 @@
 /*
  * linux/process/process.c: the records of the guest's processes: made, found, counted, freed.
  *
- * Called by linux.c (the first one), jobs.c (those of a scheduler), fork.c, end.c and calls/wait.c. Owns the list of processes.
+ * Called by linux/linux.c (the first one), linux/jobs.c (those of a scheduler), fork.c, end.c and calls/wait.c. Owns the list of processes.
  *
  * What is not here: their memory (mm.c), how one makes another (fork.c), their ends (end.c).
  *
