@@ -274,12 +274,12 @@ uint64_t pg_host_vdso_bytes(void);
 /* 0 or -EFAULT (also when no frame is left: then l->oom is set too). */
 PG_MUST_CHECK int pg_guest_read(struct pg_thread *me, void *dst, uint64_t src, uint64_t n);
 PG_MUST_CHECK int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t n);
-/* How long something is to take, a timespec of the guest's: ns, at most INT64_MAX. 0, -EFAULT, -EINVAL. */
-PG_MUST_CHECK int pg_guest_duration(struct pg_thread *me, uint64_t va, uint64_t *ns);
 /* A string; its length, -EFAULT or -ENAMETOOLONG. */
 PG_MUST_CHECK int64_t pg_guest_string(struct pg_thread *me, char *dst, uint64_t cap, uint64_t src);
 /* Looks without faulting: how many bytes were there. For texts about system calls. */
 uint64_t pg_guest_peek(struct pg_thread *me, void *dst, uint64_t src, uint64_t n);
+/* How long something is to take, a timespec of the guest's: ns, at most INT64_MAX. 0, -EFAULT, -EINVAL. */
+PG_MUST_CHECK int pg_guest_duration(struct pg_thread *me, uint64_t va, uint64_t *ns);
 /* Whether [a, a + n) lies below the guest's top, as access_ok(). */
 bool pg_guest_range_ok(const struct pg_thread *me, uint64_t a, uint64_t n);
 /* The guest's iovecs: *out is malloc'ed, *total the sum. 0, -EINVAL, -EFAULT, -ENOMEM. */
