@@ -20,7 +20,6 @@
 #include "linux/files/files.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define STACK_GAP_PAGES 256 /* as Linux's stack_guard_gap */
 

@@ -7,9 +7,7 @@
  */
 #include "ui/run/blocks.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "ui/run/report.h"
 #include "ui/write/format.h"

@@ -7,13 +7,11 @@
  * Invariants:
  *   J2 the same keys are there in every run.
  */
-#include <inttypes.h>
-#include <string.h>
 
+#include "ui/write/json.h"
 #include "trace/faultlog.h"
 #include "ui/run/report.h"
 #include "ui/write/format.h"
-#include "ui/write/json.h"
 
 static const char *const kind_keys[PG_FAULT_KINDS] = {
 	[PG_FAULT_SOFT] = "soft",

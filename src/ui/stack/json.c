@@ -5,7 +5,6 @@
  * Called by stack.c. docs/json.md says what the members are.
  */
 #include <inttypes.h>
-#include <string.h>
 
 #include "trace/location.h"
 #include "ui/stack/stack.h"
