@@ -30,7 +30,7 @@ FOLDERS = {
         "proc": ["machine", "files", "calls"],
         "exec": ["machine", "files", "calls"],
         "calls": ["machine", "files", "proc", "exec"],
-        "": ["machine", "process", "files", "proc", "exec", "calls"],
+        "": ["machine", "files", "proc", "exec", "calls"],
     },
     "ui": {
         "write": [],
@@ -101,8 +101,10 @@ def folder_of(path):
 
 
 def folders_include_what_they_may(root):
+    """And all that: a permission that nobody needs is to go."""
     wrong = []
     for floor, may in FOLDERS.items():
+        unused = {(folder, to) for folder, others in may.items() for to in others}
         for path in files(root, C_FILE, ["src/" + floor]):
             folder = folder_of(path[len("src/"):])
             if folder not in may:
@@ -112,11 +114,21 @@ def folders_include_what_they_may(root):
                 to = folder_of(target)
                 if not target.startswith(floor + "/") or to == folder:
                     continue
+                unused.discard((folder, to))
                 if to not in may[folder]:
                     wrong.append('%s: "%s": %s does not include %s' % (path, target, folder or floor, to or floor))
                 elif to and target != "%s/%s/%s.h" % (floor, to, to) and target not in SHARED:
                     wrong.append('%s: "%s" is for the files of its folder' % (path, target))
+        wrong += ["%s: %s may include %s and does not" % (floor, folder or floor, to or floor) for folder, to in sorted(unused)
+                  if os.path.exists(os.path.join(root, "src", floor, "meson.build"))]
     return wrong
+
+
+def folders_are_on_the_map(root):
+    design = read(os.path.join(root, "docs", "design.md"))
+    return ["docs/design.md: no word of `%s/%s/`" % (floor, folder)
+            for floor, may in FOLDERS.items() for folder in may
+            if folder and "`%s/%s/`" % (floor, folder) not in design]
 
 
 def system_calls_are_in_their_folder(root):
@@ -315,6 +327,7 @@ RULES = [
     (includes_point_down, None, {"src/mmu/a.c": '#include "space/space.h"\n'}),
     (folders_include_what_they_may, None, {"src/ui/write/a.c": '#include "ui/run/run.h"\n'}),
     (folders_include_what_they_may, None, {"src/ui/stack/a.c": '#include "ui/run/internal.h"\n'}),
+    (folders_are_on_the_map, None, {"docs/design.md": "`linux/` and `ui/`\n"}),
     (system_calls_are_in_their_folder, None, {"src/linux/files/a.c": "int64_t pg_sys_close(void)\n"}),
     (mentions_of_sources_are_current, None, {"docs/a.md": "see `mmu/b.c`\n"}),
     (public_header_stands_alone, None, {"include/pagoda/p.h": '#include "mmu/tlb.h"\n'}),
