@@ -20,7 +20,7 @@ struct test_case {
 	void (*run)(void);
 };
 
-#define CASE_SECONDS 60
+#define CASE_SECONDS 200 /* beyond what a loaded machine needs */
 
 /* "NAME: ok", or the error's name. */
 static inline void say_call(const char *name, long r)
@@ -74,6 +74,29 @@ static inline void pause_ms(long ms)
 
 	while (nanosleep(&t, &t) != 0 && errno == EINTR)
 		;
+}
+
+/*
+ * Waits until the first thread of p sleeps: for what only the kernel knows to have begun. Its state in /proc must say so for a while: a
+ * system call that is over in a moment may be seen, too.
+ */
+static inline void until_asleep(pid_t p)
+{
+	char path[64], line[256];
+
+	snprintf(path, sizeof path, "/proc/%d/stat", p);
+	for (int seen = 0; seen < 6;) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, line, sizeof line - 1);
+		const char *c;
+
+		close(fd);
+		line[n > 0 ? n : 0] = 0;
+		c = strrchr(line, ')');
+		check(c != NULL, "a process that is to sleep");
+		seen = c[2] == 'S' ? seen + 1 : 0;
+		pause_ms(4);
+	}
 }
 
 /* A pipe on which one process waits for another: let() ends await(). */
