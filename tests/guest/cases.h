@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -21,6 +22,16 @@ struct test_case {
 };
 
 #define CASE_SECONDS 200 /* beyond what a loaded machine needs */
+
+/* Whether Linux is at least this one: what it has since then cannot be compared on an older one. */
+static inline int linux_since(int major, int minor)
+{
+	struct utsname u;
+	int a = 0, b = 0;
+
+	check(uname(&u) == 0 && sscanf(u.release, "%d.%d", &a, &b) == 2, "uname");
+	return a > major || (a == major && b >= minor);
+}
 
 /* "NAME: ok", or the error's name. */
 static inline void say_call(const char *name, long r)

@@ -172,7 +172,8 @@ static void case_signal(void)
 	say_call("no such signal", send_to(fd, 65, NULL, 0));
 	say_call("bad flags", send_to(fd, 0, NULL, 8));
 	say_call("two kinds", send_to(fd, 0, NULL, 3));
-	say_call("to the process", send_to(fd, 0, NULL, 2));
+	if (linux_since(6, 9))
+		say_call("to the process", send_to(fd, 0, NULL, 2));
 	say_call("bad address", send_to(fd, SIGUSR1, (void *)16, 0));
 	say_call("to oneself", send_to(self, SIGUSR1, NULL, 0));
 	printf("got %s\n", got ? sigabbrev_np(got) : "none");
@@ -377,6 +378,10 @@ static void case_thread(void)
 	pthread_t t;
 	int fd;
 
+	if (!linux_since(6, 9)) {
+		printf("not on this kernel\n");
+		return;
+	}
 	thread_goes = gate_open();
 	check(pthread_create(&t, NULL, is_thread, &g) == 0, "pthread_create");
 	await(&g);
@@ -419,6 +424,10 @@ static void case_sockets(void)
 	socklen_t n = sizeof fd;
 	pid_t p;
 
+	if (!linux_since(6, 5)) {
+		printf("not on this kernel\n");
+		return;
+	}
 	check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pipe(pair + 2) == 0, "socketpair");
 	say_call("peer", getsockopt(pair[1], SOL_SOCKET, SO_PEERPIDFD, &fd, &n));
 	say_info(fd, getpid());
