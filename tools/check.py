@@ -7,10 +7,15 @@ check.py BUILD [MESON TEST ARGUMENTS...]
 A test program says how many cases it ran in one of three ways: lines of the Test Anything Protocol, the
 lines of cmocka, or a closing line "N passed, N failed". One that says nothing counts as one case.
 The last line printed is "N passed, N failed"; the exit status is 1 when a case failed.
+
+Tests compare runs with native ones, and are to be the same everywhere: what a shell or a service may have changed in what a process
+inherits is as it usually is.
 """
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 
@@ -47,6 +52,37 @@ def cases(entry):
     return passed, failed, skipped
 
 
+# What would make programs print, load or allocate otherwise.
+ODD = re.compile(r"LC_.*|LANGUAGE|LANG|TZ|POSIXLY_CORRECT|LD_.*|GLIBC_TUNABLES|MALLOC_.*|PAGODA_.*|.SAN_OPTIONS|PYTHON(HOME|PATH|STARTUP|OPTIMIZE|"
+                 r"MALLOC|WARNINGS|INSPECT|TRACEMALLOC|DEVMODE|UTF8)|PERL.*|NODE_OPTIONS|GO.*|GIT_.*|BASH_ENV|ENV|CDPATH|GREP_.*|LS_COLORS|TAR_OPTIONS|XZ_.*|"
+                 r"GZIP|ZSTD_.*|MAKEFLAGS|MFLAGS|MAKELEVEL|DEBUGINFOD_.*|NO_COLOR|COLUMNS|LINES|_?RJEM_.*|MIMALLOC_.*|DISPLAY")
+
+
+def usual_world():
+    """Signals, limits, mask and environment of a new login: a background job has SIGINT ignored, a service other limits."""
+    for number in signal.valid_signals():
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            pass  # SIGKILL, SIGSTOP, the C library's own
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for which, soft in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_STACK, 8 << 20)):
+        hard = resource.getrlimit(which)[1]
+        resource.setrlimit(which, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files < 1024:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+    os.umask(0o022)
+    for name in [n for n in os.environ if ODD.fullmatch(n)]:
+        del os.environ[name]
+    os.environ.setdefault("HOME", "/nonexistent")
+    os.environ.setdefault("TERM", "dumb")
+    os.environ["LANG"] = "C.UTF-8"
+    # glibc fills what malloc gives with this; meson would draw another number for each test, and what a program does with memory that it
+    # never wrote would be another thing each time
+    os.environ["MALLOC_PERTURB_"] = "165"
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
@@ -54,6 +90,7 @@ def main():
     log = os.path.join(build, "meson-logs", "testlog.json")
     if os.path.exists(log):
         os.unlink(log)
+    usual_world()
     command = ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
                "--timeout-multiplier", "4"] + sys.argv[2:]
     status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -20,7 +21,17 @@ struct test_case {
 	void (*run)(void);
 };
 
-#define CASE_SECONDS 60
+#define CASE_SECONDS 200 /* beyond what a loaded machine needs */
+
+/* Whether Linux is at least this one: what it has since then cannot be compared on an older one. */
+static inline int linux_since(int major, int minor)
+{
+	struct utsname u;
+	int a = 0, b = 0;
+
+	check(uname(&u) == 0 && sscanf(u.release, "%d.%d", &a, &b) == 2, "uname");
+	return a > major || (a == major && b >= minor);
+}
 
 /* "NAME: ok", or the error's name. */
 static inline void say_call(const char *name, long r)
@@ -74,6 +85,29 @@ static inline void pause_ms(long ms)
 
 	while (nanosleep(&t, &t) != 0 && errno == EINTR)
 		;
+}
+
+/*
+ * Waits until the first thread of p sleeps: for what only the kernel knows to have begun. Its state in /proc must say so for a while: a
+ * system call that is over in a moment may be seen, too.
+ */
+static inline void until_asleep(pid_t p)
+{
+	char path[64], line[256];
+
+	snprintf(path, sizeof path, "/proc/%d/stat", p);
+	for (int seen = 0; seen < 6;) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, line, sizeof line - 1);
+		const char *c;
+
+		close(fd);
+		line[n > 0 ? n : 0] = 0;
+		c = strrchr(line, ')');
+		check(c != NULL, "a process that is to sleep");
+		seen = c[2] == 'S' ? seen + 1 : 0;
+		pause_ms(4);
+	}
 }
 
 /* A pipe on which one process waits for another: let() ends await(). */

@@ -202,7 +202,7 @@ static void case_epoll(void)
 	say_events("edge", e, 0);
 	say_events("edge again", e, 0);
 	p = child(wakes, (void *)(long)event);
-	say_events("another process writes", e, 5000);
+	say_events("another process writes", e, 100000);
 	reap("writer", p);
 	say_call("read", read(event, &n, 8));
 	say_call("read of nothing", read(event, &n, 8));
@@ -280,7 +280,7 @@ static void case_timerfd(void)
 	uint64_t n = 0;
 
 	say_call("settime", timerfd_settime(fd, 0, &t, NULL));
-	say_call("poll", poll(&p, 1, 5000));
+	say_call("poll", poll(&p, 1, 100000));
 	say_call("read", read(fd, &n, 8));
 	printf("at least one %d\n", n >= 1);
 	say_call("gettime", timerfd_gettime(fd, &now));

@@ -55,11 +55,13 @@ static int waiter(void *arg)
 	return 0;
 }
 
-static void until_waiting(uint32_t n)
+/* All of p[n] have come, and sleep. */
+static void until_waiting(const pid_t *p, uint32_t n)
 {
 	while (__atomic_load_n(word + 8, __ATOMIC_SEQ_CST) < n)
 		pause_ms(1);
-	pause_ms(60); /* they sleep by now */
+	for (uint32_t i = 0; i < n; i++)
+		until_asleep(p[i]);
 }
 
 static void case_processes(void)
@@ -69,7 +71,7 @@ static void case_processes(void)
 	memset(word, 0, 64);
 	for (int i = 0; i < 3; i++)
 		p[i] = child(waiter, (void *)0);
-	until_waiting(3);
+	until_waiting(p, 3);
 	word[0] = 1;
 	say_call("wake 2", futex(word, FUTEX_WAKE, 2, NULL, NULL, 0));
 	say_call("wake all", futex(word, FUTEX_WAKE, 99, NULL, NULL, 0));
@@ -91,7 +93,7 @@ static void case_requeue(void)
 	memset(word, 0, 64);
 	for (int i = 0; i < 4; i++)
 		p[i] = child(moved, NULL);
-	until_waiting(4);
+	until_waiting(p, 4);
 	say_call("compare and requeue", futex_n(word, FUTEX_CMP_REQUEUE, 1, 2, word + 1, 0));
 	say_call("wake the moved", futex(word + 1, FUTEX_WAKE, 99, NULL, NULL, 0));
 	say_call("requeue", futex_n(word, FUTEX_REQUEUE, 0, 1, word + 2, 0));
@@ -109,17 +111,17 @@ static int on_bits(void *arg)
 
 static void case_bitset(void)
 {
-	pid_t a, b;
+	pid_t p[2];
 
 	memset(word, 0, 64);
-	a = child(on_bits, (void *)1);
-	b = child(on_bits, (void *)2);
-	until_waiting(2);
+	p[0] = child(on_bits, (void *)1);
+	p[1] = child(on_bits, (void *)2);
+	until_waiting(p, 2);
 	say_call("bit 4", futex(word, FUTEX_WAKE_BITSET, 99, NULL, NULL, 4));
 	say_call("bit 2", futex(word, FUTEX_WAKE_BITSET, 99, NULL, NULL, 2));
-	reap("second", b);
+	reap("second", p[1]);
 	say_call("any", futex(word, FUTEX_WAKE_BITSET, 99, NULL, NULL, ~0u));
-	reap("first", a);
+	reap("first", p[0]);
 }
 
 static void case_wake_op(void)
@@ -129,7 +131,7 @@ static void case_wake_op(void)
 	memset(word, 0, 64);
 	word[1] = 5;
 	p = child(moved, NULL);
-	until_waiting(1);
+	until_waiting(&p, 1);
 	say_call("wake op", futex_n(word, FUTEX_WAKE_OP, 1, 1, word + 1,
 				    FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 5)));
 	printf("word %u\n", word[1]);
@@ -267,7 +269,7 @@ static void case_file(void)
 	memset(word, 0, 64);
 	check(ftruncate(fd, PAGE) == 0, "ftruncate");
 	p = child(waits_in_file, (void *)(long)fd);
-	until_waiting(1);
+	until_waiting(&p, 1);
 	mine = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	say_call("private", futex(mine, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
 	say_call("shared", futex(mine, FUTEX_WAKE, 1, NULL, NULL, 0));

@@ -209,7 +209,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 static void until(int number)
 {
-	for (int i = 0; i < 1000 && got != number; i++)
+	for (int i = 0; i < 50000 && got != number; i++)
 		pause_ms(2);
 	printf("%s came\n", got == number ? sigabbrev_np(number) : "nothing");
 	fflush(stdout);

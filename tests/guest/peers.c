@@ -68,11 +68,11 @@ static struct place in_files(const char *path)
 static struct place abstract(void)
 {
 	struct place p = in_files("");
+	uint64_t random;
 
+	check(getrandom(&random, sizeof random, 0) == sizeof random, "getrandom");
 	p.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-			    (size_t)sprintf(p.name.sun_path + 1, "pagoda-%d-%ld", getpid(),
-				    (long)time(NULL)) +
-			    1);
+			    (size_t)sprintf(p.name.sun_path + 1, "pagoda-%016lx", random) + 1);
 	return p;
 }
 
@@ -474,7 +474,7 @@ static void case_locks(void)
 	names[3] = child(waits_for_lock, two);
 	await(&g);
 	ask(fd, F_GETLK, F_WRLCK, 301, 1);
-	pause_ms(50);
+	until_asleep(names[3]);
 	k.l_start = 301;
 	say_call("each waits for the other", fcntl(fd, F_SETLKW, &k));
 	k.l_start = 300;
@@ -514,7 +514,7 @@ static int gets_signal(void *arg)
 
 	came = 0;
 	check(write(pair[1], "r", 1) == 1, "write");
-	for (int i = 0; i < 5000 && came == 0; i++)
+	while (came == 0) /* or SIGALRM ends the parent */
 		pause_ms(1);
 	printf("child: signal %s, code %d, descriptor %d\n",
 		came == SIGRTMIN ? "RTMIN"

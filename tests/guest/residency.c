@@ -21,9 +21,13 @@ int main(void)
 		p[i * 512] = 0xc0de0000 + i;
 	sum += p[512] + p[3 * 512];
 	printf("%p %p %lu\n", (void *)p, q, sum);
-	FILE *f = fopen("/proc/self/statm", "r");
+	/* statm's resident pages lag behind by up to 64 before Linux 6.2 */
+	FILE *f = fopen("/proc/self/statm", "r"), *g = fopen("/proc/self/smaps_rollup", "r");
 	unsigned long size = 0, resident = 0;
-	check(f && fscanf(f, "%lu %lu", &size, &resident) == 2, "statm");
-	printf("resident at least 8: %d, mapped at least 20: %d\n", resident >= 8, size >= 20);
+	char line[256];
+	check(f && fscanf(f, "%lu", &size) == 1, "statm");
+	while (g && fgets(line, sizeof line, g) && sscanf(line, "Rss: %lu kB", &resident) != 1)
+		;
+	printf("resident at least 8: %d, mapped at least 20: %d\n", resident >= 32, size >= 20);
 	return 0;
 }

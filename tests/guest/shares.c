@@ -183,10 +183,12 @@ static void case_prctl(void)
 	say_call("endianness", prctl(PR_GET_ENDIAN, &value));
 	say_call("name of a mapping", prctl(PR_SET_VMA, 9, 0, 0, 0));
 	say_call("none", prctl(9999));
-	check(prctl(PR_GET_AUXV, auxv, sizeof auxv, 0, 0) > 0, "PR_GET_AUXV");
-	for (int i = 0; i < 64 && auxv[i] != 0; i += 2)
-		entry = auxv[i] == AT_ENTRY ? auxv[i + 1] : entry;
-	printf("entry %d\n", entry == getauxval(AT_ENTRY));
+	if (linux_since(6, 4)) {
+		check(prctl(PR_GET_AUXV, auxv, sizeof auxv, 0, 0) > 0, "PR_GET_AUXV");
+		for (int i = 0; i < 64 && auxv[i] != 0; i += 2)
+			entry = auxv[i] == AT_ENTRY ? auxv[i + 1] : entry;
+		printf("entry %d\n", entry == getauxval(AT_ENTRY));
+	}
 	say_call("address of the word", prctl(PR_GET_TID_ADDRESS, &entry));
 	printf("set %d\n", entry != 0);
 	reap("child", child(says_inherited, &value));

@@ -20,6 +20,16 @@
 #define SEM_STAT_ANY 20
 #endif
 
+/* Keys are the host's when this runs natively: a run takes its own, for another may be going on beside it. */
+static int key_of(int n)
+{
+	static uint32_t random;
+
+	while (random == 0)
+		check(getrandom(&random, sizeof random, 0) == sizeof random, "getrandom");
+	return (int)(random >> 3 | 1u << 30) + n;
+}
+
 union arg {
 	int val;
 	struct semid_ds *ds;
@@ -64,7 +74,7 @@ static void until_waiting(int id, int which, int command, int n)
 
 static void case_sem_errors(void)
 {
-	int id, key = 0x50410001;
+	int id, key = key_of(1);
 	struct sembuf b[3] = {{0, 1, 0}, {9, 1, 0}, {0, -5, IPC_NOWAIT}};
 	struct timespec bad = {0, -1}, soon = {0, 1000000};
 	struct semid_ds ds;
@@ -154,7 +164,7 @@ static void case_sem_info(void)
 
 static int as_nobody(void *arg)
 {
-	int id = *(int *)arg, key = 0x50410002;
+	int id = *(int *)arg, key = key_of(2);
 	struct semid_ds ds;
 	union arg u = {.ds = &ds};
 
@@ -178,7 +188,7 @@ static int as_nobody(void *arg)
 /* Natively and here the test is root's: who is not, may less. */
 static void case_sem_rights(void)
 {
-	int key = 0x50410002, id = semget(key, 0, 0);
+	int key = key_of(2), id = semget(key, 0, 0);
 
 	if (id >= 0)
 		semctl(id, 0, IPC_RMID);
@@ -504,7 +514,7 @@ static void case_msg_types(void)
 
 static void case_msg_errors(void)
 {
-	int key = 0x50410003, id = msgget(key, 0);
+	int key = key_of(3), id = msgget(key, 0);
 	struct message m = {.type = 1};
 	static char large[9000];
 	struct msqid_ds ds;
@@ -567,27 +577,6 @@ static void case_msg_info(void)
 	say_call("remove", msgctl(id, IPC_RMID, NULL));
 }
 
-/* Waits until a receiver or sender of the queue sleeps: the only sign of it is the state in /proc. */
-static void until_asleep(pid_t p)
-{
-	char path[64], line[256];
-
-	snprintf(path, sizeof path, "/proc/%d/stat", p);
-	for (int i = 0; i < 20000; i++) {
-		int fd = open(path, O_RDONLY);
-		ssize_t n = read(fd, line, sizeof line - 1);
-		const char *c;
-
-		close(fd);
-		line[n > 0 ? n : 0] = 0;
-		c = strrchr(line, ')');
-		if (c != NULL && c[2] == 'S')
-			break;
-		pause_ms(1);
-	}
-	pause_ms(20);
-}
-
 /* A child speaks when its parent waits for it: what both print has one order. */
 static struct gate may_speak;
 
@@ -626,9 +615,6 @@ static int sends_much(void *arg)
 
 static int receives_signal(void *arg)
 {
-	struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-
-	sigaction(SIGUSR1, &a, NULL);
 	get_then(&may_speak, "interrupted", *(int *)arg, 10, 0, 0);
 	return 0;
 }
@@ -639,6 +625,7 @@ static void case_msg_wait(void)
 	struct receives r[] = {{id, 100, 3, 0, "waits for 3"}, {id, 2, 0, 0, "has little room"},
 		{id, 100, -2, 0, "waits for at most 2"},
 		{id, 100, 3, MSG_EXCEPT, "waits for others"}};
+	struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	struct msqid_ds ds;
 	pid_t p[4];
 
@@ -673,6 +660,7 @@ static void case_msg_wait(void)
 	get("room", id, 100, 0, 0);
 	reap_speaker("sender", p[0]);
 	get("sent", id, 100, 0, 0);
+	sigaction(SIGUSR1, &a, NULL);
 	p[0] = child(receives_signal, &id);
 	until_asleep(p[0]);
 	kill(p[0], SIGUSR1);
@@ -722,7 +710,10 @@ static void case_msg_server(void)
 
 /* --- /proc ------------------------------------------------------------------------------------------------------------ */
 
-/* The line of the object in a list, its columns that no run has the same taken out. */
+/*
+ * The line of the object in a list, its columns that no run has the same taken out. `keep` is x for a column that is shown, p for a
+ * process id: what it takes beyond five places does not count.
+ */
 static void say_line(const char *path, int id, const char *keep)
 {
 	FILE *f = fopen(path, "r");
@@ -732,15 +723,18 @@ static void say_line(const char *path, int id, const char *keep)
 	printf("%s", line);
 	while (fgets(line, sizeof line, f) != NULL) {
 		int key, at, column = 0;
+		size_t wide = strlen(line);
+		char shown[512] = "";
 
 		if (sscanf(line, "%d %d", &key, &at) != 2 || at != id)
 			continue;
-		printf("%zu characters:", strlen(line));
 		for (char *w = strtok(line, " \n"); w != NULL && keep[column] != 0;
 			w = strtok(NULL, " \n"), column++)
 			if (keep[column] == 'x')
-				printf(" %s", w);
-		printf("\n");
+				strcat(strcat(shown, " "), w);
+			else if (keep[column] == 'p' && strlen(w) > 5)
+				wide -= strlen(w) - 5;
+		printf("%zu characters:%s\n", wide, shown);
 	}
 	fclose(f);
 	fflush(stdout);
@@ -754,10 +748,10 @@ static void case_proc(void)
 	put(q, 1, "five!", 0);
 	p[0] = p[4500] = 1;
 	say_line("/proc/sysvipc/sem", s, "x.xxxxxxx");
-	say_line("/proc/sysvipc/msg", q, "x.xxx..xxxx");
-	say_line("/proc/sysvipc/shm", m, "x.xx..xxxxx...x");
+	say_line("/proc/sysvipc/msg", q, "x.xxxppxxxx");
+	say_line("/proc/sysvipc/shm", m, "x.xxppxxxxx...x");
 	shmctl(m, IPC_RMID, NULL);
-	say_line("/proc/sysvipc/shm", m, "x.xx..xxxxx");
+	say_line("/proc/sysvipc/shm", m, "x.xxppxxxxx");
 	semctl(s, 0, IPC_RMID);
 	msgctl(q, IPC_RMID, NULL);
 	say_line("/proc/sysvipc/sem", s, "x");

@@ -24,7 +24,7 @@ SAYS = {"twice": ("free",), "invalid": ("no block", "nothing is allocated"), "re
 
 def run(library, abuse, family, case):
     env = dict(os.environ, LD_PRELOAD=library, PAGODA_MALLOC=family)
-    return subprocess.run([abuse, case], env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run([abuse, case], env=env, capture_output=True, text=True, timeout=400)
 
 
 def judge(case, done):

@@ -615,7 +615,7 @@ static void fork_while_threads_allocate_leaves_child_a_heap(void **state)
 		int status;
 		pid_t child = fork();
 		if (child == 0) {
-			alarm(20); /* a lock held in the fork would be for ever */
+			alarm(200); /* a lock held in the fork would be for ever */
 			for (int i = 0; i < 100; i++) {
 				if (!filled(kept[i], (size_t)i * 50, (unsigned)i))
 					_exit(1);

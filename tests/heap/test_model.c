@@ -237,7 +237,7 @@ static void child(uint64_t seed)
 {
 	struct pg_random r;
 
-	alarm(60);
+	alarm(200);
 	pg_random_seed(&r, seed);
 	for (int i = 0; i < SHARED; i++) {
 		if (shared[i].p)

@@ -60,7 +60,7 @@ def commands(block):
 
 
 def run(command, folder, environment):
-    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, timeout=120,
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, timeout=400,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     text = done.stdout.decode("utf-8", "replace").replace(folder, "/tmp/tour")
     lines = text.rstrip("\n").split("\n")

@@ -18,7 +18,7 @@ import sys
 
 
 def run(words):
-    r = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+    r = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=400,
                        env={'PATH': '/usr/bin:/bin', 'A': 'b'})
     return r.returncode, r.stdout.decode(errors='replace').splitlines()
 

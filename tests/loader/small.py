@@ -15,7 +15,7 @@ bad = 0
 for options in ([], ['--fast']):
     for kib in (1024, 1536, 2048, 2304, 2560, 2816, 3072, 4096):
         words = [sys.argv[1], 'run', '--quiet', '--overcommit', 'always', '--memory', '%dK' % kib] + options + ['--'] + PROGRAM
-        r = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+        r = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=400)
         if (r.returncode, r.stdout) not in ((0, b'499500\n'), (137, b'')):
             print('%d KiB %s: status %d, %r, %r' % (kib, options, r.returncode, r.stdout, r.stderr))
             bad += 1

@@ -142,7 +142,7 @@ int main(void)
 	printf("a thread read %s\n", (char *)join(u));
 	pthread_create(&u, NULL, poller, &ms);
 	printf("poll without data %ld\n", (long)(intptr_t)join(u));
-	ms = 5000;
+	ms = 100000;
 	pthread_create(&u, NULL, poller, &ms);
 	usleep(1000);
 	printf("wrote %zd\n", write(fds[1], "x", 1));

@@ -135,7 +135,7 @@ static void get(int fd, void *to, size_t n)
 	while (n) {
 		ssize_t got;
 
-		if (w.process == 0 && poll(&p, 1, 60000) == 0)
+		if (w.process == 0 && poll(&p, 1, 600000) == 0)
 			fail("a process does not answer");
 		got = read(fd, to, n);
 		if (got <= 0 && errno != EINTR)

@@ -263,7 +263,7 @@ def main():
     p.add_argument('--flag', action='append', default=[], help='another option for pagoda run')
     p.add_argument('--show', metavar='STEPS', help='run one seed with these steps only and show all')
     p.add_argument('--self', action='store_true', help='natively twice: tests the sequences')
-    p.add_argument('--timeout', type=int, default=90)
+    p.add_argument('--timeout', type=int, default=900)
     p.add_argument('--verbose', action='store_true')
     o = p.parse_args()
     if o.part and 'help' in o.part:

@@ -21,7 +21,7 @@ def guest(name):
 
 
 def native(words):
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL)
     return done.returncode, done.stdout
 
 
@@ -33,7 +33,7 @@ def machine(options, words):
             os.remove(path)
     done = subprocess.run(
         [PAGODA, "run", "--quiet", "--mmu", "base-limit", "--partition-log", log, "--json", report, *options, "--", *words],
-        capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL)
     loaded = []
     for path in (log, report):
         loaded.append(json.load(open(path, encoding="utf-8")) if os.path.exists(path) and os.path.getsize(path) else None)
@@ -259,7 +259,7 @@ def the_cause_is_named():
         got = machine(options, words)
         assert (got[0] == 0) == (text == ""), got[:3]
         assert re.search(text, got[2]) and len(got[2].splitlines()) <= 1, got[2]
-    bad = subprocess.run([PAGODA, "run", "--fit", "best", "true"], capture_output=True, text=True, timeout=20)
+    bad = subprocess.run([PAGODA, "run", "--fit", "best", "true"], capture_output=True, text=True, timeout=400)
     assert bad.returncode == 2 and "--fit is of --mmu base-limit" in bad.stderr, bad.stderr
 
 

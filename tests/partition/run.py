@@ -72,7 +72,7 @@ class Run:
                 f.write("%s %s out=%s : %s %s\n" % (name, options, path(name + ".out"), JOB, arguments))
         self.done = subprocess.run(
             [PAGODA, "partition", "run", "--memory", str(memory), "--json", path("json"), "--log", path("log"), "--timeline",
-             path("svg"), "--record", path("record"), *words, path("jobs")], capture_output=True, text=True, timeout=120)
+             path("svg"), "--record", path("record"), *words, path("jobs")], capture_output=True, text=True, timeout=400)
         if self.done.returncode > 1:
             raise AssertionError(self.done.stderr)
         with open(path("json"), encoding="utf-8") as f:
@@ -96,7 +96,7 @@ class Run:
             job = self.jobs[name]
             if job["refused"]:
                 continue
-            native = subprocess.run([JOB, *shlex.split(arguments)], capture_output=True, text=True, timeout=60)
+            native = subprocess.run([JOB, *shlex.split(arguments)], capture_output=True, text=True, timeout=400)
             with open(path(name + ".out"), encoding="utf-8") as f:
                 if f.read() != native.stdout:
                     self.wrong.append("%s: other output than natively" % name)
@@ -295,7 +295,7 @@ def record_is_a_stream_for_the_simulation():
         ran = [j for j in run.jobs.values() if not j["refused"]]
         figures = os.path.join(folder, "figures")
         done = subprocess.run([PAGODA, "partition", "simulate", "--memory", "4M", "--queue", "fifo", "--json", figures, "--stream",
-                               os.path.join(folder, "record")], capture_output=True, text=True, timeout=60)
+                               os.path.join(folder, "record")], capture_output=True, text=True, timeout=400)
         if done.returncode:
             return [done.stderr]
         with open(figures, encoding="utf-8") as f:
@@ -309,7 +309,7 @@ def files_of_a_job_are_its_own():
         for name, text in (("in", "some\ntext\n"), ("jobs", "c in=in out=out err=err : %s copy c\nd in=in : %s copy d\n" % (JOB, JOB))):
             with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
                 f.write(text)
-        done = subprocess.run([PAGODA, "partition", "run", "--quiet", "jobs"], cwd=folder, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([PAGODA, "partition", "run", "--quiet", "jobs"], cwd=folder, capture_output=True, text=True, timeout=400)
         got = [open(os.path.join(folder, n), encoding="utf-8").read() for n in ("out", "err")] + [done.stdout, done.stderr]
     want = ["some\ntext\n", "c copied\n", "some\ntext\n", "d copied\n"]
     return [] if got == want and done.returncode == 0 else ["%d: %s" % (done.returncode, got)]
@@ -323,7 +323,7 @@ def interrupt_ends_all_jobs():
         done = subprocess.Popen([PAGODA, "partition", "run", "--slice", "100k", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         done.stdout.readline()  # it runs
         done.send_signal(signal.SIGINT)
-        text = done.communicate(timeout=60)[1]
+        text = done.communicate(timeout=400)[1]
     ends = re.findall(r"(\w+): (SIGINT|refused|exit \d+)$", text, re.M)
     return [] if done.returncode == 1 and ends == [("a", "SIGINT"), ("b", "SIGINT"), ("later", "refused")] else [text]
 
@@ -342,16 +342,16 @@ def mistakes_are_one_line_and_status_2():
                                   (good, ("--compact=1",), "--compact"), (good, ("--heap",), "--heap"),
                                   (good, ("--backfill", "--swap", "zstd:1M"), "--backfill"), ("\na : 'x\n", (), "jobs:2: a ' is not closed"),
                                   ("a in=/no/such : x\n", (), "jobs:1: cannot open /no/such"), (good, ("--log", "/no/such/f", "--quiet"), "/no/such/f")):
-            done = subprocess.run([PAGODA, "partition", "run", *words, file(text)], capture_output=True, text=True, timeout=60)
+            done = subprocess.run([PAGODA, "partition", "run", *words, file(text)], capture_output=True, text=True, timeout=400)
             line = [x for x in done.stderr.splitlines() if x]
             if done.returncode != 2 or len(line) != 1 or says not in line[0]:
                 wrong.append("%s %s: %d, %s" % (text, words, done.returncode, done.stderr))
-        done = subprocess.run([PAGODA, "partition", "run"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([PAGODA, "partition", "run"], capture_output=True, text=True, timeout=400)
         if done.returncode != 2 or "job file is missing" not in done.stderr:
             wrong.append(done.stderr)
         # what cannot run in a partition is refused, and the others run
         path = file("none : /no/such/program\nscript : %s\ndynamic : /bin/true\na : %s exit a 0\n" % (os.path.abspath(__file__), JOB))
-        done = subprocess.run([PAGODA, "partition", "run", path], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([PAGODA, "partition", "run", path], capture_output=True, text=True, timeout=400)
         refused = re.findall(r"^(\w+) is refused: (.*)$", done.stderr, re.M)
         if done.returncode != 1 or [n for n, _ in refused] != ["none", "script", "dynamic"] or not done.stdout.startswith("a 0 "):
             wrong.append("%d %s %s" % (done.returncode, done.stdout, done.stderr))

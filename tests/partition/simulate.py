@@ -13,7 +13,7 @@ PAGODA = os.path.abspath(sys.argv[1])
 
 
 def run(*words):
-    return subprocess.run([PAGODA, "partition", *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run([PAGODA, "partition", *words], capture_output=True, text=True, timeout=400)
 
 
 def streams(*words):

@@ -23,7 +23,7 @@ def text_of(references):
 def simulate(program, jobs):
     """jobs: [(name, frames, references)] -> [string of misses]"""
     lines = "".join("%s %d 1 %s\n" % (name, frames, text_of(refs)) for name, frames, refs in jobs)
-    done = subprocess.run([program], input=lines, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([program], input=lines, capture_output=True, text=True, timeout=400)
     if done.returncode != 0:
         raise SystemExit("simulate: status %d\n%s" % (done.returncode, done.stderr))
     return done.stdout.split("\n")[:-1]

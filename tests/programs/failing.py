@@ -91,7 +91,7 @@ def differences(wanted, got):
 
 def run(mode, argv, **more):
     before = [] if mode == 'native' else [o.pagoda, 'run', '--quiet'] + (['--fast'] if mode == 'fast' else []) + ['--']
-    r = subprocess.run(before + argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100, **more)
+    r = subprocess.run(before + argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400, **more)
     return r.stdout + ('' if r.returncode == 0 else 'status %d\n' % r.returncode)
 
 

@@ -42,7 +42,7 @@ class Shortage:
         """status, output, figures"""
         path = os.path.join(self.base, 'figures.json')
         run = subprocess.run(list(prefix) + [self.o.pagoda, 'run', '--quiet', '--memory', memory, '--swap', swap, '--json', path]
-                             + ['--fast'] * (self.o.mode == 'fast') + ['--'] + argv, capture_output=True, text=True, timeout=120)
+                             + ['--fast'] * (self.o.mode == 'fast') + ['--'] + argv, capture_output=True, text=True, timeout=600)
         with open(path) as f:
             return run.returncode, run.stdout + run.stderr, json.load(f)
 

@@ -39,7 +39,7 @@ programs = [x for x in programs if not x.startswith('/') or os.path.exists(x.spl
 
 
 def run(words, here):
-    r = subprocess.run(words, cwd=here, env=env, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+    r = subprocess.run(words, cwd=here, env=env, capture_output=True, timeout=400, stdin=subprocess.DEVNULL)
     return r.returncode, r.stdout, r.stderr.decode('utf-8', 'replace')
 
 

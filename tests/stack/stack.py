@@ -21,7 +21,7 @@ KINDS = {"plain": ["-O0"], "fast": ["-O2"], "bare": ["-O2", "-fomit-frame-pointe
 
 def build(source, name, *flags):
     path = os.path.join(FOLDER, name)
-    subprocess.run([*CC, "-g", *flags, os.path.join(HERE, source), "-o", path, "-pthread"], check=True, timeout=60)
+    subprocess.run([*CC, "-g", *flags, os.path.join(HERE, source), "-o", path, "-pthread"], check=True, timeout=400)
     return path
 
 
@@ -29,7 +29,7 @@ def stack(program, *words, options=(), status=None):
     """The JSON of a run, what it wrote, and its text."""
     out, text = os.path.join(FOLDER, "out.json"), os.path.join(FOLDER, "out.txt")
     done = subprocess.run([PAGODA, "stack", "--json", out, "--output", text, *options, "--", program, *words],
-                          capture_output=True, text=True, timeout=120, env={"PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"})
+                          capture_output=True, text=True, timeout=400, env={"PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"})
     if status is not None and done.returncode != status:
         raise AssertionError("exit status %d: %s" % (done.returncode, done.stderr))
     with open(out, encoding="utf-8") as f, open(text, encoding="utf-8") as t:
@@ -84,7 +84,7 @@ def gdb_frames(program):
     done = subprocess.run(["gdb", "-batch", "-nx", "-ex", "set startup-with-shell off", "-ex", "set debuginfod enabled off",
                            "-ex", "set print null-stop on", "-ex", "unset env LINES", "-ex", "unset env COLUMNS",
                            "-ex", "break *stop_here", "-ex", "run", "-x", script, program],
-                          capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"})
+                          capture_output=True, text=True, timeout=400, env={"PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"})
     line = [l for l in done.stdout.splitlines() if l.startswith("FRAMES ")]
     return json.loads(line[0][7:]) if line else None
 
@@ -217,7 +217,7 @@ int main()
 def cxx_names_are_those_of_the_source():
     program = os.path.join(FOLDER, "shop")
     try:
-        subprocess.run(["g++", "-g", "-O0", "-x", "c++", "-", "-o", program], input=SHOP, text=True, check=True, timeout=60)
+        subprocess.run(["g++", "-g", "-O0", "-x", "c++", "-", "-o", program], input=SHOP, text=True, check=True, timeout=400)
     except FileNotFoundError:
         return ["# SKIP no g++"]
     wrong = []
@@ -294,7 +294,7 @@ def figures_are_those_of_a_plain_run():
     wrong = []
     for words in ([os.path.join(FOLDER, "known_plain")], [os.path.join(FOLDER, "odd_fast"), "jumps"]):
         path = os.path.join(FOLDER, "plain.json")
-        subprocess.run([PAGODA, "run", "--quiet", "--json", path, "--", *words], capture_output=True, timeout=60,
+        subprocess.run([PAGODA, "run", "--quiet", "--json", path, "--", *words], capture_output=True, timeout=400,
                        env={"PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"}, check=True)
         with open(path, encoding="utf-8") as f:
             text = f.read()
@@ -405,7 +405,7 @@ def overflow_names_the_chain(kind, what, fast):
     machine = ["--fast"] if fast else []
     figures, _, text = stack(program, what, options=("--stack-limit", "1M", *machine), status=139)
     plain_run = subprocess.run([PAGODA, "run", "--quiet", "--stack-limit", "1M", *machine, "--", program, what],
-                               capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"})
+                               capture_output=True, text=True, timeout=400, env={"PATH": "/usr/bin:/bin", "LD_BIND_NOW": "1"})
     wrong = []
     repeated = figures.get("overflow", {}).get("repeated") or ""
     found = re.match(r"ping -> pong -> ping, ([0-9,]+) times in a stack of ([0-9,]+) frames", repeated)
@@ -428,7 +428,7 @@ def null_is_no_overflow():
     with open(source, "w", encoding="utf-8") as f:
         f.write("int main(void) { return *(volatile int *)8; }\n")
     program = os.path.join(FOLDER, "null")
-    subprocess.run([*CC, "-g", source, "-o", program], check=True, timeout=60)
+    subprocess.run([*CC, "-g", source, "-o", program], check=True, timeout=400)
     figures, _, text = stack(program, options=("--at", "signal:SEGV"), status=139)
     wrong = ["overflow"] if "overflow" in figures or "overflow" in text else []
     if current(figures)["frames"][0]["scopes"][0]["function"] != "main":
@@ -463,7 +463,7 @@ def film_shows_each_call_and_return():
             wrong.append("frames moved at event %d" % b[0])
     node = shutil.which("node")
     if node and not wrong:
-        done = subprocess.run([node, os.path.join(HERE, "film.js"), path], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([node, os.path.join(HERE, "film.js"), path], capture_output=True, text=True, timeout=400)
         if done.returncode or "%d pictures" % len(film["frames"]) not in done.stdout:
             wrong.append(done.stdout + done.stderr)
     return wrong
@@ -495,7 +495,7 @@ def words_are_checked():
                        (["--process", "nobody"], "no process ran a program of the name nobody"), (["--process", "7"], "no process 7"),
                        (["--process", "0"], "--process"), (["--process", ""], "--process"), (["--fast", "--at", "5"], "--fast"),
                        (["--json", "/nonexistent/x"], "cannot write")):
-        done = subprocess.run([PAGODA, "stack", *words, "--", program], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([PAGODA, "stack", *words, "--", program], capture_output=True, text=True, timeout=400)
         if done.returncode != 2 or say not in done.stderr:
             wrong.append("%s: %d, %s" % (words, done.returncode, done.stderr[-200:]))
     return wrong

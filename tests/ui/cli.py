@@ -17,7 +17,7 @@ PAGODA, SCRATCH, EXAMPLES = (os.path.abspath(word) for word in sys.argv[1:4])
 
 def pagoda(*words, **more):
     return subprocess.run([PAGODA, *words], stdin=subprocess.DEVNULL, capture_output=True,
-                          timeout=120, **more)
+                          timeout=400, **more)
 
 
 def scratch(name):
@@ -99,7 +99,7 @@ def dash_is_standard_output():
         wrong.append("%r" % done)
     for more, part in ((" > /dev/full", b"cannot write all of standard output\n"), (" >&-", b"cannot write standard output: ")):
         done = subprocess.run(["sh", "-c", '"$0" run --quiet --json - -- true' + more, PAGODA], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=120)
+                              capture_output=True, timeout=400)
         if done.returncode != 2 or part not in done.stderr or done.stderr.count(b"\n") != 1:
             wrong.append("%s: %r" % (more, done))
     if os.path.exists("-") or os.path.exists("--"):
@@ -353,7 +353,7 @@ def pipe_that_nobody_reads_does_not_kill():
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run([PAGODA, "run", *words, "--", "sh", "-c", "echo fine; exit 7"],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=writing, timeout=120)
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=writing, timeout=400)
         os.close(writing)
         if (done.returncode, done.stdout) != (7, b"fine\n"):
             wrong.append("%r: %r" % (words, done))
@@ -382,7 +382,7 @@ def compared(*words, status=0, stdin=b""):
         if os.path.exists(path):
             os.unlink(path)
     done = subprocess.run([PAGODA, "compare", "--json", paths[0], "--svg", paths[1], *words], input=stdin,
-                          capture_output=True, timeout=120)
+                          capture_output=True, timeout=400)
     assert done.returncode == status, (words, done)
     with open(paths[0], encoding="utf-8", errors="strict") as f:
         return done, json.load(f), ElementTree.parse(paths[1]).getroot()
@@ -427,7 +427,7 @@ def compare_gives_all_runs_the_same_input_and_shows_output_once():
         f.write("three\nfour\n")
     with open(scratch("text"), "rb") as f:
         os.lseek(f.fileno(), len("three\n"), os.SEEK_SET)
-        done = subprocess.run([PAGODA, "compare", "--", "cat"], stdin=f, capture_output=True, timeout=120)
+        done = subprocess.run([PAGODA, "compare", "--", "cat"], stdin=f, capture_output=True, timeout=400)
     if done.stdout != b"four\n" or done.returncode:
         wrong.append("%r" % done)
     done, all_, _ = compared("--fast", "--runs", "2", "--", "sh", "-c", "echo out; echo err >&2; exit 3")

@@ -54,7 +54,7 @@ def stripped(folder, *more):
 
 def cause(at, **env):
     """The row of the summary for who touched the table, and what the program wrote."""
-    done = subprocess.run([pagoda, "run", "--top", "0", "./prog"], cwd=at, capture_output=True, text=True, timeout=60,
+    done = subprocess.run([pagoda, "run", "--top", "0", "./prog"], cwd=at, capture_output=True, text=True, timeout=400,
                           env={**os.environ, **env})
     rows = [line.split(maxsplit=5)[-1] for line in done.stderr.splitlines() if "(prog" in line or " prog+0x" in line]
     return (max(rows, key=lambda row: "touch" in row or "prog+0x" in row) if rows else f"no row: {done.stderr[-400:]}"), done.stdout, done.returncode
@@ -128,7 +128,7 @@ if not os.path.exists(file):
     print("ok 7 - build_id_below_usr_lib_debug_gives_name_and_line # SKIP no libc6-dbg")
 else:
     log = os.path.join(scratch, "log")
-    subprocess.run([pagoda, "stack", "--at", "main", "--no-values", "--output", log, "../full"], cwd=plain, timeout=60)
+    subprocess.run([pagoda, "stack", "--at", "main", "--no-values", "--output", log, "../full"], cwd=plain, timeout=400)
     text = open(log).read()
     tell("__libc_start_call_main+0x" in text and "libc_start_call_main.h:" in text,
          "build_id_below_usr_lib_debug_gives_name_and_line", text[:600])

@@ -22,7 +22,7 @@ def main():
         for path in (report, drawing):
             if os.path.exists(path):
                 os.unlink(path)
-        return subprocess.run([pagoda, "size"] + list(words), capture_output=True, text=True, timeout=200,
+        return subprocess.run([pagoda, "size"] + list(words), capture_output=True, text=True, timeout=400,
                               input=stdin)
 
     def case(name, wrong):

@@ -111,7 +111,9 @@ say('smem has both', near(mine.get(me, [0])[0], smaps(me, 'Rss'), 1500) and near
 say('ps tells the parent', int(run('ps', '-o', 'ppid=', '-p', str(child))) == me)
 names = run('ps', '-o', 'comm=', '-p', '%d,%d' % (me, child)).split()
 say('and the names', names == ['python3', 'python3'])
-say('a sleeping child', run('ps', '-o', 'stat=', '-p', str(child)).strip()[0] == 'S')
+while run('ps', '-o', 'stat=', '-p', str(child)).strip()[0] != 'S':  # it has answered, and goes to sleep
+    time.sleep(0.05)
+say('a sleeping child', True)
 with open('/proc/%d/statm' % child) as f:
     statm = [int(x) * 4 for x in f.read().split()]
 say('statm', near(statm[1], status(child, 'VmRSS')) and near(statm[0], status(child, 'VmSize')))
@@ -124,7 +126,7 @@ say('environment and arguments', b'figures.py' in open('/proc/%d/cmdline' % chil
 say('limits', 'Max stack size' in open('/proc/%d/limits' % child).read())
 say('children', [p.pid for p in psutil.Process(me).children()] == [child])
 order(b'q')
-time.sleep(0.2)
+os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
 say('a zombie', run('ps', '-o', 'stat=', '-p', str(child)).strip()[0] == 'Z')
 say('exit', os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0)
 say('gone', run('ps', '-o', 'pid=', '-p', str(child)) == '')

@@ -13,7 +13,7 @@ import select
 import sys
 import time
 
-PATIENCE = 100  # seconds; run.py waits for 120
+PATIENCE = 200  # seconds; run.py waits for 400
 
 
 def shell():

@@ -7,7 +7,7 @@ start() {
 		redis-server --port $port --bind 127.0.0.1 --dir data --save '' --appendonly no --logfile log \
 			--enable-debug-command local --daemonize no > /dev/null 2>&1 &
 		server=$!
-		for _ in $(seq 200); do
+		for _ in $(seq 1000); do
 			[ "$(redis-cli -p $port ping 2> /dev/null)" = PONG ] && return 0
 			kill -0 $server 2> /dev/null || break
 			sleep 0.1
@@ -24,11 +24,11 @@ redis-benchmark -p $port -q -n 3000 -c 8 -P 4 -r 500 -t set,incr,lpush,sadd > /d
 load=$!
 cli bgsave
 wait $load; echo "load $?"
-for _ in $(seq 300); do [ "$(field rdb_bgsave_in_progress)" = 0 ] && break; sleep 0.1; done
+for _ in $(seq 1000); do [ "$(field rdb_bgsave_in_progress)" = 0 ] && break; sleep 0.1; done
 echo "save $(field rdb_last_bgsave_status)"
 before=$(cli debug digest)
 cli bgsave > /dev/null
-for _ in $(seq 300); do [ "$(field rdb_bgsave_in_progress)" = 0 ] && break; sleep 0.1; done
+for _ in $(seq 1000); do [ "$(field rdb_bgsave_in_progress)" = 0 ] && break; sleep 0.1; done
 echo "copied some $([ "$(field rdb_last_cow_size)" -gt 0 ] && echo yes)"
 cli lrange mylist 0 0 | wc -l; cli eval 'return redis.call("dbsize") > 3000' 0
 cli shutdown nosave; wait $server; echo "server $?"

@@ -4,13 +4,15 @@ touch lock
 flock -x lock sh -c 'flock -n lock true; echo "busy $?"; flock -w 0.1 lock true; echo "still $?"'
 flock lock lslocks -n --raw -o COMMAND,TYPE,MODE | grep '^flock FLOCK WRITE' | head -1
 prlimit --core=5:6 sh -c 'ulimit -c; ulimit -Hc'
-sleep 20 &
+cpu=$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//') # one that we may use
+sleep 600 &
 p=$!
+until [ "$(cat /proc/$p/comm)" = sleep ]; do sleep 0.05; done
 prlimit --pid $p --core=7:8
 prlimit --pid $p --core --raw --noheadings -o RESOURCE,SOFT,HARD
 chrt -b -p 0 $p
 chrt -p $p | sed "s/$p/P/"
-taskset -c -p 0 $p | tail -1 | sed "s/$p/P/"
+taskset -c -p $cpu $p | tail -1 | sed "s/$p/P/"
 renice -n 5 -p $p | sed "s/$p/P/"
 ionice -c2 -n3 -p $p
 ionice -p $p
@@ -21,7 +23,7 @@ echo "ended $?"
 nice -n 4 nice
 timeout 0.2 sleep 20
 echo "timeout $?"
-timeout -k 0.1 0.1 sh -c 'trap "" TERM; sleep 3; sleep 3' >/dev/null 2>&1
+timeout -s WINCH -k 0.1 0.1 sleep 20 >/dev/null 2>&1
 echo "timeout $?"
 setsid -w sh -c 'exit 7'
 echo "session $?"
@@ -41,10 +43,10 @@ print $m->rcv($b, 100, -4), " $b\n"; print $m->rcv($b, 100), " $b\n"; $m->remove
 $h = IPC::SharedMem->new(IPC_PRIVATE, 100, 0600); $h->write("abc", 5, 3); print $h->read(5, 3), "\n"; $h->remove;'
 /usr/bin/python3 -c '
 import asyncio, os, select, signal, socket, struct, subprocess
-p = subprocess.Popen(["sleep", "20"])
+p = subprocess.Popen(["sleep", "600"])
 fd = os.pidfd_open(p.pid)
 signal.pidfd_send_signal(fd, signal.SIGTERM)
-print(select.select([fd], [], [], 20)[0] == [fd], os.waitid(os.P_PIDFD, fd, os.WEXITED).si_status)
+print(select.select([fd], [], [], 100)[0] == [fd], os.waitid(os.P_PIDFD, fd, os.WEXITED).si_status)
 async def main():
     q = await asyncio.create_subprocess_exec("sh", "-c", "echo from a child; exit 3", stdout=asyncio.subprocess.PIPE)
     print((await q.communicate())[0], q.returncode)
