@@ -139,6 +139,8 @@ struct pg_heap_picture {
 	struct pg_heap_sample *samples;
 	uint32_t sample_count;
 	uint64_t peak_bytes, peak_call; /* most live bytes so far, and when */
+	uint32_t
+		under_way; /* calls of other threads that had not returned: what they were changing may be half changed */
 	uint64_t failed; /* calls that returned NULL although they asked for something */
 	/* Calls that gave back what is no block: freed before, or never one. Of the first: the address, and who called (PG_HEAP_NONE: not known). */
 	uint64_t misuses, misuse_block;

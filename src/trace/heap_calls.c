@@ -130,6 +130,7 @@ static void take_picture(struct pg_heap_watch *w, const char *moment)
 	}
 	pg_heap_cuts_compare(w, p);
 	p->pid = w->pid;
+	p->under_way = w->call_count;
 	p->calls = w->calls_made;
 	p->instructions = instructions(w);
 	p->splits = w->cuts.splits;

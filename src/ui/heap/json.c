@@ -207,6 +207,7 @@ void pg_heap_json(const struct pg_heap_show *s, FILE *out)
 		pg_json_number_if(&j, "site", p->misuse_site, p->misuse_site != PG_HEAP_NONE);
 		pg_json_close(&j, '}');
 	}
+	pg_json_number(&j, "under_way", p->under_way);
 	pg_json_string(&j, "note", p->note[0] ? p->note : NULL);
 	pg_json_string(&j, "problem", p->problem[0] ? p->problem : NULL);
 	totals(&j, p);

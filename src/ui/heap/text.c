@@ -130,6 +130,11 @@ static void figures(const struct pg_heap_show *s, FILE *out)
 			"misuse", count(p->misuses, a), p->misuses == 1 ? "call" : "calls",
 			p->misuse_block, site);
 	}
+	if (p->under_way)
+		fprintf(out,
+			"  %-10s %s %s of other threads; what they were changing may be half "
+			"changed\n",
+			"under way", count(p->under_way, a), p->under_way == 1 ? "call" : "calls");
 	if (p->note[0])
 		fprintf(out, "  %-10s %s\n", "note", p->note);
 	if (p->problem[0])
