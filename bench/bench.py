@@ -239,6 +239,24 @@ def micro_table(folder, pagoda, markdown):
     table(["nanoseconds each"] + list(columns), rows, markdown)
 
 
+def fork_table(folder, pagoda, markdown):
+    """What a program with 1 GiB resident pays to fork and to write afterwards, by its own measure."""
+    program = os.path.join(folder, "fork")
+    build(os.path.join(HERE, "fork.c"), program)
+    names = {"fork": "fork, for each resident page", "copy_every": "first write in the child: a copy, each page",
+             "copy_some": "the same, one page in 8", "reuse": "first write in the parent after it: none",
+             "end_every": "end of the child that wrote each page", "end_some": "of the child that wrote one in 8",
+             "faults_every": "faults of the child that wrote each page", "faults_some": "of the child that wrote one in 8"}
+    columns = {"Linux": [], "pagoda": [pagoda, "run", "--quiet", "--memory", "3G", "--"],
+               "pagoda --fast": [pagoda, "run", "--quiet", "--memory", "3G", "--fast", "--"]}
+    figures = {}
+    for column, words in columns.items():
+        done = subprocess.run(words + [program], capture_output=True, text=True)
+        figures[column] = dict(line.split() for line in done.stdout.splitlines()) if done.returncode == 0 else {}
+    rows = [[text] + [figures[c].get(key, "failed") for c in columns] for key, text in names.items()]
+    table(["fork with 1 GiB, ns a page"] + list(columns), rows, markdown)
+
+
 def helper_tables(folder, markdown):
     """Tables that other benchmark programs of the build print themselves."""
     for name in ("tests/unit/bench_mmu", "tests/scale/bench_space", "tests/scale/bench_tables", "tests/scale/bench_fork",
@@ -277,6 +295,7 @@ def main():
         ratio_table(results, with_tools, options.markdown)
         if not options.only:
             micro_table(folder, pagoda, options.markdown)
+            fork_table(folder, pagoda, options.markdown)
             helper_tables(options.build, options.markdown)
     if options.write:
         write_into(options.write)

@@ -373,9 +373,12 @@ int pg_space_unmap(struct pg_space *s, pg_va addr, uint64_t len)
 	struct region *r;
 	uint64_t end;
 
-	if ((addr.v & PG_PAGE_MASK) || !pg_map_range_ok(s, addr.v, &len))
+	len = pg_align_up(len, PG_PAGE_SIZE);
+	if ((addr.v & PG_PAGE_MASK) || !len || addr.v > s->c.hi.v || len > s->c.hi.v - addr.v)
 		return -EINVAL;
 	end = addr.v + len;
+	if (addr.v < s->c.lo.v) /* nothing is there, which is no reason to refuse the rest */
+		addr = s->c.lo;
 	r = pg_region_above(s, addr.v);
 	if (!r || r->pub.start.v >= end)
 		return 0;

@@ -212,6 +212,23 @@ static void case_zero(void)
 	close(fd);
 }
 
+static int unmaps_all(void *unused)
+{
+	(void)unused;
+	for (size_t len = SIZE_MAX / 2 + 1 - PAGE; len > PAGE;
+		len >>= 1) /* from 0 on, where nothing can be */
+		munmap(NULL, len);
+	return 7;
+}
+
+static void case_unmap_all(void)
+{
+	reap("who unmaps all", child(unmaps_all, NULL));
+	say_call("below all", munmap(NULL, PAGE));
+	say_call("nothing", munmap(NULL, 0));
+	say_call("beyond all", munmap(NULL, SIZE_MAX - PAGE));
+}
+
 /* --- buffers ------------------------------------------------------------------------------------------------------ */
 
 /* What a seal forbids is refused before the buffer is looked at: a stack below it does not grow. Before Linux 6.16 it did. */
@@ -245,7 +262,8 @@ int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {{"tails", case_tails},
 		{"stack_limit", case_stack_limit}, {"dontunmap", case_dontunmap},
-		{"zero", case_zero}, {"seal", case_seal}, {NULL, NULL}};
+		{"zero", case_zero}, {"unmap_all", case_unmap_all}, {"seal", case_seal},
+		{NULL, NULL}};
 
 	return run_cases(cases, argc, argv);
 }

@@ -134,8 +134,12 @@ struct outcome m_do_unmap(struct model *m, struct m_space *s, const struct op *o
 {
 	int start, end;
 
-	if (op->addr % 4096 || !m_range(op, op->len, &start, &end))
+	if (op->addr % 4096 || (!m_range(op, op->len, &start, &end) && op->addr >= LO))
 		return (struct outcome){-EINVAL, 0};
+	if (start < 0) /* below the lowest there is nothing */
+		start = 0;
+	if (end <= start || end > PAGES)
+		return (struct outcome){end > PAGES ? -EINVAL : 0, 0};
 	return (struct outcome){do_unmap_range(m, s, start, end), 0};
 }
 

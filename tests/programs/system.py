@@ -49,7 +49,7 @@ def cases(Case):
     guest('inherit', 'session hangup orphans', 'fork job')
     guest('peers', 'cred client passed early locks owner', 'fork peer')
     guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
-    guest('edges', 'tails stack_limit dontunmap zero seal')
+    guest('edges', 'tails stack_limit dontunmap zero unmap_all seal')
     guest('limits', 'cpu others use sched size capabilities', 'fork')
     guest('procmem', 'own other', 'fork')
     guest('users', 'signals groups looks dumpable changes exec', 'fork')

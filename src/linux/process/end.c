@@ -209,7 +209,6 @@ void pg_process_end(struct pg_process *p, struct pg_thread *last)
 	} else {
 		pg_block_release(p->mm->space); /* but not as a block, which others may want */
 	}
-	memcpy(p->comm, last->comm, sizeof(p->comm));
 	p->last_cred = last->cred;
 	p->state = PG_ZOMBIE;
 	orphan_children(p);

@@ -176,8 +176,8 @@ struct pg_process {
 	struct pg_thread *thread; /* list, the first one first */
 	unsigned threads;
 	struct pg_mm *mm;         /* counted; NULL: zombie */
-	char comm[16];            /* of the last thread, when it has ended */
-	struct pg_cred last_cred; /* the same */
+	char comm[16];            /* of the first thread, when it has ended */
+	struct pg_cred last_cred; /* of the last thread, when it has ended */
 	struct pg_signals sig;
 	uint64_t personality;
 	struct rlimit64 limits[RLIM_NLIMITS];

@@ -368,6 +368,9 @@ void pg_thread_end(struct pg_thread *me)
 	for (struct pg_process *k = l->processes; k != NULL; k = k->next)
 		if (k->vfork == me)
 			k->vfork = NULL;
+	if (me->tid ==
+		p->pid) /* of a process's threads the first's name is the process's, also when others outlive it */
+		memcpy(p->comm, me->comm, sizeof(p->comm));
 	unlink_thread(me);
 	pg_pidfd_ends(p, me->tid);
 	if (p->threads == 0) {
