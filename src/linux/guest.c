@@ -61,6 +61,27 @@ int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t
 	return -EFAULT;
 }
 
+uint32_t *pg_guest_word(struct pg_thread *me, uint64_t at, struct iovec *page)
+{
+	enum pg_fault_end end = PG_FAULT_RESUME;
+	unsigned n = 0;
+
+	PG_ASSERT((at & 3) == 0);
+	if (!pg_guest_range_ok(me, at, sizeof(uint32_t)))
+		return NULL;
+	if (pg_space_pin(me->mm->space, (pg_va){at}, sizeof(uint32_t), PG_WRITE, me->pc, page, &n,
+		    1, &end) != 0)
+		return page->iov_base;
+	if (end == PG_FAULT_OOM)
+		me->oom = true;
+	return NULL;
+}
+
+void pg_guest_word_done(struct pg_thread *me, struct iovec *page)
+{
+	pg_space_unpin(me->mm->space, PG_WRITE, page, 1);
+}
+
 int64_t pg_guest_string(struct pg_thread *me, char *dst, uint64_t cap, uint64_t src)
 {
 	int64_t r;

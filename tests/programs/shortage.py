@@ -91,6 +91,11 @@ class Shortage:
                  sum(p['stalled_seconds'] for p in r['processes']) >= slow / 2, 'slow store',
                  '%s, stalled %.3f s' % (out.strip(), r['reclaim']['stalled_some_seconds']))
 
+    def futexes(self):
+        """What the kernel does with a futex's word is one step, though between reading and writing it there may be a wait for memory."""
+        status, out, _ = self.pagoda('fault:slow=1-out:64M', [os.path.join(self.o.guests, 'futexes-static'), 'one_step'], memory='2M')
+        self.say(status == 0 and 'wrong: 0; two owners: 0' in out, 'words of futexes change in one step', out.strip().replace('\n', ' '))
+
     def disk_full(self):
         """A swap file of 64 MiB on a file system of 1 MiB: page-out meets ENOSPC."""
         mount = os.path.join(self.base, 'disk')
@@ -173,6 +178,7 @@ class Shortage:
     def run(self):
         self.stores()
         self.full_and_slow()
+        self.futexes()
         self.disk_full()
         self.figures()
         self.pausing()
