@@ -272,7 +272,7 @@ uint64_t pg_host_vdso_bytes(void);
 
 /* --- guest.c: the guest's memory ------------------------------------------------------------------ */
 
-/* 0 or -EFAULT (also when no frame is left: then l->oom is set too). */
+/* 0 or -EFAULT. When no frame is left they wait for somebody's end; -EFAULT only if it is the caller's own. */
 PG_MUST_CHECK int pg_guest_read(struct pg_thread *me, void *dst, uint64_t src, uint64_t n);
 PG_MUST_CHECK int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t n);
 /*

@@ -736,11 +736,11 @@ int64_t pg_process_badness(const struct pg_process *p)
 					   : pg_space_badness(p->mm->space, p->oom_score_adj);
 }
 
-/* Who has been killed for memory and has not given it back yet; NULL: nobody. While there is one, nobody else is picked, as in Linux. */
-static struct pg_process *dying_for_memory(struct pg_linux *l)
+/* Who ends and has not given its memory back yet; NULL: nobody. While there is one, nobody is picked, as in Linux. */
+static struct pg_process *dying(struct pg_linux *l)
 {
 	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
-		if (p->exiting && p->end.oom && p->mm != NULL && p->state == PG_RUNNING)
+		if (p->exiting && p->mm != NULL && p->state == PG_RUNNING)
 			return p;
 	return NULL;
 }
@@ -785,7 +785,7 @@ void pg_process_oom(struct pg_thread *me)
 	me->oom = false;
 	if (me->proc->exiting)
 		return;
-	victim = dying_for_memory(l);
+	victim = dying(l);
 	if (victim == NULL) {
 		victim = pick_victim(me);
 		kill_for_memory(me, victim);
