@@ -18,11 +18,7 @@ bool pg_guest_range_ok(const struct pg_thread *me, uint64_t a, uint64_t n)
 	return a <= me->mm->layout.address_top && n <= me->mm->layout.address_top - a;
 }
 
-/*
- * There is no frame for what a call needs. As in Linux the call waits for the victim's end and goes on; it knows nothing of it, unless the
- * victim is its own process. False: then, or if it is no running guest's (a program is being loaded): me->oom says so.
- */
-static bool wait_for_frames(struct pg_thread *me)
+bool pg_guest_wait_for_frames(struct pg_thread *me)
 {
 	me->oom = true;
 	if (me->machine->current != me || me->host_tid == 0)
@@ -44,7 +40,7 @@ static bool again(struct pg_thread *me, uint64_t a, enum pg_access access)
 		pg_space_unpin(me->mm->space, access, v, n);
 		return true;
 	}
-	return end == PG_FAULT_OOM && wait_for_frames(me);
+	return end == PG_FAULT_OOM && pg_guest_wait_for_frames(me);
 }
 
 int pg_guest_read(struct pg_thread *me, void *dst, uint64_t src, uint64_t n)
@@ -95,7 +91,7 @@ uint32_t *pg_guest_word(struct pg_thread *me, uint64_t at, struct iovec *page)
 		if (pg_space_pin(me->mm->space, (pg_va){at}, sizeof(uint32_t), PG_WRITE, me->pc,
 			    page, &n, 1, &end) != 0)
 			return page->iov_base;
-	} while (end == PG_FAULT_OOM && wait_for_frames(me));
+	} while (end == PG_FAULT_OOM && pg_guest_wait_for_frames(me));
 	return NULL;
 }
 
@@ -205,7 +201,7 @@ static uint64_t pin(struct pg_thread *me, uint64_t at, uint64_t n, enum pg_acces
 			me->pc, host, host_len, cap, &end);
 
 		done += got;
-		if (got == 0 && (end != PG_FAULT_OOM || !wait_for_frames(me)))
+		if (got == 0 && (end != PG_FAULT_OOM || !pg_guest_wait_for_frames(me)))
 			break;
 	}
 	return done;

@@ -272,6 +272,11 @@ uint64_t pg_host_vdso_bytes(void);
 
 /* --- guest.c: the guest's memory ------------------------------------------------------------------ */
 
+/*
+ * There is no frame for what a call needs. As in Linux the call waits for the victim's end and goes on; it knows nothing of it, unless the
+ * victim is its own process. False: then, or if it is no running guest's (a program is being loaded): me->oom says so.
+ */
+bool pg_guest_wait_for_frames(struct pg_thread *me);
 /* 0 or -EFAULT. When no frame is left they wait for somebody's end; -EFAULT only if it is the caller's own. */
 PG_MUST_CHECK int pg_guest_read(struct pg_thread *me, void *dst, uint64_t src, uint64_t n);
 PG_MUST_CHECK int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t n);

@@ -27,6 +27,8 @@
 #include <unistd.h>
 
 #ifndef CLONE_CLEAR_SIGHAND
+#define FRAMES_BACK 16 /* as many as an access may take with its page tables, and some */
+#define SPARED_MOST 64
 #define CLONE_CLEAR_SIGHAND 0x100000000ull
 #endif
 #define NAMESPACES                                                                                 \
@@ -776,6 +778,23 @@ static void kill_for_memory(struct pg_thread *me, struct pg_process *victim)
 	}
 }
 
+/*
+ * Whether frames came back since `me` found none: others went on meanwhile. Linux looks once more before it kills, too. Not
+ * for ever: what it wants may be other than any frame.
+ */
+static bool frames_came_back(struct pg_thread *me)
+{
+	uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC);
+
+	if (me->machine->partition != NULL ||
+		pg_frames_free_count(pg_vm_frames(me->machine->vm)) < FRAMES_BACK)
+		return false;
+	if (now - me->spared_ns > 1000000000u)
+		me->spared = 0;
+	me->spared_ns = now;
+	return me->spared++ < SPARED_MOST;
+}
+
 void pg_process_oom(struct pg_thread *me)
 {
 	struct pg_linux *l = me->machine;
@@ -783,7 +802,7 @@ void pg_process_oom(struct pg_thread *me)
 	int pid;
 
 	me->oom = false;
-	if (me->proc->exiting)
+	if (me->proc->exiting || frames_came_back(me))
 		return;
 	victim = dying(l);
 	if (victim == NULL) {
