@@ -2,13 +2,13 @@
 /*
  * linux/linux.c: one machine's Linux from create to destroy, and the loop that runs a guest thread.
  *
- * Called by ui/ through linux.h, the loop by thread.c. Calls cpu/ to run the guest until it stops, and by why it stopped the
- * system call table (table.c) or a signal (signal.c). Owns the handle and the engine.
+ * Called by ui/ through linux.h, the loop by process/thread.c. Calls cpu/ to run the guest until it stops, and by why it stopped the
+ * system call table (calls/table.c) or a signal (process/signal.c). Owns the handle and the engine.
  *
- * What is not here: loading (exec.c), processes and threads (process.c, thread.c), system calls (sys_*.c), signals (signal.c).
+ * What is not here: loading (exec/exec.c), processes and threads (process/process.c, process/thread.c), system calls (calls/), signals (process/signal.c).
  */
-#include "linux/internal.h"
-#include "linux/peer.h"
+#include "linux/files/peer.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
