@@ -10,4 +10,5 @@
 #include "ui/run/json.c"
 #include "ui/words/options.c"
 #include "ui/write/format.c"
+#include "ui/write/json.c"
 #include "ui/write/table.c"

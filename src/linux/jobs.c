@@ -8,6 +8,8 @@
  * The first table of descriptors is Pagoda's; a job's host thread begins with a copy of its own, made from that of the thread that starts it:
  * so only the scheduler's thread may.
  */
+#include "linux/exec/exec.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 #include "linux/partition.h"
 

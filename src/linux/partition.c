@@ -2,7 +2,7 @@
 /*
  * linux/partition.c: processes in contiguous blocks: who gets room when there is none, and what a scheduler may ask.
  *
- * Called by exec/block.c, jobs.c, linux.c and process/process.c of this folder, by space/ through the hooks of blocks, and by ui/ through
+ * Called by exec/block.c, jobs.c, linux.c, loop.c and process/fork.c, by space/ through the hooks of blocks, and by ui/ through
  * linux/partition.h. Calls space/block.h. Owns struct pg_partitions.
  *
  *   a process outgrows its block, forks, or execs -> on_room -> the scheduler's hook, or the policy below

@@ -7,6 +7,7 @@
  * Source: Linux mm/madvise.c, mm/mincore.c, mm/msync.c, mm/mlock.c, 6.18.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -2,9 +2,11 @@
 /*
  * linux/calls/clone.c: system calls that make processes and threads, load programs and end them.
  *
- * Called through table.c. What happens is in process/process.c, process/thread.c and exec/exec.c.
+ * Called through table.c. What happens is in process/ (fork.c, thread.c, end.c) and exec/exec.c.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/exec/exec.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

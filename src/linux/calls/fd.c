@@ -6,8 +6,10 @@
  * pg_linux_fd_limit() on are Pagoda's and do not exist for the guest.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/files/peer.h"
 #include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>

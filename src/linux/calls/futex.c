@@ -21,7 +21,6 @@
 #include <string.h>
 #include <time.h>
 
-#define SECOND 1000000000u
 #define FOREVER UINT64_MAX
 #define WAITS 1 /* no error: to sleep is what is left */
 
@@ -118,18 +117,15 @@ static int64_t futex_wait(struct pg_thread *me, uint64_t at, bool shared, uint32
 /* The timeout of FUTEX_WAIT is relative; the others' absolute, on the real-time clock if asked. */
 static int futex_until(struct pg_thread *me, int op, bool realtime, uint64_t at, uint64_t *until)
 {
-	struct timespec t;
 	uint64_t then, now = pg_host_clock_ns(CLOCK_MONOTONIC), real;
+	int err;
 
 	*until = FOREVER;
 	if (at == 0)
 		return 0;
-	if (pg_guest_read(me, &t, at, sizeof(t)) != 0)
-		return -EFAULT;
-	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= (long)SECOND)
-		return -EINVAL;
-	then = (uint64_t)t.tv_sec > 1ull << 33 ? FOREVER / 4
-					       : (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+	err = pg_guest_duration(me, at, &then);
+	if (err != 0)
+		return err;
 	if (op == FUTEX_WAIT) {
 		*until = now + then;
 	} else if (realtime) {

@@ -5,6 +5,7 @@
  * Called through table.c. The moving is files/io.c's.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

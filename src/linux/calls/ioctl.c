@@ -6,6 +6,7 @@
  * whose argument is known are passed on, by the table below; all others are ENOTTY, and named.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -9,9 +9,11 @@
  *   I2 no two objects that are not removed have the same key, IPC_PRIVATE apart.
  */
 #include "linux/calls/ipc.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -125,15 +127,6 @@ int pg_ipc_get(const struct pg_ipc_ids *t, int key, int flags, struct pg_ipc_obj
 	return (flags & IPC_CREAT) && (flags & IPC_EXCL) ? -EEXIST : 0;
 }
 
-bool pg_ipc_capable(int capability)
-{
-	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct d[2] = {{0}};
-
-	return syscall(SYS_capget, &h, d) == 0 &&
-	       (d[capability / 32].effective >> (capability % 32) & 1);
-}
-
 static bool in_group(gid_t g)
 {
 	gid_t list[256], *all = list;
@@ -161,14 +154,14 @@ bool pg_ipc_permitted(const struct pg_ipc_object *o, int want)
 		granted >>= 6;
 	else if (in_group(o->perm.cgid) || in_group(o->perm.gid))
 		granted >>= 3;
-	return (asked & ~granted) == 0 || pg_ipc_capable(CAP_IPC_OWNER);
+	return (asked & ~granted) == 0 || pg_cred_capable(CAP_IPC_OWNER);
 }
 
 bool pg_ipc_owned(const struct pg_ipc_object *o)
 {
 	uid_t user = geteuid();
 
-	return user == o->perm.cuid || user == o->perm.uid || pg_ipc_capable(CAP_SYS_ADMIN);
+	return user == o->perm.cuid || user == o->perm.uid || pg_cred_capable(CAP_SYS_ADMIN);
 }
 
 int pg_ipc_set(struct pg_ipc_object *o, const struct ipc_perm *in)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/calls/ipc.h: what the three kinds of System V objects share: names, numbers, rights, and their lists in /proc.
+ * linux/calls/ipc.h: what the three kinds of System V objects share: names, numbers, rights.
  *
  * Included by shm.c, sem.c, msg.c (each embeds struct pg_ipc_object as the first member of its own) and by proc/proc.c. The objects
  * are the machine's, not the host's: they end with it. Guarded by the machine lock.
@@ -10,7 +10,6 @@
 
 #include "linux/machine/machine.h"
 
-#include <stdio.h>
 #include <sys/ipc.h>
 
 #define PG_IPC_ID_STEP                                                                             \
@@ -53,16 +52,9 @@ bool pg_ipc_permitted(const struct pg_ipc_object *o, int want);
 bool pg_ipc_owned(const struct pg_ipc_object *o);
 /* IPC_SET's part that all have in common. 0 or -EINVAL. */
 PG_MUST_CHECK int pg_ipc_set(struct pg_ipc_object *o, const struct ipc_perm *in);
-/* Whether the caller has this capability (CAP_*). */
-bool pg_ipc_capable(int capability);
 /*
  * Numbers of the host's /proc/sys/kernel/`name`, which the guests see too: limits. What cannot be read stays as it is in out[n].
  */
 void pg_ipc_limits(const char *name, uint64_t *out, unsigned n);
-
-/* Lines of /proc/sysvipc/{shm,sem,msg}. */
-void pg_shm_list(struct pg_linux *l, FILE *out);
-void pg_sem_list(struct pg_linux *l, FILE *out);
-void pg_msg_list(struct pg_linux *l, FILE *out);
 
 #endif

@@ -5,8 +5,8 @@
  * Called through table.c, by wait.c and time.c (use), and by linux/service.c, which looks at the CPU time of limited processes when
  * pg_limit_cpu() says so. Source of what RLIMIT_CPU does: Linux kernel/time/posix-cpu-timers.c, check_process_timers(), 6.18.
  */
-#include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -46,7 +46,7 @@ static int64_t set_limit(
 
 	if (want->rlim_cur > want->rlim_max)
 		return -EINVAL;
-	if (want->rlim_max > p->limits[what].rlim_max && !pg_ipc_capable(CAP_SYS_RESOURCE))
+	if (want->rlim_max > p->limits[what].rlim_max && !pg_cred_capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	err = host_limit(what, want);
 	if (err != 0)
@@ -93,7 +93,7 @@ static bool may_change(const struct pg_process *p)
 	char path[64], line[128];
 	FILE *f = NULL;
 
-	if (pg_ipc_capable(CAP_SYS_RESOURCE))
+	if (pg_cred_capable(CAP_SYS_RESOURCE))
 		return true;
 	if (p->thread != NULL) {
 		snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)p->thread->host_tid);

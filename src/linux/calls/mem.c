@@ -7,6 +7,7 @@
  * Source of the order of checks: Linux mm/mmap.c, mm/mprotect.c, mm/mremap.c, 6.18.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -8,7 +8,8 @@
  * writable, and what guests stored must be in the file before no write is let through.
  * Source: Linux mm/memfd.c, 6.18. mmap's side is in mem.c.
  */
-#include "linux/calls/syscalls.h"
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

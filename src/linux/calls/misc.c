@@ -6,6 +6,7 @@
  */
 #include "linux/calls/syscalls.h"
 #include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 
 #include <errno.h>
 #include <sys/syscall.h>

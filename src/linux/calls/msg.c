@@ -14,6 +14,7 @@
  */
 #include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -512,7 +513,7 @@ static int64_t change(struct pg_thread *me, int id, int command, uint64_t va)
 		queue_free(me->machine, q);
 		return 0;
 	}
-	if (in.msg_qbytes > me->machine->msg->queue_bytes && !pg_ipc_capable(CAP_SYS_RESOURCE))
+	if (in.msg_qbytes > me->machine->msg->queue_bytes && !pg_cred_capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	err = pg_ipc_set(&q->ipc, &in.msg_perm);
 	if (err != 0)

@@ -5,7 +5,9 @@
  * Called through table.c. Names go through files/path.c; results are the host's.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>

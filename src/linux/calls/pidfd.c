@@ -2,7 +2,7 @@
 /*
  * linux/calls/pidfd.c: descriptors of processes, and the calls that take one.
  *
- * Called through table.c; by process/process.c and process/thread.c (clone with CLONE_PIDFD, ends), wait.c, files/io.c and proc/locks.c. A guest's
+ * Called through table.c; by the files of process/ (clone with CLONE_PIDFD, ends), wait.c, files/io.c and proc/locks.c. A guest's
  * process is none of the host, so its descriptor is the reading end of a pipe, which the host's poll, select and epoll know: a byte lies
  * in it once the process (or the thread, with PIDFD_THREAD) has ended. Nobody can read it: read() is EINVAL, as on Linux. Pagoda has the other
  * end, with the keeper (files/descriptors.c), until the process has been waited for.
@@ -13,8 +13,9 @@
  *
  * Source: pidfd_open(2), pidfd_send_signal(2), process_madvise(2); Linux kernel/pid.c, kernel/signal.c, mm/madvise.c, 6.18.
  */
-#include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -339,7 +340,7 @@ int64_t pg_sys_process_madvise(struct pg_thread *me, const uint64_t *a)
 		r = -EACCES;
 	else if (r == 0 && mm != own && !remote_advice((int)a[3]))
 		r = -EINVAL;
-	else if (r == 0 && mm != own && !pg_ipc_capable(CAP_SYS_NICE))
+	else if (r == 0 && mm != own && !pg_cred_capable(CAP_SYS_NICE))
 		r = -EPERM;
 	if (r == 0) {
 		mm->users++; /* a pager may give up the machine lock, and the other end */

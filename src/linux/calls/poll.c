@@ -6,6 +6,7 @@
  * every timeout becomes a point in time first.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>
@@ -41,19 +42,16 @@ static uint64_t after_ms(int ms)
 /* Reads a timespec: FOREVER for address 0. -EFAULT, -EINVAL. */
 static int get_until(struct pg_thread *me, uint64_t at, uint64_t *until)
 {
-	struct timespec t;
+	uint64_t ns;
+	int err;
 
 	*until = FOREVER;
 	if (at == 0)
 		return 0;
-	if (pg_guest_read(me, &t, at, sizeof(t)) != 0)
-		return -EFAULT;
-	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= (long)SECOND)
-		return -EINVAL;
-	*until = (uint64_t)t.tv_sec > 1u << 30
-			 ? FOREVER - 1
-			 : after_ns((uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec);
-	return 0;
+	err = pg_guest_duration(me, at, &ns);
+	if (err == 0)
+		*until = after_ns(ns);
+	return err;
 }
 
 /* What is left until then; NULL for ever. */
@@ -65,7 +63,7 @@ static struct timespec *left(uint64_t until, struct timespec *t)
 		return NULL;
 	now = pg_host_clock_ns(CLOCK_MONOTONIC);
 	ns = until > now ? until - now : 0;
-	*t = (struct timespec){(time_t)(ns / SECOND), (long)(ns % SECOND)};
+	*t = pg_timespec(ns);
 	return t;
 }
 
@@ -94,9 +92,7 @@ static int swap_mask(struct pg_thread *me, uint64_t at, uint64_t size)
 		return -EINVAL;
 	if (pg_guest_read(me, &set, at, sizeof(set)) != 0)
 		return -EFAULT;
-	me->sig.saved_mask = me->sig.blocked;
-	me->sig.restore_mask = true;
-	pg_signal_set_mask(me, set);
+	pg_signal_swap_mask(me, set);
 	return 0;
 }
 

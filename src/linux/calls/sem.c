@@ -2,7 +2,7 @@
 /*
  * linux/calls/sem.c: System V semaphores.
  *
- * Called through table.c, and by process/process.c and process/thread.c: who shares its list of undos with whom, and that a thread ends. The sets are the
+ * Called through table.c, and by process/fork.c and process/thread.c: who shares its list of undos with whom, and that a thread ends. The sets are the
  * machine's. Source of the order of checks and of waking: Linux ipc/sem.c, 6.18.
  *
  * Owns the table of sets, with the operations that wait on each, and the lists of undos.
@@ -16,6 +16,7 @@
  */
 #include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -412,22 +413,21 @@ static int64_t semop_until(struct pg_thread *me, const uint64_t *a, uint64_t tim
 {
 	struct pg_sem *t = table_of(me->machine);
 	unsigned n = (unsigned)a[2];
-	uint64_t until = FOREVER;
-	struct timespec timeout;
+	uint64_t until = FOREVER, ns;
+	int err = 0;
 
 	if (t == NULL)
 		return -ENOMEM;
-	if (timeout_va != 0 && pg_guest_read(me, &timeout, timeout_va, sizeof(timeout)) != 0)
-		return -EFAULT;
+	if (timeout_va != 0)
+		err = pg_guest_duration(me, timeout_va, &ns);
+	if (err == -EFAULT)
+		return err;
 	if (n > t->most_ops)
 		return -E2BIG;
-	if (timeout_va != 0) {
-		if (timeout.tv_sec < 0 || timeout.tv_nsec < 0 || timeout.tv_nsec >= 1000000000)
-			return -EINVAL;
-		if (timeout.tv_sec < 1 << 30)
-			until = pg_host_clock_ns(CLOCK_MONOTONIC) +
-				(uint64_t)timeout.tv_sec * 1000000000u + (uint64_t)timeout.tv_nsec;
-	}
+	if (err != 0)
+		return err;
+	if (timeout_va != 0)
+		until = pg_host_clock_ns(CLOCK_MONOTONIC) + ns;
 	return operate(me, (int)a[0], a[1], n, until);
 }
 

@@ -8,6 +8,7 @@
  * does. Source of the checks: Linux kernel/fork.c check_unshare_flags(), kernel/kcmp.c, kernel/nsproxy.c, kernel/ptrace.c, 6.18.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -14,6 +14,8 @@
  */
 #include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -107,18 +107,15 @@ int64_t pg_sys_rt_sigsuspend(struct pg_thread *me, const uint64_t *a)
 		return -EINVAL;
 	if (pg_guest_read(me, &set, a[0], sizeof(set)) != 0)
 		return -EFAULT;
-	me->sig.saved_mask = me->sig.blocked;
-	me->sig.restore_mask = true;
-	pg_signal_set_mask(me, set);
+	pg_signal_swap_mask(me, set);
 	return pg_sys_pause(me, a);
 }
 
 int64_t pg_sys_rt_sigtimedwait(struct pg_thread *me, const uint64_t *a)
 {
-	uint64_t set, until = UINT64_MAX, blocked = me->sig.blocked;
+	uint64_t set, ns, until = UINT64_MAX, blocked = me->sig.blocked;
 	union pg_siginfo info;
-	struct timespec t;
-	int n;
+	int n, err;
 
 	if (a[3] != SIGSET_BYTES)
 		return -EINVAL;
@@ -126,12 +123,10 @@ int64_t pg_sys_rt_sigtimedwait(struct pg_thread *me, const uint64_t *a)
 		return -EFAULT;
 	set &= ~UNBLOCKABLE;
 	if (a[2] != 0) {
-		if (pg_guest_read(me, &t, a[2], sizeof(t)) != 0)
-			return -EFAULT;
-		if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= 1000000000)
-			return -EINVAL;
-		until = pg_host_clock_ns(CLOCK_MONOTONIC) + (uint64_t)t.tv_sec * 1000000000u +
-			(uint64_t)t.tv_nsec;
+		err = pg_guest_duration(me, a[2], &ns);
+		if (err != 0)
+			return err;
+		until = pg_host_clock_ns(CLOCK_MONOTONIC) + ns;
 	}
 	/* what is waited for is not delivered meanwhile, nor dropped because it would be ignored */
 	me->sig.blocked |= set;

@@ -12,6 +12,7 @@
  *   1. level says whether the byte is in the pipe; it changes only under the machine lock.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <dirent.h>

@@ -5,9 +5,10 @@
  * Called through table.c. Options that carry pointers are refused. The host takes all guests for one process: which one is at the
  * other end of a Unix socket, and who sent what, is files/peer.c's to say.
  */
-#include "linux/calls/ipc.h"
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/files/peer.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -416,7 +417,7 @@ static int send_credentials(struct pg_thread *me, struct cmsghdr *c, int *as)
 	if (c->cmsg_len != CMSG_LEN(sizeof(who)))
 		return -EINVAL;
 	memcpy(&who, CMSG_DATA(c), sizeof(who));
-	if (who.pid != me->proc->pid && !pg_ipc_capable(CAP_SYS_ADMIN))
+	if (who.pid != me->proc->pid && !pg_cred_capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	*as = who.pid;
 	if (pg_thread_find(me->machine, who.pid) != NULL ||

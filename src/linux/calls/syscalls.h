@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/calls/syscalls.h: every system call function. Called by table.c only.
+ * linux/calls/syscalls.h: every system call function. Called by table.c only; included by the files of this folder alone.
  *
  * a[0 .. 5] are the guest's rdi, rsi, rdx, r10, r8, r9. The result is what rax gets, a negative errno on failure, or one of the
  * PG_ERESTART codes of machine/machine.h. Where the kernel's argument is narrower than a register, the function cuts it.
@@ -8,7 +8,7 @@
 #ifndef PG_LINUX_CALLS_SYSCALLS_H
 #define PG_LINUX_CALLS_SYSCALLS_H
 
-#include "linux/machine/machine.h"
+#include "linux/calls/calls.h"
 
 #define PG_SYS(name) int64_t pg_sys_##name(struct pg_thread *me, const uint64_t *a);
 
@@ -287,5 +287,9 @@ PG_SYS(write)
 PG_SYS(writev)
 
 #undef PG_SYS
+
+/* text.c: a finished call as a line. */
+void pg_syscall_text(struct pg_thread *me, const struct pg_syscall *s, const char *name,
+	const uint64_t *a, bool returned, int64_t result, char *out, size_t cap);
 
 #endif

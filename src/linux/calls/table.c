@@ -2,7 +2,7 @@
 /*
  * linux/calls/table.c: the system calls of x86-64 Linux by number, and the one place where they are run.
  *
- * Called by linux/linux.c when the guest executed a syscall instruction. HERE rows name the function and the kinds of the arguments (text.c
+ * Called by linux/loop.c when the guest executed a syscall instruction. HERE rows name the function and the kinds of the arguments (text.c
  * says what the letters mean); NONE rows are calls that Linux has and Pagoda has not: ENOSYS, and told.
  *
  * Source of the numbers: Linux arch/x86/entry/syscalls/syscall_64.tbl, up to 6.17.

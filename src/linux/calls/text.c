@@ -7,6 +7,7 @@
  * The letters of struct pg_syscall.args: d signed, u unsigned, x hexadecimal, o octal, f descriptor, D directory descriptor
  * (AT_FDCWD), p address, s string, b bytes that were written (their number is the next argument), S signal number.
  */
+#include "linux/calls/syscalls.h"
 #include "linux/machine/machine.h"
 
 #include <fcntl.h>

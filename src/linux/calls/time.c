@@ -6,6 +6,7 @@
  * that sends Pagoda PG_HOST_TIMER with the number of its slot; linux/service.c brings that back here.
  */
 #include "linux/calls/syscalls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>
@@ -61,7 +62,7 @@ static int64_t cpu_clock(struct pg_thread *me, int clock, struct timespec *t)
 		return PG_QUICK(SYS_clock_gettime, host, (uintptr_t)t, 0, 0, 0, 0);
 	}
 	ns = pg_process_cpu_ns(p);
-	*t = (struct timespec){(time_t)(ns / SECOND), (long)(ns % SECOND)};
+	*t = pg_timespec(ns);
 	return 0;
 }
 

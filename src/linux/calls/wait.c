@@ -2,7 +2,7 @@
 /*
  * linux/calls/wait.c: system calls that wait for children.
  *
- * Called through table.c. Children change state in process/process.c, which pokes whoever waits here.
+ * Called through table.c. Children change state in process/end.c, which pokes whoever waits here.
  */
 #include "linux/calls/syscalls.h"
 #include "linux/machine/machine.h"

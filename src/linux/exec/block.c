@@ -10,6 +10,7 @@
  * Nothing is mapped and nothing is shared: the segments are read into the block, all of which is memory from the start. There is no
  * relocation: that is the base register's work; so only programs that are linked for fixed addresses can run, without a loader.
  */
+#include "linux/exec/load.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

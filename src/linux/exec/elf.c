@@ -2,7 +2,7 @@
 /*
  * linux/exec/elf.c: reads and checks ELF headers. See elf.h for what it promises.
  *
- * Called by exec.c for programs and interpreters. What is not here: mapping (exec.c).
+ * Called by find.c for programs and interpreters. What is not here: mapping (map.c).
  */
 #include "linux/exec/elf.h"
 

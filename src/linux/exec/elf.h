@@ -2,9 +2,9 @@
 /*
  * linux/exec/elf.h: what an ELF file's headers say, checked.
  *
- * Called by exec.c and the fuzz target. Calls nobody: the file is read through a callback, so that this compiles
+ * Called by find.c and the fuzz target. Calls nobody: the file is read through a callback, so that this compiles
  * and is tested alone. No field of the file is trusted; every sum is checked against overflow here, once, so that
- * exec.c can compute with what it gets.
+ * map.c can compute with what it gets.
  *
  * What holds of a struct pg_elf that pg_elf_parse() filled (its invariants, checked by the fuzz target):
  *   E1 there is at least one segment; segments are in file order with memory sizes above 0.

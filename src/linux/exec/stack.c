@@ -2,7 +2,7 @@
 /*
  * linux/exec/stack.c: the first stack of a program: strings, pointers and the auxiliary vector.
  *
- * Called by exec.c on the new space; calls space/. Byte for byte as Linux lays it out, so that stack addresses are
+ * Called by map.c and exec.c on the new space; calls space/. Byte for byte as Linux lays it out, so that stack addresses are
  * those that the program has natively. From the top of the stack region downwards:
  *
  *   8 zero bytes, the executed file's name, the environment's strings, the arguments' strings,
@@ -14,6 +14,7 @@
  *
  * Source: Linux fs/binfmt_elf.c create_elf_tables(), fs/exec.c.
  */
+#include "linux/exec/load.h"
 #include "linux/machine/machine.h"
 
 #include <elf.h>

@@ -10,6 +10,7 @@
  *   D2 closing a pager's descriptor never drops a guest's fcntl lock: once the guest has taken one, they are
  *      kept until the guest ends (closing any descriptor of a file drops a process's locks on it).
  */
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

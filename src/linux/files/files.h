@@ -2,7 +2,7 @@
 /*
  * linux/files/files.h: a guest's descriptors, and the files behind its mappings.
  *
- * Included by linux/machine/machine.h. The functions are those of descriptors.c, objects.c and io.c.
+ * Called by all folders beside this one but machine/. What is known of Unix sockets is in peer.h.
  *
  * Descriptors: the threads of one guest process share one host table of descriptors, and the number in the guest is that on the
  * host. A forked process gets a copy of the table from the host (unshare), so closing, sharing of offsets, locks and passing
@@ -11,13 +11,11 @@
 #ifndef PG_LINUX_FILES_H
 #define PG_LINUX_FILES_H
 
-#include "linux/linux.h"
+#include "linux/machine/machine.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-
-struct pg_thread;
 
 /*
  * The descriptors of a process on the host: one host table. Besides the guest's it holds those of pagers: file N has the
@@ -48,7 +46,7 @@ struct pg_file {
 	bool leaves;    /* the kept reference goes now */
 };
 
-/* --- descriptors.c: tables of descriptors, and Pagoda's own among them --------------------------------------- */
+/* --- descriptors.c: tables of descriptors, and Pagoda's own among them ------------------------ */
 
 /* A table of descriptors; from: a copy of that one's record. NULL: no memory. */
 struct pg_fds *pg_fds_make(struct pg_linux *l, const struct pg_fds *from);
@@ -73,7 +71,27 @@ int pg_pager_open(struct pg_linux *l, int fd, int to);
 /* The file is nobody's any more. */
 void pg_pager_close(struct pg_linux *l, int fd);
 
-/* --- objects.c: files as objects ------------------------------------------------------------------------- */
+/* --- descriptors.c: descriptors that only the keeper has -------------------------------------- */
+
+/*
+ * A descriptor that only the keeper has: a copy of fd, under a number that the others name it by. Or a negative errno.
+ */
+PG_MUST_CHECK int pg_keeper_store(struct pg_linux *l, int fd);
+/* A copy of it for the running thread's table, the lowest number that is free, close-on-exec. */
+PG_MUST_CHECK int pg_keeper_fetch(struct pg_linux *l, int number);
+/* Writes a byte to it. */
+void pg_keeper_ring(struct pg_linux *l, int number);
+void pg_keeper_forget(struct pg_linux *l, int number);
+
+/* --- descriptors.c: the holder, a thread with a table of its own, so that what it closes drops nobody's locks --- */
+
+/* A copy of fd in its table: the number there, or a negative errno. */
+PG_MUST_CHECK int pg_holder_store(struct pg_linux *l, int fd);
+void pg_holder_forget(struct pg_linux *l, int number);
+int pg_holder_tid(const struct pg_linux *l); /* on the host; 0: there is none */
+void pg_holder_end(struct pg_linux *l);
+
+/* --- objects.c: files as objects -------------------------------------------------------------- */
 
 /*
  * The object of an open host file; a reference for the caller. writable: the descriptor may be written and shared
@@ -97,23 +115,12 @@ PG_MUST_CHECK int pg_files_to_disk(struct pg_thread *me, struct pg_object_key ke
  * The file is about to be sealed against writes, but for mappings that exist: its pager keeps one, to write back through. 0 or -errno.
  */
 PG_MUST_CHECK int pg_files_keep_writable(struct pg_thread *me, const struct stat *st);
-
-/*
- * A descriptor that only the keeper has: a copy of fd, under a number that the others name it by. Or a negative errno.
- */
-PG_MUST_CHECK int pg_keeper_store(struct pg_linux *l, int fd);
-/* A copy of it for the running thread's table, the lowest number that is free, close-on-exec. */
-PG_MUST_CHECK int pg_keeper_fetch(struct pg_linux *l, int number);
-/* Writes a byte to it. */
-void pg_keeper_ring(struct pg_linux *l, int number);
-void pg_keeper_forget(struct pg_linux *l, int number);
-
 /* Whether the file's object is kept though nobody maps it; here: notes that a guest has it open. */
 bool pg_files_kept(struct pg_thread *me, const struct stat *st, bool here);
 /* begin: nobody is known to have a kept file open. Else: those that nobody has open are let go. */
 void pg_files_let_go(struct pg_linux *l, bool begin);
 
-/* --- opens.c: open files, and what each was told of failed write-backs ------------------------------------------ */
+/* --- opens.c: open files, and what each was told of failed write-backs ------------------------ */
 
 /* fd's open file, as long as it is being mapped; NULL: nothing is known of it. */
 struct pg_open_file *pg_open_hold(struct pg_thread *me, int fd);
@@ -134,18 +141,8 @@ bool pg_open_closing(struct pg_thread *me, int fd);
 void pg_open_closed(struct pg_thread *me);
 void pg_open_end(struct pg_linux *l);
 
-/* --- the holder (descriptors.c): a thread with a table of its own, so that what it closes drops nobody's locks -- */
+/* --- owner.c: who gets the signals of a descriptor -------------------------------------------- */
 
-/* A copy of fd in its table: the number there, or a negative errno. */
-PG_MUST_CHECK int pg_holder_store(struct pg_linux *l, int fd);
-void pg_holder_forget(struct pg_linux *l, int number);
-int pg_holder_tid(const struct pg_linux *l); /* on the host; 0: there is none */
-void pg_holder_end(struct pg_linux *l);
-
-/* --- proc/locks.c, owner.c ---------------------------------------------------------------------------------------- */
-
-/* The guest's number of who holds the lock that F_GETLK found on fd. */
-int pg_locks_holder(struct pg_thread *me, int fd, const struct flock *found);
 /* F_SETOWN_EX, F_GETOWN_EX, and F_SETSIG (set) or F_GETSIG, with guests' numbers. 0 or the call's error. */
 int64_t pg_owner_set(struct pg_thread *me, int fd, const struct f_owner_ex *who);
 int64_t pg_owner_get(struct pg_thread *me, int fd, struct f_owner_ex *who);
@@ -156,16 +153,7 @@ void pg_owner_async(struct pg_thread *me, int fd);
 bool pg_owner_signalled(struct pg_linux *l, int signo, int fd, int code, uint64_t band);
 void pg_owners_end(struct pg_linux *l);
 
-/* --- proc/mem.c -------------------------------------------------------------------------------------------- */
-
-/*
- * Whether fd is /proc/PID/mem; then *result is what reading or writing the guest's vectors at `offset` (-1: where the file is) gave.
- */
-bool pg_proc_memory(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
-	int64_t offset, bool write, int64_t *result);
-void pg_proc_memory_end(struct pg_linux *l);
-
-/* --- io.c ------------------------------------------------------------------------------------------------ */
+/* --- io.c: bytes between descriptors and memory ----------------------------------------------- */
 
 /* Reads or writes guest memory from or to a descriptor; offset -1: the descriptor's own. As preadv2/pwritev2. */
 int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
@@ -189,5 +177,53 @@ int pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_thread *me, int fd);
 void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
+
+/* --- path.c: names ---------------------------------------------------------------------------- */
+
+/*
+ * Reads a path from the guest and turns the guest's /proc names into the host's: /proc/1000 into /proc/self,
+ * .../exe into the program. 0 or a negative errno.
+ */
+PG_MUST_CHECK int pg_path_get(struct pg_thread *me, uint64_t va, char out[PATH_MAX]);
+/* The same for a string at hand. */
+PG_MUST_CHECK int pg_path_map(struct pg_thread *me, const char *in, char out[PATH_MAX]);
+/* A name below /proc that speaks of a guest. */
+struct pg_proc_name {
+	struct pg_process *proc;  /* NULL: of nobody */
+	struct pg_thread *thread; /* where one is named; else NULL */
+	bool task_list;           /* the directory /proc/N/task itself */
+	const char *rest;         /* behind the directory, in the path; "": the directory */
+};
+/* Whether `in` names /proc/N, /proc/self or anything in it. */
+bool pg_path_proc(struct pg_thread *me, const char *in, struct pg_proc_name *out);
+/* The program that an exe link names: "" for a zombie, NULL if the path is no such link. It is not followed. */
+const char *pg_path_exe_link(struct pg_thread *me, const char *path);
+
+/* --- terminal.c: controlling terminals -------------------------------------------------------- */
+
+/* Pagoda's own terminal, if it has one, is the first process's. */
+void pg_terminal_init(struct pg_process *p);
+void pg_terminals_free(struct pg_linux *l);
+/* The group in the foreground of Pagoda's own terminal; 0: not known. */
+int pg_terminal_host_foreground(const struct pg_linux *l);
+/* As fields tty_nr and tpgid of /proc/PID/stat. */
+void pg_terminal_stat(const struct pg_process *p, uint32_t *dev, int *foreground);
+/* Before a read or write: 0 to go on, or the call's result: the caller's group is in the background. */
+int64_t pg_terminal_before_read(struct pg_thread *me, int fd);
+int64_t pg_terminal_before_write(struct pg_thread *me, int fd);
+/* `done` bytes of v were written to fd: if it is a pty's master, keys among them send their signals. */
+void pg_terminal_written(
+	struct pg_thread *me, int fd, const struct iovec *v, unsigned count, uint64_t done);
+/* /dev/tty becomes the name of the caller's terminal. 0 or -ENXIO. */
+int pg_terminal_path(struct pg_thread *me, char path[PATH_MAX]);
+/* What was opened may become the session's terminal. */
+void pg_terminal_opened(struct pg_thread *me, int fd, int flags);
+/* Descriptors were closed: the sessions of those whose master is gone are hung up. */
+void pg_terminal_closed(struct pg_linux *l);
+/* Its descriptors are closed: a leader's session loses the terminal. */
+void pg_terminal_process_ends(struct pg_process *p);
+/* Whether the request was seen to here; then *result is the call's. */
+bool pg_terminal_ioctl(
+	struct pg_thread *me, int fd, unsigned request, uint64_t arg, int64_t *result);
 
 #endif

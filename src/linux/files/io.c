@@ -10,8 +10,11 @@
  * any write. A read from a pipe, terminal or socket ends with the first piece, so that it never
  * blocks with data in hand.
  */
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
 #include "linux/files/peer.h"
 #include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>

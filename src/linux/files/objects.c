@@ -2,13 +2,14 @@
 /*
  * linux/files/objects.c: host files as objects of the page cache.
  *
- * Called by exec/exec.c and calls/mem.c (mappings), io.c (coherence). Calls descriptors.c, space/object.h and the host.
+ * Called by exec/map.c and calls/mem.c (mappings), io.c (coherence). Calls descriptors.c, space/object.h and the host.
  * Owns the machine's list of files and the windows of those that are sealed.
  *
  * Invariants:
  *   F1 two mappings of one host file (device and inode) share one object, however it was opened.
  *   F2 a pager's descriptor may be written as soon as one writable shared mapping was made.
  */
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

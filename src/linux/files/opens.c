@@ -3,7 +3,7 @@
  * linux/files/opens.c: open files (Linux's struct file) and what each of them was told of failed write-backs: once, by fsync, fdatasync, msync,
  * sync_file_range or syncfs, whichever comes first, through whatever descriptor or mapping of it.
  *
- * Called by calls/mem.c (shared mappings), calls/path.c (opening), calls/fd.c, exec/exec.c and process/process.c (closing), calls/io.c and objects.c (telling). Calls the
+ * Called by calls/mem.c (shared mappings), calls/path.c (opening), calls/fd.c, exec/exec.c and process/end.c (closing), calls/io.c and objects.c (telling). Calls the
  * holder (descriptors.c), which keeps a descriptor of each open file that is known here, and the host's kcmp(2), which tells whether
  * two descriptors are of one open file.
  *
@@ -22,6 +22,7 @@
  * Without kcmp (a host whose policy forbids it) all open files of a file count as one: the first fsync is told.
  */
 #include "base/errseq.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <dirent.h>

@@ -8,6 +8,7 @@
  * A file is known by device and inode, so two opens of one file, or the ends of one pipe, have one owner: the last that was set. The
  * host's signal names a number, which several guests may use: all owners of such a number get theirs.
  */
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 /*
  * linux/files/path.c: the names a guest gives, and the few that do not mean the same on the host.
  *
- * Called by every system call that takes a path, by exec/exec.c and by proc/proc.c. A guest's processes are not the host's (proc/proc.c), so
+ * Called by every system call that takes a path, by exec/find.c and by proc/proc.c. A guest's processes are not the host's (proc/proc.c), so
  *
  *   /proc/N/X, /proc/self/X          is /proc/self/task/H/X, H the host thread of N's first thread
  *   /proc/N/task/T/X                 the same for thread T
@@ -13,6 +13,7 @@
  *
  * Paths that reach /proc in other ways (a link, a directory descriptor) are seen after the open, by what was opened.
  */
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

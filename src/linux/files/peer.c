@@ -21,6 +21,7 @@
  *   U2 what a guest sent and nobody has received is in one record.
  */
 #include "linux/files/peer.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <linux/netlink.h>

@@ -16,6 +16,7 @@
  * Not here: what is typed at Pagoda's own terminal (linux/service.c); a host program outside that writes to the master of a guest's terminal makes
  * no signals.
  */
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define TRIES 64 /* to go on where a frame was found: each fails only if it is gone again */
 
@@ -143,6 +144,18 @@ uint64_t pg_guest_peek(struct pg_thread *me, void *dst, uint64_t src, uint64_t n
 		done += part;
 	}
 	return done;
+}
+
+int pg_guest_duration(struct pg_thread *me, uint64_t va, uint64_t *ns)
+{
+	struct timespec t;
+
+	if (pg_guest_read(me, &t, va, sizeof(t)) != 0)
+		return -EFAULT;
+	if (t.tv_sec < 0 || t.tv_nsec < 0 || t.tv_nsec >= 1000000000)
+		return -EINVAL;
+	*ns = (uint64_t)t.tv_sec >= 1ull << 33 ? INT64_MAX : pg_timespec_ns(&t);
+	return 0;
 }
 
 int pg_guest_iovecs(

@@ -118,7 +118,7 @@ uint64_t pg_host_clock_ns(int clock)
 	struct timespec t;
 
 	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return pg_timespec_ns(&t);
 }
 
 /* Linux's vvar and vdso are neighbours: from the first one named [vv... to the end of [vdso]. */

@@ -59,7 +59,7 @@ void pg_lock_take(struct pg_linux *l, struct pg_thread *me)
 	k->waiters++;
 	while (k->held) {
 		uint64_t turn = k->turns, then = pg_host_clock_ns(CLOCK_MONOTONIC) + TURN_NS;
-		struct timespec t = {(time_t)(then / 1000000000u), (long)(then % 1000000000u)};
+		struct timespec t = pg_timespec(then);
 
 		if (pthread_cond_timedwait(&k->free, &k->m, &t) == ETIMEDOUT && k->held &&
 			k->turns == turn && !k->wanted)

@@ -8,6 +8,10 @@
  *
  * Source of the format: Linux fs/locks.c, lock_get_status().
  */
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
+#include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 #include "linux/proc/text.h"
 
 #include <dirent.h>

@@ -6,6 +6,7 @@
  *
  * Source of the formats: Linux fs/proc/task_mmu.c; proc(5); Documentation/admin-guide/mm/pagemap.rst.
  */
+#include "linux/machine/machine.h"
 #include "linux/proc/text.h"
 
 #include <errno.h>

@@ -10,6 +10,8 @@
  *
  * Source: Linux fs/proc/base.c, mem_rw(), 6.18.
  */
+#include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 #include "linux/proc/text.h"
 
 #include <errno.h>

@@ -7,12 +7,13 @@
  *
  * Source of the formats: Linux fs/proc/meminfo.c, mm/swapfile.c (swap_show), mm/vmstat.c (vmstat_text), kernel/sched/psi.c; proc(5).
  */
+#include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 #include "linux/proc/text.h"
-
-#include <string.h>
-
 #include "reclaim/reclaim.h"
 #include "store/store.h"
+
+#include <string.h>
 
 /* Pages of all living processes' spaces, with what those that ended left in the sums. */
 static struct pg_space_stats all_spaces(struct pg_linux *l)

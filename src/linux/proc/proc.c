@@ -13,9 +13,11 @@
  *
  * What is not here: the names themselves (files/path.c), the text (maps.c, status.c).
  */
+#include "linux/proc/proc.h"
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
+#include "linux/machine/machine.h"
 #include "linux/proc/text.h"
-
-#include "linux/calls/ipc.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,6 +7,8 @@
  *
  * Source of the formats: Linux fs/proc/array.c, base.c; proc(5).
  */
+#include "linux/files/files.h"
+#include "linux/machine/machine.h"
 #include "linux/proc/text.h"
 
 #include <stdlib.h>

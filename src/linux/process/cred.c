@@ -45,6 +45,15 @@ void pg_cred_read(struct pg_cred *c)
 	}
 }
 
+bool pg_cred_capable(int capability)
+{
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct d[2] = {{0}};
+
+	return syscall(SYS_capget, &h, d) == 0 &&
+	       (d[capability / 32].effective >> (capability % 32) & 1);
+}
+
 /* fs.suid_dumpable of the host. */
 static int suid_dumpable(void)
 {

@@ -2,7 +2,7 @@
 /*
  * linux/process/pause.c: processes that wait while memory is short: what is done about thrashing besides swapping out.
  *
- * ui/ calls pg_linux_pause() when reclaim/ has swapped a space out whole; the main loop (linux/linux.c) calls pg_pause_wait() for each
+ * ui/ calls pg_linux_pause() when reclaim/ has swapped a space out whole; the main loop (linux/loop.c) calls pg_pause_wait() for each
  * thread before it runs guest code. Reads frame/ and the list of processes.
  *
  * A paused process's threads finish the system call that they are in and then sleep. They go on when the first of these is true:

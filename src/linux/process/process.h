@@ -2,8 +2,8 @@
 /*
  * linux/process/process.h: what a guest process is: its threads, its memory, its signals and timers; and what may be done with them.
  *
- * Included by linux/machine/machine.h. The functions are those of signal.c, sigframe.c, linux/service.c, thread.c, process.c, calls/futex.c,
- * calls/signalfd.c and calls/time.c. All of it is guarded by the machine lock, but for what is marked otherwise.
+ * Included by linux/machine/machine.h. The functions are those of this folder. All of it is guarded by the machine lock, but for what is marked
+ * otherwise.
  */
 #ifndef PG_LINUX_PROCESS_H
 #define PG_LINUX_PROCESS_H
@@ -215,7 +215,7 @@ struct pg_process {
 	uint64_t execs, calls;
 };
 
-/* --- signal.c, sigframe.c, linux/service.c ------------------------------------------------------------------ */
+/* --- signal.c, sigframe.c --------------------------------------------------------------------- */
 
 void pg_signal_init(struct pg_signals *s);
 void pg_signal_free(struct pg_signals *s);
@@ -239,6 +239,8 @@ void pg_signal_deliver(struct pg_thread *me);
 /* Takes the first pending signal of a set: its number, or 0. */
 int pg_signal_take(struct pg_thread *me, uint64_t set, union pg_siginfo *info);
 void pg_signal_set_mask(struct pg_thread *me, uint64_t mask);
+/* The same until a handler has run: then the old one is back. Where none is to run, the caller puts it back. */
+void pg_signal_swap_mask(struct pg_thread *me, uint64_t mask);
 /* Whether nobody could continue the process's group: then the terminal does not stop it. */
 bool pg_signal_orphaned_group(const struct pg_process *p);
 bool pg_signal_ignored(const struct pg_process *p, int signo);
@@ -253,20 +255,12 @@ bool pg_sigframe_pop(struct pg_thread *me);
 uint64_t pg_sigframe_min_stack(void);
 bool pg_signal_on_alt(const struct pg_thread *me, uint64_t sp);
 
-/* The host's signals are caught and blocked in all threads made from now on. -EBUSY: another machine runs. */
-PG_MUST_CHECK int pg_service_begin(struct pg_linux *l);
-/* Brings host signals and timers to the guests until the machine is over. Without the lock. */
-void pg_service_run(struct pg_linux *l);
-/* The machine is over: pg_service_run() returns. Lock held. */
-void pg_service_ring(struct pg_linux *l);
-/* A limit of CPU time was set: it looks at them. */
-void pg_service_look(struct pg_linux *l);
-void pg_service_end(struct pg_linux *l);
-
-/* --- cred.c ---------------------------------------------------------------------------------------------- */
+/* --- cred.c ----------------------------------------------------------------------------------- */
 
 /* Those of the calling host thread. */
 void pg_cred_read(struct pg_cred *c);
+/* Whether the calling host thread has this capability (CAP_*). */
+bool pg_cred_capable(int capability);
 /* The thread changed its users, groups or capabilities on the host. */
 void pg_cred_changed(struct pg_thread *me);
 /* A new program: what it keeps of them. */
@@ -290,7 +284,7 @@ bool pg_cred_may_read(
  */
 bool pg_cred_owns(const struct pg_thread *me, const struct pg_process *p);
 
-/* --- thread.c ------------------------------------------------------------------------------------------- */
+/* --- thread.c --------------------------------------------------------------------------------- */
 
 /* A thread of a process with a CPU on its space; not running. NULL: no memory. */
 struct pg_thread *pg_thread_make(
@@ -324,95 +318,63 @@ void pg_thread_wake(struct pg_thread *t);
 /* Wakes t if it is in pg_thread_sleep(), and that is all. */
 void pg_thread_rouse(struct pg_thread *t);
 
-/* --- process.c -------------------------------------------------------------------------------------------- */
+/* --- process.c -------------------------------------------------------------------------------- */
 
 PG_MUST_CHECK int pg_process_init(struct pg_linux *l, struct pg_thread **first);
 /* A process that is nobody's child and does not run yet, with a thread of descriptors of its own. */
 PG_MUST_CHECK int pg_process_orphan(struct pg_linux *l, struct pg_thread **first);
+void pg_process_free(struct pg_process *p);
 /* Its parent's number: the outside world's for the first one, 1 for orphans. */
 int pg_process_ppid(const struct pg_process *p);
 struct pg_process *pg_process_find(struct pg_linux *l, int pid);
+/* Calls f for each process of the group until it returns false. */
+void pg_process_each_of_group(
+	struct pg_linux *l, int pgid, bool (*f)(void *ctx, struct pg_process *p), void *ctx);
+/* CPU time so far of its threads on the host, ns. */
+uint64_t pg_process_cpu_ns(const struct pg_process *p);
+/* Sums for one process, with what ended threads and programs left. */
+void pg_process_stats(
+	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+
+/* --- mm.c: the memory of processes ------------------------------------------------------------ */
+
+struct pg_mm *pg_mm_make(struct pg_space *s);
+void pg_mm_put(struct pg_mm *mm);
+/* exec: vfork's parent goes on, figures of the old program are kept. */
+void pg_process_new_mm(struct pg_thread *me, struct pg_mm *mm);
+
+/* --- fork.c ----------------------------------------------------------------------------------- */
+
 /* clone() of all kinds: the new thread's or process's id, or a negative errno. */
 struct pg_clone {
 	uint64_t flags, stack, parent_tid, child_tid, tls, pidfd;
 	int exit_signal;
 };
 int64_t pg_process_clone(struct pg_thread *me, const struct pg_clone *c);
+
+/* --- end.c ------------------------------------------------------------------------------------ */
+
 /* The process is to end; the first call counts. Its threads see it soon. */
 void pg_process_exit(struct pg_thread *me, int code);
 void pg_process_killed(struct pg_process *p, struct pg_thread *by, int signo);
+/* The last thread is gone: descriptors, memory, children and parent are seen to. */
+void pg_process_end(struct pg_process *p, struct pg_thread *last);
+/* pg_linux_stop() was called: no process goes on. */
+void pg_process_stop_all(struct pg_thread *me);
 /* Stops and continues as a whole. */
 void pg_process_stop(struct pg_process *p, int signo);
 void pg_process_continue(struct pg_process *p);
-/* The last thread is gone: descriptors, memory, children and parent are seen to. */
-void pg_process_end(struct pg_process *p, struct pg_thread *last);
-/* exec: vfork's parent goes on, figures of the old program are kept. */
-void pg_process_new_mm(struct pg_thread *me, struct pg_mm *mm);
-void pg_process_free(struct pg_process *p);
-struct pg_mm *pg_mm_make(struct pg_space *s);
-void pg_mm_put(struct pg_mm *mm);
-/* Calls f for each process of the group until it returns false. */
-void pg_process_each_of_group(
-	struct pg_linux *l, int pgid, bool (*f)(void *ctx, struct pg_process *p), void *ctx);
-/* CPU time so far of its threads on the host, ns. */
-uint64_t pg_process_cpu_ns(const struct pg_process *p);
-/* As getrusage(); me: the running thread, or NULL. */
-void pg_process_usage(const struct pg_process *p, const struct pg_thread *me, struct rusage *out);
-/* Adds what adds up, and takes the larger peak. */
-void pg_usage_add(struct rusage *sum, const struct rusage *more);
-/*
- * Signals for processes whose CPU time has reached a limit: when to look again, ns from now; UINT64_MAX: nobody is limited.
- */
-uint64_t pg_limit_cpu(struct pg_linux *l);
-/* Sums for one process, with what ended threads and programs left. */
-void pg_process_stats(
-	const struct pg_process *p, struct pg_cpu_stats *cpu, struct pg_space_stats *space);
+
+/* --- oom.c: want of memory -------------------------------------------------------------------- */
+
 /* How good a victim for want of memory: pages, moved by oom_score_adj; INT64_MIN: none. */
 int64_t pg_process_badness(const struct pg_process *p);
 /* Somebody has to be killed for memory; me waits until it is over, or is the one. */
 void pg_process_oom(struct pg_thread *me);
-/* pg_linux_stop() was called: no process goes on. */
-void pg_process_stop_all(struct pg_thread *me);
 
-/* --- calls/futex.c ---------------------------------------------------------------------------------------------- */
+/* --- pause.c ---------------------------------------------------------------------------------- */
 
-/* Wakes at most n waiters on the word at va. How many. */
-unsigned pg_futex_wake(struct pg_thread *me, uint64_t va, bool shared, unsigned n, uint32_t bits);
-
-/* --- calls/signalfd.c ------------------------------------------------------------------------------------- */
-
-/* The process's queue of signals changed: poll of its signalfds is to tell. */
-void pg_sigfd_changed(struct pg_process *p);
-/* A child that has them too becomes the owner of its signalfds. */
-void pg_sigfd_process_ends(struct pg_process *p);
-void pg_sigfd_free(struct pg_linux *l);
-/* Whether fd is a signalfd; then *result is what reading it gave. */
-bool pg_sigfd_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned count,
-	uint64_t total, int64_t *result);
-
-/* --- calls/pidfd.c ---------------------------------------------------------------------------------------- */
-
-/*
- * A descriptor of the process, or of its thread tid (0: none), close-on-exec, in the running thread's table: flags as of pidfd_open. Or
- * a negative errno.
- */
-int pg_pidfd_make(struct pg_process *p, int tid, unsigned flags);
-/* Whether fd is one, and the number of its process: -EBADF if not. */
-bool pg_pidfd_is(struct pg_thread *me, int fd);
-int pg_pidfd_pid(struct pg_thread *me, int fd);
-/* What fdinfo says of the file: the number, -1 when the process has been waited for; 0: it is none. */
-int pg_pidfd_shown(struct pg_linux *l, uint64_t dev, uint64_t ino);
-/* The process, or its thread tid, has ended: whoever polls is told. */
-void pg_pidfd_ends(struct pg_process *p, int tid);
-/* The process's number is free again. */
-void pg_pidfd_reaped(struct pg_process *p);
-void pg_pidfds_end(struct pg_linux *l);
-
-/* --- calls/time.c ---------------------------------------------------------------------------------------- */
-
-/* Deletes the process's timers: those of timer_create, and at its end the interval timers too. */
-void pg_timers_delete(struct pg_process *p, bool intervals);
-/* A timer of the host went off; value: as its signal says. */
-void pg_timer_fired(struct pg_linux *l, unsigned value, int overrun);
+/* Returns when me's process is not paused, or is to end. */
+void pg_pause_wait(struct pg_thread *me);
 
 #endif

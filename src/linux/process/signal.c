@@ -2,8 +2,8 @@
 /*
  * linux/process/signal.c: the guest's signals: queued, blocked, ignored, delivered.
  *
- * Called by linux/linux.c between instructions and after system calls, and by the system calls of calls/signal.c. Calls
- * sigframe.c to enter a handler and process.c for what kills and stops. Owns the queues.
+ * Called by linux/loop.c between instructions and after system calls, and by the system calls of calls/signal.c. Calls
+ * sigframe.c to enter a handler and end.c for what kills and stops. Owns the queues.
  *
  * Invariants:
  *   G1 bit n-1 of pending is set exactly if signal n is on the queue.
@@ -13,6 +13,7 @@
  *   G4 within a signal oldest first; between signals those of faults first, then the lowest number, as Linux.
  *   G5 a system call that was interrupted ends in exactly one of: restarted, or -EINTR.
  */
+#include "linux/calls/calls.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>
@@ -262,6 +263,13 @@ void pg_signal_set_mask(struct pg_thread *me, uint64_t mask)
 	closed &= me->proc->sig.pending;
 	for (; closed != 0; closed &= closed - 1)
 		wake_taker(me->proc, __builtin_ctzll(closed) + 1, 0);
+}
+
+void pg_signal_swap_mask(struct pg_thread *me, uint64_t mask)
+{
+	me->sig.saved_mask = me->sig.blocked;
+	me->sig.restore_mask = true;
+	pg_signal_set_mask(me, mask);
 }
 
 /* --- faults of the guest's own ------------------------------------------------------------------- */

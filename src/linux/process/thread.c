@@ -2,7 +2,7 @@
 /*
  * linux/process/thread.c: the guest's threads: made, begun on a host thread, asleep, awake, ended.
  *
- * Called by process.c (clone, exec, exit) and by every system call that waits. Each guest thread is a host thread with a CPU of its
+ * Called by fork.c (clone), exec/ and end.c and by every system call that waits. Each guest thread is a host thread with a CPU of its
  * own; one at a time runs, whoever has the machine lock (machine/lock.c).
  *
  * Invariants:
@@ -12,6 +12,8 @@
  *      before it sleeps. So no wake-up is lost.
  *   T4 a host thread whose process has a new table of descriptors owns a copy of it before its maker goes on.
  */
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
 #include "linux/machine/machine.h"
 
 #include <errno.h>
@@ -243,7 +245,7 @@ int pg_fds_own(struct pg_thread *me)
 
 void pg_thread_sleep(struct pg_thread *me, uint64_t until)
 {
-	const struct timespec t = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+	const struct timespec t = pg_timespec(until);
 
 	me->wake = 0;
 	me->asleep = true;
@@ -347,7 +349,7 @@ static void leave_figures(struct pg_thread *me)
 	me->machine->ops->stats(me->cpu, &s);
 	pg_linux_add_cpu(&me->proc->cpu_before, &s);
 	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
-		me->proc->cpu_ns += (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		me->proc->cpu_ns += pg_timespec_ns(&t);
 	if (getrusage(RUSAGE_THREAD, &use) == 0) {
 		timerclear(&use.ru_utime);
 		use.ru_maxrss = use.ru_minflt = use.ru_majflt = 0; /* Pagoda's own */

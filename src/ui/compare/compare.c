@@ -305,46 +305,46 @@ static void write_table(const struct compare *c, FILE *out)
 	pg_table_write(&t, out);
 }
 
-static void write_form(struct json *j, const struct form *form)
+static void write_form(struct pg_json *j, const struct form *form)
 {
 	const struct figures *f = &form->f;
 
-	open_(j, NULL, '{');
-	string(j, "page_table", form->text);
-	number(j, "status", (uint64_t)form->trial.status);
-	boolean(j, "same_output", form->same);
-	number(j, "table_bytes_peak", f->table_bytes);
-	number_if(j, "walks", f->walks, f->tlb);
-	number_if(j, "walk_references", f->references, f->tlb);
+	pg_json_open(j, NULL, '{');
+	pg_json_string(j, "page_table", form->text);
+	pg_json_number(j, "status", (uint64_t)form->trial.status);
+	pg_json_boolean(j, "same_output", form->same);
+	pg_json_number(j, "table_bytes_peak", f->table_bytes);
+	pg_json_number_if(j, "walks", f->walks, f->tlb);
+	pg_json_number_if(j, "walk_references", f->references, f->tlb);
 	if (f->tlb && f->walks)
-		fraction(j, "walk_references_mean", mean(f));
+		pg_json_fraction(j, "walk_references_mean", mean(f));
 	else
-		string(j, "walk_references_mean", NULL);
-	number_if(j, "walk_references_p99", f->p99, f->tlb);
-	number_if(j, "walk_references_saved", f->saved, f->tlb);
-	open_(j, "walk_lengths", '[');
+		pg_json_string(j, "walk_references_mean", NULL);
+	pg_json_number_if(j, "walk_references_p99", f->p99, f->tlb);
+	pg_json_number_if(j, "walk_references_saved", f->saved, f->tlb);
+	pg_json_open(j, "walk_lengths", '[');
 	for (int i = 0; f->tlb && i < PG_WALK_LENGTHS; i++)
-		number(j, NULL, f->lengths[i]);
-	close_(j, ']');
-	number(j, "soft_faults", f->soft);
-	number(j, "faults", f->faults);
-	number(j, "rss_peak_bytes", f->rss_bytes);
-	number_if(j, "instructions", f->instructions, f->instructions > 0);
-	fraction(j, "wall_seconds", f->seconds);
-	close_(j, '}');
+		pg_json_number(j, NULL, f->lengths[i]);
+	pg_json_close(j, ']');
+	pg_json_number(j, "soft_faults", f->soft);
+	pg_json_number(j, "faults", f->faults);
+	pg_json_number(j, "rss_peak_bytes", f->rss_bytes);
+	pg_json_number_if(j, "instructions", f->instructions, f->instructions > 0);
+	pg_json_fraction(j, "wall_seconds", f->seconds);
+	pg_json_close(j, '}');
 }
 
 static void write_json(const struct compare *c, FILE *out)
 {
-	struct json j = json_begin(out, 1);
+	struct pg_json j = pg_json_begin(out, 1);
 
-	strings(&j, "command", c->form[0].options.command);
-	number(&j, "runs", c->runs);
-	open_(&j, "page_tables", '[');
+	pg_json_strings(&j, "command", c->form[0].options.command);
+	pg_json_number(&j, "runs", c->runs);
+	pg_json_open(&j, "page_tables", '[');
 	for (size_t i = 0; i < c->n; i++)
 		write_form(&j, &c->form[i]);
-	close_(&j, ']');
-	json_end(&j);
+	pg_json_close(&j, ']');
+	pg_json_end(&j);
 }
 
 /* Six charts of a bar for each form: two columns, three rows. */

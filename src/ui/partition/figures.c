@@ -198,127 +198,127 @@ void pg_partition_write_text(const struct pg_partition_trials *t, FILE *out)
 
 /* ---- JSON */
 
-static void write_samples(struct json *j, const struct pg_stream_result *r, bool fit)
+static void write_samples(struct pg_json *j, const struct pg_stream_result *r, bool fit)
 {
-	open_(j, "samples", '[');
+	pg_json_open(j, "samples", '[');
 	for (uint64_t i = 0; i < r->samples; i++) {
 		const struct pg_stream_sample *m = &r->sample[i];
 
-		open_(j, NULL, '{');
-		number(j, "request", m->request);
-		number(j, "blocks", m->blocks);
-		number_if(j, "holes", m->holes, fit);
-		number(j, "asked_bytes", m->asked_bytes);
-		number(j, "free_bytes", m->free_bytes);
-		number_if(j, "largest_hole_bytes", m->largest_bytes, fit);
-		number_if(j, "unusable_bytes", m->unusable_bytes, fit);
-		number(j, "waiting", m->waiting);
-		close_(j, '}');
+		pg_json_open(j, NULL, '{');
+		pg_json_number(j, "request", m->request);
+		pg_json_number(j, "blocks", m->blocks);
+		pg_json_number_if(j, "holes", m->holes, fit);
+		pg_json_number(j, "asked_bytes", m->asked_bytes);
+		pg_json_number(j, "free_bytes", m->free_bytes);
+		pg_json_number_if(j, "largest_hole_bytes", m->largest_bytes, fit);
+		pg_json_number_if(j, "unusable_bytes", m->unusable_bytes, fit);
+		pg_json_number(j, "waiting", m->waiting);
+		pg_json_close(j, '}');
 	}
-	close_(j, ']');
+	pg_json_close(j, ']');
 }
 
-static void fraction_if(struct json *j, const char *key, double v, bool known)
+static void fraction_if(struct pg_json *j, const char *key, double v, bool known)
 {
 	if (known)
-		fraction(j, key, v);
+		pg_json_fraction(j, key, v);
 	else
-		string(j, key, NULL);
+		pg_json_string(j, key, NULL);
 }
 
-static void write_queue(struct json *j, const struct pg_stream_result *r)
+static void write_queue(struct pg_json *j, const struct pg_stream_result *r)
 {
-	open_(j, "queue", '{');
-	number(j, "waited", r->waited);
-	fraction(j, "wait_mean", wait_mean(r));
-	fraction(j, "wait_longest", r->longest_wait);
-	fraction(j, "length_mean", r->waiting);
-	number(j, "length_longest", r->longest_queue);
-	number(j, "length_last", r->waiting_last);
-	open_(j, "priorities", '[');
+	pg_json_open(j, "queue", '{');
+	pg_json_number(j, "waited", r->waited);
+	pg_json_fraction(j, "wait_mean", wait_mean(r));
+	pg_json_fraction(j, "wait_longest", r->longest_wait);
+	pg_json_fraction(j, "length_mean", r->waiting);
+	pg_json_number(j, "length_longest", r->longest_queue);
+	pg_json_number(j, "length_last", r->waiting_last);
+	pg_json_open(j, "priorities", '[');
 	for (unsigned i = 0; i < PG_STREAM_PRIORITIES; i++) {
-		open_(j, NULL, '{');
-		number(j, "priority", i);
-		number(j, "served", r->priority[i].served);
-		fraction(j, "wait_mean", wait_of(r, i));
-		close_(j, '}');
+		pg_json_open(j, NULL, '{');
+		pg_json_number(j, "priority", i);
+		pg_json_number(j, "served", r->priority[i].served);
+		pg_json_fraction(j, "wait_mean", wait_of(r, i));
+		pg_json_close(j, '}');
 	}
-	close_(j, ']');
-	close_(j, '}');
+	pg_json_close(j, ']');
+	pg_json_close(j, '}');
 }
 
-static void write_served(struct json *j, const struct pg_partition_trials *t,
+static void write_served(struct pg_json *j, const struct pg_partition_trials *t,
 	const struct pg_partition_trial *trial, unsigned i)
 {
 	const struct pg_stream_result *r = &trial->served[i].r;
 	bool fit = i < t->n_fits;
 
-	open_(j, NULL, '{');
-	string(j, "memory", pg_partition_server(t, i));
-	fraction(j, "processor_seconds", trial->served[i].seconds);
-	number(j, "served", served(r));
-	number(j, "failed", r->failed);
-	number(j, "scattered", r->scattered);
-	number_if(j, "search_steps", r->steps, fit);
-	number_if(j, "exact", r->exact, fit);
-	fraction(j, "asked_bytes_mean", r->asked_bytes);
-	fraction(j, "given_bytes_mean", r->given_bytes);
-	fraction(j, "blocks_mean", r->blocks);
+	pg_json_open(j, NULL, '{');
+	pg_json_string(j, "memory", pg_partition_server(t, i));
+	pg_json_fraction(j, "processor_seconds", trial->served[i].seconds);
+	pg_json_number(j, "served", served(r));
+	pg_json_number(j, "failed", r->failed);
+	pg_json_number(j, "scattered", r->scattered);
+	pg_json_number_if(j, "search_steps", r->steps, fit);
+	pg_json_number_if(j, "exact", r->exact, fit);
+	pg_json_fraction(j, "asked_bytes_mean", r->asked_bytes);
+	pg_json_fraction(j, "given_bytes_mean", r->given_bytes);
+	pg_json_fraction(j, "blocks_mean", r->blocks);
 	fraction_if(j, "holes_mean", r->holes, fit);
 	fraction_if(j, "holes_per_block", share(r->holes, r->blocks), fit);
 	fraction_if(j, "fifty_percent_rule", rule(r), fit);
 	fraction_if(j, "external_fragmentation", mean(r, external_of), fit);
 	fraction_if(j, "unusable", mean(r, unusable_of), fit);
-	fraction(j, "internal_fragmentation", internal(r));
+	pg_json_fraction(j, "internal_fragmentation", internal(r));
 	if (trial->stream.queue != PG_QUEUE_NONE)
 		write_queue(j, r);
 	write_samples(j, r, fit);
-	close_(j, '}');
+	pg_json_close(j, '}');
 }
 
-static void write_stream(
-	struct json *j, const struct pg_partition_trials *t, const struct pg_partition_trial *trial)
+static void write_stream(struct pg_json *j, const struct pg_partition_trials *t,
+	const struct pg_partition_trial *trial)
 {
 	const struct pg_stream *s = &trial->stream;
 	const struct pg_stream_result *r = &trial->served[0].r;
 	bool random = !t->source;
 
-	open_(j, NULL, '{');
-	string(j, "recorded", t->source);
-	string(j, "sizes", random ? pg_stream_size_names[s->sizes] : NULL);
-	string(j, "lifetimes", random ? pg_stream_lifetime_names[s->lifetimes] : NULL);
-	number_if(j, "seed", s->seed, random);
-	fraction(j, "load", s->load);
-	number(j, "mean_bytes", r->mean_bytes);
-	number(j, "memory_bytes", s->memory_bytes);
-	number(j, "page_bytes", s->page_bytes);
-	string(j, "queue", queue_names[s->queue]);
-	boolean(j, "backfill", s->backfill);
-	number(j, "warm_requests", r->warm);
-	number(j, "requests", r->requests);
-	boolean(j, "equilibrium", r->equilibrium);
-	open_(j, "served", '[');
+	pg_json_open(j, NULL, '{');
+	pg_json_string(j, "recorded", t->source);
+	pg_json_string(j, "sizes", random ? pg_stream_size_names[s->sizes] : NULL);
+	pg_json_string(j, "lifetimes", random ? pg_stream_lifetime_names[s->lifetimes] : NULL);
+	pg_json_number_if(j, "seed", s->seed, random);
+	pg_json_fraction(j, "load", s->load);
+	pg_json_number(j, "mean_bytes", r->mean_bytes);
+	pg_json_number(j, "memory_bytes", s->memory_bytes);
+	pg_json_number(j, "page_bytes", s->page_bytes);
+	pg_json_string(j, "queue", queue_names[s->queue]);
+	pg_json_boolean(j, "backfill", s->backfill);
+	pg_json_number(j, "warm_requests", r->warm);
+	pg_json_number(j, "requests", r->requests);
+	pg_json_boolean(j, "equilibrium", r->equilibrium);
+	pg_json_open(j, "served", '[');
 	for (unsigned i = 0; i <= t->n_fits; i++)
 		write_served(j, t, trial, i);
-	close_(j, ']');
-	close_(j, '}');
+	pg_json_close(j, ']');
+	pg_json_close(j, '}');
 }
 
 int pg_partition_write_json(const struct pg_partition_trials *t, const char *path)
 {
 	struct pg_output o = {.path = path};
 	int status = pg_output_begin("partition", &o);
-	struct json j;
+	struct pg_json j;
 
 	if (status)
 		return status;
-	j = json_begin(o.file, 2);
-	string(&j, "holes", t->linear ? "list" : "tree");
-	open_(&j, "streams", '[');
+	j = pg_json_begin(o.file, 2);
+	pg_json_string(&j, "holes", t->linear ? "list" : "tree");
+	pg_json_open(&j, "streams", '[');
 	for (size_t k = 0; k < t->n; k++)
 		write_stream(&j, t, &t->trial[k]);
-	close_(&j, ']');
-	json_end(&j);
+	pg_json_close(&j, ']');
+	pg_json_end(&j);
 	return pg_output_end("partition", &o);
 }
 

@@ -122,7 +122,7 @@ void pg_partition_report_text(const struct pg_partition_report *r, FILE *out)
 
 /* ---- JSON */
 
-static void write_job(struct json *j, const struct pg_partition_report *r, unsigned i)
+static void write_job(struct pg_json *j, const struct pg_partition_report *r, unsigned i)
 {
 	const struct pg_job *job = &r->jobs->job[i];
 	const struct pg_job_result *x = pg_dispatch_result(r->dispatch, i);
@@ -130,52 +130,52 @@ static void write_job(struct json *j, const struct pg_partition_report *r, unsig
 	bool ran = !s->refused;
 	uint64_t arrival = arrival_of(r, i);
 
-	open_(j, NULL, '{');
-	string(j, "name", job->name);
-	open_(j, "command", '[');
+	pg_json_open(j, NULL, '{');
+	pg_json_string(j, "name", job->name);
+	pg_json_open(j, "command", '[');
 	for (char **a = job->argv; *a; a++)
-		string(j, NULL, *a);
-	close_(j, ']');
-	number(j, "priority", job->priority);
-	number_if(j, "bytes", s->bytes, s->bytes != 0);
-	boolean(j, "refused", s->refused);
-	string(j, "why", s->refused ? x->why : NULL);
-	number(j, "arrives", arrival);
-	number_if(j, "starts", s->started, ran);
-	number_if(j, "waits", s->started - arrival, ran);
-	number_if(j, "ends", s->ended, ran);
-	number_if(j, "exit", (uint64_t)x->end.code, x->ended && x->end.exited);
-	number_if(j, "signal", (uint64_t)x->end.signal, x->ended && !x->end.exited);
-	number(j, "slices", s->slices);
-	number(j, "swaps", s->swaps);
-	number(j, "instructions", x->instructions);
-	number(j, "processes", x->processes);
-	close_(j, '}');
+		pg_json_string(j, NULL, *a);
+	pg_json_close(j, ']');
+	pg_json_number(j, "priority", job->priority);
+	pg_json_number_if(j, "bytes", s->bytes, s->bytes != 0);
+	pg_json_boolean(j, "refused", s->refused);
+	pg_json_string(j, "why", s->refused ? x->why : NULL);
+	pg_json_number(j, "arrives", arrival);
+	pg_json_number_if(j, "starts", s->started, ran);
+	pg_json_number_if(j, "waits", s->started - arrival, ran);
+	pg_json_number_if(j, "ends", s->ended, ran);
+	pg_json_number_if(j, "exit", (uint64_t)x->end.code, x->ended && x->end.exited);
+	pg_json_number_if(j, "signal", (uint64_t)x->end.signal, x->ended && !x->end.exited);
+	pg_json_number(j, "slices", s->slices);
+	pg_json_number(j, "swaps", s->swaps);
+	pg_json_number(j, "instructions", x->instructions);
+	pg_json_number(j, "processes", x->processes);
+	pg_json_close(j, '}');
 }
 
 static void write_event(
-	struct json *j, const struct pg_partition_report *r, const struct pg_job_event *e)
+	struct pg_json *j, const struct pg_partition_report *r, const struct pg_job_event *e)
 {
 	bool was = e->was_bytes != 0;
 
-	open_(j, NULL, '{');
-	number(j, "clock", e->clock);
-	string(j, "event", pg_job_event_names[e->kind]);
-	string(j, "job", r->jobs->job[e->job].name);
-	number_if(j, "pid", (uint64_t)e->pid, e->pid != 0);
-	number_if(j, "base", e->base, e->bytes != 0);
-	number_if(j, "bytes", e->bytes, e->bytes != 0);
-	number_if(j, "was_base", e->was_base, was);
-	number_if(j, "was_bytes", e->was_bytes, was);
+	pg_json_open(j, NULL, '{');
+	pg_json_number(j, "clock", e->clock);
+	pg_json_string(j, "event", pg_job_event_names[e->kind]);
+	pg_json_string(j, "job", r->jobs->job[e->job].name);
+	pg_json_number_if(j, "pid", (uint64_t)e->pid, e->pid != 0);
+	pg_json_number_if(j, "base", e->base, e->bytes != 0);
+	pg_json_number_if(j, "bytes", e->bytes, e->bytes != 0);
+	pg_json_number_if(j, "was_base", e->was_base, was);
+	pg_json_number_if(j, "was_bytes", e->was_bytes, was);
 	if (e->kind == PG_JOB_LIMIT)
-		address(j, "address", e->address);
-	number(j, "free_bytes", e->free_bytes);
-	number(j, "largest_hole_bytes", e->largest_bytes);
-	number(j, "holes", e->holes);
-	number(j, "blocks", e->blocks);
-	number(j, "waiting", e->waiting);
-	number(j, "out", e->out);
-	close_(j, '}');
+		pg_json_address(j, "address", e->address);
+	pg_json_number(j, "free_bytes", e->free_bytes);
+	pg_json_number(j, "largest_hole_bytes", e->largest_bytes);
+	pg_json_number(j, "holes", e->holes);
+	pg_json_number(j, "blocks", e->blocks);
+	pg_json_number(j, "waiting", e->waiting);
+	pg_json_number(j, "out", e->out);
+	pg_json_close(j, '}');
 }
 
 int pg_partition_report_json(const struct pg_partition_report *r, const char *path)
@@ -183,32 +183,32 @@ int pg_partition_report_json(const struct pg_partition_report *r, const char *pa
 	const struct pg_job_log *log = pg_dispatch_log(r->dispatch);
 	struct pg_output o = {.path = path};
 	int status = pg_output_begin("partition", &o);
-	struct json j;
+	struct pg_json j;
 
 	if (status)
 		return status;
-	j = json_begin(o.file, 1);
-	string(&j, "job_file", r->job_file);
-	number(&j, "memory_bytes", r->memory_bytes);
-	string(&j, "fit", pg_partition_fit_names[r->fit]);
-	string(&j, "swap", r->store);
-	boolean(&j, "compact", r->schedule.compact);
-	boolean(&j, "backfill", r->schedule.backfill);
-	number(&j, "slice", r->schedule.slice);
-	number(&j, "clock", pg_dispatch_clock(r->dispatch));
-	open_(&j, "jobs", '[');
+	j = pg_json_begin(o.file, 1);
+	pg_json_string(&j, "job_file", r->job_file);
+	pg_json_number(&j, "memory_bytes", r->memory_bytes);
+	pg_json_string(&j, "fit", pg_partition_fit_names[r->fit]);
+	pg_json_string(&j, "swap", r->store);
+	pg_json_boolean(&j, "compact", r->schedule.compact);
+	pg_json_boolean(&j, "backfill", r->schedule.backfill);
+	pg_json_number(&j, "slice", r->schedule.slice);
+	pg_json_number(&j, "clock", pg_dispatch_clock(r->dispatch));
+	pg_json_open(&j, "jobs", '[');
 	for (unsigned i = 0; i < r->jobs->n; i++)
 		write_job(&j, r, i);
-	close_(&j, ']');
-	open_(&j, "counts", '{');
+	pg_json_close(&j, ']');
+	pg_json_open(&j, "counts", '{');
 	for (unsigned k = 0; k < PG_JOB_EVENTS; k++)
-		number(&j, pg_job_event_names[k], count_of(r, k));
-	close_(&j, '}');
-	open_(&j, "events", '[');
+		pg_json_number(&j, pg_job_event_names[k], count_of(r, k));
+	pg_json_close(&j, '}');
+	pg_json_open(&j, "events", '[');
 	for (size_t i = 0; i < log->n; i++)
 		write_event(&j, r, &log->event[i]);
-	close_(&j, ']');
-	json_end(&j);
+	pg_json_close(&j, ']');
+	pg_json_end(&j);
 	return pg_output_end("partition", &o);
 }
 

@@ -7,9 +7,7 @@
  */
 #include "ui/run/blocks.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "ui/run/report.h"
 #include "ui/write/format.h"
@@ -49,45 +47,45 @@ static bool is_a_wish(enum pg_block_event_kind k)
 	return k == PG_BLOCK_REFUSE || k == PG_BLOCK_WAIT;
 }
 
-static void write_event(struct json *j, const struct pg_block_row *row)
+static void write_event(struct pg_json *j, const struct pg_block_row *row)
 {
 	const struct pg_partition_event *e = &row->e;
 	bool placed =
 		!is_a_wish(e->kind) && e->kind != PG_BLOCK_FREE && e->kind != PG_BLOCK_SWAP_OUT;
 
-	open_(j, NULL, '{');
-	fraction(j, "seconds", (double)e->ns / 1e9);
-	string(j, "event", pg_block_event_names[e->kind]);
-	number_if(j, "pid", (uint64_t)e->pid, e->pid > 0);
-	string(j, "process", row->name);
-	number_if(j, "base", e->base, placed);
-	number(j, "bytes", e->kind == PG_BLOCK_FREE ? e->was_bytes : e->bytes);
-	number_if(j, "was_base", e->was_base, e->was_bytes > 0);
-	number_if(j, "was_bytes", e->was_bytes, e->was_bytes > 0);
-	number(j, "copied_bytes", e->copied_bytes);
+	pg_json_open(j, NULL, '{');
+	pg_json_fraction(j, "seconds", (double)e->ns / 1e9);
+	pg_json_string(j, "event", pg_block_event_names[e->kind]);
+	pg_json_number_if(j, "pid", (uint64_t)e->pid, e->pid > 0);
+	pg_json_string(j, "process", row->name);
+	pg_json_number_if(j, "base", e->base, placed);
+	pg_json_number(j, "bytes", e->kind == PG_BLOCK_FREE ? e->was_bytes : e->bytes);
+	pg_json_number_if(j, "was_base", e->was_base, e->was_bytes > 0);
+	pg_json_number_if(j, "was_bytes", e->was_bytes, e->was_bytes > 0);
+	pg_json_number(j, "copied_bytes", e->copied_bytes);
 	if (e->kind == PG_BLOCK_LIMIT)
-		address(j, "address", e->address);
-	number(j, "free_bytes", e->free_bytes);
-	number(j, "largest_hole_bytes", e->largest_hole_bytes);
-	number(j, "blocks", e->blocks);
-	number(j, "holes", e->holes);
-	close_(j, '}');
+		pg_json_address(j, "address", e->address);
+	pg_json_number(j, "free_bytes", e->free_bytes);
+	pg_json_number(j, "largest_hole_bytes", e->largest_hole_bytes);
+	pg_json_number(j, "blocks", e->blocks);
+	pg_json_number(j, "holes", e->holes);
+	pg_json_close(j, '}');
 }
 
 void pg_block_log_write(const struct pg_block_log *l, const struct pg_options *o, FILE *out)
 {
-	struct json j = {.out = out, .first = true};
+	struct pg_json j = {.out = out, .first = true};
 
-	open_(&j, NULL, '{');
-	number(&j, "format", 1);
-	number(&j, "memory_bytes", o->memory_bytes);
-	string(&j, "fit", pg_partition_fit_names[o->fit]);
-	number(&j, "events_lost", l->lost);
-	open_(&j, "events", '[');
+	pg_json_open(&j, NULL, '{');
+	pg_json_number(&j, "format", 1);
+	pg_json_number(&j, "memory_bytes", o->memory_bytes);
+	pg_json_string(&j, "fit", pg_partition_fit_names[o->fit]);
+	pg_json_number(&j, "events_lost", l->lost);
+	pg_json_open(&j, "events", '[');
 	for (size_t i = 0; i < l->count; i++)
 		write_event(&j, &l->rows[i]);
-	close_(&j, ']');
-	json_end(&j);
+	pg_json_close(&j, ']');
+	pg_json_end(&j);
 }
 
 /* ---- the report */
@@ -207,22 +205,22 @@ void pg_blocks_summary(const struct pg_report *r, FILE *out, bool colour)
 	write_translation(r, out, colour);
 }
 
-void pg_blocks_json(const struct pg_report *r, struct json *j)
+void pg_blocks_json(const struct pg_report *r, struct pg_json *j)
 {
 	const struct pg_cpu_stats *c = &r->stats.cpu;
 
 	if (!r->options->base_limit) {
-		string(j, "partition", NULL);
+		pg_json_string(j, "partition", NULL);
 		return;
 	}
-	open_(j, "partition", '{');
-	string(j, "fit", pg_partition_fit_names[r->options->fit]);
-	number(j, "largest_block_bytes", largest_block(r));
-	number(j, "used_peak_bytes", used_peak(r));
+	pg_json_open(j, "partition", '{');
+	pg_json_string(j, "fit", pg_partition_fit_names[r->options->fit]);
+	pg_json_number(j, "largest_block_bytes", largest_block(r));
+	pg_json_number(j, "used_peak_bytes", used_peak(r));
 	for (int k = 0; k < PG_BLOCK_EVENTS; k++)
-		number(j, pg_block_event_names[k], r->blocks.counts[k]);
-	number_if(j, "data_checks", data_checks(r), c->has_tlb);
-	number_if(j, "fetch_checks", c->fetch_lookups, c->has_tlb);
-	number(j, "beyond_limit", r->stats.space.faults_refused);
-	close_(j, '}');
+		pg_json_number(j, pg_block_event_names[k], r->blocks.counts[k]);
+	pg_json_number_if(j, "data_checks", data_checks(r), c->has_tlb);
+	pg_json_number_if(j, "fetch_checks", c->fetch_lookups, c->has_tlb);
+	pg_json_number(j, "beyond_limit", r->stats.space.faults_refused);
+	pg_json_close(j, '}');
 }

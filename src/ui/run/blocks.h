@@ -11,7 +11,7 @@
 
 #include "linux/partition.h"
 
-struct json;
+struct pg_json;
 struct pg_options;
 struct pg_report;
 
@@ -36,6 +36,6 @@ void pg_block_log_write(const struct pg_block_log *l, const struct pg_options *o
 /* The sections "memory" and "address translation" of the summary. */
 void pg_blocks_summary(const struct pg_report *r, FILE *out, bool colour);
 /* The object "partition" of the JSON report. */
-void pg_blocks_json(const struct pg_report *r, struct json *j);
+void pg_blocks_json(const struct pg_report *r, struct pg_json *j);
 
 #endif

@@ -95,6 +95,6 @@ const char *pg_signal_name(int signo, char *text);
 void pg_summary_write(const struct pg_report *r, FILE *out, bool colour);
 
 /* Every figure, as one JSON object; docs/json.md is its schema. */
-void pg_json_write(const struct pg_report *r, FILE *out);
+void pg_report_json(const struct pg_report *r, FILE *out);
 
 #endif

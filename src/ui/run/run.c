@@ -186,7 +186,7 @@ static void write_report(struct pg_run *r)
 	if (summary)
 		pg_summary_write(p, summary, pg_output_coloured(summary));
 	if (r->outputs[PG_RUN_JSON].file)
-		pg_json_write(p, r->outputs[PG_RUN_JSON].file);
+		pg_report_json(p, r->outputs[PG_RUN_JSON].file);
 	if (r->outputs[PG_RUN_BLOCKS].file)
 		pg_block_log_write(&p->blocks, r->o, r->outputs[PG_RUN_BLOCKS].file);
 }

@@ -175,61 +175,61 @@ void pg_size_text(const struct pg_size_result *r, FILE *out)
 	line(out, "recommended", a->recommended_bytes, text);
 }
 
-static void json_point(struct json *j, const struct pg_size_point *p)
+static void json_point(struct pg_json *j, const struct pg_size_point *p)
 {
-	open_(j, NULL, '{');
-	number(j, "memory_bytes", p->memory_bytes);
-	boolean(j, "works", p->works);
-	boolean(j, "same_output", p->same);
-	number(j, "status", (uint64_t)p->status);
-	boolean(j, "out_of_memory", p->oom);
-	boolean(j, "stopped", p->stopped);
-	number_if(j, "major_faults", p->major, p->works);
-	number_if(j, "faults", p->faults, p->works);
-	number_if(j, "pages_in", p->pages_in, p->works);
-	number_if(j, "swap_in", p->swap_in, p->works);
-	number_if(j, "swap_out", p->swap_out, p->works);
-	number_if(j, "refaults", p->refaults, p->works);
-	number_if(j, "reclaimed", p->reclaimed, p->works);
-	number_if(j, "scanned", p->scanned, p->works);
-	number_if(j, "rss_peak_bytes", p->rss_peak_bytes, p->works);
-	fraction(j, "stall_seconds", p->stall_seconds);
-	fraction(j, "wall_seconds", p->seconds);
-	close_(j, '}');
+	pg_json_open(j, NULL, '{');
+	pg_json_number(j, "memory_bytes", p->memory_bytes);
+	pg_json_boolean(j, "works", p->works);
+	pg_json_boolean(j, "same_output", p->same);
+	pg_json_number(j, "status", (uint64_t)p->status);
+	pg_json_boolean(j, "out_of_memory", p->oom);
+	pg_json_boolean(j, "stopped", p->stopped);
+	pg_json_number_if(j, "major_faults", p->major, p->works);
+	pg_json_number_if(j, "faults", p->faults, p->works);
+	pg_json_number_if(j, "pages_in", p->pages_in, p->works);
+	pg_json_number_if(j, "swap_in", p->swap_in, p->works);
+	pg_json_number_if(j, "swap_out", p->swap_out, p->works);
+	pg_json_number_if(j, "refaults", p->refaults, p->works);
+	pg_json_number_if(j, "reclaimed", p->reclaimed, p->works);
+	pg_json_number_if(j, "scanned", p->scanned, p->works);
+	pg_json_number_if(j, "rss_peak_bytes", p->rss_peak_bytes, p->works);
+	pg_json_fraction(j, "stall_seconds", p->stall_seconds);
+	pg_json_fraction(j, "wall_seconds", p->seconds);
+	pg_json_close(j, '}');
 }
 
 void pg_size_json(const struct pg_size_result *r, FILE *out)
 {
 	const struct pg_size_advice *a = &r->advice;
-	struct json j = json_begin(out, 1);
+	struct pg_json j = pg_json_begin(out, 1);
 
-	strings(&j, "command", r->command);
-	string(&j, "policy", r->policy);
-	string(&j, "swap", r->swap[0] ? r->swap : NULL);
-	boolean(&j, "bounded", r->bounded);
-	number(&j, "full_bytes", a->full_bytes);
-	number(&j, "enough_bytes", a->enough_bytes);
-	number_if(&j, "not_enough_bytes", a->short_bytes, a->short_bytes > 0);
-	number_if(&j, "knee_bytes", a->knee_bytes, a->knee_bytes > 0);
-	number(&j, "floor_bytes", a->floor_bytes);
-	number(&j, "recommended_bytes", a->recommended_bytes);
-	number(&j, "margin_bytes", a->recommended_bytes - a->enough_bytes);
-	number(&j, "major_faults_allowed", a->major_allowed);
-	open_(&j, "points", '[');
+	pg_json_strings(&j, "command", r->command);
+	pg_json_string(&j, "policy", r->policy);
+	pg_json_string(&j, "swap", r->swap[0] ? r->swap : NULL);
+	pg_json_boolean(&j, "bounded", r->bounded);
+	pg_json_number(&j, "full_bytes", a->full_bytes);
+	pg_json_number(&j, "enough_bytes", a->enough_bytes);
+	pg_json_number_if(&j, "not_enough_bytes", a->short_bytes, a->short_bytes > 0);
+	pg_json_number_if(&j, "knee_bytes", a->knee_bytes, a->knee_bytes > 0);
+	pg_json_number(&j, "floor_bytes", a->floor_bytes);
+	pg_json_number(&j, "recommended_bytes", a->recommended_bytes);
+	pg_json_number(&j, "margin_bytes", a->recommended_bytes - a->enough_bytes);
+	pg_json_number(&j, "major_faults_allowed", a->major_allowed);
+	pg_json_open(&j, "points", '[');
 	for (size_t i = 0; i < r->n; i++)
 		json_point(&j, &r->points[i]);
-	close_(&j, ']');
-	string(&j, "working_set_unit", "instructions");
-	open_(&j, "working_set", '[');
+	pg_json_close(&j, ']');
+	pg_json_string(&j, "working_set_unit", "instructions");
+	pg_json_open(&j, "working_set", '[');
 	for (size_t i = 0; i < r->sample_count; i++) {
-		open_(&j, NULL, '{');
-		number(&j, "from", r->samples[i].from);
-		number(&j, "to", r->samples[i].to);
-		number(&j, "bytes", r->samples[i].pages * PG_PAGE_SIZE);
-		close_(&j, '}');
+		pg_json_open(&j, NULL, '{');
+		pg_json_number(&j, "from", r->samples[i].from);
+		pg_json_number(&j, "to", r->samples[i].to);
+		pg_json_number(&j, "bytes", r->samples[i].pages * PG_PAGE_SIZE);
+		pg_json_close(&j, '}');
 	}
-	close_(&j, ']');
-	json_end(&j);
+	pg_json_close(&j, ']');
+	pg_json_end(&j);
 }
 
 /* Major faults, time and resident memory against memory, of the runs that worked. */
