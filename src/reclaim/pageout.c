@@ -298,12 +298,14 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 		unqueue(r, b->f[i], true);
 	}
 	if (n) {
+		int err;
+
 		if (b->may_release)
 			u = pg_reclaim_unlock(r);
-		if (pg_store_write(r->store, io, n) == 0)
-			r->st.swap_out_clusters++;
+		err = pg_store_write(r->store, io, n);
 		if (b->may_release)
 			pg_reclaim_lock(r, u);
+		r->st.swap_out_clusters += !err;
 	}
 	for (unsigned i = 0; i < n; i++)
 		freed += finish(r, b->f[i], &io[i]);

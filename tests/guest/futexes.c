@@ -292,13 +292,103 @@ static void case_clear_tid(void)
 	printf("200 threads joined\n");
 }
 
+/*
+ * What the kernel does with a word is one step, also where the page has yet to be found a frame: on a new page each time, one thread has
+ * the kernel change the word, the other changes it itself. Lost is what comes between a reading and a writing. (With memory that
+ * is short and a slow store: tests/programs/shortage.py.)
+ */
+enum {
+	STEPS = 256,
+	FULL = 1536,
+	APART = 2 << 20
+}; /* a node of the page table for each: a frame goes between the reading and the writing */
+
+static uint8_t *steps;
+static uint32_t begun[2], inside[STEPS], intruded;
+
+static uint32_t *step(long me, int i)
+{
+	__atomic_store_n(begun + me, i + 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(begun + !me, __ATOMIC_SEQ_CST) <= (uint32_t)i)
+		sched_yield();
+	return (uint32_t *)(steps + (size_t)i * APART);
+}
+
+static void *adds(void *arg)
+{
+	long me = (long)arg;
+
+	for (int i = 0; i < STEPS; i++) {
+		uint32_t *w = step(me, i);
+
+		if (me == 0)
+			futex_n(word, FUTEX_WAKE_OP, 0, 0, w,
+				FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 1));
+		else
+			__atomic_add_fetch(w, 1, __ATOMIC_SEQ_CST);
+	}
+	__atomic_store_n(begun + me, STEPS + 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void *locks(void *arg)
+{
+	long me = (long)arg;
+	uint32_t tid = (uint32_t)syscall(SYS_gettid);
+
+	for (int i = 0; i < STEPS; i++) {
+		uint32_t *w = step(me, i), is = 0;
+
+		if (me == 0 || !__atomic_compare_exchange_n(
+				       w, &is, tid, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			check(futex(w, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0, "lock");
+		intruded += __atomic_exchange_n(inside + i, 1, __ATOMIC_SEQ_CST);
+		if (me == 1)
+			pause_ms(2);
+		__atomic_store_n(inside + i, 0, __ATOMIC_SEQ_CST);
+		is = tid;
+		if (!__atomic_compare_exchange_n(w, &is, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			intruded += futex(w, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) != 0;
+	}
+	__atomic_store_n(begun + me, STEPS + 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void both(void *(*f)(void *))
+{
+	pthread_t t[2];
+
+	memset(begun, 0, sizeof(begun));
+	steps = mmap(NULL, (size_t)STEPS * APART, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	check(steps != MAP_FAILED, "mmap");
+	for (long i = 0; i < 2; i++)
+		check(pthread_create(t + i, NULL, f, (void *)i) == 0, "thread");
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+}
+
+static void case_one_step(void)
+{
+	uint8_t *full = map_anon(FULL * PAGE, PROT_READ | PROT_WRITE);
+	unsigned lost = 0;
+
+	for (int i = 0; i < FULL; i++)
+		full[(size_t)i * PAGE] = 1;
+	both(adds);
+	for (int i = 0; i < STEPS; i++)
+		lost += *(uint32_t *)(steps + (size_t)i * APART) != 2;
+	both(locks);
+	printf("sums that are wrong: %u; two owners: %u times\n", lost, intruded);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {{"errors", case_errors}, {"threads", case_threads},
 		{"clear_tid", case_clear_tid}, {"processes", case_processes},
 		{"requeue", case_requeue}, {"bitset", case_bitset}, {"wake_op", case_wake_op},
 		{"robust", case_robust}, {"inherit", case_inherit}, {"file", case_file},
-		{NULL, NULL}};
+		{"one_step", case_one_step}, {NULL, NULL}};
 
 	word = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	check(word != MAP_FAILED, "mmap");

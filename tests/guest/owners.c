@@ -129,8 +129,11 @@ static int visit(struct area *a, unsigned round, const int fd[2])
 			continue;
 		}
 		how = touch(p, a->owner, i, (i * 7 + round) % WAYS, fd);
-		if (how == 0)
+		if (how == 0) {
+			fprintf(stderr, "page %u of owner %u is wrong, by way %u: %s\n", i,
+				a->owner, (i * 7 + round) % WAYS, strerror(errno));
 			return -1;
+		}
 		if (how < 0) {
 			a->gone[i] = 1;
 			told++;
@@ -154,8 +157,10 @@ static int process(unsigned rounds)
 	int fd[2], told = 0;
 
 	sigaction(SIGBUS, &act, NULL);
-	if (pipe(fd) != 0)
+	if (pipe(fd) != 0) {
+		perror("pipe");
 		return 201;
+	}
 	for (unsigned r = 0; r < rounds; r++)
 		for (unsigned k = 0; k < 3; k++) {
 			int n = visit(&areas[k], r, fd);

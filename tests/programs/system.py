@@ -30,7 +30,7 @@ def cases(Case):
     def script(name, argv, features='', **kw):
         add('system', name, [a.replace('{scripts}', os.path.join(HERE, 'scripts')) for a in argv], features, **kw)
 
-    guest('futexes', 'errors threads clear_tid')
+    guest('futexes', 'errors threads clear_tid one_step')
     guest('futexes', 'processes requeue bitset wake_op file', 'fork futex')
     guest('futexes', 'robust inherit', 'fork futex robust')
     guest('channels', 'eventfd timerfd select')

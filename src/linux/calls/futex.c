@@ -22,6 +22,7 @@
 #include <time.h>
 
 #define FOREVER UINT64_MAX
+#define WAITS 1 /* no error: to sleep is what is left */
 
 struct key {
 	const void *what;
@@ -140,46 +141,55 @@ static int futex_until(struct pg_thread *me, int op, bool realtime, uint64_t at,
 
 static int64_t futex_lock(struct pg_thread *me, uint64_t at, bool shared, uint64_t until, bool wait)
 {
-	uint32_t word, owner;
+	const struct key k = key_of(me, at, shared);
+	uint32_t *word, owner;
+	struct iovec page;
 	int64_t r;
 
-	for (;;) {
-		if (pg_guest_read(me, &word, at, sizeof(word)) != 0)
+	do {
+		word = pg_guest_word(me, at, &page);
+		if (word == NULL)
 			return -EFAULT;
-		owner = word & FUTEX_TID_MASK;
+		owner = *word & FUTEX_TID_MASK;
+		r = WAITS;
 		if (owner == (uint32_t)me->tid)
-			return -EDEADLK;
-		if (owner == 0) {
-			word = (word & (FUTEX_WAITERS | FUTEX_OWNER_DIED)) | (uint32_t)me->tid;
-			if (oldest(me->machine, key_of(me, at, shared), UINT32_MAX) != NULL)
-				word |= FUTEX_WAITERS;
-			return pg_guest_write(me, at, &word, sizeof(word));
+			r = -EDEADLK;
+		else if (owner != 0 && pg_thread_find(me->machine, (int)owner) == NULL)
+			r = -ESRCH;
+		else if (owner != 0 && !wait)
+			r = -EAGAIN;
+		else if (owner != 0)
+			*word |= FUTEX_WAITERS;
+		else
+			r = 0;
+		if (r == 0) {
+			*word = (*word & (FUTEX_WAITERS | FUTEX_OWNER_DIED)) | (uint32_t)me->tid;
+			if (oldest(me->machine, k, UINT32_MAX) != NULL)
+				*word |= FUTEX_WAITERS;
 		}
-		if (pg_thread_find(me->machine, (int)owner) == NULL)
-			return -ESRCH;
-		if (!wait)
-			return -EAGAIN;
-		word |= FUTEX_WAITERS;
-		if (pg_guest_write(me, at, &word, sizeof(word)) != 0)
-			return -EFAULT;
-		r = sleep_on(me, key_of(me, at, shared), until, UINT32_MAX);
-		if (r != 0)
-			return r == -PG_ERESTARTSYS ? -PG_ERESTARTNOINTR : r;
-	}
+		pg_guest_word_done(me, &page);
+		if (r != WAITS)
+			return r;
+		r = sleep_on(me, k, until, UINT32_MAX);
+	} while (r == 0);
+	return r == -PG_ERESTARTSYS ? -PG_ERESTARTNOINTR : r;
 }
 
 static int64_t futex_unlock(struct pg_thread *me, uint64_t at, bool shared)
 {
 	struct key k = key_of(me, at, shared);
-	uint32_t word;
+	struct iovec page;
+	uint32_t *word = pg_guest_word(me, at, &page);
+	bool mine;
 
-	if (pg_guest_read(me, &word, at, sizeof(word)) != 0)
+	if (word == NULL)
 		return -EFAULT;
-	if ((word & FUTEX_TID_MASK) != (uint32_t)me->tid)
+	mine = (*word & FUTEX_TID_MASK) == (uint32_t)me->tid;
+	if (mine)
+		*word = 0;
+	pg_guest_word_done(me, &page);
+	if (!mine)
 		return -EPERM;
-	word = 0;
-	if (pg_guest_write(me, at, &word, sizeof(word)) != 0)
-		return -EFAULT;
 	wake(me->machine, k, 1, UINT32_MAX);
 	return 0;
 }
@@ -189,38 +199,40 @@ static int64_t futex_unlock(struct pg_thread *me, uint64_t at, bool shared)
 /* FUTEX_WAKE_OP: changes the second word, wakes on the first, and on the second if it was as asked. */
 static int64_t futex_wake_op(struct pg_thread *me, const uint64_t *a, bool shared)
 {
-	uint32_t code = (uint32_t)a[5], old, new;
+	uint32_t code = (uint32_t)a[5], old, *word;
 	int32_t op_arg = (int32_t)(code << 8) >> 20, cmp_arg = (int32_t)(code << 20) >> 20;
+	struct iovec page;
 	unsigned n;
 	bool also;
 
 	if (a[4] & 3)
 		return -EINVAL;
-	if (pg_guest_read(me, &old, a[4], sizeof(old)) != 0)
-		return -EFAULT;
+	if ((code >> 28 & 7) > FUTEX_OP_XOR)
+		return -ENOSYS;
 	if (code >> 31)
 		op_arg = (int32_t)(1u << (op_arg & 31));
+	word = pg_guest_word(me, a[4], &page);
+	if (word == NULL)
+		return -EFAULT;
+	old = *word;
 	switch (code >> 28 & 7) {
 	case FUTEX_OP_SET:
-		new = (uint32_t)op_arg;
+		*word = (uint32_t)op_arg;
 		break;
 	case FUTEX_OP_ADD:
-		new = old + (uint32_t)op_arg;
+		*word = old + (uint32_t)op_arg;
 		break;
 	case FUTEX_OP_OR:
-		new = old | (uint32_t)op_arg;
+		*word = old | (uint32_t)op_arg;
 		break;
 	case FUTEX_OP_ANDN:
-		new = old & ~(uint32_t)op_arg;
-		break;
-	case FUTEX_OP_XOR:
-		new = old ^ (uint32_t)op_arg;
+		*word = old & ~(uint32_t)op_arg;
 		break;
 	default:
-		return -ENOSYS;
+		*word = old ^ (uint32_t)op_arg;
+		break;
 	}
-	if (pg_guest_write(me, a[4], &new, sizeof(new)) != 0)
-		return -EFAULT;
+	pg_guest_word_done(me, &page);
 	switch (code >> 24 & 15) {
 	case FUTEX_OP_CMP_EQ:
 		also = (int32_t)old == cmp_arg;

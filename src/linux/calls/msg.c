@@ -453,9 +453,11 @@ int64_t pg_sys_msgrcv(struct pg_thread *me, const uint64_t *a)
 static int64_t put_stat(struct pg_thread *me, const struct queue *q, int command, uint64_t va)
 {
 	struct msqid_ds out = {0};
+	int id;
 
 	if (q == NULL)
 		return -EINVAL;
+	id = q->ipc.id;
 	if (command != MSG_STAT_ANY && !pg_ipc_permitted(&q->ipc, 0444))
 		return -EACCES;
 	out.msg_perm = q->ipc.perm;
@@ -469,7 +471,7 @@ static int64_t put_stat(struct pg_thread *me, const struct queue *q, int command
 	out.msg_lrpid = q->receive_pid;
 	if (pg_guest_write(me, va, &out, sizeof(out)) != 0)
 		return -EFAULT;
-	return command == IPC_STAT ? 0 : q->ipc.id;
+	return command == IPC_STAT ? 0 : id; /* q may be gone: writing may have waited for a page */
 }
 
 static int64_t put_info(struct pg_thread *me, const struct pg_msg *t, int command, uint64_t va)
@@ -494,13 +496,15 @@ static int64_t put_info(struct pg_thread *me, const struct pg_msg *t, int comman
 }
 
 /* IPC_SET and IPC_RMID. */
-static int64_t change(struct pg_thread *me, struct queue *q, int command, uint64_t va)
+static int64_t change(struct pg_thread *me, int id, int command, uint64_t va)
 {
 	struct msqid_ds in;
+	struct queue *q;
 	int err;
 
 	if (command == IPC_SET && pg_guest_read(me, &in, va, sizeof(in)) != 0)
 		return -EFAULT;
+	q = find(me->machine, id); /* only now: reading may have waited for a page */
 	if (q == NULL)
 		return -EINVAL;
 	if (!pg_ipc_owned(&q->ipc))
@@ -542,7 +546,7 @@ int64_t pg_sys_msgctl(struct pg_thread *me, const uint64_t *a)
 		return put_stat(me, (struct queue *)pg_ipc_by_place(&t->ids, id), command, a[2]);
 	case IPC_SET:
 	case IPC_RMID:
-		return change(me, find(me->machine, id), command, a[2]);
+		return change(me, id, command, a[2]);
 	default:
 		return -EINVAL;
 	}

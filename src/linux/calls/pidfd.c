@@ -230,6 +230,9 @@ int64_t pg_sys_pidfd_send_signal(struct pg_thread *me, const uint64_t *a)
 	if (a[2] != 0) {
 		if (pg_guest_read(me, &info, a[2], sizeof(info)) != 0)
 			return -EFAULT;
+		d = find(me->machine, (int)a[0]); /* reading may have waited for a page */
+		if (d == NULL)
+			return -EBADF;
 		if (info.host.si_signo != n)
 			return -EINVAL;
 		if (d->proc != me->proc &&

@@ -260,14 +260,17 @@ int64_t pg_sys_set_robust_list(struct pg_thread *me, const uint64_t *a)
 int64_t pg_sys_get_robust_list(struct pg_thread *me, const uint64_t *a)
 {
 	const struct pg_thread *t = (int)a[0] == 0 ? me : pg_thread_find(me->machine, (int)a[0]);
+	uint64_t len, list;
 
 	if (t == NULL)
 		return -ESRCH;
 	if (!pg_cred_may_look(me, t->proc, t->mm, false))
 		return -EPERM;
-	if (pg_guest_write(me, a[2], &t->robust_len, sizeof(uint64_t)) != 0)
+	len = t->robust_len;
+	list = t->robust_list;
+	if (pg_guest_write(me, a[2], &len, sizeof(len)) != 0)
 		return -EFAULT;
-	return pg_guest_write(me, a[1], &t->robust_list, sizeof(uint64_t));
+	return pg_guest_write(me, a[1], &list, sizeof(list));
 }
 
 /* --- prctl, arch_prctl -------------------------------------------------------------------------------------------- */

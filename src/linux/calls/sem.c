@@ -484,6 +484,7 @@ static int64_t all_values(struct pg_thread *me, struct set *g, uint64_t va, bool
 {
 	uint16_t *v = malloc(g->count * sizeof(*v));
 	uint64_t bytes = g->count * sizeof(*v);
+	const int id = g->ipc.id;
 	int64_t r = 0;
 
 	if (v == NULL)
@@ -497,6 +498,11 @@ static int64_t all_values(struct pg_thread *me, struct set *g, uint64_t va, bool
 	}
 	if (pg_guest_read(me, v, va, bytes) != 0)
 		r = -EFAULT;
+	g = find(me->machine, id); /* reading may have waited for a page */
+	if (g == NULL) {
+		free(v);
+		return -EIDRM;
+	}
 	for (unsigned i = 0; i < g->count && r == 0; i++)
 		r = v[i] > VALUE_MOST ? -ERANGE : 0;
 	for (unsigned i = 0; i < g->count && r == 0; i++) {
@@ -533,13 +539,15 @@ static int64_t look(struct pg_thread *me, struct set *g, int n, int command, uin
 }
 
 /* IPC_SET and IPC_RMID. */
-static int64_t change(struct pg_thread *me, struct set *g, int command, uint64_t va)
+static int64_t change(struct pg_thread *me, int id, int command, uint64_t va)
 {
 	struct semid_ds in;
+	struct set *g;
 	int err = 0;
 
 	if (command == IPC_SET && pg_guest_read(me, &in, va, sizeof(in)) != 0)
 		return -EFAULT;
+	g = find(me->machine, id); /* only now: reading may have waited for a page */
 	if (g == NULL)
 		return -EINVAL;
 	if (!pg_ipc_owned(&g->ipc))
@@ -557,9 +565,11 @@ static int64_t change(struct pg_thread *me, struct set *g, int command, uint64_t
 static int64_t put_stat(struct pg_thread *me, const struct set *g, int command, uint64_t va)
 {
 	struct semid_ds out = {0};
+	int id;
 
 	if (g == NULL)
 		return -EINVAL;
+	id = g->ipc.id;
 	if (command != SEM_STAT_ANY && !pg_ipc_permitted(&g->ipc, 0444))
 		return -EACCES;
 	out.sem_perm = g->ipc.perm;
@@ -568,7 +578,7 @@ static int64_t put_stat(struct pg_thread *me, const struct set *g, int command, 
 	out.sem_nsems = g->count;
 	if (pg_guest_write(me, va, &out, sizeof(out)) != 0)
 		return -EFAULT;
-	return command == IPC_STAT ? 0 : g->ipc.id;
+	return command == IPC_STAT ? 0 : id; /* g may be gone: writing may have waited for a page */
 }
 
 static int64_t put_info(struct pg_thread *me, const struct pg_sem *t, int command, uint64_t va)
@@ -622,7 +632,7 @@ int64_t pg_sys_semctl(struct pg_thread *me, const uint64_t *a)
 		return set_value(me, find(me->machine, id), n, (int)a[3]);
 	case IPC_SET:
 	case IPC_RMID:
-		return change(me, find(me->machine, id), command, a[3]);
+		return change(me, id, command, a[3]);
 	default:
 		return -EINVAL;
 	}

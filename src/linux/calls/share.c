@@ -92,10 +92,14 @@ static int64_t order(const void *a, const void *b)
 
 int64_t pg_sys_kcmp(struct pg_thread *me, const uint64_t *a)
 {
-	const struct pg_thread *x = pg_thread_find(me->machine, (int)a[0]),
-			       *y = pg_thread_find(me->machine, (int)a[1]);
+	const struct pg_thread *x, *y;
 	struct kcmp_epoll_slot slot;
+	int err = 0;
 
+	if ((int)a[2] == KCMP_EPOLL_TFD)
+		err = pg_guest_read(me, &slot, a[4], sizeof(slot));
+	x = pg_thread_find(me->machine, (int)a[0]);
+	y = pg_thread_find(me->machine, (int)a[1]);
 	if (x == NULL || y == NULL || x->host_tid == 0 || y->host_tid == 0)
 		return -ESRCH;
 	switch ((int)a[2]) {
@@ -116,8 +120,8 @@ int64_t pg_sys_kcmp(struct pg_thread *me, const uint64_t *a)
 	case KCMP_SYSVSEM:
 		return order(x->undos, y->undos);
 	case KCMP_EPOLL_TFD:
-		if (pg_guest_read(me, &slot, a[4], sizeof(slot)) != 0)
-			return -EFAULT;
+		if (err != 0)
+			return err;
 		if (!pg_fd_ok((int)a[3]) || !pg_fd_ok((int)slot.efd) || !pg_fd_ok((int)slot.tfd))
 			return -EBADF;
 		return PG_QUICK(SYS_kcmp, x->host_tid, y->host_tid, KCMP_EPOLL_TFD, (int)a[3],

@@ -302,12 +302,17 @@ static int64_t put_info(struct pg_thread *me, const struct pg_shm *t, int comman
 }
 
 /* IPC_SET and IPC_RMID: for the owner, the creator and root. */
-static int64_t change(struct pg_thread *me, struct segment *g, int command, uint64_t va)
+static int64_t change(
+	struct pg_thread *me, const struct pg_shm *t, int id, int command, uint64_t va)
 {
 	struct shmid_ds in;
+	struct segment *g;
 
 	if (command == IPC_SET && pg_guest_read(me, &in, va, sizeof(in)) != 0)
 		return -EFAULT;
+	g = by_id(t, id); /* only now: reading may have waited for a page */
+	if (g == NULL)
+		return -EINVAL;
 	if (!pg_ipc_owned(&g->ipc))
 		return -EPERM;
 	if (command == IPC_SET) {
@@ -363,13 +368,14 @@ int64_t pg_sys_shmctl(struct pg_thread *me, const uint64_t *a)
 	switch (command) {
 	case IPC_SET:
 	case IPC_RMID:
-		return change(me, g, command, a[2]);
+		return change(me, t, id, command, a[2]);
 	case SHM_LOCK:
 	case SHM_UNLOCK:
 		pg_linux_unknown(me, "shmctl SHM_LOCK: segments cannot be locked: EPERM");
 		return -EPERM;
 	default:
-		return put_stat(me, g, a[2]) != 0 ? -EFAULT : command == IPC_STAT ? 0 : g->ipc.id;
+		id = g->ipc.id; /* g may be gone when writing has waited for a page */
+		return put_stat(me, g, a[2]) != 0 ? -EFAULT : command == IPC_STAT ? 0 : id;
 	}
 }
 

@@ -294,7 +294,7 @@ int64_t pg_sys_tgkill(struct pg_thread *me, const uint64_t *a)
 
 static int64_t queue_info(struct pg_thread *me, int pid, int tid, int n, uint64_t from)
 {
-	struct pg_process *p = pg_process_find(me->machine, pid);
+	struct pg_process *p;
 	union pg_siginfo info;
 	int err;
 
@@ -302,6 +302,7 @@ static int64_t queue_info(struct pg_thread *me, int pid, int tid, int n, uint64_
 		return -EFAULT;
 	if (!number_ok(n))
 		return -EINVAL;
+	p = pg_process_find(me->machine, pid);
 	info.host.si_signo = n;
 	if (p != me->proc && (info.host.si_code >= 0 || info.host.si_code == SI_TKILL))
 		return -EPERM;

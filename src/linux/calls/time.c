@@ -433,8 +433,8 @@ int64_t pg_sys_timer_create(struct pg_thread *me, const uint64_t *a)
 {
 	struct event e = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
 	struct pg_process *p = me->proc;
-	int32_t id = p->next_timer;
 	struct pg_timer *t;
+	int32_t id;
 	int err;
 
 	if (a[1] != 0) {
@@ -448,20 +448,23 @@ int64_t pg_sys_timer_create(struct pg_thread *me, const uint64_t *a)
 			e.notify != SIGEV_THREAD_ID && e.notify != SIGEV_THREAD)
 			return -EINVAL;
 	} else {
-		e.value = (uint64_t)id;
+		e.value = (uint64_t)p->next_timer;
 	}
+	id = p->next_timer; /* only now: reading may have waited for a page, and another thread have made one */
 	err = timer_make(p, host_clock(me, (int)a[0]), id, &t);
 	if (err != 0)
 		return err;
+	p->next_timer++;
 	t->signo = e.signo;
 	t->tid = e.notify & SIGEV_THREAD_ID ? e.tid : 0;
 	t->silent = e.notify == SIGEV_NONE;
 	t->value = e.value;
 	if (pg_guest_write(me, a[2], &id, sizeof(id)) != 0) {
-		timer_drop(p, t);
+		t = timer_find(p, id);
+		if (t != NULL)
+			timer_drop(p, t);
 		return me->oom ? -EAGAIN : -EFAULT;
 	}
-	p->next_timer++;
 	return 0;
 }
 

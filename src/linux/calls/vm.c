@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define MOST_VECTORS 1024
+#define TRIES 8
 
 /* A place in a vector. */
 struct cursor {
@@ -54,7 +55,7 @@ static bool reach(struct pg_thread *me, struct pg_mm *theirs, bool write, struct
 		return true;
 	while (c->reached < to) {
 		uint64_t va = base + c->reached;
-		enum pg_fault_end how;
+		enum pg_fault_end how = PG_FAULT_RESUME;
 		struct pg_region r;
 		struct iovec v;
 		unsigned n = 0;
@@ -62,10 +63,14 @@ static bool reach(struct pg_thread *me, struct pg_mm *theirs, bool write, struct
 		/* No stack grows for somebody else's access. */
 		if (va >= theirs->layout.address_top ||
 			!pg_space_find(theirs->space, (pg_va){va}, false, &r) ||
-			!(r.prot & (write ? PG_WRITE : PG_READ)) ||
-			pg_space_pin(theirs->space, (pg_va){va}, 1, write ? PG_WRITE : PG_READ,
-				me->pc, &v, &n, 1, &how) == 0)
+			!(r.prot & (write ? PG_WRITE : PG_READ)))
 			break;
+		if (pg_space_pin(theirs->space, (pg_va){va}, 1, write ? PG_WRITE : PG_READ, me->pc,
+			    &v, &n, 1, &how) == 0) {
+			if (how == PG_FAULT_OOM && pg_guest_wait_for_frames(me))
+				continue;
+			break;
+		}
 		pg_space_unpin(theirs->space, PG_READ, &v, n);
 		c->reached += PG_PAGE_SIZE - (va & PG_PAGE_MASK);
 	}
@@ -94,6 +99,7 @@ static int64_t move_all(struct pg_thread *me, struct pg_mm *theirs, bool write, 
 	struct cursor *other)
 {
 	uint64_t sum = 0, from, to, n, k, went;
+	unsigned tries = 0;
 
 	while ((n = here(mine, &from)) != 0 && (k = here(other, &to)) != 0) {
 		n = n < k ? n : k;
@@ -101,8 +107,13 @@ static int64_t move_all(struct pg_thread *me, struct pg_mm *theirs, bool write, 
 		sum += went;
 		mine->done += went;
 		other->done += went;
-		if (went < n)
+		if (went == n)
+			tries = 0;
+		else if (tries++ == TRIES || other->reached <= other->done)
 			return sum != 0 ? (int64_t)sum : -EFAULT;
+		else
+			other->reached =
+				other->done; /* it was there, and went again: there are few frames */
 	}
 	return (int64_t)sum;
 }

@@ -11,6 +11,7 @@
  * Invariants:
  *   1. A terminal is in the list while it controls a session, and no longer.
  *   2. process.terminal is in the list or NULL, and has the process's session.
+ *   3. No pointer to a terminal is kept over a read or write of the guest's memory: that may wait for a page, and meanwhile it may be hung up.
  *
  * Not here: what is typed at Pagoda's own terminal (linux/service.c); a host program outside that writes to the master of a guest's terminal makes
  * no signals.
@@ -401,13 +402,16 @@ static int64_t set_controlling(
 static int64_t set_foreground(struct pg_thread *me, uint64_t arg)
 {
 	struct pg_process *p = me->proc, *k;
-	struct pg_terminal *t = p->terminal;
+	struct pg_terminal *t;
 	int32_t pgid;
 
 	if (pg_guest_read(me, &pgid, arg, sizeof(pgid)) != 0)
 		return -EFAULT;
 	if (pgid < 0)
 		return -EINVAL;
+	t = p->terminal;
+	if (t == NULL) /* hung up while the argument was waited for */
+		return -EIO;
 	k = of_group(p->machine, pgid);
 	if (k == NULL && !(t->host && pgid == t->first))
 		return -ESRCH;
@@ -417,14 +421,16 @@ static int64_t set_foreground(struct pg_thread *me, uint64_t arg)
 	return 0;
 }
 
-static int64_t set_size(struct pg_thread *me, int fd, const struct pg_terminal *t, uint64_t arg)
+static int64_t set_size(struct pg_thread *me, int fd, uint32_t dev, uint64_t arg)
 {
 	struct winsize old = {0}, size;
+	const struct pg_terminal *t;
 
 	if (pg_guest_read(me, &size, arg, sizeof(size)) != 0)
 		return -EFAULT;
 	if (ioctl(fd, TIOCGWINSZ, &old) != 0 || ioctl(fd, TIOCSWINSZ, &size) != 0)
 		return -errno;
+	t = find(me->machine, dev);
 	/* at Pagoda's own terminal the host says so */
 	if (t != NULL && !t->host && memcmp(&old, &size, sizeof(size)) != 0)
 		post_group(me->machine, t->foreground, SIGWINCH);
@@ -494,7 +500,7 @@ bool pg_terminal_ioctl(
 			*result = pg_guest_write(me, arg, &value, sizeof(value));
 		return true;
 	case TIOCSWINSZ:
-		*result = set_size(me, fd, t, arg);
+		*result = set_size(me, fd, dev, arg);
 		return true;
 	default:
 		*result = own ? background(me, SIGTTOU) : 0;

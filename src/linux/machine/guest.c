@@ -12,66 +12,116 @@
 #include <string.h>
 #include <time.h>
 
+#define TRIES 64 /* to go on where a frame was found: each fails only if it is gone again */
+
 bool pg_guest_range_ok(const struct pg_thread *me, uint64_t a, uint64_t n)
 {
 	return a <= me->mm->layout.address_top && n <= me->mm->layout.address_top - a;
 }
 
-/* Why the byte at `a` could not be had: only "no frame" matters. */
-static void note_oom(struct pg_thread *me, uint64_t a, enum pg_access access)
+bool pg_guest_wait_for_frames(struct pg_thread *me)
+{
+	me->oom = true;
+	if (me->machine->current != me || me->host_tid == 0)
+		return false;
+	pg_process_oom(me);
+	return !me->proc->exiting && !me->must_end;
+}
+
+/* The byte at `a` could not be had: whether it can be now. */
+static bool again(struct pg_thread *me, uint64_t a, enum pg_access access)
 {
 	struct iovec v[1];
 	unsigned n = 0;
 	enum pg_fault_end end = PG_FAULT_RESUME;
 
 	if (!pg_guest_range_ok(me, a, 1))
-		return;
-	if (pg_space_pin(me->mm->space, (pg_va){a}, 1, access, me->pc, v, &n, 1, &end) != 0)
+		return false;
+	if (pg_space_pin(me->mm->space, (pg_va){a}, 1, access, me->pc, v, &n, 1, &end) != 0) {
 		pg_space_unpin(me->mm->space, access, v, n);
-	else if (end == PG_FAULT_OOM)
-		me->oom = true;
+		return true;
+	}
+	return end == PG_FAULT_OOM && pg_guest_wait_for_frames(me);
 }
 
 int pg_guest_read(struct pg_thread *me, void *dst, uint64_t src, uint64_t n)
 {
-	uint64_t done;
+	uint64_t done = 0;
+	unsigned tries = 0;
 
 	if (n == 0)
 		return 0;
 	if (!pg_guest_range_ok(me, src, n))
 		return -EFAULT;
-	done = pg_space_read(me->mm->space, dst, (pg_va){src}, n, me->pc);
-	if (done == n)
-		return 0;
-	note_oom(me, src + done, PG_READ);
+	do {
+		done += pg_space_read(me->mm->space, (uint8_t *)dst + done, (pg_va){src + done},
+			n - done, me->pc);
+		if (done == n)
+			return 0;
+	} while (tries++ < TRIES && again(me, src + done, PG_READ));
 	return -EFAULT;
 }
 
 int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t n)
 {
-	uint64_t done;
+	uint64_t done = 0;
+	unsigned tries = 0;
 
 	if (n == 0)
 		return 0;
 	if (!pg_guest_range_ok(me, dst, n))
 		return -EFAULT;
-	done = pg_space_write(me->mm->space, (pg_va){dst}, src, n, me->pc);
-	if (done == n)
-		return 0;
-	note_oom(me, dst + done, PG_WRITE);
+	do {
+		done += pg_space_write(me->mm->space, (pg_va){dst + done},
+			(const uint8_t *)src + done, n - done, me->pc);
+		if (done == n)
+			return 0;
+	} while (tries++ < TRIES && again(me, dst + done, PG_WRITE));
 	return -EFAULT;
+}
+
+uint32_t *pg_guest_word(struct pg_thread *me, uint64_t at, struct iovec *page)
+{
+	enum pg_fault_end end = PG_FAULT_RESUME;
+	unsigned n = 0;
+
+	PG_ASSERT((at & 3) == 0);
+	if (!pg_guest_range_ok(me, at, sizeof(uint32_t)))
+		return NULL;
+	do {
+		if (pg_space_pin(me->mm->space, (pg_va){at}, sizeof(uint32_t), PG_WRITE, me->pc,
+			    page, &n, 1, &end) != 0)
+			return page->iov_base;
+	} while (end == PG_FAULT_OOM && pg_guest_wait_for_frames(me));
+	return NULL;
+}
+
+void pg_guest_word_done(struct pg_thread *me, struct iovec *page)
+{
+	pg_space_unpin(me->mm->space, PG_WRITE, page, 1);
 }
 
 int64_t pg_guest_string(struct pg_thread *me, char *dst, uint64_t cap, uint64_t src)
 {
+	unsigned tries = 0;
+	bool more;
 	int64_t r;
 
 	if (!pg_guest_range_ok(me, src, 1))
 		return -EFAULT;
-	r = pg_space_read_string(me->mm->space, dst, cap, (pg_va){src}, me->pc);
-	if (r == -EFAULT)
-		note_oom(me, src, PG_READ);
-	return r;
+	do {
+		uint64_t at = src;
+
+		r = pg_space_read_string(me->mm->space, dst, cap, (pg_va){src}, me->pc);
+		if (r != -EFAULT)
+			return r;
+		/* the first page that is not there says why it is so */
+		do {
+			more = again(me, at, PG_READ);
+			at = pg_align_down(at, PG_PAGE_SIZE) + PG_PAGE_SIZE;
+		} while (more && at < src + cap);
+	} while (tries++ < TRIES && more);
+	return -EFAULT;
 }
 
 uint64_t pg_guest_peek(struct pg_thread *me, void *dst, uint64_t src, uint64_t n)
@@ -152,6 +202,24 @@ uint64_t pg_guest_pin_bytes(const struct pg_thread *me)
 	return eighth < (1u << 20) ? eighth : 1u << 20;
 }
 
+/* pg_space_pin() of [at, at + n), which waits for frames: fewer bytes only at a bad page or when host is full. */
+static uint64_t pin(struct pg_thread *me, uint64_t at, uint64_t n, enum pg_access access,
+	struct iovec *host, unsigned *host_len, unsigned cap)
+{
+	uint64_t done = 0;
+
+	while (done < n && *host_len < cap) {
+		enum pg_fault_end end = PG_FAULT_RESUME;
+		uint64_t got = pg_space_pin(me->mm->space, (pg_va){at + done}, n - done, access,
+			me->pc, host, host_len, cap, &end);
+
+		done += got;
+		if (got == 0 && (end != PG_FAULT_OOM || !pg_guest_wait_for_frames(me)))
+			break;
+	}
+	return done;
+}
+
 uint64_t pg_guest_pin(struct pg_thread *me, const struct iovec *v, unsigned count, uint64_t skip,
 	uint64_t most, enum pg_access access, struct iovec *host, unsigned *host_len, unsigned cap)
 {
@@ -161,7 +229,6 @@ uint64_t pg_guest_pin(struct pg_thread *me, const struct iovec *v, unsigned coun
 	for (unsigned i = 0; i < count && done < most && *host_len < cap; i++) {
 		uint64_t len = v[i].iov_len, want, got;
 		uint64_t a = (uint64_t)(uintptr_t)v[i].iov_base;
-		enum pg_fault_end end = PG_FAULT_RESUME;
 
 		if (skip >= len) {
 			skip -= len;
@@ -171,14 +238,10 @@ uint64_t pg_guest_pin(struct pg_thread *me, const struct iovec *v, unsigned coun
 		len -= skip;
 		skip = 0;
 		want = len < most - done ? len : most - done;
-		got = pg_space_pin(
-			me->mm->space, (pg_va){a}, want, access, me->pc, host, host_len, cap, &end);
+		got = pin(me, a, want, access, host, host_len, cap);
 		done += got;
-		if (got < want) {
-			if (end == PG_FAULT_OOM && done == 0)
-				me->oom = true;
+		if (got < want)
 			break;
-		}
 	}
 	return done;
 }

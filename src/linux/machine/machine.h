@@ -271,9 +271,20 @@ uint64_t pg_host_vdso_bytes(void);
 
 /* --- guest.c: the guest's memory -------------------------------------------------------------- */
 
-/* 0 or -EFAULT (also when no frame is left: then l->oom is set too). */
+/*
+ * There is no frame for what a call needs. As in Linux the call waits for the victim's end and goes on; it knows nothing of it, unless the
+ * victim is its own process. False: then, or if it is no running guest's (a program is being loaded): me->oom says so.
+ */
+bool pg_guest_wait_for_frames(struct pg_thread *me);
+/* 0 or -EFAULT. When no frame is left they wait for somebody's end; -EFAULT only if it is the caller's own. */
 PG_MUST_CHECK int pg_guest_read(struct pg_thread *me, void *dst, uint64_t src, uint64_t n);
 PG_MUST_CHECK int pg_guest_write(struct pg_thread *me, uint64_t dst, const void *src, uint64_t n);
+/*
+ * A word (at: a multiple of 4) to be read and changed as one step: between pg_guest_read() and pg_guest_write() others may run, since either may
+ * wait for a page. NULL: -EFAULT. The caller does not wait for anything until pg_guest_word_done(), to which it gives the same page.
+ */
+PG_MUST_CHECK uint32_t *pg_guest_word(struct pg_thread *me, uint64_t at, struct iovec *page);
+void pg_guest_word_done(struct pg_thread *me, struct iovec *page);
 /* A string; its length, -EFAULT or -ENAMETOOLONG. */
 PG_MUST_CHECK int64_t pg_guest_string(struct pg_thread *me, char *dst, uint64_t cap, uint64_t src);
 /* Looks without faulting: how many bytes were there. For texts about system calls. */

@@ -2,12 +2,15 @@
 /*
  * linux/process/oom.c: no frame is left: which process is killed for it.
  *
- * Called by linux/loop.c, for a thread that found no frame. Source: Linux mm/oom_kill.c, whose points space/ counts (pg_space_badness()). Owns nothing.
+ * Called by linux/loop.c and, in the middle of a call, by linux/machine/guest.c, for a thread that found no frame. Source: Linux mm/oom_kill.c, whose points space/ counts (pg_space_badness()). Owns nothing.
  */
 #include "linux/machine/machine.h"
 
 #include <signal.h>
 #include <time.h>
+
+#define FRAMES_BACK 16 /* as many as an access may take with its page tables, and some */
+#define SPARED_MOST 64
 
 int64_t pg_process_badness(const struct pg_process *p)
 {
@@ -15,11 +18,11 @@ int64_t pg_process_badness(const struct pg_process *p)
 					   : pg_space_badness(p->mm->space, p->oom_score_adj);
 }
 
-/* Who has been killed for memory and has not given it back yet; NULL: nobody. While there is one, nobody else is picked, as in Linux. */
-static struct pg_process *dying_for_memory(struct pg_linux *l)
+/* Who ends and has not given its memory back yet; NULL: nobody. While there is one, nobody is picked, as in Linux. */
+static struct pg_process *dying(struct pg_linux *l)
 {
 	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
-		if (p->exiting && p->end.oom && p->mm != NULL && p->state == PG_RUNNING)
+		if (p->exiting && p->mm != NULL && p->state == PG_RUNNING)
 			return p;
 	return NULL;
 }
@@ -55,6 +58,23 @@ static void kill_for_memory(struct pg_thread *me, struct pg_process *victim)
 	}
 }
 
+/*
+ * Whether frames came back since `me` found none: others went on meanwhile. Linux looks once more before it kills, too. Not
+ * for ever: what it wants may be other than any frame.
+ */
+static bool frames_came_back(struct pg_thread *me)
+{
+	uint64_t now = pg_host_clock_ns(CLOCK_MONOTONIC);
+
+	if (me->machine->partition != NULL ||
+		pg_frames_free_count(pg_vm_frames(me->machine->vm)) < FRAMES_BACK)
+		return false;
+	if (now - me->spared_ns > 1000000000u)
+		me->spared = 0;
+	me->spared_ns = now;
+	return me->spared++ < SPARED_MOST;
+}
+
 void pg_process_oom(struct pg_thread *me)
 {
 	struct pg_linux *l = me->machine;
@@ -62,9 +82,9 @@ void pg_process_oom(struct pg_thread *me)
 	int pid;
 
 	me->oom = false;
-	if (me->proc->exiting)
+	if (me->proc->exiting || frames_came_back(me))
 		return;
-	victim = dying_for_memory(l);
+	victim = dying(l);
 	if (victim == NULL) {
 		victim = pick_victim(me);
 		kill_for_memory(me, victim);

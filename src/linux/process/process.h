@@ -146,7 +146,10 @@ struct pg_thread {
 	bool no_result;   /* rax is not to be set: sigreturn, execve */
 	unsigned stalled; /* it waits for memory: PSI's in_memstall */
 	bool oom;         /* no frame while memory was touched: somebody is to be killed */
-	bool exiting;     /* this thread ends */
+	unsigned
+		spared; /* times within a second in which nobody was killed for this thread, since there were frames again */
+	uint64_t spared_ns; /* when it was last */
+	bool exiting;       /* this thread ends */
 };
 
 /* One interval timer or timer_create() timer of a guest, on a host timer. */

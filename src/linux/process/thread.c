@@ -297,16 +297,18 @@ void pg_thread_alone(struct pg_thread *me)
 /* One futex of a dead owner: its word says so, and one waiter is woken. */
 static bool bury_futex(struct pg_thread *me, uint64_t lock)
 {
-	uint32_t word;
+	struct iovec page;
+	uint32_t *word = lock & 3 ? NULL : pg_guest_word(me, lock, &page);
+	bool mine;
 
-	if (pg_guest_read(me, &word, lock, sizeof(word)) != 0)
+	if (word == NULL)
 		return false;
-	if ((word & FUTEX_TID_MASK) != (uint32_t)me->tid)
-		return true;
-	word = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-	if (pg_guest_write(me, lock, &word, sizeof(word)) != 0)
-		return false;
-	pg_futex_wake(me, lock, true, 1, UINT32_MAX);
+	mine = (*word & FUTEX_TID_MASK) == (uint32_t)me->tid;
+	if (mine)
+		*word = (*word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+	pg_guest_word_done(me, &page);
+	if (mine)
+		pg_futex_wake(me, lock, true, 1, UINT32_MAX);
 	return true;
 }
 
