@@ -14,6 +14,12 @@
  *     cmp  SA, 4096 - size; ja cold                    another page, or beyond the end of this one
  *     op   gs:[operand], with an address-size prefix
  *
+ * An address that the instruction names needs no sum: its set is known, and that it does not cross the page; the rest of the page's
+ * number is half of the tag:
+ *
+ *     cmp  dword gs:[tag of the set + 2], imm32; jne cold
+ *     op   gs:[operand], with an address-size prefix
+ *
  * An operand that is not made of registers in their own places (stolen ones, fs and gs) is computed into SA, and stays there:
  *
  *     mov SB, gs:[SB + neg]; add SB, SA; cmp SB, 4096 - size; ja cold
@@ -94,9 +100,11 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 			a = (uint32_t)a;
 		if (!segment) {
 			*constant = a;
-			e_mov_imm(m, SA, a);
-			if (!pg_tr_fast(tr) && in->length <= 11)
+			if (!pg_tr_fast(tr) &&
+				in->length <= 11) /* pg_emit_check may do without SA */
 				set_operand(tr, H_NONE, H_NONE, 1, (int32_t)(uint32_t)a, false);
+			else
+				e_mov_imm(m, SA, a);
 			return true;
 		}
 		if ((int64_t)a == (int32_t)a) {
@@ -248,6 +256,78 @@ static bool waits_for_x87(const struct pg_insn *in)
 	       in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTCW && in->zi.mnemonic != ZYDIS_MNEMONIC_FNSTSW;
 }
 
+/* The place of the mirror of an address's set. */
+static int32_t set_offset(const struct pg_engine *e, uint64_t a)
+{
+	return (int32_t)((a >> PG_PAGE_SHIFT) & (e->sets_d - 1)) *
+	       (int32_t)sizeof(struct pg_tlb_fast);
+}
+
+/*
+ * May bits 16..47 of the mirror's tag alone be compared? The set says what bits 12..15 are then, no tag has others but those that
+ * allow nothing (struct pg_tlb_fast), whose bits 16..47 are all 0 or all 1, and all bytes lie in the page.
+ */
+static bool is_known_page(const struct pg_engine *e, uint64_t a, unsigned size)
+{
+	return e->sets_d >= 16 && a >> 47 == 0 && a >= 0x20000 &&
+	       (a & PG_PAGE_MASK) + size <= PG_PAGE_SIZE;
+}
+
+/* cmp dword gs:[tag + 2], imm32; jne: the check of site `index` for an address of is_known_page(). */
+static void emit_known_page(struct pg_translator *tr, uint32_t index, uint64_t a)
+{
+	struct pg_engine *e = tr->e;
+	struct pg_emit *m = out(tr);
+	int32_t tag = pg_tag_at(e, pg_site_at(e, index)->access == PG_WRITE) + set_offset(e, a);
+	e8(m, 0x65);
+	e8(m, 0x81);
+	e_mem(m, 7, H_NONE, H_NONE, 1, tag + 2);
+	e32(m, (uint32_t)(-(a & ~(uint64_t)PG_PAGE_MASK) >> 16));
+	pg_cold_access(tr, e_jcc(m, CC_NE, NULL), index, COLD_KNOWN, tag);
+	tr->cold[tr->n_cold - 1].address = a;
+}
+
+/* The check of site `index`, its address in SA; constant: known besides. */
+static void emit_compare(struct pg_translator *tr, uint32_t index, const uint64_t *constant)
+{
+	struct pg_engine *e = tr->e;
+	struct pg_emit *m = out(tr);
+	const struct pg_site *s = pg_site_at(e, index);
+	int32_t tag = pg_tag_at(e, s->access == PG_WRITE);
+	bool indexed = false, keep = tr->keep;
+	if (constant && *constant >> 47 == 0) {
+		tag += set_offset(e, *constant);
+	} else if (e->sets_d > 1) {
+		indexed = true;
+		pg_emit_set(e, m);
+	} else {
+		/* No entry of a single set is unusable for all addresses: see struct pg_tlb_fast. */
+		keep = true;
+		e_mov_rr(m, SB, SA);
+		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 47}, 4); /* shr r14, 47 */
+		pg_cold_access(tr, e_jcc(m, CC_NE, NULL), index, COLD_KEPT, tag);
+	}
+	unsigned sum = keep ? SB : SA;
+	if (keep && indexed)
+		e_op_gs_index(m, 0x8b, SB, SB, tag);
+	else if (keep)
+		e_gs_load(m, SB, tag);
+	if (keep)
+		ebytes(m, (const uint8_t[]){0x4d, 0x01, 0xee}, 3); /* add r14, r13 */
+	else if (indexed)
+		e_op_gs_index(m, 0x03, SA, SB, tag);
+	else
+		e_gs_op(m, 0x03, SA, tag);
+	ebytes(m, (const uint8_t[]){0x49, 0x81, 0xf8 | (sum & 7)}, 3); /* cmp sum, imm32 */
+	e32(m, (uint32_t)PG_PAGE_SIZE - s->size);
+	uint8_t *at = e_jcc(m, CC_A, NULL);
+	pg_cold_access(tr, at, index,
+		keep      ? indexed ? COLD_KEPT_INDEXED : COLD_KEPT
+		: indexed ? COLD_ADDED_INDEXED
+			  : COLD_ADDED,
+		tag);
+}
+
 struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsigned nth,
 	unsigned size, enum pg_access access, const uint64_t *constant)
 {
@@ -295,46 +375,19 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		return s;
 	}
 
+	bool known = constant && !tr->keep && is_known_page(e, *constant, size);
+	if (constant && !tr->keep && !known)
+		e_mov_imm(m, SA, *constant);
 	if (in->hard)
 		emit_flags_away(tr);
 	else if (in->soft)
 		pg_emit_save_flags(tr);
 	s->flags = (uint8_t)(in->hard ? FLAGS_RAX : in->soft ? FLAGS_MEM : FLAGS_DEAD);
 
-	int32_t tag = pg_tag_at(e, access == PG_WRITE);
-	bool indexed = false, keep = tr->keep;
-	if (constant && *constant >> 47 == 0) {
-		tag += (int32_t)((*constant >> PG_PAGE_SHIFT) & (e->sets_d - 1)) *
-		       (int32_t)sizeof(struct pg_tlb_fast);
-	} else if (e->sets_d > 1) {
-		indexed = true;
-		pg_emit_set(tr->e, m);
-	} else {
-		/* No entry of a single set is unusable for all addresses: see struct pg_tlb_fast. */
-		keep = true;
-		e_mov_rr(m, SB, SA);
-		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 47}, 4); /* shr r14, 47 */
-		pg_cold_access(tr, e_jcc(m, CC_NE, NULL), index, COLD_KEPT, tag);
-	}
-	unsigned sum = keep ? SB : SA;
-	if (keep && indexed)
-		e_op_gs_index(m, 0x8b, SB, SB, tag);
-	else if (keep)
-		e_gs_load(m, SB, tag);
-	if (keep)
-		ebytes(m, (const uint8_t[]){0x4d, 0x01, 0xee}, 3); /* add r14, r13 */
-	else if (indexed)
-		e_op_gs_index(m, 0x03, SA, SB, tag);
+	if (known)
+		emit_known_page(tr, index, *constant);
 	else
-		e_gs_op(m, 0x03, SA, tag);
-	ebytes(m, (const uint8_t[]){0x49, 0x81, 0xf8 | (sum & 7)}, 3); /* cmp sum, imm32 */
-	e32(m, (uint32_t)PG_PAGE_SIZE - size);
-	uint8_t *at = e_jcc(m, CC_A, NULL);
-	pg_cold_access(tr, at, index,
-		keep      ? indexed ? COLD_KEPT_INDEXED : COLD_KEPT
-		: indexed ? COLD_ADDED_INDEXED
-			  : COLD_ADDED,
-		tag);
+		emit_compare(tr, index, constant);
 	s->resume = m->p;
 	s->alt = e->cold.p;
 	tr->alt = (struct pg_emit){tr->alt_bytes, tr->alt_bytes + sizeof(tr->alt_bytes), false};

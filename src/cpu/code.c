@@ -325,11 +325,11 @@ void pg_emit_restore_flags(struct pg_emit *m)
 uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 {
 	struct pg_emit *m = &e->emit;
-	e64(m, b->rip);
 	uint8_t *at = m->p;
-	ebytes(m, (const uint8_t[]){0x4c, 0x3b, 0x2d},
-		3); /* cmp r13, [rip + d]: what lies before it */
-	e32(m, (uint32_t)-15);
+	/* mov r15, imm64; cmp r13, r15. As data the address would be fetched once more, into the host's other cache. */
+	ebytes(m, (const uint8_t[]){PG_THUNK_BEGIN, 0xbf}, 2);
+	e64(m, b->rip);
+	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xfd}, 3);
 	e_jcc(m, CC_NE, e->stub_indirect);
 	if (b->entry_live)
 		pg_emit_restore_flags(m);

@@ -39,7 +39,11 @@ static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_
 	pg_emit_save_flags(tr);
 	uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
 	bool told = is_told(tr, x, how, rsp_undo);
-	e_gs_store_imm32(m, ST(site), x); /* LEAVE_INDIRECT finds it there */
+	/* LEAVE_INDIRECT finds it at `site`: in exact mode the stub puts it there, since few jumps come to it. */
+	if (pg_tr_fast(tr) || tr->temporary)
+		e_gs_store_imm32(m, ST(site), x);
+	else
+		e_mov_imm(m, SB, x);
 	if (tr->temporary) {
 		e_gs_store_imm32(m, ST(leave), LEAVE_INDIRECT);
 		e_jmp(m, tr->e->stub_leave);

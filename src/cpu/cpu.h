@@ -398,11 +398,12 @@ static inline uint64_t *pg_cpu_jump_slot(struct pg_cpu *c, uint64_t rip)
 }
 
 /*
- * A thunk (code.c) is a comparison of 7 bytes and a jump to where it goes on if the address is another: to stub_indirect, or to the
- * next thunk for the same slot.
+ * A thunk (code.c) is the guest's address as an immediate, a comparison and a jump to where it goes on if the address is another: to
+ * stub_indirect, or to the next thunk for the same slot.
  */
-#define PG_THUNK_ELSE 9  /* where the jump's displacement is */
-#define PG_THUNK_CHAIN 4 /* so many at most lie behind one slot */
+#define PG_THUNK_BEGIN 0x49 /* its first byte, unless it was taken back */
+#define PG_THUNK_ELSE 15    /* where the jump's displacement is */
+#define PG_THUNK_CHAIN 4    /* so many at most lie behind one slot */
 
 static inline uint8_t *pg_thunk_else(const uint8_t *thunk)
 {
@@ -424,7 +425,8 @@ static inline void pg_cpu_set_jump(struct pg_cpu *c, uint64_t rip, uint8_t *thun
 		return;
 	unsigned n = 1;
 	for (const uint8_t *t = old; t != none && n <= PG_THUNK_CHAIN; n++) {
-		if (t == thunk || *t != 0x4c) /* one that was taken back begins with a jump */
+		if (t == thunk ||
+			*t != PG_THUNK_BEGIN) /* one that was taken back begins with a jump */
 			break;
 		t = pg_thunk_else(t);
 		if (t == none) {

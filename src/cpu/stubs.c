@@ -65,6 +65,15 @@ void pg_emit_jump_table(struct pg_engine *e)
 	e_mem(m, 4, H_NONE, SC, 8, e->off_jump);
 }
 
+/* Exact mode: which exit the indirect jump is, from SB to `site`. */
+static void emit_site(struct pg_engine *e)
+{
+	if (e->config.fast)
+		return;
+	e8(&e->emit, 0x65);
+	e_op_mem32(&e->emit, 0x89, SB, H_NONE, H_NONE, 1, ST(site));
+}
+
 /* jmp gs:[target] */
 static void emit_jmp_target(struct pg_emit *m)
 {
@@ -290,17 +299,19 @@ void pg_stubs_make(struct pg_engine *e)
 	e8(m, 0xff);
 	e_mem(m, 4, H_NONE, H_NONE, 1, ST(scratch));
 
-	/* An indirect jump whose table slot is empty or another's: SA = guest target, flags in MEM. */
+	/* An indirect jump whose table slot is empty or another's: SA = guest target, exact mode: SB = exit, flags in MEM. */
 	uint8_t *leave_indirect = m->p;
 	emit_leave(e, LEAVE_INDIRECT);
 	e->stub_indirect = m->p;
+	emit_site(e);
 	emit_quick_call(e, (const void *)pg_slow_indirect, ARGS_INDIRECT);
 	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
 	e_jcc(m, CC_NE, leave_indirect);
 	emit_jmp_target(m);
 
-	/* A transfer that somebody is told of: noted, and on as an indirect jump, or out. SA = guest target, flags in MEM. */
+	/* A transfer that somebody is told of: noted, and on as an indirect jump, or out. SA = guest target, SB as above, flags in MEM. */
 	e->stub_tell = m->p;
+	emit_site(e);
 	emit_counts(e, false);
 	emit_quick_call(e, (const void *)pg_slow_tell, ARGS_INDIRECT);
 	e_gs_load(m, H_RSP, ST_GPR(H_RSP));

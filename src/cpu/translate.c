@@ -204,7 +204,10 @@ static void emit_cold(struct pg_translator *tr)
 				e_gs_op(m, 0x2b, SA, c->disp);
 			else if (c->recover == COLD_KEPT_INDEXED)
 				pg_emit_set(e, m);
-			if (e->second_d && (c->recover == COLD_ADDED || c->recover == COLD_KEPT))
+			else if (c->recover == COLD_KNOWN)
+				e_mov_imm(m, SA, c->address);
+			if (e->second_d && (c->recover == COLD_ADDED || c->recover == COLD_KEPT ||
+						   c->recover == COLD_KNOWN))
 				e_mov_imm(m, SB, (uint32_t)(c->disp - pg_tag_at(e, store)));
 			stub = !e->second_d ? e->stub_access : store ? e->stub_store : e->stub_load;
 		} else if (c->kind == COLD_FETCH && stub == e->stub_fetch_one) {

@@ -88,6 +88,7 @@ enum pg_cold_state {
 	COLD_ADDED,         /* SA: address + tag, which is at gs:[disp] */
 	COLD_KEPT_INDEXED,  /* SA: address */
 	COLD_KEPT,          /* SA: address, and the tag is at gs:[disp] */
+	COLD_KNOWN,         /* the same, but SA is not the address yet */
 };
 
 #define PG_COUNT_POOL 4096
@@ -121,9 +122,10 @@ struct pg_translator {
 	struct pg_cold {
 		uint8_t *from; /* rel32 to patch */
 		uint32_t site;
-		uint8_t kind;    /* 0 access, 1 exit, 2 fetch */
-		uint8_t recover; /* an access: enum pg_cold_state */
-		int32_t disp;    /* of the tag that was added */
+		uint8_t kind;     /* 0 access, 1 exit, 2 fetch */
+		uint8_t recover;  /* an access: enum pg_cold_state */
+		int32_t disp;     /* of the tag that was added */
+		uint64_t address; /* COLD_KNOWN: of the access */
 	} cold[PG_BLOCK_INSNS * 6 + 8];
 	unsigned n_cold;
 	/*

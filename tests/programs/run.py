@@ -124,7 +124,7 @@ def guest_cases():
     out.append(g('stack_grow-static', 'overflow'))
     for trap in ('divide', 'overflow', 'undefined', 'breakpoint', 'halt', 'unmasked', 'misaligned', 'noncanonical'):
         out.append(g('traps-static', trap))
-    for name in ('loop', 'string', 'pages', 'tlb', 'crossing', 'calls'):
+    for name in ('loop', 'string', 'pages', 'tlb', 'known', 'crossing', 'calls'):
         out.append(g('counts_' + name))
     out.append(g('println', needs=('same_address',)))
     return out
@@ -359,9 +359,9 @@ class Runner:
 
     def group_figures(self):
         """By hand, by an independent count, and again."""
-        for name in ('loop', 'string', 'pages', 'tlb', 'crossing'):
+        for name in ('loop', 'string', 'pages', 'tlb', 'known', 'crossing'):
             self.by_hand(name)
-        for name in ('loop', 'string', 'pages', 'tlb', 'crossing', 'calls'):
+        for name in ('loop', 'string', 'pages', 'tlb', 'known', 'crossing', 'calls'):
             self.by_count(name)
         for name, argv in (('hello-static', ['{guest}/hello-static']), ('hello-dynamic', ['{guest}/hello-dynamic', 'x']),
                            ('ls', ['ls', '-l']), ('barrier', ['{guest}/barrier-static']),
