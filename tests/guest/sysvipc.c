@@ -178,7 +178,7 @@ static int as_nobody(void *arg)
 	say_call("value", semctl(id, 0, GETVAL));
 	say_call("set", semctl(id, 0, SETVAL, (union arg){.val = 1}));
 	say_call("up", op(id, 0, 1, 0));
-	say_call("wait for zero", op(id, 0, 0, 0));
+	say_call("wait for zero", op(id, 0, 0, IPC_NOWAIT));
 	say_call("stat", semctl(id, 0, IPC_STAT, u));
 	say_call("change", semctl(id, 0, IPC_SET, u));
 	say_call("remove", semctl(id, 0, IPC_RMID));
