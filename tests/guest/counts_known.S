@@ -3,7 +3,7 @@
  * tests/guest/counts_known.S: accesses to addresses that the instruction names, in pages that only some bits tell apart; to be run with
  * --tlb d16x1,i16x1 and --tlb d96x6,i16x1. R4.
  *
- * Six pages of set 0 of 16, some of which differ in one bit, from the lowest that a program may map to near the top: each is written
+ * Six pages of set 0 of 16, some of which differ in one bit, from the lowest that a program may map to the highest terabytes that fast mode has: each is written
  * once (6 faults: 12 lookups, each a miss: the second fills). Then they are read in turn 100 times, and each must have its own byte.
  *   16 entries, 1 way: every read misses: 12 + 600 = 612.
  *   96 entries, 6 ways: all six stay: 12.
@@ -18,9 +18,9 @@
 	\what	0x10000, 1
 	\what	0x20000, 2
 	\what	0x7fff0000, 3
-	\what	0x123400020000, 4
-	\what	0x523400020000, 5
-	\what	0x7f0000020000, 6
+	\what	0x012300020000, 4
+	\what	0x032300020000, 5
+	\what	0x020000020000, 6
 	.endm
 
 	.macro	map at, byte
