@@ -9,7 +9,7 @@
  *     window - 2 GiB    nothing
  *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing; index 0 is near the end of the page
  *     window - area     struct pg_cpu and its tables (window.c), then a hole of PG_GS_HOLE
- *     window            PG_FAST_TOP bytes of guest, then 2 GiB of nothing
+ *     window            PG_FAST_TOP bytes of guest, then PG_FAST_ABOVE of nothing
  *
  * A wild address. SA >> 34 indexes the probe: below PG_FAST_TOP that is one of the last bytes of its page, for everything else it is
  * an unmapped byte, so the host traps before the access is made. No guest address reaches anything but the window.
@@ -35,6 +35,7 @@
 
 #define GIB ((size_t)1 << 30)
 #define BELOW (2 * GIB)
+#define RESERVED (BELOW + PG_FAST_TOP + PG_FAST_ABOVE)
 #define PROBE_PAGE (-0x70000000)
 /* The bytes that may be read are the last of the page: one for each 2^PG_FAST_SHIFT below the top. */
 #define PROBE_DISP (PROBE_PAGE + (int32_t)(PG_PAGE_SIZE - (PG_FAST_TOP >> PG_FAST_SHIFT)))
@@ -54,6 +55,14 @@ void pg_fast_probe(struct pg_translator *tr, unsigned reg)
 static bool small(int64_t v)
 {
 	return v >= -PG_FAST_STEP && v <= PG_FAST_STEP;
+}
+
+bool pg_fast_reaches(const struct pg_translator *tr, unsigned base, unsigned index, int64_t disp)
+{
+	uint16_t good = tr->probed | tr->short_values;
+	if (base == H_NONE ? disp < 0 : disp < -PG_FAST_DISP || !(good >> base & 1))
+		return false;
+	return index == H_NONE || (tr->short_values >> index & 1);
 }
 
 bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp)
@@ -99,6 +108,45 @@ void pg_fast_boundary(struct pg_translator *tr, uint64_t rip, bool saved)
 	tr->rsp_moved = false;
 }
 
+/* Which registers are known to be below 2^32 behind `in`: those that an operation of 32 bits has written. */
+static void note_short_values(struct pg_translator *tr, const struct pg_insn *in)
+{
+	const ZydisDecodedOperand *o = in->ops;
+	unsigned dst =
+		o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(o[0].reg.value) : H_NONE;
+	bool is_short = false;
+	switch (in->zi.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+		is_short = in->kind == K_COPY && o[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			   o[0].size == 64 && pg_gpr_of(o[1].reg.value) != H_NONE &&
+			   (tr->short_values >> pg_gpr_of(o[1].reg.value) & 1);
+		is_short |= o[0].size == 32;
+		break;
+	case ZYDIS_MNEMONIC_MOVZX:
+	case ZYDIS_MNEMONIC_MOVSX:
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_OR:
+	case ZYDIS_MNEMONIC_XOR:
+	case ZYDIS_MNEMONIC_NEG:
+	case ZYDIS_MNEMONIC_NOT:
+	case ZYDIS_MNEMONIC_INC:
+	case ZYDIS_MNEMONIC_DEC:
+	case ZYDIS_MNEMONIC_IMUL:
+	case ZYDIS_MNEMONIC_LEA:
+		is_short = o[0].size == 32;
+		is_short |= in->zi.mnemonic == ZYDIS_MNEMONIC_MOVZX && o[0].size == 64;
+		break;
+	default:
+		break;
+	}
+	tr->short_values &= (uint16_t)~in->written_gprs;
+	if (is_short && dst != H_NONE && o[0].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+		in->written_gprs == 1u << dst)
+		tr->short_values |= (uint16_t)(1u << dst);
+}
+
 void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 {
 	uint16_t written = in->written_gprs, moved = 0;
@@ -138,15 +186,24 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 			tr->rsp_moved = false;
 		break;
 	case K_LEA:
+		if (in->zi.operand_width == 64 && in->zi.address_width == 64 &&
+			o[1].mem.index == ZYDIS_REGISTER_NONE && pg_gpr_of(o[1].mem.base) != H_NONE &&
+			(tr->probed >> pg_gpr_of(o[1].mem.base) & 1) && small(o[1].mem.disp.value)) {
+			tr->probed |= (uint16_t)(1u << dst);
+			moved = (uint16_t)(1u << dst);
+			tr->rsp_moved |= dst == H_RSP;
+		}
+		break;
 	case K_NOTHING:
 	case K_JCC:
 	case K_LOOP:
 	case K_MOFFS:
 		break;
 	default: /* by complex.c and the like, or the end of the run */
-		tr->probed = 0;
+		tr->probed = tr->short_values = 0;
 		return;
 	}
+	note_short_values(tr, in);
 	tr->probed &= (uint16_t) ~(written & ~moved);
 }
 
@@ -162,7 +219,7 @@ void pg_fast_restore(struct pg_translator *tr)
 static bool reserve_window(struct pg_cpu *c)
 {
 	uint8_t *start = c->window - PG_GS_HOLE;
-	size_t bytes = PG_GS_HOLE + PG_FAST_TOP + BELOW;
+	size_t bytes = PG_GS_HOLE + PG_FAST_TOP + PG_FAST_ABOVE;
 	munmap(start, bytes);
 	memset(c->chunks, 0, PG_WINDOW_CHUNKS * sizeof(*c->chunks));
 	return mmap(start, bytes, PROT_NONE,
@@ -172,7 +229,7 @@ static bool reserve_window(struct pg_cpu *c)
 
 uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 {
-	*bytes = PG_FAST_TOP + 2 * BELOW;
+	*bytes = RESERVED;
 	uint8_t *p =
 		mmap(NULL, *bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
@@ -397,7 +454,7 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 			return 3;
 		}
 	} else {
-		PG_ASSERT(va < PG_FAST_TOP + PG_GS_HOLE || va > -(uint64_t)PG_GS_HOLE);
+		PG_ASSERT(va < PG_FAST_TOP + PG_FAST_ABOVE || va > -(uint64_t)PG_GS_HOLE);
 	}
 	for (;;) {
 		pg_pte pte = 0;

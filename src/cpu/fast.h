@@ -13,6 +13,8 @@
 #define PG_FAST_DISP (256 << 10)
 /* How far from the window rsp may be between blocks: a displacement and what ret takes off. */
 #define PG_FAST_SLACK (PG_FAST_DISP + (64 << 10) + 4096)
+/* Nothing is mapped so far above the window: room for an index below 2^32, eight times, and a displacement. */
+#define PG_FAST_ABOVE ((uint64_t)64 << 30)
 _Static_assert(PG_FAST_SLACK + PG_BLOCK_INSNS * PG_FAST_STEP + PG_FAST_DISP + 4096 < PG_GS_HOLE,
 	"a probed register stays in the hole");
 
@@ -26,6 +28,11 @@ struct pg_window_chunk {
 
 /* Is the memory operand [base + disp] with a base that is in its own host register, and a small disp? */
 bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp);
+/*
+ * Fast mode: is [base + index * scale + disp] an address that needs no probe? base and index: of the guest's registers, or H_NONE. Then it
+ * lies in the window, or less than PG_GS_HOLE below or PG_FAST_ABOVE above it.
+ */
+bool pg_fast_reaches(const struct pg_translator *tr, unsigned base, unsigned index, int64_t disp);
 /* Which registers are still known to be good after `in`. */
 void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in);
 

@@ -735,10 +735,11 @@ static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	return t;
 }
 
-/* Fast mode: rsp is not what blocks expect where they begin. */
-static bool has_wild_stack(const struct pg_cpu *c)
+/* Fast mode: rsp or fs_base are not what blocks expect where they begin. */
+static bool has_wild_base(const struct pg_cpu *c)
 {
-	return c->engine->config.fast && c->regs.gpr[PG_RSP] >= PG_FAST_TOP;
+	return c->engine->config.fast &&
+	       (c->regs.gpr[PG_RSP] >= PG_FAST_TOP || c->regs.fs_base >= PG_FAST_TOP);
 }
 
 /* The CPU is about to execute a watched instruction. */
@@ -762,7 +763,7 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 	pg_traps_enter(c);
 	for (;;) {
 		bool tf = c->regs.rflags & 0x100;
-		bool alone = step || tf || max_instructions || has_wild_stack(c);
+		bool alone = step || tf || max_instructions || has_wild_base(c);
 		if (*c->asked && !step) {
 			*c->asked = 0;
 			pg_exit_with(c, PG_EXIT_INTERRUPTED);

@@ -384,7 +384,7 @@ static void begin(struct pg_translator *tr, struct pg_engine *e, struct pg_code_
 	tr->temporary = tr->ungrouped = tr->saved = false;
 	tr->n = tr->n_cold = tr->n_segments = 0;
 	tr->segment = NULL;
-	tr->probed = 0;
+	tr->probed = tr->short_values = 0;
 	tr->rsp_moved = false;
 	tr->held = 0;
 	tr->held_at = NULL;
