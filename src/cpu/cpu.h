@@ -235,17 +235,19 @@ struct pg_block {
 	uint8_t *body;          /* past it, EFLAGS right if entry_live */
 	uint8_t *end;           /* of all its code */
 	uint8_t *thunk;         /* entry for indirect jumps, made on first use */
-	uint8_t *moved_body;    /* the same, past the check */
 	uint8_t *tail;          /* behind the last instruction, if control goes on there */
 	bool tail_saved;        /* pg_insn_row.saved of the tail */
 	uint8_t *moved;         /* entry for exits whose flags are not where the block wants them */
 	uint32_t rows;          /* index of its first pg_insn_row */
 	uint32_t segments;      /* index of its first pg_segment */
-	uint16_t bytes;         /* of guest code */
+	uint32_t exits;         /* index of its first exit record */
+	uint32_t n_exits;
+	uint16_t bytes; /* of guest code */
 	uint8_t n_rows, n_segments;
 	bool entry_live; /* wants EFLAGS right at entry */
 	bool entry_mem;  /* only passes flags on: wants them in flags_mem at entry */
 	bool temporary;  /* single-step block, never found again */
+	bool jumps;      /* its last PG_JUMP_BYTES are pg_emit_jump_table()'s */
 	uint8_t fetches; /* fetch lookups that one entry makes: 1, or 2 for an instruction across pages */
 };
 
@@ -291,6 +293,8 @@ struct pg_exit_row {
 	uint8_t *patch;   /* rel32 to be pointed at the target's entry */
 	uint8_t *cold;    /* where it points while there is no target */
 	uint32_t next_in; /* of the exits linked to the same block; PG_NIL ends */
+	uint32_t
+		linked; /* the block on whose list it is; 0: none. It may point at `cold` all the same: see stop.c */
 };
 
 struct pg_complex_row {
@@ -366,7 +370,10 @@ struct pg_engine {
 		*stub_chain, *stub_commit, *code_start;
 	uint8_t *stub_tell; /* a transfer that is told, SA = guest target */
 	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
-	uint8_t *stub_leave_access, *stub_flags_back, *stub_alt;
+	uint8_t *stub_leave_access, *stub_leave_indirect, *stub_flags_back, *stub_alt;
+	/* Fast mode: the jump of a block that was made to lead out, see stop.c. */
+	uint8_t *stopped;
+	volatile bool stepping; /* towards a block that can be stopped */
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
 	uint32_t *block_hash; /* [1 << block_hash_bits]: first block, 0: none; owned */
@@ -513,7 +520,8 @@ static inline bool pg_code_lies_in(
 
 /* stubs.c: emits the fixed code at the start of the cache. */
 void pg_stubs_make(struct pg_engine *e);
-/* stubs.c: emits an indirect jump, SA = guest target, flags in MEM. */
+/* stubs.c: emits an indirect jump, SA = guest target, flags in MEM: two instructions, the second of 9 bytes. */
+#define PG_JUMP_BYTES 13
 void pg_emit_jump_table(struct pg_engine *e);
 
 /*
@@ -619,6 +627,14 @@ struct pg_cpu *pg_window_begin(struct pg_cpu *c);
 void pg_window_end(struct pg_cpu *w, struct pg_cpu *c);
 /* c leaves its space. */
 void pg_window_leave(struct pg_cpu *c);
+
+/* stop.c: fast mode */
+/* What is translated may not be executed from here on: whoever tries comes to pg_stop_here(). Async-signal-safe. */
+void pg_stop_close(struct pg_engine *e);
+/* Code that may not be executed was reached at `pc`: it may be. If c is asked to stop it does so behind this block. Returns where to go on. */
+uint64_t pg_stop_here(struct pg_cpu *c, uint64_t pc);
+/* Undoes what pg_stop_here() did to a block's jump. */
+void pg_stop_undo(struct pg_engine *e);
 
 /* traps.c */
 int pg_traps_install(void);

@@ -187,8 +187,10 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 		break;
 	case K_LEA:
 		if (in->zi.operand_width == 64 && in->zi.address_width == 64 &&
-			o[1].mem.index == ZYDIS_REGISTER_NONE && pg_gpr_of(o[1].mem.base) != H_NONE &&
-			(tr->probed >> pg_gpr_of(o[1].mem.base) & 1) && small(o[1].mem.disp.value)) {
+			o[1].mem.index == ZYDIS_REGISTER_NONE &&
+			pg_gpr_of(o[1].mem.base) != H_NONE &&
+			(tr->probed >> pg_gpr_of(o[1].mem.base) & 1) &&
+			small(o[1].mem.disp.value)) {
 			tr->probed |= (uint16_t)(1u << dst);
 			moved = (uint16_t)(1u << dst);
 			tr->rsp_moved |= dst == H_RSP;

@@ -653,6 +653,15 @@ static void relink(struct pg_cpu *c, struct pg_block *missed, struct pg_block *b
 	pg_code_unlink_exits(c->engine, missed);
 }
 
+/* Exit x is no more on the list of the block that it led to. */
+static void take_off_list(struct pg_engine *e, uint32_t x)
+{
+	uint32_t *at = &pg_block_at(e, pg_exit_at(e, x)->linked)->in;
+	while (*at != x)
+		at = &pg_exit_at(e, *at)->next_in;
+	*at = pg_exit_at(e, x)->next_in;
+}
+
 /* Points the exit that led here at b, and the jump table. */
 static void link_to(struct pg_cpu *c, struct pg_block *b)
 {
@@ -664,9 +673,15 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 		return; /* whoever comes here is to pass run() */
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
+		uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 		e_patch(x->patch, pg_code_link(e, b, x));
-		x->next_in = b->in;
-		b->in = c->link;
+		if (x->linked != index) {
+			if (x->linked)
+				take_off_list(e, c->link);
+			x->linked = index;
+			x->next_in = b->in;
+			b->in = c->link;
+		}
 	}
 	if (c->link_indirect) {
 		pg_cpu_set_jump(c, b->rip, pg_code_thunk(e, b));
@@ -704,6 +719,7 @@ static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	if (*c->asked)
 		pg_interrupt_again(c);
 	for (;;) {
+		pg_stop_undo(e);
 		enum pg_leave why = enter(c, target);
 		t = handle(c, why, pg_block_at(e, index), step);
 		if (t != TURN_GO_ON)

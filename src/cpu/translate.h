@@ -119,10 +119,10 @@ struct pg_translator {
 	/* Exact mode: the operation again, as it goes to cold code (struct pg_site.alt). p NULL: there is none. */
 	struct pg_emit alt;
 	uint8_t alt_bytes[64];
-	uint16_t probed; /* fast mode: registers known to be good addresses, see fast.h */
+	uint16_t probed;       /* fast mode: registers known to be good addresses, see fast.h */
 	uint16_t short_values; /* fast mode: registers known to be below 2^32 */
-	bool rsp_moved;  /* fast mode: by a constant, and no access off rsp was made since */
-	bool saved;      /* this generation of flags is in flags_mem */
+	bool rsp_moved;        /* fast mode: by a constant, and no access off rsp was made since */
+	bool saved;            /* this generation of flags is in flags_mem */
 	/* Fast mode: at this point of the code these host registers (bits 13..15) hold the guest's registers of the same names. */
 	const uint8_t *held_at;
 	uint16_t held;
