@@ -242,6 +242,7 @@ void pg_code_unlink_block(struct pg_engine *e, struct pg_block *b)
 		return;
 	struct pg_emit m = {.p = b->thunk, .end = b->thunk + 5};
 	e_jmp(&m, e->stub_indirect);
+	b->was_thunk = b->thunk;
 	b->thunk = NULL;
 }
 
@@ -338,14 +339,19 @@ void pg_emit_restore_flags(struct pg_emit *m)
 	e_mov_rr(m, H_RAX, SC);
 }
 
+/* cmp r13, [rip + d]: what lies before it */
+static void emit_compare(struct pg_emit *m)
+{
+	ebytes(m, (const uint8_t[]){0x4c, 0x3b, 0x2d}, 3);
+	e32(m, (uint32_t)-15);
+}
+
 uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 {
 	struct pg_emit *m = &e->emit;
 	e64(m, b->rip);
 	uint8_t *at = m->p;
-	ebytes(m, (const uint8_t[]){0x4c, 0x3b, 0x2d},
-		3); /* cmp r13, [rip + d]: what lies before it */
-	e32(m, (uint32_t)-15);
+	emit_compare(m);
 	e_jcc(m, CC_NE, e->stub_indirect);
 	if (b->entry_live)
 		pg_emit_restore_flags(m);
@@ -354,6 +360,12 @@ uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 {
+	if (!b->thunk && b->was_thunk) { /* as it was when it was new */
+		struct pg_emit m = {.p = b->was_thunk, .end = b->was_thunk + 7};
+		emit_compare(&m);
+		e_patch(b->was_thunk + PG_THUNK_ELSE, e->stub_indirect);
+		b->thunk = b->was_thunk;
+	}
 	if (!b->thunk) {
 		uint8_t *at = pg_code_emit_thunk(e, b);
 		e_jmp(&e->emit, b->entry);

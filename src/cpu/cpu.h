@@ -134,8 +134,12 @@ struct pg_cpu {
 	struct {
 		int signo, code;
 		uint64_t addr, pc, error;
-		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
-		bool x87;   /* 3: a pending x87 exception comes before this fault */
+		/*
+		 * Fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary; 5 the page is
+		 * there, but above the window; 6 the same, found by the access itself, not by a probe.
+		 */
+		int window;
+		bool x87;      /* 3: a pending x87 exception comes before this fault */
 		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
 	/* Transfers that were noted and are to be told, if anybody listens: slow.c puts them there, run.c tells them. */
@@ -182,6 +186,9 @@ struct pg_cpu {
 	size_t area_bytes;
 	struct pg_shootdown window_shootdown; /* of a window */
 	uint8_t *window;                      /* of a window: host address of guest address 0 */
+	uint64_t top; /* of a window: addresses below it are the guest's; 0: it was given up */
+	bool wider;   /* of a window: the thread that ran needs a wide one */
+	bool wide;    /* of a thread: it has used an address above PG_FAST_TOP */
 	struct pg_window_chunk *chunks; /* of a window: [PG_WINDOW_CHUNKS], see fast.c; owned */
 	uint32_t *view; /* exact mode: [PG_VIEW_PAGES], what the view at GS maps, see view.c */
 	bool has_view;  /* false: the host had no room for it */
@@ -235,6 +242,7 @@ struct pg_block {
 	uint8_t *body;          /* past it, EFLAGS right if entry_live */
 	uint8_t *end;           /* of all its code */
 	uint8_t *thunk;         /* entry for indirect jumps, made on first use */
+	uint8_t *was_thunk;     /* one that was taken back */
 	uint8_t *tail;          /* behind the last instruction, if control goes on there */
 	bool tail_saved;        /* pg_insn_row.saved of the tail */
 	uint8_t *moved;         /* entry for exits whose flags are not where the block wants them */
@@ -345,6 +353,7 @@ struct pg_engine {
 	unsigned inside;        /* CPUs that wait for a page fault in run() */
 	bool flush_wanted;      /* when none is inside */
 	bool windows_full;      /* the host has no room for another */
+	uint64_t fast_top;      /* fast mode: no address is above */
 	int64_t view_mappings; /* exact mode: the host's mappings in all views, about; see view.c */
 	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */

@@ -9,9 +9,9 @@
  *     window - 2 GiB    nothing
  *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing; index 0 is near the end of the page
  *     window - area     struct pg_cpu and its tables (window.c), then a hole of PG_GS_HOLE
- *     window            PG_FAST_TOP bytes of guest, then PG_FAST_ABOVE of nothing
+ *     window            its top (PG_FAST_TOP, or PG_FAST_WIDE) bytes of guest, then PG_FAST_ABOVE of nothing
  *
- * A wild address. SA >> 34 indexes the probe: below PG_FAST_TOP that is one of the last bytes of its page, for everything else it is
+ * A wild address. SA >> 34 indexes the probe: below the top that is one of the last bytes of its page, for everything else it is
  * an unmapped byte, so the host traps before the access is made. No guest address reaches anything but the window.
  *
  * A register that was probed in this run and has moved by small known steps since needs no second probe: with a small
@@ -35,9 +35,12 @@
 
 #define GIB ((size_t)1 << 30)
 #define BELOW (2 * GIB)
-#define RESERVED (BELOW + PG_FAST_TOP + PG_FAST_ABOVE)
+#define RESERVED(top) (BELOW + (top) + PG_FAST_ABOVE)
 #define PROBE_PAGE (-0x70000000)
-/* The bytes that may be read are the last of the page: one for each 2^PG_FAST_SHIFT below the top. */
+/*
+ * The bytes that may be read are the last of the page: one for each 2^PG_FAST_SHIFT below the top. Below a wide window the next page may
+ * be read too, and so the same code goes on to 2^PG_FAST_SHIFT more addresses for each of its bytes.
+ */
 #define PROBE_DISP (PROBE_PAGE + (int32_t)(PG_PAGE_SIZE - (PG_FAST_TOP >> PG_FAST_SHIFT)))
 #define PROBE_BYTES GIB
 
@@ -221,7 +224,7 @@ void pg_fast_restore(struct pg_translator *tr)
 static bool reserve_window(struct pg_cpu *c)
 {
 	uint8_t *start = c->window - PG_GS_HOLE;
-	size_t bytes = PG_GS_HOLE + PG_FAST_TOP + PG_FAST_ABOVE;
+	size_t bytes = PG_GS_HOLE + c->top + PG_FAST_ABOVE;
 	munmap(start, bytes);
 	memset(c->chunks, 0, PG_WINDOW_CHUNKS * sizeof(*c->chunks));
 	return mmap(start, bytes, PROT_NONE,
@@ -229,16 +232,32 @@ static bool reserve_window(struct pg_cpu *c)
 		       0) != MAP_FAILED;
 }
 
-uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
+bool pg_fast_may_be_wide(void)
 {
-	*bytes = RESERVED;
+	size_t bytes = RESERVED(PG_FAST_WIDE);
+	void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return p != MAP_FAILED && munmap(p, bytes) == 0;
+}
+
+void pg_fast_give_up(struct pg_cpu *c)
+{
+	uint8_t *end = c->area + c->area_bytes;
+	c->area_bytes = (size_t)(c->window - PG_GS_HOLE - c->area);
+	munmap(c->area + c->area_bytes, (size_t)(end - c->area) - c->area_bytes);
+	c->top = 0;
+}
+
+uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window)
+{
+	size_t probe = top == PG_FAST_WIDE ? 2 * PG_PAGE_SIZE : PG_PAGE_SIZE;
+	*bytes = RESERVED(top);
 	uint8_t *p =
 		mmap(NULL, *bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	uint8_t *w = p + BELOW;
 	if (mprotect(w - below, below - PG_GS_HOLE, PROT_READ | PROT_WRITE) != 0 ||
-		mprotect(w + PROBE_PAGE, PG_PAGE_SIZE, PROT_READ) != 0) {
+		mprotect(w + PROBE_PAGE, probe, PROT_READ) != 0) {
 		munmap(p, *bytes);
 		return NULL;
 	}
@@ -250,7 +269,7 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 static void reserve_all(struct pg_engine *e)
 {
 	for (struct pg_cpu *c = e->windows; c; c = c->next)
-		PG_ASSERT(reserve_window(c));
+		PG_ASSERT(!c->space || reserve_window(c)); /* else it is empty */
 }
 
 /* The bits of a chunk for pages from vpn up to end, if that is in it. */
@@ -295,8 +314,8 @@ static bool is_mapped(const struct pg_cpu *c, uint64_t vpn, bool writable)
 
 static void unmap_range(struct pg_cpu *c, uint64_t start, uint64_t end)
 {
-	if (end > PG_FAST_TOP)
-		end = PG_FAST_TOP;
+	if (end > c->top)
+		end = c->top;
 	if (start >= end)
 		return;
 	note_unmapped(c, start >> PG_PAGE_SHIFT, end >> PG_PAGE_SHIFT);
@@ -322,7 +341,7 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 {
 	struct pg_cpu *c = (struct pg_cpu *)(void *)((uint8_t *)self -
 						     offsetof(struct pg_cpu, window_shootdown));
-	uint64_t top = PG_FAST_TOP >> PG_PAGE_SHIFT;
+	uint64_t top = c->top >> PG_PAGE_SHIFT;
 	if (end.v > top)
 		end.v = top;
 	if (start.v >= end.v)
@@ -335,7 +354,7 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 
 void pg_fast_empty(struct pg_cpu *c)
 {
-	unmap_range(c, 0, PG_FAST_TOP);
+	unmap_range(c, 0, c->top);
 	clear_marks(c, 0, PG_MARKS);
 }
 
@@ -373,7 +392,7 @@ static unsigned neighbours(
 {
 	const pg_pte need = PG_PTE_P | PG_PTE_US | PG_PTE_A;
 	unsigned n = 0, refs;
-	for (; n < most && vpn < PG_FAST_TOP >> PG_PAGE_SHIFT;
+	for (; n < most && vpn < c->top >> PG_PAGE_SHIFT;
 		n++, vpn += (uint64_t)(int64_t)step, pfn += (uint64_t)(int64_t)step) {
 		pg_pte pte = c->table->form->walk(c->table, (pg_vpn){vpn}, &refs);
 		if ((pte & need) != need || pg_pte_pfn(pte).v != pfn ||
@@ -456,14 +475,16 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 			return 3;
 		}
 	} else {
-		PG_ASSERT(va < PG_FAST_TOP + PG_FAST_ABOVE || va > -(uint64_t)PG_GS_HOLE);
+		PG_ASSERT(va < c->top + PG_FAST_ABOVE || va > -(uint64_t)PG_GS_HOLE);
 	}
 	for (;;) {
 		pg_pte pte = 0;
 		pg_pfn f = PG_PFN_NONE;
-		if (va < PG_FAST_TOP)
+		if (va < e->fast_top)
 			f = pg_space_walk(c->space, (pg_va){va}, &pte);
 		if ((pte & PG_PTE_P) && (pte & PG_PTE_US) && (!write || (pte & PG_PTE_RW))) {
+			if (va >= c->top)
+				return wild ? 5 : 6;
 			if (write && (pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE)) {
 				/* A block made for this instruction alone may go on: nobody enters it again. */
 				pg_code_drop_frame(e, f);

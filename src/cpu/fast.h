@@ -5,8 +5,12 @@
 
 #include "cpu/translate.h"
 
-/* The guest's addresses are below this in fast mode: the host's 2^47 have room for some thirty windows. */
+/*
+ * The guest's addresses are below this in an ordinary window, of which the host's 2^47 have room for some thirty; and in a wide one, for
+ * a space that has used one above: there is room for one of these. See fast.c for why it is 68 TiB.
+ */
 #define PG_FAST_TOP ((uint64_t)1 << 42)
+#define PG_FAST_WIDE (((uint64_t)256 + PG_PAGE_SIZE) << PG_FAST_SHIFT)
 
 /* How far a probed register may move by one instruction, and the largest displacement used with it. */
 #define PG_FAST_STEP 4096
@@ -36,7 +40,7 @@ bool pg_fast_reaches(const struct pg_translator *tr, unsigned base, unsigned ind
 /* Which registers are still known to be good after `in`. */
 void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in);
 
-/* Lets a wild address in `reg` (not below PG_FAST_TOP) trap here. Destroys SC. */
+/* Lets a wild address in `reg` (not below the window's top) trap here. Destroys SC. */
 void pg_fast_probe(struct pg_translator *tr, unsigned reg);
 /*
  * Before control leaves a block: rsp is a good address, or a probe here finds out. rip: of what comes next; saved: the flags
@@ -46,8 +50,12 @@ void pg_fast_boundary(struct pg_translator *tr, uint64_t rip, bool saved);
 /* SB was used for data: gives it its constant again. */
 void pg_fast_restore(struct pg_translator *tr);
 
-/* The mapping for a window, `below` bytes of it readable and writable below the window. NULL: no address space. */
-uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window);
+/* The mapping for a window of addresses up to `top`, `below` bytes of it readable and writable below the window. NULL: no address space. */
+uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window);
+/* Gives the host back all but what is below an empty window. */
+void pg_fast_give_up(struct pg_cpu *c);
+/* Has the host room for a wide window? */
+bool pg_fast_may_be_wide(void);
 void pg_fast_attach(struct pg_cpu *c);
 
 /* A host fault at host address addr: the value for pg_cpu.trap.window, 0: mended. gpr: the host's, by number. */

@@ -485,13 +485,17 @@ static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 		return TURN_NEXT;
 	}
 	pg_recover_flags(c, (enum pg_flags_at)r->flags);
-	if (r->swap && c->trap.window != 3)
+	if (r->swap && c->trap.window != 3 && c->trap.window != 5)
 		swap_bytes(&c->regs.gpr[r->swap - 1]);
 	stop_before(c, b, row);
 	if (c->trap.window) {
 		if (c->trap.window == 2) {
 			*step = true;
 			return TURN_NEXT;
+		}
+		if (c->trap.window >= 5) {
+			c->wider = true;
+			return pg_exit_with(c, PG_EXIT_INTERRUPTED);
 		}
 		/* The host saw the probe only. ES in the status word: SDM vol. 3, table 6-2. */
 		if (c->info.why == PG_EXIT_FAULT && c->trap.x87 && (c->regs.x->bytes[2] & 0x80))
@@ -755,7 +759,7 @@ static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 static bool has_wild_base(const struct pg_cpu *c)
 {
 	return c->engine->config.fast &&
-	       (c->regs.gpr[PG_RSP] >= PG_FAST_TOP || c->regs.fs_base >= PG_FAST_TOP);
+	       (c->regs.gpr[PG_RSP] >= c->top || c->regs.fs_base >= c->top);
 }
 
 /* The CPU is about to execute a watched instruction. */
@@ -818,6 +822,9 @@ enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_
 	run(at, max_instructions);
 	if (at != c)
 		pg_window_end(at, c);
+	if (at->wider) /* who calls comes again */
+		c->wide = true;
+	at->wider = false;
 	if (info)
 		*info = at->info;
 	return at->info.why;

@@ -164,7 +164,7 @@ enum pg_turn pg_leave_complex(struct pg_cpu *c)
 		pg_uncount(c, b, x->row);
 		return pg_exit_with(c, PG_EXIT_UNSUPPORTED);
 	}
-	bool wild = e->config.fast && c->regs.fs_base >= PG_FAST_TOP;
+	bool wild = e->config.fast && c->regs.fs_base >= c->top;
 	if (c->smc || c->regs.rip != next || b->temporary || x->kind == K_POPF || wild) {
 		/* Counts behind this instruction in its segment did not happen here. */
 		if (x->row + 1u < b->n_rows && pg_row_at(e, b->rows + x->row + 1)->segment ==

@@ -507,7 +507,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	tr->b = b;
 	b->next = 0;
 	b->in = b->next_of_page = PG_NIL;
-	b->thunk = b->moved = NULL;
+	b->thunk = b->was_thunk = b->moved = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
 	b->n_segments = 0; /* they are the whole block's, which has counted the first here */

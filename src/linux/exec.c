@@ -57,6 +57,7 @@ struct load {
 	bool has_interp;
 	struct pg_space *space;
 	struct pg_linux_layout layout;
+	uint64_t top; /* the layout lies below it */
 	uint64_t entry, sp;
 };
 
@@ -295,7 +296,7 @@ static int find_interp(struct load *x)
 /* How many of Linux's random bits are left where the address space is smaller than 2^47. */
 static unsigned random_bits(const struct load *x, unsigned bits)
 {
-	unsigned top = 63 - (unsigned)__builtin_clzll(x->layout.address_top + PG_PAGE_SIZE);
+	unsigned top = 63 - (unsigned)__builtin_clzll(x->top + PG_PAGE_SIZE);
 
 	return top >= 47 ? bits : bits > 47 - top ? bits - (47 - top) : 0;
 }
@@ -313,7 +314,7 @@ static uint64_t random_pages(struct load *x, unsigned bits)
 static uint64_t dyn_base(const struct load *x)
 {
 	const uint64_t base = (((uint64_t)1 << 47) - PG_PAGE_SIZE) / 3 * 2,
-		       span = (uint64_t)1 << 39, most = x->layout.address_top / 3 * 2;
+		       span = (uint64_t)1 << 39, most = x->top / 3 * 2;
 
 	return base <= most ? base : base - pg_align_up(base - most, span);
 }
@@ -321,7 +322,7 @@ static uint64_t dyn_base(const struct load *x)
 static int make_space(struct load *x)
 {
 	struct pg_thread *me = x->me;
-	uint64_t top = x->layout.address_top, limit = me->proc->limits[RLIMIT_STACK].rlim_cur;
+	uint64_t top = x->top, limit = me->proc->limits[RLIMIT_STACK].rlim_cur;
 	uint64_t gap = limit, pad = STACK_GAP_PAGES * PG_PAGE_SIZE, least = (uint64_t)128 << 20,
 		 most = top / 6 * 5;
 	struct pg_space_config c = {0};
@@ -339,7 +340,7 @@ static int make_space(struct load *x)
 		top - gap - (me->machine->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
 	x->layout.stack_top = top - (me->machine->aslr ? random_pages(x, 22) : 0);
 	c.lo.v = MMAP_MIN_ADDR;
-	c.hi.v = top;
+	c.hi.v = x->layout.address_top;
 	c.mmap_top.v = x->layout.mmap_top;
 	c.stack_limit_bytes = limit;
 	c.stack_gap_bytes = STACK_GAP_PAGES * PG_PAGE_SIZE;
@@ -570,10 +571,10 @@ static int load_block(struct load *x)
 		.argv = x->argv,
 		.envp = x->args->envp,
 		.bytes = x->args->block_bytes,
-		.address_top = x->layout.address_top};
+		.address_top = x->top};
 	struct pg_space_config c = {.lo.v = MMAP_MIN_ADDR,
-		.hi.v = x->layout.address_top,
-		.mmap_top.v = x->layout.address_top,
+		.hi.v = x->top,
+		.mmap_top.v = x->top,
 		.stack_limit_bytes = me->proc->limits[RLIMIT_STACK].rlim_cur};
 	struct pg_stack_in in = {.auxv = x->auxv,
 		.auxv_bytes = &x->auxv_bytes,
@@ -725,6 +726,7 @@ int pg_exec(struct pg_thread *me, const struct pg_exec_args *args)
 	x->args = args;
 	x->exe.fd = x->interp.fd = -1;
 	x->layout.address_top = me->machine->ops->address_top(me->machine->engine);
+	x->top = me->machine->ops->layout_top(me->machine->engine);
 	snprintf(x->filename, sizeof(x->filename), "%s", args->filename);
 	x->argv = pg_strings_copy((const char *const *)args->argv);
 	err = x->argv != NULL ? find_program(x)
