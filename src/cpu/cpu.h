@@ -186,9 +186,9 @@ struct pg_cpu {
 	size_t area_bytes;
 	struct pg_shootdown window_shootdown; /* of a window */
 	uint8_t *window;                      /* of a window: host address of guest address 0 */
-	uint64_t top; /* of a window: addresses below it are the guest's; 0: it was given up */
-	bool wider;   /* of a window: the thread that ran needs a wide one */
-	bool wide;    /* of a thread: it has used an address above PG_FAST_TOP */
+	uint64_t top;                         /* of a window: addresses below it are the guest's */
+	bool wider;                     /* of a window: the thread that ran needs a wide one */
+	bool wide;                      /* of a thread: it has used an address above PG_FAST_TOP */
 	struct pg_window_chunk *chunks; /* of a window: [PG_WINDOW_CHUNKS], see fast.c; owned */
 	uint32_t *view; /* exact mode: [PG_VIEW_PAGES], what the view at GS maps, see view.c */
 	bool has_view;  /* false: the host had no room for it */

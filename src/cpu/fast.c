@@ -232,21 +232,6 @@ static bool reserve_window(struct pg_cpu *c)
 		       0) != MAP_FAILED;
 }
 
-bool pg_fast_may_be_wide(void)
-{
-	size_t bytes = RESERVED(PG_FAST_WIDE);
-	void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return p != MAP_FAILED && munmap(p, bytes) == 0;
-}
-
-void pg_fast_give_up(struct pg_cpu *c)
-{
-	uint8_t *end = c->area + c->area_bytes;
-	c->area_bytes = (size_t)(c->window - PG_GS_HOLE - c->area);
-	munmap(c->area + c->area_bytes, (size_t)(end - c->area) - c->area_bytes);
-	c->top = 0;
-}
-
 uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window)
 {
 	size_t probe = top == PG_FAST_WIDE ? 2 * PG_PAGE_SIZE : PG_PAGE_SIZE;

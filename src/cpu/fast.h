@@ -52,10 +52,6 @@ void pg_fast_restore(struct pg_translator *tr);
 
 /* The mapping for a window of addresses up to `top`, `below` bytes of it readable and writable below the window. NULL: no address space. */
 uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window);
-/* Gives the host back all but what is below an empty window. */
-void pg_fast_give_up(struct pg_cpu *c);
-/* Has the host room for a wide window? */
-bool pg_fast_may_be_wide(void);
 void pg_fast_attach(struct pg_cpu *c);
 
 /* A host fault at host address addr: the value for pg_cpu.trap.window, 0: mended. gpr: the host's, by number. */

@@ -769,7 +769,8 @@ static void tell_reached(struct pg_cpu *c)
 	c->wish.all = true;
 }
 
-static void run(struct pg_cpu *c, uint64_t max_instructions)
+/* Returns how many of max_instructions, if that is not 0, are left. */
+static uint64_t run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
 	enum pg_turn t = TURN_NEXT;
@@ -809,22 +810,27 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 	pg_traps_leave();
 	if (c->info.why == PG_EXIT_ILLEGAL || c->info.why == PG_EXIT_UNSUPPORTED)
 		read_bytes(c);
+	return left;
 }
 
 enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
 {
-	struct pg_cpu *at = c->mmu ? c : pg_window_begin(c);
+	struct pg_cpu *at;
+again:
+	at = c->mmu ? c : pg_window_begin(c);
 	if (!at) {
 		if (info)
 			*info = (struct pg_exit_info){.why = PG_EXIT_INTERRUPTED};
 		return PG_EXIT_INTERRUPTED;
 	}
-	run(at, max_instructions);
+	max_instructions = run(at, max_instructions);
 	if (at != c)
 		pg_window_end(at, c);
-	if (at->wider) /* who calls comes again */
+	if (at->wider) { /* the same instruction, in a wide window */
+		at->wider = false;
 		c->wide = true;
-	at->wider = false;
+		goto again;
+	}
 	if (info)
 		*info = at->info;
 	return at->info.why;

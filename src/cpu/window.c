@@ -49,7 +49,8 @@ static struct pg_cpu *make(struct pg_engine *e, uint64_t top)
 
 bool pg_window_first(struct pg_engine *e)
 {
-	e->fast_top = pg_fast_may_be_wide() ? PG_FAST_WIDE : PG_FAST_TOP;
+	/* The wide one is there from the start: among ordinary ones there would be no room for it later. */
+	e->fast_top = make(e, PG_FAST_WIDE) ? PG_FAST_WIDE : PG_FAST_TOP;
 	return make(e, PG_FAST_TOP) != NULL;
 }
 
@@ -62,35 +63,16 @@ static void give_back(struct pg_cpu *w)
 	pg_fast_empty(w);
 }
 
-/* The addresses of all ordinary windows go back to the host, for a wide one; but not of those in which threads wait. */
-static void give_up_all(struct pg_engine *e)
-{
-	for (struct pg_cpu *w = e->windows; w; w = w->next) {
-		if (w->top != PG_FAST_TOP || w->pins)
-			continue;
-		give_back(w);
-		pg_fast_give_up(w);
-	}
-	e->windows_full = false;
-}
-
-/* A wide window for a space that has none, or NULL: the others are given up for the first. */
+/* The wide window, whoever has it, or NULL: threads wait for page faults in it. */
 static struct pg_cpu *claim_wide(struct pg_engine *e)
 {
-	struct pg_cpu *oldest = NULL, *w;
-	for (w = e->windows; w; w = w->next) {
-		if (w->top == PG_FAST_WIDE && !w->pins && (!oldest || w->turn < oldest->turn))
-			oldest = w;
-	}
-	w = oldest ? NULL : make(e, PG_FAST_WIDE);
-	if (w)
-		return w;
-	if (!oldest) {
-		give_up_all(e);
-		return make(e, PG_FAST_WIDE);
-	}
-	give_back(oldest);
-	return oldest;
+	struct pg_cpu *w = e->windows;
+	while (w->top != PG_FAST_WIDE)
+		w = w->next;
+	if (w->pins)
+		return NULL;
+	give_back(w);
+	return w;
 }
 
 /* A window for a space that has none, or NULL. */
