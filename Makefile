@@ -42,22 +42,6 @@ SWAP_SECONDS ?= 3600
 SWAP_MATRIX ?=
 SWAP_JOURNAL ?= $(BUILD)/swap-journal
 
-.PHONY: swap-long
-swap-long: configure
-	@$(NINJA) -C $(BUILD)
-	$(BUILD)/pagoda run --memory 512M --swap zstd:8G -- $(BUILD)/tests/guest/touch4g-static $(SWAP_MIB)
-	$(BUILD)/tests/scale/scan_cost 64 16384
-	for mode in exact fast; do \
-		python3 tests/programs/swapping.py --full $(SWAP_MATRIX) --mode $$mode --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest \
-			--seconds $$(($(SWAP_SECONDS) / 2)) --journal $(SWAP_JOURNAL) || exit 1; \
-	done
-
-.PHONY: policy-tables
-policy-tables: configure
-	@$(NINJA) -C $(BUILD) pagoda tests/policy/policy_table
-	@$(BUILD)/tests/policy/policy_table
-	@python3 tests/policy/real.py --pagoda $(BUILD)/pagoda
-
 .PHONY: all deps build-deps configure run check bench bench-heap heap-long install format tidy fuzz insn-long mapping-long forks-long clean help
 
 all: build-deps configure
@@ -152,6 +136,22 @@ programs-long: deps configure
 	@$(NINJA) -C $(BUILD)
 	@tools/deps.sh programs
 	@python3 tests/programs/debian.py --pagoda $(BUILD)/pagoda
+
+.PHONY: swap-long
+swap-long: configure
+	@$(NINJA) -C $(BUILD)
+	$(BUILD)/pagoda run --memory 512M --swap zstd:8G -- $(BUILD)/tests/guest/touch4g-static $(SWAP_MIB)
+	$(BUILD)/tests/scale/scan_cost 64 16384
+	for mode in exact fast; do \
+		python3 tests/programs/swapping.py --full $(SWAP_MATRIX) --mode $$mode --pagoda $(BUILD)/pagoda --guests $(BUILD)/tests/guest \
+			--seconds $$(($(SWAP_SECONDS) / 2)) --journal $(SWAP_JOURNAL) || exit 1; \
+	done
+
+.PHONY: policy-tables
+policy-tables: configure
+	@$(NINJA) -C $(BUILD) pagoda tests/policy/policy_table
+	@$(BUILD)/tests/policy/policy_table
+	@python3 tests/policy/real.py --pagoda $(BUILD)/pagoda
 
 clean:
 	@rm -rf $(BUILD)

@@ -21,7 +21,7 @@ fuzz)
 	mkdir -p "$work/corpus"
 	clang -g -O1 -std=gnu11 -D_GNU_SOURCE -Ulinux -DPG_FUZZ_ENTRY_ONLY -Isrc \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		-o "$work/fuzz_elf" tests/loader/fuzz_elf.c src/linux/elf.c src/base/assert.c
+		-o "$work/fuzz_elf" tests/loader/fuzz_elf.c src/linux/exec/elf.c src/base/assert.c
 	for seed in /bin/true /bin/busybox /lib64/ld-linux-x86-64.so.2; do
 		[ -r "$seed" ] && head -c 65536 "$seed" > "$work/corpus/seed-$(basename "$seed")"
 	done

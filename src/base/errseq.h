@@ -2,7 +2,7 @@
 /*
  * base/errseq.h: an error that many watch, and that each of them is told once.
  *
- * Used by space/object.c (pages of a file that could not be written) and linux/opens.c (the same for a file system). What is written is kept in one word:
+ * Used by space/object.c (pages of a file that could not be written) and linux/files/opens.c (the same for a file system). What is written is kept in one word:
  * the last error, whether anybody was told of it, and a counter that goes up when an error comes after that. A watcher keeps the word that it saw
  * last; 0 to begin with, so that who begins to watch after an error that nobody was told of is told of it. The caller keeps others out.
  *

@@ -5,7 +5,7 @@
  *   request -> those whose time is over leave (a heap by time), and for each those who wait and now fit start
  *           -> server: room or none -> none: it goes away, or joins the queue
  *
- * Called by ui/partition_simulate.c through frame/partition_stream.h. Owns the server, the heap and who waits for one run. A server is
+ * Called by ui/partition/simulate.c through frame/partition_stream.h. Owns the server, the heap and who waits for one run. A server is
  * contiguous partitions (frame/partition.h) or a list of free frames. Where requests come from: partition_source.c.
  */
 #include "frame/partition_stream.h"

@@ -2,7 +2,7 @@
 /*
  * frame/partition_stream.h: a stream of requests for memory, served by contiguous partitions or by paging.
  *
- * Called by ui/partition.c and ui/partition_record.c. Calls frame/partition.h and frame/partition_queue.h.
+ * Called by ui/partition/partition.c and ui/partition/record.c. Calls frame/partition.h and frame/partition_queue.h.
  *
  * A request arrives at a time, asks for a size, and once it has it, stays for a lifetime. Who finds no room goes away, or waits in a
  * queue until there is room. Requests are recorded ones, or random: one arrives a unit of time, sizes have a mean of

@@ -2,13 +2,15 @@
 /*
  * linux/jobs.c: programs that a scheduler starts on a partition machine, beside one another and with no parent.
  *
- * Called by ui/ through linux/partition.h. Calls exec.c to load, process.c and thread.c to make, service.c to run the machine.
- * Owns nothing: a job is a process like others (process.c, P2: it is freed when it ends).
+ * Called by ui/ through linux/partition.h. Calls exec/exec.c to load, process/process.c and process/thread.c to make, service.c to run the machine.
+ * Owns nothing: a job is a process like others (process/process.c, P2: it is freed when it ends).
  *
  * The first table of descriptors is Pagoda's; a job's host thread begins with a copy of its own, made from that of the thread that starts it:
  * so only the scheduler's thread may.
  */
-#include "linux/internal.h"
+#include "linux/exec/exec.h"
+#include "linux/files/files.h"
+#include "linux/machine/machine.h"
 #include "linux/partition.h"
 
 #include <errno.h>

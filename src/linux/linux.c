@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * linux/linux.c: one machine's Linux from create to destroy, and the loop that runs a guest thread.
+ * linux/linux.c: one machine's Linux from create to destroy.
  *
- * Called by ui/ through linux.h, the loop by thread.c. Calls cpu/ to run the guest until it stops, and by why it stopped the
- * system call table (table.c) or a signal (signal.c). Owns the handle and the engine.
+ * Called by ui/ through linux.h. Owns the handle and the engine. Calls all that is to be made and to be destroyed.
  *
- * What is not here: loading (exec.c), processes and threads (process.c, thread.c), system calls (sys_*.c), signals (signal.c).
+ * What is not here: loading (exec/), the loop that runs guests (loop.c), processes, threads and signals (process/), system calls (calls/),
+ * what is asked of a machine that is there (present.c), the host's signals (service.c).
  */
-#include "linux/internal.h"
-#include "linux/peer.h"
+#include "linux/calls/calls.h"
+#include "linux/exec/exec.h"
+#include "linux/files/files.h"
+#include "linux/files/peer.h"
+#include "linux/machine/machine.h"
+#include "linux/proc/proc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,92 +57,6 @@ void pg_linux_unknown(struct pg_thread *me, const char *format, ...)
 			l->told_count++;
 	}
 	l->hooks.unknown(l->hooks.ctx, me->number, s != NULL ? s->name : "", line);
-}
-
-/* splitmix64 for the seed, xoshiro256** for the stream (Blackman, Vigna 2018). */
-static void seed_random(struct pg_linux *l, uint64_t seed)
-{
-	for (unsigned i = 0; i < 4; i++) {
-		uint64_t z = (seed += 0x9e3779b97f4a7c15u);
-
-		z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-		z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-		l->random_state[i] = z ^ (z >> 31);
-	}
-}
-
-static uint64_t rotate(uint64_t v, unsigned n)
-{
-	return (v << n) | (v >> (64 - n));
-}
-
-static uint64_t next_random(struct pg_linux *l)
-{
-	uint64_t *s = l->random_state, r = rotate(s[1] * 5, 7) * 9, t = s[1] << 17;
-
-	s[2] ^= s[0];
-	s[3] ^= s[1];
-	s[1] ^= s[2];
-	s[0] ^= s[3];
-	s[2] ^= t;
-	s[3] = rotate(s[3], 45);
-	return r;
-}
-
-void pg_linux_random(struct pg_linux *l, void *buf, uint64_t n)
-{
-	uint8_t *p = buf;
-
-	while (n > 0) {
-		uint64_t part = n < 8 ? n : 8, r = 0;
-
-		if (l->seeded) {
-			r = next_random(l);
-		} else {
-			ssize_t got = getrandom(&r, sizeof(r), 0);
-
-			if (got != (ssize_t)sizeof(r))
-				r = next_random(l); /* seeded from the clock in create */
-		}
-		memcpy(p, &r, part);
-		p += part;
-		n -= part;
-	}
-}
-
-uint64_t pg_linux_random_below(struct pg_linux *l, uint64_t bound)
-{
-	uint64_t r;
-
-	pg_linux_random(l, &r, sizeof(r));
-	return bound != 0 ? r % bound : 0;
-}
-
-void pg_strings_free(char **v)
-{
-	if (v == NULL)
-		return;
-	for (char **s = v; *s != NULL; s++)
-		free(*s);
-	free(v);
-}
-
-char **pg_strings_copy(const char *const *v)
-{
-	size_t n = 0;
-	char **out;
-
-	while (v != NULL && v[n] != NULL)
-		n++;
-	out = calloc(n + 1, sizeof(*out));
-	for (size_t i = 0; out != NULL && i < n; i++) {
-		out[i] = strdup(v[i]);
-		if (out[i] == NULL) {
-			pg_strings_free(out);
-			return NULL;
-		}
-	}
-	return out;
 }
 
 /* --- create and destroy ------------------------------------------------------------------------------ */
@@ -253,7 +169,7 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		pg_linux_destroy(l);
 		return -ENOMEM;
 	}
-	seed_random(l, c->seeded ? c->seed : pg_host_clock_ns(CLOCK_REALTIME));
+	pg_linux_seed(l, c->seeded ? c->seed : pg_host_clock_ns(CLOCK_REALTIME));
 	err = hide_frames(l);
 	if (err != 0) {
 		*why = "no descriptor is left for the machine's memory (raise ulimit -n)";
@@ -332,59 +248,7 @@ void pg_linux_destroy(struct pg_linux *l)
 	free(l);
 }
 
-/* --- load ---------------------------------------------------------------------------------------------- */
-
-static const char *environment(char *const *envp, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; *envp != NULL; envp++)
-		if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=')
-			return *envp + n + 1;
-	return NULL;
-}
-
-/* As execvp(3): the first executable in PATH. 0 and `out`, or -ENOENT, -EACCES. */
-static int search_path(const char *path, char *const *envp, char out[PATH_MAX])
-{
-	const char *p = environment(envp, "PATH");
-	int err = -ENOENT;
-
-	if (strchr(path, '/') != NULL) {
-		if (strlen(path) >= PATH_MAX)
-			return -ENAMETOOLONG;
-		snprintf(out, PATH_MAX, "%s", path);
-		return 0;
-	}
-	for (p = p != NULL ? p : "/bin:/usr/bin";; p++) {
-		size_t n = strcspn(p, ":");
-		struct stat st;
-
-		snprintf(out, PATH_MAX, "%.*s%s%s", (int)n, p, n != 0 ? "/" : "", path);
-		if (stat(out, &st) == 0 && S_ISREG(st.st_mode)) {
-			if (faccessat(AT_FDCWD, out, X_OK, AT_EACCESS) == 0)
-				return 0;
-			err = -EACCES;
-		}
-		p += n;
-		if (*p == '\0')
-			return err;
-	}
-}
-
-int pg_linux_find_program(
-	struct pg_linux *l, const char *path, char *const *envp, char out[PATH_MAX])
-{
-	int err = search_path(path, envp, out);
-
-	if (err == -ENOENT)
-		pg_linux_fail(l, "%s: no such program in PATH", path);
-	else if (err == -EACCES)
-		pg_linux_fail(l, "%s: found in PATH, but not executable", path);
-	else if (err != 0)
-		pg_linux_fail(l, "%.64s...: name too long", path);
-	return err;
-}
+/* --- load and run --------------------------------------------------------------------------------------- */
 
 int pg_linux_load(struct pg_linux *l)
 {
@@ -425,200 +289,6 @@ const char *pg_linux_error(const struct pg_linux *l)
 	return l->error;
 }
 
-/* --- run ------------------------------------------------------------------------------------------------- */
-
-/*
- * Whether Linux would say "protection" and not "not present" in the error code: a page that is there without the
- * right (without any right it is not there), and every address of the kernel, about which it tells nothing.
- */
-static bool entry_is_there(struct pg_thread *me, pg_va a)
-{
-	struct pg_region r;
-
-	if (!pg_guest_range_ok(me, a.v, 1))
-		return a.v >= ((uint64_t)1 << 47) - PG_PAGE_SIZE;
-	if (!pg_space_find(me->mm->space, a, false, &r) || r.prot == 0)
-		return false;
-	return !pg_pfn_is_none(pg_space_resident(me->mm->space, a, NULL));
-}
-
-/* A page fault that space/ refused becomes a signal, with the numbers Linux leaves in the thread. */
-static void refuse_fault(struct pg_thread *me, const struct pg_exit_info *i)
-{
-	struct pg_signals_own *s = &me->sig;
-	int signo = SIGSEGV, code = SEGV_MAPERR;
-
-	me->proc->end.access = i->fault_access;
-	me->proc->end.why = i->fault_end;
-	switch (i->fault_end) {
-	case PG_FAULT_OOM:
-		me->oom = true;
-		return;
-	case PG_FAULT_ACCERR:
-		code = SEGV_ACCERR;
-		break;
-	case PG_FAULT_BUS:
-		signo = SIGBUS;
-		code = BUS_ADRERR;
-		break;
-	case PG_FAULT_MAPERR:
-	case PG_FAULT_STACK:
-	case PG_FAULT_LIMIT:
-	case PG_FAULT_RESUME:
-		break;
-	}
-	s->trapno = 14;
-	s->cr2 = i->fault_va.v;
-	/* user mode; write; fetch. "Present" is set where an entry was there without the right. */
-	s->error_code =
-		4 | (i->fault_access == PG_WRITE ? 2 : 0) | (i->fault_access == PG_EXEC ? 16 : 0);
-	if (entry_is_there(me, i->fault_va))
-		s->error_code |= 1;
-	pg_signal_force(me, signo, code, i->fault_va.v);
-}
-
-/* Which floating-point exception: the SSE status if one is unmasked there, else the x87's. */
-static int fp_code(const struct pg_thread *me, uint64_t *trapno)
-{
-	const uint8_t *x = me->regs->x->bytes;
-	uint32_t mxcsr;
-	uint16_t cw, sw, e;
-
-	memcpy(&mxcsr, x + 24, sizeof(mxcsr));
-	memcpy(&cw, x, sizeof(cw));
-	memcpy(&sw, x + 2, sizeof(sw));
-	e = (uint16_t)(mxcsr & ~(mxcsr >> 7) & 0x3f);
-	*trapno = 19;
-	if (e == 0) {
-		e = sw & ~cw & 0x3f;
-		*trapno = 16;
-	}
-	if (e & 0x01)
-		return FPE_FLTINV;
-	if (e & 0x04)
-		return FPE_FLTDIV;
-	if (e & 0x08)
-		return FPE_FLTOVF;
-	if (e & 0x12)
-		return FPE_FLTUND;
-	return e & 0x20 ? FPE_FLTRES : 0;
-}
-
-static void note_bytes(struct pg_thread *me, const struct pg_exit_info *i)
-{
-	me->proc->end.length =
-		i->length <= sizeof(me->proc->end.bytes) ? i->length : sizeof(me->proc->end.bytes);
-	memcpy(me->proc->end.bytes, i->bytes, me->proc->end.length);
-}
-
-static void trap(struct pg_thread *me, uint64_t trapno, int signo, int code, uint64_t addr)
-{
-	me->sig.trapno = trapno;
-	me->sig.error_code = 0;
-	pg_signal_force(me, signo, code, addr);
-}
-
-static void handle(struct pg_thread *me, enum pg_exit why, const struct pg_exit_info *i)
-{
-	uint64_t rip = me->regs->rip, trapno;
-	int code;
-
-	switch (why) {
-	case PG_EXIT_SYSCALL:
-		me->pc = rip - 2;
-		pg_syscall_run(me);
-		if (me->machine->partition != NULL && !me->proc->exiting && !me->must_end)
-			pg_partition_turn(me);
-		break;
-	case PG_EXIT_FAULT:
-		refuse_fault(me, i);
-		break;
-	case PG_EXIT_GP:
-		trap(me, 13, SIGSEGV, SI_KERNEL, 0);
-		break;
-	case PG_EXIT_DIVIDE:
-		trap(me, 0, SIGFPE, FPE_INTDIV, rip);
-		break;
-	case PG_EXIT_FP:
-		code = fp_code(me, &trapno);
-		trap(me, trapno, SIGFPE, code, rip);
-		break;
-	case PG_EXIT_BREAKPOINT:
-		trap(me, 3, SIGTRAP, SI_KERNEL, 0);
-		break;
-	case PG_EXIT_STEP:
-		trap(me, 1, SIGTRAP, TRAP_TRACE, rip);
-		break;
-	case PG_EXIT_UNSUPPORTED:
-		me->proc->end.unhandled = true;
-		note_bytes(me, i);
-		trap(me, 6, SIGILL, ILL_ILLOPN, rip);
-		break;
-	case PG_EXIT_ILLEGAL:
-		note_bytes(me, i);
-		trap(me, 6, SIGILL, ILL_ILLOPN, rip);
-		break;
-	case PG_EXIT_SS:
-		trap(me, 12, SIGBUS, SI_KERNEL, 0);
-		break;
-	case PG_EXIT_ALIGN:
-		trap(me, 17, SIGBUS, BUS_ADRALN, 0);
-		break;
-	case PG_EXIT_INTERRUPTED:
-	case PG_EXIT_BUDGET:
-		break;
-	}
-}
-
-/* Nothing runs before it goes on; whoever stops it again or ends it is seen too. */
-static void while_stopped(struct pg_thread *me)
-{
-	while (me->proc->stopped && !me->proc->exiting && !me->must_end) {
-		me->poke = 0;
-		pg_thread_sleep(me, UINT64_MAX);
-	}
-}
-
-void pg_linux_go(struct pg_thread *me)
-{
-	struct pg_process *p = me->proc;
-	struct pg_linux *l = me->machine;
-
-	if (l->partition != NULL)
-		pg_partition_turn(me);
-	while (!me->exiting && !me->must_end && !p->exiting) {
-		struct pg_exit_info info = {0};
-		enum pg_exit why;
-
-		if (l->lock.wanted)
-			pg_lock_turn(me);
-		if (l->stopping) {
-			pg_process_stop_all(me);
-			continue;
-		}
-		if (me->oom) {
-			pg_process_oom(me);
-			continue;
-		}
-		if (p->stopped) {
-			while_stopped(me);
-			continue;
-		}
-		if (me->mm->paused_until != 0) {
-			pg_pause_wait(me);
-			continue;
-		}
-		if (me->poke || me->sig.restart != 0 || me->sig.restore_mask ||
-			(pg_signal_pending(me) & ~me->sig.blocked) != 0) {
-			me->poke = 0;
-			pg_signal_deliver(me);
-			continue;
-		}
-		why = l->ops->run(me->cpu, 0, &info);
-		handle(me, why, &info);
-	}
-}
-
 int pg_linux_run(struct pg_linux *l, struct pg_linux_end *out)
 {
 	int err;
@@ -646,90 +316,16 @@ int pg_linux_status(const struct pg_linux_end *e)
 	return e->exited ? e->code : 128 + e->signal;
 }
 
-/* --- figures and the present state ------------------------------------------------------------------------- */
-
-static uint64_t larger(uint64_t a, uint64_t b)
+void pg_linux_stop(struct pg_linux *l)
 {
-	return a > b ? a : b;
-}
-
-void pg_linux_add_space(struct pg_space_stats *sum, const struct pg_space_stats *more)
-{
-	sum->vsz_bytes = more->vsz_bytes;
-	sum->rss_pages = more->rss_pages;
-	sum->rss_anon_pages = more->rss_anon_pages;
-	sum->rss_file_pages = more->rss_file_pages;
-	sum->rss_shmem_pages = more->rss_shmem_pages;
-	sum->regions = more->regions;
-	sum->vsz_peak_bytes = larger(sum->vsz_peak_bytes, more->vsz_peak_bytes);
-	sum->rss_peak_pages = larger(sum->rss_peak_pages, more->rss_peak_pages);
-	sum->regions_peak = larger(sum->regions_peak, more->regions_peak);
-	sum->table.node_frames_peak =
-		larger(sum->table.node_frames_peak, more->table.node_frames_peak);
-	sum->table.node_frames = more->table.node_frames;
-	sum->table.entries = more->table.entries;
-	/* One table for the machine, if any: the same in all spaces. */
-	sum->table.shared_frames = more->table.shared_frames;
-	sum->table.shared_frames_peak =
-		larger(sum->table.shared_frames_peak, more->table.shared_frames_peak);
-	sum->table.displaced += more->table.displaced;
-	sum->table.restored += more->table.restored;
-	for (unsigned i = 0; i < PG_FAULT_KINDS; i++)
-		sum->faults[i] += more->faults[i];
-	sum->faults_by_kernel += more->faults_by_kernel;
-	sum->faults_refused += more->faults_refused;
-	sum->copies += more->copies;
-	sum->pages_in += more->pages_in;
-	sum->swap_in += more->swap_in;
-	sum->swap_out += more->swap_out;
-	sum->refaults += more->refaults;
-	sum->swap_ahead += more->swap_ahead;
-	sum->swap_ahead_used += more->swap_ahead_used;
-	sum->swap_ahead_wasted += more->swap_ahead_wasted;
-	sum->file_ahead += more->file_ahead;
-	sum->file_ahead_used += more->file_ahead_used;
-	sum->file_ahead_wasted += more->file_ahead_wasted;
-	sum->scanned += more->scanned;
-	sum->reclaimed += more->reclaimed;
-	sum->direct_reclaims += more->direct_reclaims;
-	sum->stall_ns += more->stall_ns;
-	sum->minor += more->minor;
-	sum->major += more->major;
-}
-
-void pg_linux_add_cpu(struct pg_cpu_stats *sum, const struct pg_cpu_stats *more)
-{
-	struct pg_mmu_stats *m = &sum->mmu;
-	const struct pg_mmu_stats *n = &more->mmu;
-
-	sum->instructions += more->instructions;
-	sum->loads += more->loads;
-	sum->stores += more->stores;
-	sum->fetch_runs += more->fetch_runs;
-	sum->page_crossings += more->page_crossings;
-	sum->data_lookups += more->data_lookups;
-	sum->fetch_lookups += more->fetch_lookups;
-	/* of the engine, not of a CPU */
-	sum->blocks_translated = larger(sum->blocks_translated, more->blocks_translated);
-	sum->code_bytes = larger(sum->code_bytes, more->code_bytes);
-	sum->guest_bytes_translated =
-		larger(sum->guest_bytes_translated, more->guest_bytes_translated);
-	sum->translations_dropped = larger(sum->translations_dropped, more->translations_dropped);
-	sum->has_tlb = more->has_tlb;
-	for (unsigned i = 0; i < 2; i++)
-		m->slow_lookups[i] += n->slow_lookups[i];
-	for (unsigned i = 0; i < PG_TLBS; i++)
-		m->misses[i] += n->misses[i];
-	m->fetch_misses += n->fetch_misses;
-	m->l2_lookups += n->l2_lookups;
-	m->walks += n->walks;
-	m->walk_refs += n->walk_refs;
-	m->walk_refs_saved += n->walk_refs_saved;
-	for (unsigned i = 0; i < PG_WALK_LENGTHS; i++)
-		m->walk_lengths[i] += n->walk_lengths[i];
-	m->dirty_walks += n->dirty_walks;
-	m->faulting_lookups += n->faulting_lookups;
-	m->shootdowns += n->shootdowns;
+	l->stopping = true;
+	for (struct pg_process *p = l->processes; p != NULL; p = p->next)
+		for (struct pg_thread *t = p->thread; t != NULL; t = t->next) {
+			pg_thread_poke(t);
+			if (t->cpu != NULL)
+				l->ops->interrupt(
+					t->cpu); /* one of them runs, and is not to wait for its turn's end */
+		}
 }
 
 void *pg_linux_wait_begin(struct pg_linux *l)
@@ -743,113 +339,4 @@ void *pg_linux_wait_begin(struct pg_linux *l)
 void pg_linux_wait_end(struct pg_linux *l, void *waiting)
 {
 	pg_block_end(waiting);
-}
-
-void pg_linux_stats(struct pg_linux *l, struct pg_linux_stats *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (l->execs != 0 && l->ops->totals != NULL)
-		l->ops->totals(l->engine, &out->cpu);
-	out->space = l->space_before;
-	out->signals = l->signals;
-	for (const struct pg_process *p = l->processes; p != NULL; p = p->next) {
-		struct pg_space_stats space;
-
-		pg_process_stats(p, NULL, &space);
-		pg_linux_add_space(&out->space, &space);
-		out->signals += p->sig.delivered;
-	}
-	out->system_calls = l->calls;
-	out->execs = l->execs;
-	out->forks = l->forks;
-	out->bytes_read = l->bytes_read;
-	out->bytes_written = l->bytes_written;
-	out->oom_kills = l->oom_kills;
-}
-
-/* Whom the questions of the floors above are about: who runs, else the first process. */
-static const struct pg_mm *present(const struct pg_linux *l)
-{
-	if (l->current != NULL && l->current->mm != NULL)
-		return l->current->mm;
-	return l->init != NULL ? l->init->mm : NULL;
-}
-
-struct pg_space *pg_linux_space(struct pg_linux *l)
-{
-	const struct pg_mm *mm = present(l);
-
-	return mm != NULL ? mm->space : NULL;
-}
-
-const struct pg_cpu_regs *pg_linux_regs(const struct pg_linux *l)
-{
-	const struct pg_thread *t = l->current;
-
-	if (t == NULL && l->init != NULL)
-		t = l->init->thread;
-	return t != NULL ? t->regs : NULL;
-}
-
-void pg_linux_each_thread(struct pg_linux *l, int pid,
-	bool (*f)(void *ctx, const struct pg_linux_thread *t), void *ctx)
-{
-	const struct pg_process *p = pg_process_find(l, pid);
-
-	for (const struct pg_thread *t = p != NULL ? p->thread : NULL; t != NULL; t = t->next) {
-		struct pg_linux_thread told = {.tid = t->tid, .name = t->comm, .regs = t->regs};
-
-		if (!(t->sig.alt_flags & SS_DISABLE)) {
-			told.alt_sp = t->sig.alt_sp;
-			told.alt_size = t->sig.alt_size;
-		}
-		if (t->regs != NULL && !f(ctx, &told))
-			return;
-	}
-}
-
-struct pg_space *pg_linux_space_of(struct pg_linux *l, int pid)
-{
-	const struct pg_process *p = pg_process_find(l, pid);
-
-	return p != NULL && p->mm != NULL ? p->mm->space : NULL;
-}
-
-int pg_linux_pid(const struct pg_linux *l)
-{
-	return l->current != NULL ? l->current->proc->pid : PG_LINUX_PID;
-}
-
-int pg_linux_tid(const struct pg_linux *l)
-{
-	return l->current != NULL ? l->current->tid : PG_LINUX_PID;
-}
-
-int pg_linux_watch(struct pg_linux *l, uint64_t rip)
-{
-	return l->ops->watch(l->engine, rip);
-}
-
-const char *pg_linux_program(const struct pg_linux *l)
-{
-	const struct pg_mm *mm = present(l);
-
-	return mm != NULL ? mm->exe : "";
-}
-
-const char *pg_linux_comm(const struct pg_linux *l)
-{
-	const struct pg_thread *t = l->current;
-
-	if (t == NULL && l->init != NULL)
-		t = l->init->thread;
-	return t != NULL ? t->comm : "";
-}
-
-const struct pg_linux_layout *pg_linux_layout(const struct pg_linux *l)
-{
-	static const struct pg_linux_layout none;
-	const struct pg_mm *mm = present(l);
-
-	return mm != NULL ? &mm->layout : &none;
 }

@@ -203,7 +203,7 @@ uint64_t pg_linux_stalling(struct pg_linux *l, int more);
 
 /*
  * Memory is short, and s was swapped out whole: its process does not run until there is room for its `pages`, its turn has come
- * or nobody else runs (pause.c). True, and which process it is, if that happens to it for the first time. *name is borrowed.
+ * or nobody else runs (process/pause.c). True, and which process it is, if that happens to it for the first time. *name is borrowed.
  */
 bool pg_linux_pause(
 	struct pg_linux *l, struct pg_space *s, uint64_t pages, int *pid, const char **name);

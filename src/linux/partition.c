@@ -2,7 +2,7 @@
 /*
  * linux/partition.c: processes in contiguous blocks: who gets room when there is none, and what a scheduler may ask.
  *
- * Called by exec_block.c, jobs.c, linux.c and process.c of this folder, by space/ through the hooks of blocks, and by ui/ through
+ * Called by exec/block.c, jobs.c, linux.c, loop.c and process/fork.c, by space/ through the hooks of blocks, and by ui/ through
  * linux/partition.h. Calls space/block.h. Owns struct pg_partitions.
  *
  *   a process outgrows its block, forks, or execs -> on_room -> the scheduler's hook, or the policy below
@@ -12,10 +12,10 @@
  * process that has been in memory longest goes out, one whose threads all sleep before one that runs, and one that runs not before its
  * QUANTUM is over; else the request is refused.
  *
- * Not here: programs that a scheduler starts (jobs.c), the loading of one (exec.c).
+ * Not here: programs that a scheduler starts (jobs.c), the loading of one (exec/exec.c).
  */
 #include "linux/partition.h"
-#include "linux/internal.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /*
  * linux/partition.h: the partition machine: processes that are each one contiguous block of memory, and what a scheduler may do with them.
  *
- * Called by ui/ (run.c, and the scheduler of `pagoda partition run`). Calls space/block.h.
+ * Called by ui/ (run/run.c, and the scheduler of `pagoda partition run`). Calls space/block.h.
  *
  * Two ways to use it:
  *   - pg_linux_load, pg_linux_run as ever, with pg_linux_config.partition set: the built-in policy makes room.

@@ -9,13 +9,15 @@
  * fault of fast mode would wake this thread.
  *
  * SIGPIPE and SIGXFSZ are ignored on the host: the calls that would raise them say so by EPIPE and EFBIG, and the guest's signal is made
- * from that (io.c, sys_socket.c).
+ * from that (files/io.c, calls/socket.c).
  *
  * Invariants:
  *   V1 no handler of ours touches anything: that of PG_HOST_KICK only moves a host call's program counter out of its window.
  *   V2 what Pagoda was started with (ignored and blocked signals) is what the first process starts with.
  */
-#include "linux/internal.h"
+#include "linux/calls/calls.h"
+#include "linux/files/files.h"
+#include "linux/machine/machine.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -181,7 +183,7 @@ void pg_service_run(struct pg_linux *l)
 		if (ours(n) && n != PG_HOST_KICK)
 			sigaddset(&set, n);
 	while (!over) {
-		struct timespec t = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};
+		struct timespec t = pg_timespec(wait);
 		int n = sigtimedwait(&set, &s, wait == UINT64_MAX ? NULL : &t);
 
 		pg_lock_take(l, NULL);

@@ -60,7 +60,6 @@ _Static_assert(sizeof(struct entry) == 16, "an entry takes what the number of sl
 
 struct compressed {
 	struct pg_store head;
-	struct pg_slots *slots;
 	struct pg_pool *pool;
 	struct entry
 		*entries;  /* mapped, one a slot; a cluster without slots has no memory behind it */
@@ -147,13 +146,14 @@ static int reserve(struct pg_store *s, unsigned want, pg_slot *first)
 	int got;
 
 	pthread_mutex_lock(&s->lock);
-	got = pg_slots_reserve(z->slots, want, first);
+	got = pg_slots_reserve(z->head.slots, want, first);
 	if (got > 0) {
 		uint32_t c = first->v / PG_STORE_CLUSTER;
 
-		if (pg_slots_in_cluster(z->slots, c) == (unsigned)got) { /* its first slots */
+		if (pg_slots_in_cluster(z->head.slots, c) == (unsigned)got) { /* its first slots */
 			if (memory(z) + CLUSTER_COST > z->limit) {
-				(void)!pg_slots_release(z->slots, *first, (unsigned)got, false);
+				(void)!pg_slots_release(
+					z->head.slots, *first, (unsigned)got, false);
 				got = -ENOSPC;
 			} else {
 				z->clusters++;
@@ -173,8 +173,8 @@ static void release(struct pg_store *s, pg_slot first, unsigned n)
 	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < n; i++)
 		drop(z, &z->entries[first.v + i]);
-	(void)!pg_slots_release(z->slots, first, n, false);
-	if (pg_slots_in_cluster(z->slots, c) == 0) {
+	(void)!pg_slots_release(z->head.slots, first, n, false);
+	if (pg_slots_in_cluster(z->head.slots, c) == 0) {
 		z->clusters--;
 		madvise((char *)z->entries + (size_t)c * CHUNK_BYTES, CHUNK_BYTES, MADV_DONTNEED);
 	}
@@ -324,7 +324,7 @@ static void room(struct pg_store *s, struct pg_store_room *out)
 
 	pthread_mutex_lock(&s->lock);
 	out->slots = z->total;
-	out->used = pg_slots_used(z->slots);
+	out->used = pg_slots_used(z->head.slots);
 	out->sure = z->limit / (PG_PAGE_SIZE + PG_PAGE_SIZE / 16);
 	out->free = z->limit > memory(z)
 			    ? (z->limit - memory(z)) / (PG_PAGE_SIZE + PG_PAGE_SIZE / 16)
@@ -333,20 +333,9 @@ static void room(struct pg_store *s, struct pg_store_room *out)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static bool is_reserved(struct pg_store *s, pg_slot slot)
-{
-	struct compressed *z = (struct compressed *)s;
-	bool taken;
-
-	pthread_mutex_lock(&s->lock);
-	taken = pg_slots_taken(z->slots, slot);
-	pthread_mutex_unlock(&s->lock);
-	return taken;
-}
-
 static const char *check_locked(struct compressed *z)
 {
-	const char *broken = pg_slots_check(z->slots);
+	const char *broken = pg_slots_check(z->head.slots);
 	uint64_t held = 0, same = 0, objects = 0, clusters = 0;
 	struct pg_pool_stats st;
 
@@ -355,7 +344,7 @@ static const char *check_locked(struct compressed *z)
 	for (uint64_t c = 0; !broken && c * PG_STORE_CLUSTER < z->total; c++) {
 		uint64_t end = (c + 1) * PG_STORE_CLUSTER;
 
-		if (pg_slots_in_cluster(z->slots, (uint32_t)c) == 0)
+		if (pg_slots_in_cluster(z->head.slots, (uint32_t)c) == 0)
 			continue; /* not looked at: that would give it memory */
 		clusters++;
 		for (uint64_t i = end - PG_STORE_CLUSTER; i < end && i < z->total; i++) {
@@ -363,7 +352,7 @@ static const char *check_locked(struct compressed *z)
 
 			if (e->kind == EMPTY)
 				continue;
-			if (!pg_slots_taken(z->slots, (pg_slot){(uint32_t)i}))
+			if (!pg_slots_taken(z->head.slots, (pg_slot){(uint32_t)i}))
 				return "Z1: a slot that is free has data";
 			held++;
 			same += e->kind == SAME;
@@ -403,7 +392,6 @@ static void destroy(struct pg_store *s)
 	if (z->entries)
 		munmap(z->entries, z->total * sizeof(struct entry));
 	pg_pool_destroy(z->pool);
-	pg_slots_destroy(z->slots);
 	pg_store_fini(s);
 	free(z);
 }
@@ -416,7 +404,7 @@ static const struct pg_store_ops ops = {
 	.read = read_pages,
 	.stats = add_stats,
 	.room = room,
-	.is_reserved = is_reserved,
+	.is_reserved = pg_store_slot_taken,
 	.check = check,
 };
 
@@ -454,7 +442,7 @@ static int make(const char *name, const char *args, const char *end, enum pg_cod
 		z->entries = NULL;
 		goto fail;
 	}
-	rc = pg_slots_create(z->total, &z->slots);
+	rc = pg_slots_create(z->total, &z->head.slots);
 	if (rc < 0)
 		goto fail;
 	rc = pg_pool_create(limit, moved, z, &z->pool);

@@ -40,13 +40,12 @@ static const char magic[] =
 
 struct file_store {
 	struct pg_store head;
-	struct pg_slots *slots; /* under head.lock, as is its use */
-	uint64_t *sums;         /* one a slot, mapped; a slot's word is its user's */
-	uint64_t total;         /* slots */
-	uint64_t base;          /* bytes before slot 0 */
-	uint64_t punched;       /* slots; under head.lock */
-	uint64_t host[2];       /* requests: reads, writes; under head.lock */
-	uint64_t bytes[2];      /* moved; under head.lock */
+	uint64_t *sums;    /* one a slot, mapped; a slot's word is its user's */
+	uint64_t total;    /* slots */
+	uint64_t base;     /* bytes before slot 0 */
+	uint64_t punched;  /* slots; under head.lock */
+	uint64_t host[2];  /* requests: reads, writes; under head.lock */
+	uint64_t bytes[2]; /* moved; under head.lock */
 	pthread_mutex_t ring_lock;
 	struct pg_ring *ring; /* under ring_lock; NULL: not permitted, or not wanted */
 	int fd;
@@ -63,8 +62,8 @@ static void release(struct pg_store *s, pg_slot first, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		f->sums[first.v + i] = 0;
 	pthread_mutex_lock(&s->lock);
-	empty = pg_slots_release(
-		f->slots, first, n, !f->no_punch && pg_slots_emptied(f->slots) >= KEEP_EMPTY);
+	empty = pg_slots_release(f->head.slots, first, n,
+		!f->no_punch && pg_slots_emptied(f->head.slots) >= KEEP_EMPTY);
 	pthread_mutex_unlock(&s->lock);
 	if (!empty)
 		return;
@@ -81,20 +80,9 @@ static void release(struct pg_store *s, pg_slot first, unsigned n)
 			f->punched += slots;
 		else if (errno != EINTR)
 			f->no_punch = true;
-		pg_slots_attach(f->slots, c);
+		pg_slots_attach(f->head.slots, c);
 		pthread_mutex_unlock(&s->lock);
 	}
-}
-
-static int reserve(struct pg_store *s, unsigned want, pg_slot *first)
-{
-	struct file_store *f = (struct file_store *)s;
-	int got;
-
-	pthread_mutex_lock(&s->lock);
-	got = pg_slots_reserve(f->slots, want, first);
-	pthread_mutex_unlock(&s->lock);
-	return got;
 }
 
 /* A run: io[n], whose slots are neighbours in ascending order. */
@@ -224,7 +212,7 @@ static void move(struct file_store *f, struct pg_store_io *io, unsigned n, bool 
 	}
 	pthread_mutex_lock(&f->head.lock);
 	if (disk_full)
-		pg_slots_prefer_used(f->slots);
+		pg_slots_prefer_used(f->head.slots);
 	f->host[write] += requests;
 	f->bytes[write] += bytes;
 	pthread_mutex_unlock(&f->head.lock);
@@ -274,21 +262,10 @@ static void room(struct pg_store *s, struct pg_store_room *out)
 
 	pthread_mutex_lock(&s->lock);
 	out->slots = out->sure = f->total;
-	out->used = pg_slots_used(f->slots);
+	out->used = pg_slots_used(f->head.slots);
 	out->free = out->slots - out->used;
 	out->limit_bytes = f->total * PG_PAGE_SIZE;
 	pthread_mutex_unlock(&s->lock);
-}
-
-static bool is_reserved(struct pg_store *s, pg_slot slot)
-{
-	struct file_store *f = (struct file_store *)s;
-	bool taken;
-
-	pthread_mutex_lock(&s->lock);
-	taken = pg_slots_taken(f->slots, slot);
-	pthread_mutex_unlock(&s->lock);
-	return taken;
 }
 
 static const char *check(struct pg_store *s)
@@ -297,9 +274,9 @@ static const char *check(struct pg_store *s)
 	const char *broken;
 
 	pthread_mutex_lock(&s->lock);
-	broken = pg_slots_check(f->slots);
+	broken = pg_slots_check(f->head.slots);
 	for (uint64_t i = 0; !broken && i < f->total; i++)
-		if (f->sums[i] && !pg_slots_taken(f->slots, (pg_slot){(uint32_t)i}))
+		if (f->sums[i] && !pg_slots_taken(f->head.slots, (pg_slot){(uint32_t)i}))
 			broken = "W1: a slot that is free has a checksum";
 	pthread_mutex_unlock(&s->lock);
 	return broken;
@@ -321,7 +298,6 @@ static void destroy(struct pg_store *s)
 		close(f->fd);
 	if (f->sums)
 		munmap(f->sums, f->total * sizeof(uint64_t));
-	pg_slots_destroy(f->slots);
 	pthread_mutex_destroy(&f->ring_lock);
 	pg_store_fini(s);
 	free(f);
@@ -329,13 +305,13 @@ static void destroy(struct pg_store *s)
 
 static const struct pg_store_ops ops = {
 	.destroy = destroy,
-	.reserve = reserve,
+	.reserve = pg_store_take_slots,
 	.release = release,
 	.write = write_pages,
 	.read = read_pages,
 	.stats = add_stats,
 	.room = room,
-	.is_reserved = is_reserved,
+	.is_reserved = pg_store_slot_taken,
 	.check = check,
 };
 
@@ -510,7 +486,7 @@ static int make(const char *name, const char *args, const char *end, int flags,
 		f->sums = NULL;
 		goto fail;
 	}
-	rc = pg_slots_create(f->total, &f->slots);
+	rc = pg_slots_create(f->total, &f->head.slots);
 	if (rc < 0)
 		goto fail;
 	if (options->no_uring || pg_ring_create(f->fd, options->fd_min, &f->ring) < 0)

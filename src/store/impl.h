@@ -7,6 +7,7 @@
 #ifndef PG_STORE_IMPL_H
 #define PG_STORE_IMPL_H
 
+#include "store/slots.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -38,6 +39,7 @@ struct pg_store {
 	char *name;           /* owned */
 	pthread_mutex_t lock; /* guards stats here, and the kind's own fields as it says */
 	struct pg_store_stats stats;
+	struct pg_slots *slots; /* owned, under lock; NULL: those of another store */
 };
 
 /* Reads and writes with counting. pg_store_write is do_write with last set. */
@@ -50,6 +52,9 @@ PG_MUST_CHECK int pg_store_create_part(const char *spec, const char *end,
 PG_MUST_CHECK int pg_store_init(
 	struct pg_store *s, const struct pg_store_ops *ops, const char *name, const char *name_end);
 void pg_store_fini(struct pg_store *s);
+/* `reserve` and `is_reserved` of a store with slots of its own and nothing else to do about them. */
+int pg_store_take_slots(struct pg_store *s, unsigned want, pg_slot *first);
+bool pg_store_slot_taken(struct pg_store *s, pg_slot slot);
 
 /* A size of bytes with K, M, G or T (powers of 1024) in [text, end); false if it is none, or is 0. */
 bool pg_store_parse_size(const char *text, const char *end, uint64_t *out);

@@ -34,23 +34,11 @@ struct place {
 
 struct stack {
 	struct pg_store head;
-	struct pg_slots *slots;
 	struct place *places; /* mapped, one a slot */
 	uint64_t total;
 	unsigned n;
 	struct pg_store *part[MAX_PARTS]; /* owned */
 };
-
-static int reserve(struct pg_store *s, unsigned want, pg_slot *first)
-{
-	struct stack *k = (struct stack *)s;
-	int got;
-
-	pthread_mutex_lock(&s->lock);
-	got = pg_slots_reserve(k->slots, want, first);
-	pthread_mutex_unlock(&s->lock);
-	return got;
-}
 
 /* Gives place[n] back to their parts, neighbours together. */
 static void give_back(struct stack *k, const struct place *place, unsigned n)
@@ -78,7 +66,7 @@ static void release(struct pg_store *s, pg_slot first, unsigned n)
 	pthread_mutex_unlock(&s->lock);
 	give_back(k, was, n);
 	pthread_mutex_lock(&s->lock);
-	(void)!pg_slots_release(k->slots, first, n, false);
+	(void)!pg_slots_release(k->head.slots, first, n, false);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -249,7 +237,7 @@ static void room(struct pg_store *s, struct pg_store_room *out)
 	}
 	pthread_mutex_lock(&s->lock);
 	out->slots = k->total;
-	out->used = pg_slots_used(k->slots);
+	out->used = pg_slots_used(k->head.slots);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -260,17 +248,6 @@ static struct pg_store *part(struct pg_store *s, unsigned i)
 	return i < k->n ? k->part[i] : NULL;
 }
 
-static bool is_reserved(struct pg_store *s, pg_slot slot)
-{
-	struct stack *k = (struct stack *)s;
-	bool taken;
-
-	pthread_mutex_lock(&s->lock);
-	taken = pg_slots_taken(k->slots, slot);
-	pthread_mutex_unlock(&s->lock);
-	return taken;
-}
-
 static const char *check(struct pg_store *s)
 {
 	struct stack *k = (struct stack *)s;
@@ -278,12 +255,12 @@ static const char *check(struct pg_store *s)
 	const char *broken;
 
 	pthread_mutex_lock(&s->lock);
-	broken = pg_slots_check(k->slots);
+	broken = pg_slots_check(k->head.slots);
 	for (uint64_t i = 0; !broken && i < k->total; i++) {
 		struct place at;
 
 		if (i % PG_STORE_CLUSTER == 0 &&
-			pg_slots_in_cluster(k->slots, (uint32_t)(i / PG_STORE_CLUSTER)) == 0) {
+			pg_slots_in_cluster(k->head.slots, (uint32_t)(i / PG_STORE_CLUSTER)) == 0) {
 			i += PG_STORE_CLUSTER - 1;
 			continue;
 		}
@@ -291,7 +268,7 @@ static const char *check(struct pg_store *s)
 		if (!at.part)
 			continue;
 		count[at.part - 1]++;
-		if (!pg_slots_taken(k->slots, (pg_slot){(uint32_t)i}) ||
+		if (!pg_slots_taken(k->head.slots, (pg_slot){(uint32_t)i}) ||
 			!pg_store_is_reserved(k->part[at.part - 1], at.slot))
 			broken = "K1: a place without a slot, or of a free slot of its part";
 	}
@@ -316,21 +293,20 @@ static void destroy(struct pg_store *s)
 		pg_store_destroy(k->part[p]);
 	if (k->places)
 		munmap(k->places, k->total * sizeof(struct place));
-	pg_slots_destroy(k->slots);
 	pg_store_fini(s);
 	free(k);
 }
 
 static const struct pg_store_ops ops = {
 	.destroy = destroy,
-	.reserve = reserve,
+	.reserve = pg_store_take_slots,
 	.release = release,
 	.write = write_pages,
 	.read = read_pages,
 	.stats = add_stats,
 	.room = room,
 	.part = part,
-	.is_reserved = is_reserved,
+	.is_reserved = pg_store_slot_taken,
 	.check = check,
 };
 
@@ -356,7 +332,7 @@ int pg_store_make_stack(
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (k->places == MAP_FAILED)
 		k->places = NULL;
-	if (!k->places || pg_slots_create(k->total, &k->slots) < 0) {
+	if (!k->places || pg_slots_create(k->total, &k->head.slots) < 0) {
 		destroy(&k->head); /* the parts stay the caller's: n is 0 */
 		return -ENOMEM;
 	}

@@ -80,8 +80,29 @@ int pg_store_init(
 
 void pg_store_fini(struct pg_store *s)
 {
+	pg_slots_destroy(s->slots);
 	pthread_mutex_destroy(&s->lock);
 	free(s->name);
+}
+
+int pg_store_take_slots(struct pg_store *s, unsigned want, pg_slot *first)
+{
+	int got;
+
+	pthread_mutex_lock(&s->lock);
+	got = pg_slots_reserve(s->slots, want, first);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}
+
+bool pg_store_slot_taken(struct pg_store *s, pg_slot slot)
+{
+	bool taken;
+
+	pthread_mutex_lock(&s->lock);
+	taken = pg_slots_taken(s->slots, slot);
+	pthread_mutex_unlock(&s->lock);
+	return taken;
 }
 
 int pg_store_create_part(const char *spec, const char *end, const struct pg_store_options *options,

@@ -2,7 +2,7 @@
 /*
  * trace/calls.h: every call and return of a process: how deep its stacks are, and which function uses how much of them.
  *
- * Called by ui/stack.c from the hook of calls and returns. Calls calltree.c (functions, chains) and film.c (over time).
+ * Called by ui/stack/stack.c from the hook of calls and returns. Calls calltree.c (functions, chains) and film.c (over time).
  *
  * Each thread has a *shadow stack*: what it has called and not yet returned from. Counts of calls and returns are exact. The shadow
  * stack is kept in step with the stack pointer: a return is matched with the call whose return address lies where it

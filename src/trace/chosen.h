@@ -2,7 +2,7 @@
 /*
  * trace/chosen.h: which process of a machine is looked at.
  *
- * Called by heap_calls.c and ui/stack.c in the hooks of pg_linux, ui/words.c for what the user chose.
+ * Called by heap_calls.c and ui/stack/stack.c in the hooks of pg_linux, ui/words/words.c for what the user chose.
  */
 #ifndef PG_TRACE_CHOSEN_H
 #define PG_TRACE_CHOSEN_H

@@ -8,7 +8,7 @@
  *
  * Owns nothing.
  *
- * Not here: tallies (faults.c), the summary (ui/summary.c).
+ * Not here: tallies (faults.c), the summary (ui/run/summary.c).
  */
 #include "trace/faultlog.h"
 

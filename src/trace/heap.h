@@ -7,7 +7,7 @@
  *   the chosen moment    -> a walk through the allocator's own structures                heap_glibc.c, heap_pagoda.c
  *                        -> a picture: areas, chunks with their requests, pages, sites   heap_picture.c
  *
- * Called by ui/heap.c from the hooks of pg_linux, machine lock held. Reads guest memory by pg_space_peek() only: what is watched
+ * Called by ui/heap/heap.c from the hooks of pg_linux, machine lock held. Reads guest memory by pg_space_peek() only: what is watched
  * computes what it would, page by page.
  *
  * Words: a *block* is what a program has from malloc; a *chunk* is a piece of heap with its header, in use or not; an *area* is

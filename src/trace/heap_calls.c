@@ -2,7 +2,7 @@
 /*
  * trace/heap_calls.c: the calls of malloc and its relatives as they happen: the table of live blocks, the timeline, the moment.
  *
- * Called by ui/heap.c with the hooks of pg_linux. Every function of the interface that a loaded file defines is watched at its first
+ * Called by ui/heap/heap.c with the hooks of pg_linux. Every function of the interface that a loaded file defines is watched at its first
  * instruction; there the return address is on the stack and is watched too. The outermost call of a thread counts: what
  * `operator new` or calloc call inside themselves is theirs.
  *

@@ -2,7 +2,7 @@
 /*
  * trace/overflow.h: was this fault the end of a stack?
  *
- * Called by ui/run.c and ui/stack.c.
+ * Called by ui/run/run.c and ui/stack/stack.c.
  */
 #ifndef PG_TRACE_OVERFLOW_H
 #define PG_TRACE_OVERFLOW_H

@@ -5,7 +5,7 @@
  *   registers -> frames (unwind.c; only the ends of a long chain are kept) -> what repeats (cycle.c) -> functions and variables
  *   (variables.c) -> the mapping around rsp, its guard, its pages
  *
- * Called by ui/stack.c. Owns nothing but the pictures that it hands out.
+ * Called by ui/stack/stack.c. Owns nothing but the pictures that it hands out.
  */
 #include "trace/picture.h"
 

@@ -2,7 +2,7 @@
 /*
  * trace/picture.h: the stack of a thread at one moment, frame by frame, with everything that is known of it.
  *
- * Called by ui/stack.c. Calls unwind.c, variables.c and cycle.c. Nothing of the guest is changed by looking.
+ * Called by ui/stack/stack.c. Calls unwind.c, variables.c and cycle.c. Nothing of the guest is changed by looking.
  */
 #ifndef PG_TRACE_PICTURE_H
 #define PG_TRACE_PICTURE_H

@@ -49,7 +49,7 @@ static char *debuginfo_path = NULL; /* elfutils' default search path */
 
 /*
  * As elfutils' own: by the build id below /usr/lib/debug, then by .gnu_debuglink beside the file, in .debug and below /usr/lib/debug (no
- * server is asked: ui/run.c sees to that). But the descriptor goes where the guest cannot see it.
+ * server is asked: ui/run/run.c sees to that). But the descriptor goes where the guest cannot see it.
  */
 static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dwarf_Addr base,
 	const char *file, const char *link, GElf_Word crc, char **found)

@@ -2,18 +2,18 @@
 /*
  * ui/main.c: the pagoda program: its commands.
  *
- * Calls each command of the table, and ui/options.c for the words behind run. To add a command, add a row and a function.
+ * Calls each command of the table, and ui/words/options.c for the words behind run. To add a command, add a row and a function.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "ui/compare.h"
-#include "ui/heap.h"
-#include "ui/options.h"
-#include "ui/partition.h"
-#include "ui/run.h"
-#include "ui/size.h"
-#include "ui/stack.h"
+#include "ui/compare/compare.h"
+#include "ui/heap/heap.h"
+#include "ui/partition/partition.h"
+#include "ui/run/run.h"
+#include "ui/size/size.h"
+#include "ui/stack/stack.h"
+#include "ui/words/options.h"
 
 static int command_run(int argc, char **argv);
 static int command_help(int argc, char **argv);

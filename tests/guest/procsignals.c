@@ -4,6 +4,7 @@
  */
 #include "cases.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -82,6 +83,8 @@ static void case_queue(void)
 static void case_timedwait(void)
 {
 	struct timespec none = {0, 0}, some = {0, 20000000};
+	struct timespec ever = {.tv_sec = LONG_MAX}; /* no sum of nanoseconds holds it */
+	struct itimerval soon = {.it_value.tv_usec = 30000};
 	union sigval v = {.sival_int = 77};
 	siginfo_t info;
 	sigset_t s;
@@ -98,6 +101,10 @@ static void case_timedwait(void)
 	printf("then %d", sigwaitinfo(&s, &info) - SIGRTMIN);
 	printf(" value %d code %d\n", info.si_value.sival_int, info.si_code);
 	say_call("empty again", sigtimedwait(&s, &info, &none));
+	block(SIGALRM, SIG_BLOCK);
+	sigaddset(&s, SIGALRM);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	say_call("at last", sigtimedwait(&s, &info, &ever));
 	sigpending(&s);
 	printf("pending %d\n", sigismember(&s, SIGUSR2));
 	block(SIGUSR2, SIG_UNBLOCK);

@@ -20,6 +20,35 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # heap/ knows nothing of the others; whoever walks a heap may include its layout.
 FLOORS = ["heap", "base", "frame", "store", "mmu", "space", "reclaim", "cpu", "linux", "trace", "ui"]
 LIBRARY = FLOORS[: FLOORS.index("reclaim") + 1]
+# The floors that have folders, and what a folder of theirs includes of the others, "" being the files beside the folders. A header that
+# others may include is that of the folder's name or one of SHARED; all others are for the files of their own folder.
+FOLDERS = {
+    "linux": {
+        "machine": ["", "process"],
+        "process": ["", "machine", "files", "calls"],
+        "files": ["machine", "proc", "calls"],
+        "proc": ["machine", "files", "calls"],
+        "exec": ["machine", "files", "calls"],
+        "calls": ["machine", "files", "proc", "exec"],
+        "": ["machine", "files", "proc", "exec", "calls"],
+    },
+    "ui": {
+        "write": [],
+        "words": ["write"],
+        "run": ["write", "words"],
+        "compare": ["write", "words", "run"],
+        "size": ["write", "words", "run"],
+        "heap": ["write", "words", "run"],
+        "stack": ["write", "words", "run"],
+        "partition": ["write", "words"],
+        "": ["words", "run", "compare", "size", "heap", "stack", "partition"],
+    },
+}
+SHARED = {
+    "linux/files/peer.h",
+    "ui/run/report.h", "ui/run/trial.h", "ui/words/options.h",
+    "ui/write/format.h", "ui/write/json.h", "ui/write/output.h", "ui/write/svg.h", "ui/write/table.h",
+}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 SKIP_FOLDERS = re.compile(r"^(build.*|\.git|corpus|seeds|__pycache__|subprojects)$")
 C_FILE = re.compile(r"\.[ch]$")
@@ -64,6 +93,61 @@ def includes_point_down(root):
             elif FLOORS.index(to) > FLOORS.index(floor):
                 wrong.append('%s: "%s" points up' % (path, target))
     return wrong
+
+
+def folder_of(path):
+    """linux/calls/mem.c -> calls; linux/linux.c -> ""."""
+    return "/".join(path.split("/")[1:-1])
+
+
+def folders_include_what_they_may(root):
+    """And all that: a permission that nobody needs is to go."""
+    wrong = []
+    for floor, may in FOLDERS.items():
+        unused = {(folder, to) for folder, others in may.items() for to in others}
+        for path in files(root, C_FILE, ["src/" + floor]):
+            folder = folder_of(path[len("src/"):])
+            if folder not in may:
+                wrong.append("%s: no folder '%s' on the floor '%s'" % (path, folder, floor))
+                continue
+            for target in INCLUDE.findall(read(os.path.join(root, path))):
+                to = folder_of(target)
+                if not target.startswith(floor + "/") or to == folder:
+                    continue
+                unused.discard((folder, to))
+                if to not in may[folder]:
+                    wrong.append('%s: "%s": %s does not include %s' % (path, target, folder or floor, to or floor))
+                elif to and target != "%s/%s/%s.h" % (floor, to, to) and target not in SHARED:
+                    wrong.append('%s: "%s" is for the files of its folder' % (path, target))
+        wrong += ["%s: %s may include %s and does not" % (floor, folder or floor, to or floor) for folder, to in sorted(unused)
+                  if os.path.exists(os.path.join(root, "src", floor, "meson.build"))]
+    return wrong
+
+
+def folders_are_on_the_map(root):
+    design = read(os.path.join(root, "docs", "design.md"))
+    return ["docs/design.md: no word of `%s/%s/`" % (floor, folder)
+            for floor, may in FOLDERS.items() for folder in may
+            if folder and "`%s/%s/`" % (floor, folder) not in design]
+
+
+def system_calls_are_in_their_folder(root):
+    """So that who looks for one finds it: every function of the table is in linux/calls/."""
+    return ["%s: %s is a system call and not in linux/calls/" % (path, name)
+            for path in files(root, re.compile(r"\.c$"), ["src/linux"])
+            if folder_of(path[len("src/"):]) != "calls"
+            for name in re.findall(r"^int64_t (pg_sys_\w+)\(", read(os.path.join(root, path)), re.M)]
+
+
+def mentions_of_sources_are_current(root):
+    """Where a document or a comment names FLOOR/FILE, there is such a file: it may have moved."""
+    named = re.compile(r"(?<![\w/.<-])(?:src/)?((?:%s)/[a-z0-9_/]+\.[ch])\b" % "|".join(FLOORS))
+    return ["%s:%d: no src/%s" % (path, number, name)
+            for path in files(root, re.compile(r"\.([ch]|md|[1-8])$"), ["docs", "man", "include", "src", "tests", "bench"])
+            + ["README.md"] * os.path.exists(os.path.join(root, "README.md"))
+            for number, line in enumerate(read(os.path.join(root, path)).split("\n"), 1)
+            for name in named.findall(line)
+            if not os.path.exists(os.path.join(root, "src", name))]
 
 
 def public_header_stands_alone(root):
@@ -117,9 +201,6 @@ def every_source_says_what_it_is(root):
 # Files and functions that are longer than others may be, and why.
 LONG_FILES = {
     "src/cpu/run.c": "the ways out of translated code",
-    "src/linux/linux.c": "the machine and its hooks",
-    "src/linux/process.c": "processes from birth to burial",
-    "tests/model/model_calls.c": "the model of every mapping call",
 }
 LONG_FUNCTIONS = {
     "src/cpu/complex.c: classify_scalar": "a table by mnemonic",
@@ -215,6 +296,13 @@ def documents_link_to_what_exists(root):
     return wrong
 
 
+def make_alone_builds(root):
+    """The first target of the Makefile is `all`: a long run that is written before it would be what `make` does."""
+    path = os.path.join(root, "Makefile")
+    first = re.search(r"^(\w[\w-]*):(?!=)", read(path), re.M) if os.path.exists(path) else None
+    return ["Makefile: `make` alone makes %s, not all" % first.group(1)] if first and first.group(1) != "all" else []
+
+
 def clang_compiles_without_warnings(root, build):
     """The compiler that the build did not use has nothing to say either."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
@@ -237,6 +325,11 @@ def clang_compiles_without_warnings(root, build):
 HEAD = "/* SPDX-License-Identifier: MIT */\n/*\n * %s: a file.\n */\n"
 RULES = [
     (includes_point_down, None, {"src/mmu/a.c": '#include "space/space.h"\n'}),
+    (folders_include_what_they_may, None, {"src/ui/write/a.c": '#include "ui/run/run.h"\n'}),
+    (folders_include_what_they_may, None, {"src/ui/stack/a.c": '#include "ui/run/internal.h"\n'}),
+    (folders_are_on_the_map, None, {"docs/design.md": "`linux/` and `ui/`\n"}),
+    (system_calls_are_in_their_folder, None, {"src/linux/files/a.c": "int64_t pg_sys_close(void)\n"}),
+    (mentions_of_sources_are_current, None, {"docs/a.md": "see `mmu/b.c`\n"}),
     (public_header_stands_alone, None, {"include/pagoda/p.h": '#include "mmu/tlb.h"\n'}),
     (library_makes_no_output, None, {"src/space/a.c": 'void f(void)\n{\n\tprintf("x");\n}\n'}),
     (every_file_has_a_licence_line, None, {"src/mmu/a.c": "int a;\n"}),
@@ -250,6 +343,7 @@ RULES = [
         "docs/invariants.md": "<!-- index: begin -->\n<!-- index: end -->\n",
         "src/mmu/a.c": "/* x */\n/*\n * mmu/a.c: a file.\n *   M1 holds.\n */\n"}),
     (documents_link_to_what_exists, None, {"docs/a.md": "[b](b.md)\n"}),
+    (make_alone_builds, None, {"Makefile": "X ?= 1\nlong: configure\n\t./long\n\nall: configure\n"}),
 ]
 
 

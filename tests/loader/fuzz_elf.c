@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/loader/fuzz_elf.c: hostile ELF headers against linux/elf.c (requirement: never a crash of Pagoda).
+ * tests/loader/fuzz_elf.c: hostile ELF headers against linux/exec/elf.c (requirement: never a crash of Pagoda).
  *
  * LLVMFuzzerTestOneInput() is libFuzzer's entry: build this file and elf.c with `clang -fsanitize=fuzzer,address
  * -DPG_FUZZ_ENTRY_ONLY` for a long run. Without it main() is the check's short one: it replays the seeds (programs of
@@ -10,7 +10,7 @@
  * What is checked of every input that is accepted: the invariants E1 to E6 of elf.h; of one that is refused: that a
  * reason is given and nothing is kept.
  */
-#include "linux/elf.h"
+#include "linux/exec/elf.h"
 
 #include <elf.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/model/model_parts.h: what model.c (regions, pages, faults) offers to model_calls.c (the mapping
- * calls). Nobody else includes it.
+ * tests/model/model_parts.h: what the parts of the model offer to each other: model.c (regions, pages,
+ * faults), model_map.c, model_advise.c and model_calls.c. Nobody else includes it.
  */
 #ifndef PG_TESTS_MODEL_PARTS_H
 #define PG_TESTS_MODEL_PARTS_H
@@ -35,5 +35,35 @@ bool m_whole(struct m_space *s, int start, int end);
 bool m_serves(const struct m_region *r, const struct m_page *p, enum pg_access access);
 enum pg_fault_end m_fault(
 	struct model *m, struct m_space *s, int page, enum pg_access access, bool by_kernel);
+
+/* ---- model_map.c */
+
+#define LOCKS ((unsigned)(PG_MAP_LOCKED | PG_MAP_LOCKONFAULT))
+
+static inline int m_page_of(uint64_t a)
+{
+	return (int)(int64_t)(a >> 12) - FIRST;
+}
+
+/* Faults in what does not allow the access; how the first that cannot be had ended. */
+enum pg_fault_end m_bring_in(
+	struct model *m, struct m_space *s, int start, int end, enum pg_access access);
+enum pg_access m_as_region(const struct m_region *r);
+bool m_range(const struct op *op, uint64_t len, int *start, int *end);
+struct outcome m_do_map(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_unmap(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_protect(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_remap(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_brk(struct model *m, struct m_space *s, const struct op *op);
+
+/* ---- model_advise.c */
+
+void m_make_hole(struct model *m, int object, uint64_t from, uint64_t to);
+struct outcome m_do_mark(struct m_space *s, const struct op *op);
+struct outcome m_do_lock(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_lock_all(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_advise(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_discard(struct model *m, struct m_space *s, const struct op *op);
+struct outcome m_do_sync(struct model *m, struct m_space *s, const struct op *op);
 
 #endif

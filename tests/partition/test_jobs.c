@@ -7,8 +7,8 @@
  */
 #include "base/random.h"
 #include "frame/partition.h"
-#include "ui/partition_jobs.h"
-#include "ui/partition_schedule.h"
+#include "ui/partition/jobs.h"
+#include "ui/partition/schedule.h"
 
 #include <errno.h>
 #include <setjmp.h>

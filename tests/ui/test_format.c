@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/format.h"
-#include "ui/table.h"
+#include "ui/write/format.h"
+#include "ui/write/table.h"
 
 static void count_any_has_separators(void **state)
 {

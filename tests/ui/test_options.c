@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/options.h"
+#include "ui/words/options.h"
 
 #define WORDS(...) ((char *[]){__VA_ARGS__, NULL})
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The texts made from a report that is made up here: every figure a number of its own, so that a mix-up
- * shows. Guards J1 and J2 of ui/json.c.
+ * shows. Guards J1 of ui/write/json.c and J2 of ui/run/json.c.
  *
  *   test_report --show    prints the summary, to look at
  */
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/report.h"
+#include "ui/run/report.h"
 
 /* linux/ is not linked here; no file is opened either. */
 int pg_linux_own_fd(int fd)
@@ -128,7 +128,7 @@ static char *json_of(const struct pg_report *r)
 	FILE *f = open_memstream(&text, &size);
 
 	assert_non_null(f);
-	pg_json_write(r, f);
+	pg_report_json(r, f);
 	fclose(f);
 	return text;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/ui/test_size.c: ui/size_curve.h on curves whose answer is known. Row R13.
+ * tests/ui/test_size.c: ui/size/curve.h on curves whose answer is known. Row R13.
  */
-#include "ui/size_curve.h"
+#include "ui/size/curve.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/ui/test_svg.c: charts, read back from their text. Invariants V1 and V2 of ui/svg.c; R23.
+ * tests/ui/test_svg.c: charts, read back from their text. Invariants V1 and V2 of ui/write/svg.c; R23.
  */
-#include "ui/svg.h"
+#include "ui/write/svg.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
