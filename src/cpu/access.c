@@ -64,6 +64,11 @@ static void set_operand(struct pg_translator *tr, unsigned base, unsigned index,
 	tr->op_scale = scale;
 	tr->disp = (int32_t)disp;
 	tr->keep = keep;
+	bool own = base != SA && base != H_NONE;
+	tr->op_good = own && (tr->probed >> base & 1);
+	tr->op_probe = base;
+	tr->op_probe_disp = own ? (int32_t)disp : 0;
+	tr->op_marks = (uint16_t)(own ? 1u << base : 0);
 }
 
 /* ah, ch, dh, bh: 0 .. 3 for the register they are part of; -1 for all others. */
@@ -73,7 +78,56 @@ static int high_byte_of(ZydisRegister r)
 }
 
 /*
- * The linear address of a memory operand into SA (uses SB; in fast mode SC). rsp_adjust: what rsp will have grown by when the address is
+ * Fast mode: an operand made of registers, as it is if they are in their own places, and how it is probed. False: it is made otherwise.
+ */
+static bool emit_own_operand(struct pg_translator *tr, const struct pg_insn *in,
+	const ZydisDecodedOperand *op, int32_t rsp_adjust)
+{
+	const ZydisDecodedOperandMem *mem = &op->mem;
+	int64_t disp = mem->disp.has_displacement ? mem->disp.value : 0;
+	unsigned base = mem->base != ZYDIS_REGISTER_NONE ? pg_gpr_of(mem->base) : H_NONE;
+	unsigned index = mem->index != ZYDIS_REGISTER_NONE ? pg_gpr_of(mem->index) : H_NONE;
+	unsigned scale = mem->scale ? mem->scale : 1;
+	if (in->zi.address_width != 64 || mem->segment == ZYDIS_REGISTER_GS ||
+		(base == H_NONE && mem->base != ZYDIS_REGISTER_NONE))
+		return false;
+	if (mem->segment == ZYDIS_REGISTER_FS) {
+		/* as long as fs_base is wild instructions are executed one by one: run.c */
+		if (base != H_NONE || index != H_NONE || tr->temporary || disp < -PG_FAST_DISP ||
+			disp > INT32_MAX)
+			return false;
+		e_gs_load(out(tr), SA, ST(regs.fs_base));
+		set_operand(tr, SA, H_NONE, 1, disp, true);
+		tr->op_good = true;
+		return true;
+	}
+	if (base == H_RSP)
+		disp += rsp_adjust;
+	bool good = pg_fast_reaches(tr, base, index, disp);
+	if (index == H_NONE && base != H_NONE && disp >= -PG_FAST_DISP && disp <= PG_FAST_DISP) {
+		unsigned at = is_stolen(base) ? SA : base;
+		if (is_stolen(base))
+			pg_emit_guest(tr, SA, base);
+		set_operand(tr, at, H_NONE, 1, disp, at == SA);
+		tr->op_good = good;
+		tr->op_probe_disp = (int32_t)disp;
+		tr->op_marks = (uint16_t)(1u << base);
+		return true;
+	}
+	if ((base == H_NONE && index == H_NONE) || is_stolen(base) || is_stolen(index))
+		return false;
+	if (!good)
+		e_lea(out(tr), SA, base, index, scale, (int32_t)disp);
+	set_operand(tr, base, index, scale, disp, false);
+	tr->op_good = good;
+	tr->op_probe = SA;
+	tr->op_probe_disp = 0;
+	tr->op_marks = 0;
+	return true;
+}
+
+/*
+ * The linear address of a memory operand into SA (uses SB; in fast mode SC), or what emit_own_operand() makes of it. rsp_adjust: what rsp will have grown by when the address is
  * computed (pop to memory). True and *constant if it is known now.
  */
 static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
@@ -89,8 +143,9 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	/* May the operation have the guest's operand, two prefixes and a SIB byte longer, perhaps a byte of VEX? */
 	bool direct = !pg_tr_fast(tr) && !narrow && !segment && in->length <= 11;
 
-	if (!pg_tr_fast(tr))
-		pg_operand_default(tr);
+	pg_operand_default(tr);
+	if (pg_tr_fast(tr) && emit_own_operand(tr, in, op, rsp_adjust))
+		return false;
 	if (mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP ||
 		(mem->base == ZYDIS_REGISTER_NONE && mem->index == ZYDIS_REGISTER_NONE)) {
 		uint64_t a = (uint64_t)disp;
@@ -100,8 +155,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 			a = (uint32_t)a;
 		if (!segment) {
 			*constant = a;
-			if (!pg_tr_fast(tr) &&
-				in->length <= 11) /* pg_emit_check may do without SA */
+			/* Both do without SA: pg_emit_check as long as `keep` is not set. */
+			if (pg_tr_fast(tr) ? a <= INT32_MAX : in->length <= 11)
 				set_operand(tr, H_NONE, H_NONE, 1, (int32_t)(uint32_t)a, false);
 			else
 				e_mov_imm(m, SA, a);
@@ -119,9 +174,9 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		return false;
 	}
 
-	unsigned base = H_NONE, index = H_NONE;
+	unsigned base = H_NONE, index = H_NONE, guest_base = H_NONE, guest_index = H_NONE;
 	if (mem->base != ZYDIS_REGISTER_NONE) {
-		base = pg_gpr_of(mem->base);
+		base = guest_base = pg_gpr_of(mem->base);
 		if (base == H_RSP)
 			disp += rsp_adjust;
 		if (is_stolen(base)) {
@@ -131,7 +186,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		}
 	}
 	if (mem->index != ZYDIS_REGISTER_NONE) {
-		index = pg_gpr_of(mem->index);
+		index = guest_index = pg_gpr_of(mem->index);
 		if (is_stolen(index)) {
 			pg_emit_guest(tr, second, index);
 			index = second;
@@ -149,6 +204,8 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	if (segment) {
 		e_gs_load(m, second, seg_disp);
 		e_lea(m, SA, SA, second, 1, 0);
+	} else if (pg_tr_fast(tr) && !narrow) { /* of stolen registers, perhaps with others */
+		tr->op_good = pg_fast_reaches(tr, guest_base, guest_index, disp);
 	}
 	return false;
 }
@@ -177,6 +234,8 @@ bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in)
 	set_operand(tr, SA, H_NONE, 1, in->group_off, is_stolen(in->group_base) || pg_tr_fast(tr));
 	if (in->group == GROUP_FIRST) {
 		unsigned base = in->group_base;
+		tr->op_marks = (uint16_t)(1u << base);
+		tr->op_good = tr->probed >> base & 1;
 		if (is_stolen(base)) {
 			e_gs_load(out(tr), SA, ST_GPR(base));
 			base = SA;
@@ -336,8 +395,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	uint32_t index;
 	if (in->group == GROUP_MEMBER && !tr->ungrouped)
 		return NULL;
-	if (pg_tr_fast(tr) && (constant ? *constant < PG_FAST_TOP
-					: tr->op_base != SA && (tr->probed >> tr->op_base & 1)))
+	if (pg_tr_fast(tr) && (constant ? *constant < PG_FAST_TOP : tr->op_good))
 		return NULL;
 	struct pg_site *s = pg_vec_add(&e->sites, sizeof(*s), &index);
 	memset(s, 0, sizeof(*s));
@@ -365,12 +423,10 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		s->access = (uint8_t)access;
 	}
 	if (pg_tr_fast(tr)) {
-		pg_fast_probe(tr, tr->op_base);
-		s->fast_base = (uint8_t)tr->op_base;
-		if (tr->op_base != SA) {
-			s->fast_disp = tr->disp;
-			tr->probed |= (uint16_t)(1u << tr->op_base);
-		}
+		pg_fast_probe(tr, tr->op_probe);
+		s->fast_base = (uint8_t)tr->op_probe;
+		s->fast_disp = tr->op_probe_disp;
+		tr->probed |= tr->op_marks;
 		s->resume = m->p;
 		return s;
 	}
@@ -509,7 +565,6 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 {
 	struct pg_emit *m = out(tr);
 	struct operand_plan p;
-	uint16_t held = pg_held(tr);
 	if (!plan_registers(tr, in, &p)) {
 		in->kind = K_STOP;
 		pg_emit_stop(tr, in->rip, PG_EXIT_UNSUPPORTED, false);
@@ -518,18 +573,16 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 	const ZydisDecodedOperandMem *mem = &in->ops[in->mem].mem;
 	bool fast = pg_tr_fast(tr), known = false;
 	uint64_t constant = 0;
-	unsigned base;
-	int32_t disp;
-	bool plain = fast && pg_fast_plain(in, &base, &disp);
-	if (plain)
-		set_operand(tr, base, H_NONE, 1, disp, false);
-	else if (!pg_emit_group_address(tr, in))
+	if (!pg_emit_group_address(tr, in))
 		known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
 	else if (!tr->keep)
 		set_operand(tr, in->group_base, H_NONE, 1,
 			mem->disp.has_displacement ? mem->disp.value : 0, false);
+	uint16_t held = pg_held(tr);
 	struct pg_site *s = pg_emit_check(
 		tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ, known ? &constant : NULL);
+	if (s) /* SC, by a probe */
+		held &= (uint16_t) ~(1u << SC);
 	struct pg_emit *to;
 	for (unsigned n = 0; (to = pg_emit_pass(tr, n)) != NULL; n++) {
 		struct pg_rewrite w = p.w;
@@ -539,11 +592,12 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 		w.disp = n ? 0 : tr->disp;
 		w.narrow = n == 0 && !fast;
 		/* The guest's own registers need no REX where ah .. bh are named: these keep their names. */
-		bool swap = p.high >= 0 && (w.base == SA || w.base == H_NONE);
+		bool swap = p.high >= 0 && w.base == SA;
 		if (p.high >= 0 && !swap)
 			w.reg = REG_KEEP;
 		for (unsigned k = 0; k < p.n; k++) {
-			if (in->stolen_in & 1u << p.from[k])
+			if ((in->stolen_in & 1u << p.from[k]) &&
+				!(p.to[k] == p.from[k] && (held >> p.to[k] & 1)))
 				e_gs_load(to, p.to[k], ST_GPR(p.from[k]));
 		}
 		if (swap) {
@@ -567,9 +621,9 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 	}
 	if (fast && p.n == 2)
 		pg_fast_restore(tr);
-	if (p.n == 2 || !plain) /* SA was used too */
+	if (p.n == 2)
 		held = 0;
-	held &= (uint16_t) ~(in->stolen_out | 1u << SC); /* SC: by a probe, or as data */
+	held &= (uint16_t) ~(in->stolen_out | (p.n ? 1u << SC : 0)); /* SC: as data */
 	if (p.n == 1 && p.from[0] == SC)
 		held |= 1u << SC;
 	pg_hold(tr, held);

@@ -16,6 +16,7 @@
 
 #define CODE_BYTES ((size_t)384 << 20)
 #define LEAST_CODE_BYTES ((size_t)4 << 20)
+#define HUGE_PAGE ((size_t)2 << 20) /* the host's: code begins with one, if there is room */
 #define COUNTERS ((uint32_t)8 << 20)
 
 /* The hash table of blocks begins small, since true has a thousand of them, and grows: a compiler has some 300,000. */
@@ -61,6 +62,13 @@ static void vec_free(struct pg_vec *v, size_t size)
 		munmap(v->p, size * v->cap);
 }
 
+/* Fast mode: what may be closed is a mapping for itself, so that closing it needs no other. See stop.c. */
+static bool keep_apart(struct pg_engine *e)
+{
+	return mprotect(e->code, (size_t)(e->code_start - e->code), PROT_READ | PROT_EXEC) == 0 &&
+	       mprotect(e->counters, COUNTERS * sizeof(uint64_t), PROT_READ | PROT_WRITE) == 0;
+}
+
 int pg_code_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
@@ -102,7 +110,13 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	pg_stubs_make(e);
 	e->cross_slot = e->emit.p = e->code + 4096;
 	e->emit.p += 4096;
+	if (e->config.fast && code >= 16 * HUGE_PAGE)
+		e->emit.p = (uint8_t *)(uintptr_t)pg_align_up((uintptr_t)e->emit.p, HUGE_PAGE);
 	e->code_start = e->emit.p;
+	if (e->config.fast && !keep_apart(e)) {
+		*why = "the host has no room for another mapping";
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -194,6 +208,7 @@ bool pg_code_flush(struct pg_engine *e)
 		return false;
 	}
 	e->flush_wanted = false;
+	e->stopped = NULL;
 	pg_code_fold_all(e);
 	pg_code_flush_pages(e);
 	memset(e->block_hash, 0, sizeof(uint32_t) << e->block_hash_bits);
@@ -214,6 +229,7 @@ void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b)
 	for (uint32_t i = b->in; i != PG_NIL;) {
 		struct pg_exit_row *x = pg_exit_at(e, i);
 		e_patch(x->patch, x->cold);
+		x->linked = 0;
 		i = x->next_in;
 	}
 	b->in = PG_NIL;
@@ -226,6 +242,7 @@ void pg_code_unlink_block(struct pg_engine *e, struct pg_block *b)
 		return;
 	struct pg_emit m = {.p = b->thunk, .end = b->thunk + 5};
 	e_jmp(&m, e->stub_indirect);
+	b->was_thunk = b->thunk;
 	b->thunk = NULL;
 }
 
@@ -322,14 +339,19 @@ void pg_emit_restore_flags(struct pg_emit *m)
 	e_mov_rr(m, H_RAX, SC);
 }
 
+/* mov r15, imm64; cmp r13, r15. As data the address would be fetched once more, into the host's other cache. */
+static void emit_compare(struct pg_emit *m, uint64_t rip)
+{
+	ebytes(m, (const uint8_t[]){PG_THUNK_BEGIN, 0xbf}, 2);
+	e64(m, rip);
+	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xfd}, 3);
+}
+
 uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 {
 	struct pg_emit *m = &e->emit;
 	uint8_t *at = m->p;
-	/* mov r15, imm64; cmp r13, r15. As data the address would be fetched once more, into the host's other cache. */
-	ebytes(m, (const uint8_t[]){PG_THUNK_BEGIN, 0xbf}, 2);
-	e64(m, b->rip);
-	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xfd}, 3);
+	emit_compare(m, b->rip);
 	e_jcc(m, CC_NE, e->stub_indirect);
 	if (b->entry_live)
 		pg_emit_restore_flags(m);
@@ -338,6 +360,12 @@ uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)
 
 uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 {
+	if (!b->thunk && b->was_thunk) { /* as it was when it was new */
+		struct pg_emit m = {.p = b->was_thunk, .end = b->was_thunk + 13};
+		emit_compare(&m, b->rip);
+		e_patch(b->was_thunk + PG_THUNK_ELSE, e->stub_indirect);
+		b->thunk = b->was_thunk;
+	}
 	if (!b->thunk) {
 		uint8_t *at = pg_code_emit_thunk(e, b);
 		e_jmp(&e->emit, b->entry);
@@ -346,37 +374,25 @@ uint8_t *pg_code_thunk(struct pg_engine *e, struct pg_block *b)
 	return b->thunk;
 }
 
-/*
- * Fast mode, one address space: what leads to a page is undone when it is unmapped, so checks are there to hear requests to
- * stop only, and every loop goes backwards or by an indirect jump somewhere.
- */
-static bool needs_no_check(struct pg_engine *e, const struct pg_exit_row *x)
-{
-	const struct pg_block *from = pg_block_at(e, x->block);
-	return e->config.fast && e->spaces == PG_SPACES_ONE &&
-	       x->target > from->rip + pg_row_at(e, from->rows + x->row)->guest;
-}
-
 uint8_t *pg_code_link(struct pg_engine *e, struct pg_block *b, const struct pg_exit_row *x)
 {
 	const struct pg_block *from = pg_block_at(e, x->block);
-	bool direct = needs_no_check(e, x);
+	/* one address space: what leads to a page is undone when it is unmapped there */
 	bool other = !(e->config.fast && e->spaces == PG_SPACES_ONE) &&
 		     (from->page != b->page || from->page2 != PG_NIL || b->page2 != PG_NIL);
 	bool in_memory = x->flags == FLAGS_MEM;
 	bool restore = b->entry_live && in_memory;
 	bool store = (b->entry_mem || (other && !b->entry_live)) && !in_memory;
 	if (!restore && !store)
-		return direct ? b->body : b->entry;
-	uint8_t **moved = direct ? &b->moved_body : &b->moved;
-	if (!*moved) { /* a block wants one of the two only */
+		return b->entry;
+	if (!b->moved) { /* a block wants one of the two only */
 		struct pg_emit *m = &e->emit;
-		*moved = m->p;
+		b->moved = m->p;
 		if (restore)
 			pg_emit_restore_flags(m);
 		else
 			pg_emit_store_flags(m);
-		e_jmp(m, direct ? b->body : b->entry);
+		e_jmp(m, b->entry);
 	}
-	return *moved;
+	return b->moved;
 }

@@ -51,6 +51,7 @@ static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_
 		e_jmp(m, tr->e->stub_tell);
 	} else {
 		pg_emit_jump_table(tr->e);
+		tr->b->jumps = true;
 	}
 }
 

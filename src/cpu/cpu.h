@@ -134,8 +134,12 @@ struct pg_cpu {
 	struct {
 		int signo, code;
 		uint64_t addr, pc, error;
-		int window; /* fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary */
-		bool x87;   /* 3: a pending x87 exception comes before this fault */
+		/*
+		 * Fast mode: 1 refused, info set; 2 a store into code; 3 a wild address, info set; 4 rsp is wild at a boundary; 5 the page is
+		 * there, but above the window; 6 the same, found by the access itself, not by a probe.
+		 */
+		int window;
+		bool x87;      /* 3: a pending x87 exception comes before this fault */
 		uint32_t site; /* 4: of the boundary's probe */
 	} trap;
 	/* Transfers that were noted and are to be told, if anybody listens: slow.c puts them there, run.c tells them. */
@@ -182,6 +186,9 @@ struct pg_cpu {
 	size_t area_bytes;
 	struct pg_shootdown window_shootdown; /* of a window */
 	uint8_t *window;                      /* of a window: host address of guest address 0 */
+	uint64_t top;                         /* of a window: addresses below it are the guest's */
+	bool wider;                     /* of a window: the thread that ran needs a wide one */
+	bool wide;                      /* of a thread: it has used an address above PG_FAST_TOP */
 	struct pg_window_chunk *chunks; /* of a window: [PG_WINDOW_CHUNKS], see fast.c; owned */
 	uint32_t *view; /* exact mode: [PG_VIEW_PAGES], what the view at GS maps, see view.c */
 	bool has_view;  /* false: the host had no room for it */
@@ -235,17 +242,20 @@ struct pg_block {
 	uint8_t *body;          /* past it, EFLAGS right if entry_live */
 	uint8_t *end;           /* of all its code */
 	uint8_t *thunk;         /* entry for indirect jumps, made on first use */
-	uint8_t *moved_body;    /* the same, past the check */
+	uint8_t *was_thunk;     /* one that was taken back */
 	uint8_t *tail;          /* behind the last instruction, if control goes on there */
 	bool tail_saved;        /* pg_insn_row.saved of the tail */
 	uint8_t *moved;         /* entry for exits whose flags are not where the block wants them */
 	uint32_t rows;          /* index of its first pg_insn_row */
 	uint32_t segments;      /* index of its first pg_segment */
-	uint16_t bytes;         /* of guest code */
+	uint32_t exits;         /* index of its first exit record */
+	uint32_t n_exits;
+	uint16_t bytes; /* of guest code */
 	uint8_t n_rows, n_segments;
 	bool entry_live; /* wants EFLAGS right at entry */
 	bool entry_mem;  /* only passes flags on: wants them in flags_mem at entry */
 	bool temporary;  /* single-step block, never found again */
+	bool jumps;      /* its last PG_JUMP_BYTES are pg_emit_jump_table()'s */
 	uint8_t fetches; /* fetch lookups that one entry makes: 1, or 2 for an instruction across pages */
 };
 
@@ -291,6 +301,8 @@ struct pg_exit_row {
 	uint8_t *patch;   /* rel32 to be pointed at the target's entry */
 	uint8_t *cold;    /* where it points while there is no target */
 	uint32_t next_in; /* of the exits linked to the same block; PG_NIL ends */
+	uint32_t
+		linked; /* the block on whose list it is; 0: none. It may point at `cold` all the same: see stop.c */
 };
 
 struct pg_complex_row {
@@ -341,6 +353,7 @@ struct pg_engine {
 	unsigned inside;        /* CPUs that wait for a page fault in run() */
 	bool flush_wanted;      /* when none is inside */
 	bool windows_full;      /* the host has no room for another */
+	uint64_t fast_top;      /* fast mode: no address is above */
 	int64_t view_mappings; /* exact mode: the host's mappings in all views, about; see view.c */
 	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
@@ -366,7 +379,10 @@ struct pg_engine {
 		*stub_chain, *stub_commit, *code_start;
 	uint8_t *stub_tell; /* a transfer that is told, SA = guest target */
 	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
-	uint8_t *stub_leave_access, *stub_flags_back, *stub_alt;
+	uint8_t *stub_leave_access, *stub_leave_indirect, *stub_flags_back, *stub_alt;
+	/* Fast mode: the jump of a block that was made to lead out, see stop.c. */
+	uint8_t *stopped;
+	volatile bool stepping; /* towards a block that can be stopped */
 	struct pg_vec blocks, rows, segments, sites, exits, pages;
 	struct pg_vec complexes;
 	uint32_t *block_hash; /* [1 << block_hash_bits]: first block, 0: none; owned */
@@ -515,7 +531,8 @@ static inline bool pg_code_lies_in(
 
 /* stubs.c: emits the fixed code at the start of the cache. */
 void pg_stubs_make(struct pg_engine *e);
-/* stubs.c: emits an indirect jump, SA = guest target, flags in MEM. */
+/* stubs.c: emits an indirect jump, SA = guest target, flags in MEM: two instructions, the second of 9 bytes. */
+#define PG_JUMP_BYTES 13
 void pg_emit_jump_table(struct pg_engine *e);
 
 /*
@@ -621,6 +638,14 @@ struct pg_cpu *pg_window_begin(struct pg_cpu *c);
 void pg_window_end(struct pg_cpu *w, struct pg_cpu *c);
 /* c leaves its space. */
 void pg_window_leave(struct pg_cpu *c);
+
+/* stop.c: fast mode */
+/* What is translated may not be executed from here on: whoever tries comes to pg_stop_here(). Async-signal-safe. */
+void pg_stop_close(struct pg_engine *e);
+/* Code that may not be executed was reached at `pc`: it may be. If c is asked to stop it does so behind this block. Returns where to go on. */
+uint64_t pg_stop_here(struct pg_cpu *c, uint64_t pc);
+/* Undoes what pg_stop_here() did to a block's jump. */
+void pg_stop_undo(struct pg_engine *e);
 
 /* traps.c */
 int pg_traps_install(void);

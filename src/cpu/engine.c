@@ -143,6 +143,11 @@ static const char *check(struct pg_engine *e)
 
 static uint64_t address_top(const struct pg_engine *e)
 {
+	return (e->config.fast ? e->fast_top : (uint64_t)1 << 47) - PG_PAGE_SIZE;
+}
+
+static uint64_t layout_top(const struct pg_engine *e)
+{
 	return (e->config.fast ? PG_FAST_TOP : (uint64_t)1 << 47) - PG_PAGE_SIZE;
 }
 
@@ -164,4 +169,5 @@ const struct pg_engine_ops pg_engine_translator = {
 	.totals = pg_cpu_totals,
 	.check = check,
 	.address_top = address_top,
+	.layout_top = layout_top,
 };

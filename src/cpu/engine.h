@@ -198,6 +198,8 @@ struct pg_engine_ops {
 	const char *(*check)(struct pg_engine *e);
 	/* Highest usable guest address + 1 in this mode (2^47 - 4096, less in fast mode). */
 	uint64_t (*address_top)(const struct pg_engine *e);
+	/* What a program is not asked about lies below this: the stack, its image, mappings. In fast mode spaces that use more cost more. */
+	uint64_t (*layout_top)(const struct pg_engine *e);
 };
 
 extern const struct pg_engine_ops pg_engine_translator;

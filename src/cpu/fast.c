@@ -9,9 +9,9 @@
  *     window - 2 GiB    nothing
  *     window - 1.75 GiB the probe: one readable page, then 1 GiB of nothing; index 0 is near the end of the page
  *     window - area     struct pg_cpu and its tables (window.c), then a hole of PG_GS_HOLE
- *     window            PG_FAST_TOP bytes of guest, then 2 GiB of nothing
+ *     window            its top (PG_FAST_TOP, or PG_FAST_WIDE) bytes of guest, then PG_FAST_ABOVE of nothing
  *
- * A wild address. SA >> 34 indexes the probe: below PG_FAST_TOP that is one of the last bytes of its page, for everything else it is
+ * A wild address. SA >> 34 indexes the probe: below the top that is one of the last bytes of its page, for everything else it is
  * an unmapped byte, so the host traps before the access is made. No guest address reaches anything but the window.
  *
  * A register that was probed in this run and has moved by small known steps since needs no second probe: with a small
@@ -35,8 +35,12 @@
 
 #define GIB ((size_t)1 << 30)
 #define BELOW (2 * GIB)
+#define RESERVED(top) (BELOW + (top) + PG_FAST_ABOVE)
 #define PROBE_PAGE (-0x70000000)
-/* The bytes that may be read are the last of the page: one for each 2^PG_FAST_SHIFT below the top. */
+/*
+ * The bytes that may be read are the last of the page: one for each 2^PG_FAST_SHIFT below the top. Below a wide window the next page may
+ * be read too, and so the same code goes on to 2^PG_FAST_SHIFT more addresses for each of its bytes.
+ */
 #define PROBE_DISP (PROBE_PAGE + (int32_t)(PG_PAGE_SIZE - (PG_FAST_TOP >> PG_FAST_SHIFT)))
 #define PROBE_BYTES GIB
 
@@ -54,6 +58,14 @@ void pg_fast_probe(struct pg_translator *tr, unsigned reg)
 static bool small(int64_t v)
 {
 	return v >= -PG_FAST_STEP && v <= PG_FAST_STEP;
+}
+
+bool pg_fast_reaches(const struct pg_translator *tr, unsigned base, unsigned index, int64_t disp)
+{
+	uint16_t good = tr->probed | tr->short_values;
+	if (base == H_NONE ? disp < 0 : disp < -PG_FAST_DISP || !(good >> base & 1))
+		return false;
+	return index == H_NONE || (tr->short_values >> index & 1);
 }
 
 bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp)
@@ -99,6 +111,45 @@ void pg_fast_boundary(struct pg_translator *tr, uint64_t rip, bool saved)
 	tr->rsp_moved = false;
 }
 
+/* Which registers are known to be below 2^32 behind `in`: those that an operation of 32 bits has written. */
+static void note_short_values(struct pg_translator *tr, const struct pg_insn *in)
+{
+	const ZydisDecodedOperand *o = in->ops;
+	unsigned dst =
+		o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? pg_gpr_of(o[0].reg.value) : H_NONE;
+	bool is_short = false;
+	switch (in->zi.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+		is_short = in->kind == K_COPY && o[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			   o[0].size == 64 && pg_gpr_of(o[1].reg.value) != H_NONE &&
+			   (tr->short_values >> pg_gpr_of(o[1].reg.value) & 1);
+		is_short |= o[0].size == 32;
+		break;
+	case ZYDIS_MNEMONIC_MOVZX:
+	case ZYDIS_MNEMONIC_MOVSX:
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_OR:
+	case ZYDIS_MNEMONIC_XOR:
+	case ZYDIS_MNEMONIC_NEG:
+	case ZYDIS_MNEMONIC_NOT:
+	case ZYDIS_MNEMONIC_INC:
+	case ZYDIS_MNEMONIC_DEC:
+	case ZYDIS_MNEMONIC_IMUL:
+	case ZYDIS_MNEMONIC_LEA:
+		is_short = o[0].size == 32;
+		is_short |= in->zi.mnemonic == ZYDIS_MNEMONIC_MOVZX && o[0].size == 64;
+		break;
+	default:
+		break;
+	}
+	tr->short_values &= (uint16_t)~in->written_gprs;
+	if (is_short && dst != H_NONE && o[0].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+		in->written_gprs == 1u << dst)
+		tr->short_values |= (uint16_t)(1u << dst);
+}
+
 void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 {
 	uint16_t written = in->written_gprs, moved = 0;
@@ -138,15 +189,26 @@ void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in)
 			tr->rsp_moved = false;
 		break;
 	case K_LEA:
+		if (in->zi.operand_width == 64 && in->zi.address_width == 64 &&
+			o[1].mem.index == ZYDIS_REGISTER_NONE &&
+			pg_gpr_of(o[1].mem.base) != H_NONE &&
+			(tr->probed >> pg_gpr_of(o[1].mem.base) & 1) &&
+			small(o[1].mem.disp.value)) {
+			tr->probed |= (uint16_t)(1u << dst);
+			moved = (uint16_t)(1u << dst);
+			tr->rsp_moved |= dst == H_RSP;
+		}
+		break;
 	case K_NOTHING:
 	case K_JCC:
 	case K_LOOP:
 	case K_MOFFS:
 		break;
 	default: /* by complex.c and the like, or the end of the run */
-		tr->probed = 0;
+		tr->probed = tr->short_values = 0;
 		return;
 	}
+	note_short_values(tr, in);
 	tr->probed &= (uint16_t) ~(written & ~moved);
 }
 
@@ -162,7 +224,7 @@ void pg_fast_restore(struct pg_translator *tr)
 static bool reserve_window(struct pg_cpu *c)
 {
 	uint8_t *start = c->window - PG_GS_HOLE;
-	size_t bytes = PG_GS_HOLE + PG_FAST_TOP + BELOW;
+	size_t bytes = PG_GS_HOLE + c->top + PG_FAST_ABOVE;
 	munmap(start, bytes);
 	memset(c->chunks, 0, PG_WINDOW_CHUNKS * sizeof(*c->chunks));
 	return mmap(start, bytes, PROT_NONE,
@@ -170,16 +232,17 @@ static bool reserve_window(struct pg_cpu *c)
 		       0) != MAP_FAILED;
 }
 
-uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
+uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window)
 {
-	*bytes = PG_FAST_TOP + 2 * BELOW;
+	size_t probe = top == PG_FAST_WIDE ? 2 * PG_PAGE_SIZE : PG_PAGE_SIZE;
+	*bytes = RESERVED(top);
 	uint8_t *p =
 		mmap(NULL, *bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	uint8_t *w = p + BELOW;
 	if (mprotect(w - below, below - PG_GS_HOLE, PROT_READ | PROT_WRITE) != 0 ||
-		mprotect(w + PROBE_PAGE, PG_PAGE_SIZE, PROT_READ) != 0) {
+		mprotect(w + PROBE_PAGE, probe, PROT_READ) != 0) {
 		munmap(p, *bytes);
 		return NULL;
 	}
@@ -191,7 +254,7 @@ uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window)
 static void reserve_all(struct pg_engine *e)
 {
 	for (struct pg_cpu *c = e->windows; c; c = c->next)
-		PG_ASSERT(reserve_window(c));
+		PG_ASSERT(!c->space || reserve_window(c)); /* else it is empty */
 }
 
 /* The bits of a chunk for pages from vpn up to end, if that is in it. */
@@ -236,8 +299,8 @@ static bool is_mapped(const struct pg_cpu *c, uint64_t vpn, bool writable)
 
 static void unmap_range(struct pg_cpu *c, uint64_t start, uint64_t end)
 {
-	if (end > PG_FAST_TOP)
-		end = PG_FAST_TOP;
+	if (end > c->top)
+		end = c->top;
 	if (start >= end)
 		return;
 	note_unmapped(c, start >> PG_PAGE_SHIFT, end >> PG_PAGE_SHIFT);
@@ -263,7 +326,7 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 {
 	struct pg_cpu *c = (struct pg_cpu *)(void *)((uint8_t *)self -
 						     offsetof(struct pg_cpu, window_shootdown));
-	uint64_t top = PG_FAST_TOP >> PG_PAGE_SHIFT;
+	uint64_t top = c->top >> PG_PAGE_SHIFT;
 	if (end.v > top)
 		end.v = top;
 	if (start.v >= end.v)
@@ -276,7 +339,7 @@ static void on_shootdown(struct pg_shootdown *self, pg_vpn start, pg_vpn end)
 
 void pg_fast_empty(struct pg_cpu *c)
 {
-	unmap_range(c, 0, PG_FAST_TOP);
+	unmap_range(c, 0, c->top);
 	clear_marks(c, 0, PG_MARKS);
 }
 
@@ -314,7 +377,7 @@ static unsigned neighbours(
 {
 	const pg_pte need = PG_PTE_P | PG_PTE_US | PG_PTE_A;
 	unsigned n = 0, refs;
-	for (; n < most && vpn < PG_FAST_TOP >> PG_PAGE_SHIFT;
+	for (; n < most && vpn < c->top >> PG_PAGE_SHIFT;
 		n++, vpn += (uint64_t)(int64_t)step, pfn += (uint64_t)(int64_t)step) {
 		pg_pte pte = c->table->form->walk(c->table, (pg_vpn){vpn}, &refs);
 		if ((pte & need) != need || pg_pte_pfn(pte).v != pfn ||
@@ -397,14 +460,16 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 			return 3;
 		}
 	} else {
-		PG_ASSERT(va < PG_FAST_TOP + PG_GS_HOLE || va > -(uint64_t)PG_GS_HOLE);
+		PG_ASSERT(va < c->top + PG_FAST_ABOVE || va > -(uint64_t)PG_GS_HOLE);
 	}
 	for (;;) {
 		pg_pte pte = 0;
 		pg_pfn f = PG_PFN_NONE;
-		if (va < PG_FAST_TOP)
+		if (va < e->fast_top)
 			f = pg_space_walk(c->space, (pg_va){va}, &pte);
 		if ((pte & PG_PTE_P) && (pte & PG_PTE_US) && (!write || (pte & PG_PTE_RW))) {
+			if (va >= c->top)
+				return wild ? 5 : 6;
 			if (write && (pg_frames_row(e->frames, f)->flags & PG_FRAME_CODE)) {
 				/* A block made for this instruction alone may go on: nobody enters it again. */
 				pg_code_drop_frame(e, f);

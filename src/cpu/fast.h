@@ -5,14 +5,20 @@
 
 #include "cpu/translate.h"
 
-/* The guest's addresses are below this in fast mode: the host's 2^47 have room for some thirty windows. */
+/*
+ * The guest's addresses are below this in an ordinary window, of which the host's 2^47 have room for some thirty; and in a wide one, for
+ * a space that has used one above: there is room for one of these. See fast.c for why it is 68 TiB.
+ */
 #define PG_FAST_TOP ((uint64_t)1 << 42)
+#define PG_FAST_WIDE (((uint64_t)256 + PG_PAGE_SIZE) << PG_FAST_SHIFT)
 
 /* How far a probed register may move by one instruction, and the largest displacement used with it. */
 #define PG_FAST_STEP 4096
 #define PG_FAST_DISP (256 << 10)
 /* How far from the window rsp may be between blocks: a displacement and what ret takes off. */
 #define PG_FAST_SLACK (PG_FAST_DISP + (64 << 10) + 4096)
+/* Nothing is mapped so far above the window: room for an index below 2^32, eight times, and a displacement. */
+#define PG_FAST_ABOVE ((uint64_t)64 << 30)
 _Static_assert(PG_FAST_SLACK + PG_BLOCK_INSNS * PG_FAST_STEP + PG_FAST_DISP + 4096 < PG_GS_HOLE,
 	"a probed register stays in the hole");
 
@@ -26,10 +32,15 @@ struct pg_window_chunk {
 
 /* Is the memory operand [base + disp] with a base that is in its own host register, and a small disp? */
 bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp);
+/*
+ * Fast mode: is [base + index * scale + disp] an address that needs no probe? base and index: of the guest's registers, or H_NONE. Then it
+ * lies in the window, or less than PG_GS_HOLE below or PG_FAST_ABOVE above it.
+ */
+bool pg_fast_reaches(const struct pg_translator *tr, unsigned base, unsigned index, int64_t disp);
 /* Which registers are still known to be good after `in`. */
 void pg_fast_after(struct pg_translator *tr, const struct pg_insn *in);
 
-/* Lets a wild address in `reg` (not below PG_FAST_TOP) trap here. Destroys SC. */
+/* Lets a wild address in `reg` (not below the window's top) trap here. Destroys SC. */
 void pg_fast_probe(struct pg_translator *tr, unsigned reg);
 /*
  * Before control leaves a block: rsp is a good address, or a probe here finds out. rip: of what comes next; saved: the flags
@@ -39,8 +50,8 @@ void pg_fast_boundary(struct pg_translator *tr, uint64_t rip, bool saved);
 /* SB was used for data: gives it its constant again. */
 void pg_fast_restore(struct pg_translator *tr);
 
-/* The mapping for a window, `below` bytes of it readable and writable below the window. NULL: no address space. */
-uint8_t *pg_fast_reserve(size_t below, size_t *bytes, uint8_t **window);
+/* The mapping for a window of addresses up to `top`, `below` bytes of it readable and writable below the window. NULL: no address space. */
+uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window);
 void pg_fast_attach(struct pg_cpu *c);
 
 /* A host fault at host address addr: the value for pg_cpu.trap.window, 0: mended. gpr: the host's, by number. */

@@ -66,9 +66,9 @@ static void unmark_frame(struct pg_engine *e, pg_pfn f)
 static void unlink_page(struct pg_engine *e, const struct pg_code_page *p)
 {
 	for (uint32_t i = p->blocks; i != PG_NIL; i = pg_block_at(e, i)->next_of_page)
-		pg_code_unlink_exits(e, pg_block_at(e, i));
+		pg_code_unlink_block(e, pg_block_at(e, i));
 	for (uint32_t i = p->blocks2; i != PG_NIL; i = pg_block_at(e, i)->next_of_page2)
-		pg_code_unlink_exits(e, pg_block_at(e, i));
+		pg_code_unlink_block(e, pg_block_at(e, i));
 }
 
 /* No TLB and no mark has the id of p any more: whoever comes to the page looks what it is. */

@@ -196,6 +196,7 @@ static void note_space(struct pg_engine *e, const struct pg_cpu *c, const struct
 void pg_cpu_enter_space(struct pg_cpu *c, struct pg_space *s)
 {
 	c->space = NULL;
+	c->wide = false;
 	if (!s)
 		return;
 	note_space(c->engine, c, s);

@@ -485,13 +485,17 @@ static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 		return TURN_NEXT;
 	}
 	pg_recover_flags(c, (enum pg_flags_at)r->flags);
-	if (r->swap && c->trap.window != 3)
+	if (r->swap && c->trap.window != 3 && c->trap.window != 5)
 		swap_bytes(&c->regs.gpr[r->swap - 1]);
 	stop_before(c, b, row);
 	if (c->trap.window) {
 		if (c->trap.window == 2) {
 			*step = true;
 			return TURN_NEXT;
+		}
+		if (c->trap.window >= 5) {
+			c->wider = true;
+			return pg_exit_with(c, PG_EXIT_INTERRUPTED);
 		}
 		/* The host saw the probe only. ES in the status word: SDM vol. 3, table 6-2. */
 		if (c->info.why == PG_EXIT_FAULT && c->trap.x87 && (c->regs.x->bytes[2] & 0x80))
@@ -653,6 +657,15 @@ static void relink(struct pg_cpu *c, struct pg_block *missed, struct pg_block *b
 	pg_code_unlink_exits(c->engine, missed);
 }
 
+/* Exit x is no more on the list of the block that it led to. */
+static void take_off_list(struct pg_engine *e, uint32_t x)
+{
+	uint32_t *at = &pg_block_at(e, pg_exit_at(e, x)->linked)->in;
+	while (*at != x)
+		at = &pg_exit_at(e, *at)->next_in;
+	*at = pg_exit_at(e, x)->next_in;
+}
+
 /* Points the exit that led here at b, and the jump table. */
 static void link_to(struct pg_cpu *c, struct pg_block *b)
 {
@@ -664,9 +677,15 @@ static void link_to(struct pg_cpu *c, struct pg_block *b)
 		return; /* whoever comes here is to pass run() */
 	if (c->link != PG_NIL && c->link_generation == e->generation) {
 		struct pg_exit_row *x = pg_exit_at(e, c->link);
+		uint32_t index = (uint32_t)(b - (struct pg_block *)e->blocks.p);
 		e_patch(x->patch, pg_code_link(e, b, x));
-		x->next_in = b->in;
-		b->in = c->link;
+		if (x->linked != index) {
+			if (x->linked)
+				take_off_list(e, c->link);
+			x->linked = index;
+			x->next_in = b->in;
+			b->in = c->link;
+		}
 	}
 	if (c->link_indirect) {
 		pg_cpu_set_jump(c, b->rip, pg_code_thunk(e, b));
@@ -704,6 +723,7 @@ static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	if (*c->asked)
 		pg_interrupt_again(c);
 	for (;;) {
+		pg_stop_undo(e);
 		enum pg_leave why = enter(c, target);
 		t = handle(c, why, pg_block_at(e, index), step);
 		if (t != TURN_GO_ON)
@@ -735,10 +755,11 @@ static enum pg_turn run_block(struct pg_cpu *c, bool temporary, bool *step)
 	return t;
 }
 
-/* Fast mode: rsp is not what blocks expect where they begin. */
-static bool has_wild_stack(const struct pg_cpu *c)
+/* Fast mode: rsp or fs_base are not what blocks expect where they begin. */
+static bool has_wild_base(const struct pg_cpu *c)
 {
-	return c->engine->config.fast && c->regs.gpr[PG_RSP] >= PG_FAST_TOP;
+	return c->engine->config.fast &&
+	       (c->regs.gpr[PG_RSP] >= c->top || c->regs.fs_base >= c->top);
 }
 
 /* The CPU is about to execute a watched instruction. */
@@ -748,7 +769,8 @@ static void tell_reached(struct pg_cpu *c)
 	c->wish.all = true;
 }
 
-static void run(struct pg_cpu *c, uint64_t max_instructions)
+/* Returns how many of max_instructions, if that is not 0, are left. */
+static uint64_t run(struct pg_cpu *c, uint64_t max_instructions)
 {
 	bool step = false;
 	enum pg_turn t = TURN_NEXT;
@@ -762,7 +784,7 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 	pg_traps_enter(c);
 	for (;;) {
 		bool tf = c->regs.rflags & 0x100;
-		bool alone = step || tf || max_instructions || has_wild_stack(c);
+		bool alone = step || tf || max_instructions || has_wild_base(c);
 		if (*c->asked && !step) {
 			*c->asked = 0;
 			pg_exit_with(c, PG_EXIT_INTERRUPTED);
@@ -788,19 +810,27 @@ static void run(struct pg_cpu *c, uint64_t max_instructions)
 	pg_traps_leave();
 	if (c->info.why == PG_EXIT_ILLEGAL || c->info.why == PG_EXIT_UNSUPPORTED)
 		read_bytes(c);
+	return left;
 }
 
 enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info)
 {
-	struct pg_cpu *at = c->mmu ? c : pg_window_begin(c);
+	struct pg_cpu *at;
+again:
+	at = c->mmu ? c : pg_window_begin(c);
 	if (!at) {
 		if (info)
 			*info = (struct pg_exit_info){.why = PG_EXIT_INTERRUPTED};
 		return PG_EXIT_INTERRUPTED;
 	}
-	run(at, max_instructions);
+	max_instructions = run(at, max_instructions);
 	if (at != c)
 		pg_window_end(at, c);
+	if (at->wider) { /* the same instruction, in a wide window */
+		at->wider = false;
+		c->wide = true;
+		goto again;
+	}
 	if (info)
 		*info = at->info;
 	return at->info.why;

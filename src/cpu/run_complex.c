@@ -6,6 +6,7 @@
  * Called by run.c when translated code was left for one (LEAVE_COMPLEX). Calls complex.c for what the instruction does, and
  * run.c for memory.
  */
+#include "cpu/fast.h"
 #include "cpu/run.h"
 
 static int port_resolve(void *ctx, pg_va a, unsigned n, bool read, bool write,
@@ -163,7 +164,8 @@ enum pg_turn pg_leave_complex(struct pg_cpu *c)
 		pg_uncount(c, b, x->row);
 		return pg_exit_with(c, PG_EXIT_UNSUPPORTED);
 	}
-	if (c->smc || c->regs.rip != next || b->temporary || x->kind == K_POPF) {
+	bool wild = e->config.fast && c->regs.fs_base >= c->top;
+	if (c->smc || c->regs.rip != next || b->temporary || x->kind == K_POPF || wild) {
 		/* Counts behind this instruction in its segment did not happen here. */
 		if (x->row + 1u < b->n_rows && pg_row_at(e, b->rows + x->row + 1)->segment ==
 						       pg_row_at(e, b->rows + x->row)->segment)

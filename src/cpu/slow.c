@@ -146,8 +146,8 @@ int pg_slow_tell(struct pg_cpu *c, uint64_t to)
 	uint64_t rsp = c->regs.gpr[PG_RSP];
 
 	c->noted = false;
-	if (!c->told || c->told_count == PG_TOLD_ROOM || c->wish.all || !pg_is_canonical(to) ||
-		(x->transfer == PG_TRANSFER_CALL && rsp < c->wish.below) ||
+	if (!c->told || c->told_count == PG_TOLD_ROOM || c->wish.all || (!c->mmu && *c->asked) ||
+		!pg_is_canonical(to) || (x->transfer == PG_TRANSFER_CALL && rsp < c->wish.below) ||
 		(x->transfer == PG_TRANSFER_RETURN &&
 			rsp + (uint64_t)(int64_t)x->rsp_undo == c->wish.slot))
 		return 1;
@@ -174,7 +174,7 @@ int pg_slow_indirect(struct pg_cpu *c, uint64_t rip)
 			is_here(c, b)) {
 			pg_cpu_set_jump(c, rip, b->thunk);
 			c->target = (uint64_t)(uintptr_t)b->thunk;
-			return 0;
+			return !c->mmu && *c->asked; /* see stop.c */
 		}
 		i = b->next;
 	}

@@ -300,7 +300,7 @@ void pg_stubs_make(struct pg_engine *e)
 	e_mem(m, 4, H_NONE, H_NONE, 1, ST(scratch));
 
 	/* An indirect jump whose table slot is empty or another's: SA = guest target, exact mode: SB = exit, flags in MEM. */
-	uint8_t *leave_indirect = m->p;
+	uint8_t *leave_indirect = e->stub_leave_indirect = m->p;
 	emit_leave(e, LEAVE_INDIRECT);
 	e->stub_indirect = m->p;
 	emit_site(e);

@@ -267,7 +267,9 @@ static void emit_entry(struct pg_translator *tr)
 	struct pg_emit *m = out(tr);
 	struct pg_block *b = tr->b;
 	b->entry = m->p;
-	if (!tr->temporary) {
+	/* Fast mode, one address space: what leads to a page is undone when it is unmapped there. */
+	bool check = !tr->temporary && !(pg_tr_fast(tr) && tr->e->spaces == PG_SPACES_ONE);
+	if (check) {
 		if (b->entry_live) {
 			e_gs_store(m, H_RAX, ST(tmp_rax));
 			ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4);
@@ -282,7 +284,7 @@ static void emit_entry(struct pg_translator *tr)
 		}
 	}
 	b->body = m->p;
-	if (tr->temporary)
+	if (!check)
 		b->fetched = b->body;
 }
 
@@ -387,7 +389,7 @@ static void begin(struct pg_translator *tr, struct pg_engine *e, struct pg_code_
 	tr->temporary = tr->ungrouped = tr->saved = false;
 	tr->n = tr->n_cold = tr->n_segments = 0;
 	tr->segment = NULL;
-	tr->probed = 0;
+	tr->probed = tr->short_values = 0;
 	tr->rsp_moved = false;
 	tr->held = 0;
 	tr->held_at = NULL;
@@ -418,6 +420,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->in = b->next_of_page = PG_NIL;
 	b->rows = e->rows.n;
 	b->segments = e->segments.n;
+	b->exits = e->exits.n;
 	b->temporary = temporary;
 	b->fetches = page2 ? 2 : 1;
 	b->entry_live = tr->insn[0].hard != 0;
@@ -464,6 +467,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->bytes = (uint16_t)(last->rip + last->length - rip);
 	emit_cold(tr);
 	b->end = e->emit.p;
+	b->n_exits = e->exits.n - b->exits;
 	fill_counts(tr);
 	if (e->emit.full || e->cold.full)
 		return NULL;
@@ -506,7 +510,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	tr->b = b;
 	b->next = 0;
 	b->in = b->next_of_page = PG_NIL;
-	b->thunk = b->moved = b->moved_body = NULL;
+	b->thunk = b->was_thunk = b->moved = NULL;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
 	b->n_segments = 0; /* they are the whole block's, which has counted the first here */

@@ -109,12 +109,21 @@ struct pg_translator {
 	unsigned op_base, op_index, op_scale;
 	int32_t disp;
 	bool keep; /* exact mode: the check leaves SA alone, it is part of the operand */
+	/*
+	 * Fast mode. op_good: no probe is needed. Else op_probe is probed, and what it was probed for is op_probe_disp behind it;
+	 * op_marks are known to be good then.
+	 */
+	bool op_good;
+	unsigned op_probe;
+	int32_t op_probe_disp;
+	uint16_t op_marks;
 	/* Exact mode: the operation again, as it goes to cold code (struct pg_site.alt). p NULL: there is none. */
 	struct pg_emit alt;
 	uint8_t alt_bytes[64];
-	uint16_t probed; /* fast mode: registers known to be good addresses, see fast.h */
-	bool rsp_moved;  /* fast mode: by a constant, and no access off rsp was made since */
-	bool saved;      /* this generation of flags is in flags_mem */
+	uint16_t probed;       /* fast mode: registers known to be good addresses, see fast.h */
+	uint16_t short_values; /* fast mode: registers known to be below 2^32 */
+	bool rsp_moved;        /* fast mode: by a constant, and no access off rsp was made since */
+	bool saved;            /* this generation of flags is in flags_mem */
 	/* Fast mode: at this point of the code these host registers (bits 13..15) hold the guest's registers of the same names. */
 	const uint8_t *held_at;
 	uint16_t held;
@@ -277,6 +286,10 @@ static inline void pg_operand_default(struct pg_translator *tr)
 	tr->op_scale = 1;
 	tr->disp = 0;
 	tr->keep = true;
+	tr->op_good = false;
+	tr->op_probe = SA;
+	tr->op_probe_disp = 0;
+	tr->op_marks = 0;
 }
 
 static inline bool pg_tr_fast(const struct pg_translator *tr)

@@ -74,6 +74,16 @@ static void pass_on(int signo, siginfo_t *si, void *uc)
 	}
 }
 
+#define FETCHED 16    /* in the error code of a page fault: it was an instruction */
+#define STEP_FLAG 256 /* TF */
+
+static void stop_here(struct pg_cpu *c, ucontext_t *uc)
+{
+	greg_t *r = uc->uc_mcontext.gregs;
+	r[REG_RIP] = (greg_t)pg_stop_here(c, (uint64_t)r[REG_RIP]);
+	r[REG_EFL] = (r[REG_EFL] & ~(greg_t)STEP_FLAG) | (c->engine->stepping ? STEP_FLAG : 0);
+}
+
 static void on_signal(int signo, siginfo_t *si, void *context)
 {
 	ucontext_t *uc = context;
@@ -84,6 +94,13 @@ static void on_signal(int signo, siginfo_t *si, void *context)
 	uint64_t at = signo == SIGTRAP ? pc - 1 : pc;
 	if (!c || !pg_in_code(c->engine, at) || si->si_code == SI_USER || si->si_code == SI_TKILL) {
 		pass_on(signo, si, context);
+		errno = saved;
+		return;
+	}
+	if (c->engine->config.fast &&
+		((signo == SIGSEGV && (uc->uc_mcontext.gregs[REG_ERR] & FETCHED)) ||
+			(signo == SIGTRAP && c->engine->stepping))) {
+		stop_here(c, uc);
 		errno = saved;
 		return;
 	}
@@ -102,6 +119,9 @@ static void on_signal(int signo, siginfo_t *si, void *context)
 			gpr[i] = (uint64_t)uc->uc_mcontext.gregs[number[i]];
 		c->trap.window = pg_fast_fault(c, c->trap.addr, c->trap.error & 2, gpr);
 		if (c->trap.window == 0) {
+			/* another thread may have run meanwhile, and opened what was closed for this one */
+			if (*c->asked)
+				pg_stop_close(c->engine);
 			errno = saved;
 			return;
 		}
@@ -173,7 +193,7 @@ void pg_interrupt_again(struct pg_cpu *c)
 	if (c->mmu)
 		pg_mmu_poke(c->mmu);
 	else
-		memset(pg_cpu_mark(c, 0), 0, PG_MARKS * sizeof(uint32_t));
+		pg_stop_close(c->engine);
 	__asm__ volatile("" : : : "memory");
 }
 

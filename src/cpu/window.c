@@ -23,11 +23,11 @@
 #include <sys/mman.h>
 #include <xmmintrin.h>
 
-static struct pg_cpu *make(struct pg_engine *e)
+static struct pg_cpu *make(struct pg_engine *e, uint64_t top)
 {
 	size_t bytes;
 	struct pg_window_chunk *chunks = calloc(PG_WINDOW_CHUNKS, sizeof(*chunks));
-	uint8_t *gs, *area = chunks ? pg_fast_reserve(e->area_below, &bytes, &gs) : NULL;
+	uint8_t *gs, *area = chunks ? pg_fast_reserve(e->area_below, top, &bytes, &gs) : NULL;
 	if (!area) {
 		free(chunks);
 		return NULL;
@@ -38,6 +38,7 @@ static struct pg_cpu *make(struct pg_engine *e)
 	w->area_bytes = bytes;
 	w->window = gs;
 	w->chunks = chunks;
+	w->top = top;
 	w->self = (uint64_t)(uintptr_t)w;
 	w->mxcsr_host = _mm_getcsr();
 	w->jump_generation = UINT64_MAX;
@@ -48,7 +49,9 @@ static struct pg_cpu *make(struct pg_engine *e)
 
 bool pg_window_first(struct pg_engine *e)
 {
-	return make(e) != NULL;
+	/* The wide one is there from the start: among ordinary ones there would be no room for it later. */
+	e->fast_top = make(e, PG_FAST_WIDE) ? PG_FAST_WIDE : PG_FAST_TOP;
+	return make(e, PG_FAST_TOP) != NULL;
 }
 
 static void give_back(struct pg_cpu *w)
@@ -60,17 +63,31 @@ static void give_back(struct pg_cpu *w)
 	pg_fast_empty(w);
 }
 
+/* The wide window, whoever has it, or NULL: threads wait for page faults in it. */
+static struct pg_cpu *claim_wide(struct pg_engine *e)
+{
+	struct pg_cpu *w = e->windows;
+	while (w->top != PG_FAST_WIDE)
+		w = w->next;
+	if (w->pins)
+		return NULL;
+	give_back(w);
+	return w;
+}
+
 /* A window for a space that has none, or NULL. */
 static struct pg_cpu *claim(struct pg_engine *e)
 {
 	struct pg_cpu *oldest = NULL, *w;
 	for (w = e->windows; w; w = w->next) {
+		if (w->top != PG_FAST_TOP)
+			continue;
 		if (!w->space)
 			return w;
 		if (!w->pins && (!oldest || w->turn < oldest->turn))
 			oldest = w;
 	}
-	w = e->windows_full ? NULL : make(e);
+	w = e->windows_full ? NULL : make(e, PG_FAST_TOP);
 	if (w)
 		return w;
 	e->windows_full = true;
@@ -91,10 +108,16 @@ struct pg_cpu *pg_window_begin(struct pg_cpu *c)
 {
 	struct pg_engine *e = c->engine;
 	struct pg_cpu *w = c->at;
-	if (!w || w->space != c->space) {
+	if (!w || w->space != c->space || (c->wide && w->top == PG_FAST_TOP)) {
 		w = window_of(e, c->space);
+		if (w && c->wide && w->top == PG_FAST_TOP) {
+			if (w->pins)
+				return NULL;
+			give_back(w);
+			w = NULL;
+		}
 		if (!w) {
-			w = claim(e);
+			w = c->wide ? claim_wide(e) : claim(e);
 			if (!w)
 				return NULL;
 			w->space = c->space;

@@ -51,7 +51,7 @@ static void *member_run(void *arg)
 		r->rip = w->code;
 		enum pg_exit why;
 		while ((why = w->ops->run(m->side.cpu, 0, &info)) == PG_EXIT_INTERRUPTED) {
-			k->interrupted++;
+			__atomic_fetch_add(&k->interrupted, 1, __ATOMIC_RELEASE);
 			pthread_mutex_unlock(&k->lock);
 			pthread_mutex_lock(&k->lock);
 		}
@@ -91,6 +91,44 @@ static void host_threads_take_turns_and_are_interrupted(void **state)
 	}
 	assert_int_equal(all.instructions, sum.instructions);
 	world_end(&k.w);
+}
+
+/* Requests after different waits, each when the one before was seen. */
+static void *request_always(void *arg)
+{
+	struct member *m = arg;
+	unsigned spin = 1;
+	while (!m->crowd->stop) {
+		for (volatile unsigned i = 0; i < spin; i++)
+			;
+		spin = spin * 5 % 4099;
+		unsigned seen = __atomic_load_n(&m->crowd->interrupted, __ATOMIC_ACQUIRE);
+		m->crowd->w.ops->interrupt(m->side.cpu);
+		while (!m->crowd->stop &&
+			__atomic_load_n(&m->crowd->interrupted, __ATOMIC_ACQUIRE) == seen)
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* One program alone, with calls, returns, jumps both ways and flags across them: wherever it is stopped, it goes on as if it was not. */
+static void a_program_is_stopped_everywhere(void **state)
+{
+	for (unsigned flags = 0; flags < 2; flags++) {
+		struct crowd k = {.lock = PTHREAD_MUTEX_INITIALIZER};
+		struct member m = {.crowd = &k, .turns = 400};
+		pthread_t t;
+		world_begin(&k.w, (enum mode)(uintptr_t)*state);
+		side_make(&k.w, &m.side, flags);
+		assert_int_equal(pthread_create(&t, NULL, request_always, &m), 0);
+		member_run(&m);
+		k.stop = 1;
+		pthread_join(t, NULL);
+		assert_int_not_equal(m.turns, 0);
+		assert_null(k.w.ops->check(k.w.engine));
+		side_end(&k.w, &m.side);
+		world_end(&k.w);
+	}
 }
 
 /* --- waiting for pages, and the code cache full ------------------------------------------------- */
@@ -395,6 +433,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_ALL(host_threads_take_turns_and_are_interrupted),
+		IN_ALL(a_program_is_stopped_everywhere),
 		IN_ALL(full_code_cache_starts_again),
 		IN_ALL(others_run_while_one_waits_for_a_page),
 		IN_ALL(endless_loop_is_interrupted_each_time),

@@ -74,6 +74,7 @@ static const struct pg_engine_ops fake = {
 	.cpu_destroy = fake_cpu_destroy,
 	.regs = fake_regs,
 	.address_top = fake_top,
+	.layout_top = fake_top,
 };
 
 /* --- the world of one test ------------------------------------------------------------------------------------- */

@@ -117,7 +117,7 @@ def guest_cases():
         out.append(g('mapfile-' + kind))
     for name in ('fenv', 'bigmem', 'brk', 'barrier'):
         out += [g(name + '-static'), g(name + '-dynamic')]
-    for name in ('alias', 'bus', 'crossing', 'jit', 'longjmp', 'null_check', 'registers', 'residency', 'sparse', 'wild', 'wildstack'):
+    for name in ('alias', 'bus', 'crossing', 'highmap', 'jit', 'longjmp', 'null_check', 'registers', 'residency', 'sparse', 'wild', 'wildstack'):
         out.append(g(name + '-static'))
     out.append(g('manymaps-static', memory='512M'))
     out.append(g('eater-static', '20'))

@@ -31,10 +31,10 @@ static int load_block(struct pg_load *x)
 		.argv = x->argv,
 		.envp = x->args->envp,
 		.bytes = x->args->block_bytes,
-		.address_top = x->layout.address_top};
+		.address_top = x->top};
 	struct pg_space_config c = {.lo.v = PG_MMAP_MIN_ADDR,
-		.hi.v = x->layout.address_top,
-		.mmap_top.v = x->layout.address_top,
+		.hi.v = x->top,
+		.mmap_top.v = x->top,
 		.stack_limit_bytes = me->proc->limits[RLIMIT_STACK].rlim_cur};
 	struct pg_stack_in in = {.auxv = x->auxv,
 		.auxv_bytes = &x->auxv_bytes,
@@ -188,6 +188,7 @@ int pg_exec(struct pg_thread *me, const struct pg_exec_args *args)
 	x->args = args;
 	x->exe.fd = x->interp.fd = -1;
 	x->layout.address_top = me->machine->ops->address_top(me->machine->engine);
+	x->top = me->machine->ops->layout_top(me->machine->engine);
 	snprintf(x->filename, sizeof(x->filename), "%s", args->filename);
 	x->argv = pg_strings_copy((const char *const *)args->argv);
 	err = x->argv != NULL ? pg_load_find_program(x)

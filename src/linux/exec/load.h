@@ -34,6 +34,7 @@ struct pg_load {
 	bool has_interp;
 	struct pg_space *space;
 	struct pg_linux_layout layout;
+	uint64_t top; /* the layout lies below it */
 	uint64_t entry, sp;
 };
 

@@ -28,7 +28,7 @@
 /* How many of Linux's random bits are left where the address space is smaller than 2^47. */
 static unsigned random_bits(const struct pg_load *x, unsigned bits)
 {
-	unsigned top = 63 - (unsigned)__builtin_clzll(x->layout.address_top + PG_PAGE_SIZE);
+	unsigned top = 63 - (unsigned)__builtin_clzll(x->top + PG_PAGE_SIZE);
 
 	return top >= 47 ? bits : bits > 47 - top ? bits - (47 - top) : 0;
 }
@@ -46,7 +46,7 @@ static uint64_t random_pages(struct pg_load *x, unsigned bits)
 static uint64_t dyn_base(const struct pg_load *x)
 {
 	const uint64_t base = (((uint64_t)1 << 47) - PG_PAGE_SIZE) / 3 * 2,
-		       span = (uint64_t)1 << 39, most = x->layout.address_top / 3 * 2;
+		       span = (uint64_t)1 << 39, most = x->top / 3 * 2;
 
 	return base <= most ? base : base - pg_align_up(base - most, span);
 }
@@ -54,7 +54,7 @@ static uint64_t dyn_base(const struct pg_load *x)
 int pg_load_make_space(struct pg_load *x)
 {
 	struct pg_thread *me = x->me;
-	uint64_t top = x->layout.address_top, limit = me->proc->limits[RLIMIT_STACK].rlim_cur;
+	uint64_t top = x->top, limit = me->proc->limits[RLIMIT_STACK].rlim_cur;
 	uint64_t gap = limit, pad = STACK_GAP_PAGES * PG_PAGE_SIZE, least = (uint64_t)128 << 20,
 		 most = top / 6 * 5;
 	struct pg_space_config c = {0};
@@ -72,7 +72,7 @@ int pg_load_make_space(struct pg_load *x)
 		top - gap - (me->machine->aslr ? random_pages(x, 28) : 0), PG_PAGE_SIZE);
 	x->layout.stack_top = top - (me->machine->aslr ? random_pages(x, 22) : 0);
 	c.lo.v = PG_MMAP_MIN_ADDR;
-	c.hi.v = top;
+	c.hi.v = x->layout.address_top;
 	c.mmap_top.v = x->layout.mmap_top;
 	c.stack_limit_bytes = limit;
 	c.stack_gap_bytes = STACK_GAP_PAGES * PG_PAGE_SIZE;
