@@ -50,13 +50,7 @@ static bool is_gpr(ZydisRegister r)
 	       c == ZYDIS_REGCLASS_GPR64;
 }
 
-static bool is_stolen(unsigned r)
-{
-	return r >= 13 && r <= 15;
-}
-
-/* What the operation behind the next check names. keep: SA is it, or is needed by it, and stays the address. */
-static void set_operand(struct pg_translator *tr, unsigned base, unsigned index, unsigned scale,
+void pg_operand_set(struct pg_translator *tr, unsigned base, unsigned index, unsigned scale,
 	int64_t disp, bool keep)
 {
 	tr->op_base = base;
@@ -97,7 +91,7 @@ static bool emit_own_operand(struct pg_translator *tr, const struct pg_insn *in,
 			disp > INT32_MAX)
 			return false;
 		e_gs_load(out(tr), SA, ST(regs.fs_base));
-		set_operand(tr, SA, H_NONE, 1, disp, true);
+		pg_operand_set(tr, SA, H_NONE, 1, disp, true);
 		tr->op_good = true;
 		return true;
 	}
@@ -105,20 +99,20 @@ static bool emit_own_operand(struct pg_translator *tr, const struct pg_insn *in,
 		disp += rsp_adjust;
 	bool good = pg_fast_reaches(tr, base, index, disp);
 	if (index == H_NONE && base != H_NONE && disp >= -PG_FAST_DISP && disp <= PG_FAST_DISP) {
-		unsigned at = is_stolen(base) ? SA : base;
-		if (is_stolen(base))
+		unsigned at = pg_is_stolen(base) ? SA : base;
+		if (pg_is_stolen(base))
 			pg_emit_guest(tr, SA, base);
-		set_operand(tr, at, H_NONE, 1, disp, at == SA);
+		pg_operand_set(tr, at, H_NONE, 1, disp, at == SA);
 		tr->op_good = good;
 		tr->op_probe_disp = (int32_t)disp;
 		tr->op_marks = (uint16_t)(1u << base);
 		return true;
 	}
-	if ((base == H_NONE && index == H_NONE) || is_stolen(base) || is_stolen(index))
+	if ((base == H_NONE && index == H_NONE) || pg_is_stolen(base) || pg_is_stolen(index))
 		return false;
 	if (!good)
 		e_lea(out(tr), SA, base, index, scale, (int32_t)disp);
-	set_operand(tr, base, index, scale, disp, false);
+	pg_operand_set(tr, base, index, scale, disp, false);
 	tr->op_good = good;
 	tr->op_probe = SA;
 	tr->op_probe_disp = 0;
@@ -126,13 +120,10 @@ static bool emit_own_operand(struct pg_translator *tr, const struct pg_insn *in,
 	return true;
 }
 
-/*
- * The linear address of a memory operand into SA (uses SB; in fast mode SC), or what emit_own_operand() makes of it. rsp_adjust: what rsp will have grown by when the address is
- * computed (pop to memory). True and *constant if it is known now.
- */
-static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
-	const ZydisDecodedOperand *op, int32_t rsp_adjust, uint64_t *constant)
+bool pg_emit_address(
+	struct pg_translator *tr, const struct pg_insn *in, int32_t rsp_adjust, uint64_t *constant)
 {
+	const ZydisDecodedOperand *op = &in->ops[in->mem];
 	struct pg_emit *m = out(tr);
 	const ZydisDecodedOperandMem *mem = &op->mem;
 	bool narrow = in->zi.address_width == 32;
@@ -157,7 +148,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 			*constant = a;
 			/* Both do without SA: pg_emit_check as long as `keep` is not set. */
 			if (pg_tr_fast(tr) ? a <= INT32_MAX : in->length <= 11)
-				set_operand(tr, H_NONE, H_NONE, 1, (int32_t)(uint32_t)a, false);
+				pg_operand_set(tr, H_NONE, H_NONE, 1, (int32_t)(uint32_t)a, false);
 			else
 				e_mov_imm(m, SA, a);
 			return true;
@@ -179,7 +170,7 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 		base = guest_base = pg_gpr_of(mem->base);
 		if (base == H_RSP)
 			disp += rsp_adjust;
-		if (is_stolen(base)) {
+		if (pg_is_stolen(base)) {
 			pg_emit_guest(tr, SA, base);
 			base = SA;
 			direct = false;
@@ -187,14 +178,14 @@ static bool emit_address(struct pg_translator *tr, const struct pg_insn *in,
 	}
 	if (mem->index != ZYDIS_REGISTER_NONE) {
 		index = guest_index = pg_gpr_of(mem->index);
-		if (is_stolen(index)) {
+		if (pg_is_stolen(index)) {
 			pg_emit_guest(tr, second, index);
 			index = second;
 			direct = false;
 		}
 	}
 	if (direct)
-		set_operand(tr, base, index, mem->scale ? mem->scale : 1, disp, false);
+		pg_operand_set(tr, base, index, mem->scale ? mem->scale : 1, disp, false);
 	if (narrow) /* lea r13d: the sum wrapped at 32 bits */
 		e_op_mem32(m, 0x8d, SA, base, index, mem->scale, (int32_t)disp);
 	else if (index == H_NONE && disp == 0 && base != SA)
@@ -214,10 +205,10 @@ bool pg_emit_stack_address(struct pg_translator *tr, const struct pg_insn *in, i
 {
 	if (pg_emit_group_address(tr, in)) {
 		if (!tr->keep)
-			set_operand(tr, H_RSP, H_NONE, 1, disp, false);
+			pg_operand_set(tr, H_RSP, H_NONE, 1, disp, false);
 		return true;
 	}
-	set_operand(tr, H_RSP, H_NONE, 1, disp, false);
+	pg_operand_set(tr, H_RSP, H_NONE, 1, disp, false);
 	if (pg_tr_fast(tr))
 		return false;
 	if (disp)
@@ -231,12 +222,13 @@ bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in)
 {
 	if (in->group == GROUP_NONE || tr->ungrouped)
 		return false;
-	set_operand(tr, SA, H_NONE, 1, in->group_off, is_stolen(in->group_base) || pg_tr_fast(tr));
+	pg_operand_set(
+		tr, SA, H_NONE, 1, in->group_off, pg_is_stolen(in->group_base) || pg_tr_fast(tr));
 	if (in->group == GROUP_FIRST) {
 		unsigned base = in->group_base;
 		tr->op_marks = (uint16_t)(1u << base);
 		tr->op_good = tr->probed >> base & 1;
-		if (is_stolen(base)) {
+		if (pg_is_stolen(base)) {
 			e_gs_load(out(tr), SA, ST_GPR(base));
 			base = SA;
 		}
@@ -574,9 +566,9 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 	bool fast = pg_tr_fast(tr), known = false;
 	uint64_t constant = 0;
 	if (!pg_emit_group_address(tr, in))
-		known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+		known = pg_emit_address(tr, in, 0, &constant);
 	else if (!tr->keep)
-		set_operand(tr, in->group_base, H_NONE, 1,
+		pg_operand_set(tr, in->group_base, H_NONE, 1,
 			mem->disp.has_displacement ? mem->disp.value : 0, false);
 	uint16_t held = pg_held(tr);
 	struct pg_site *s = pg_emit_check(
@@ -681,9 +673,9 @@ void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
 		store_stolen(tr, in->stolen_out, in->stolen_out & 1u << SB);
 		return;
 	}
-	if (mem->base != ZYDIS_REGISTER_NONE && is_stolen(pg_gpr_of(mem->base)))
+	if (mem->base != ZYDIS_REGISTER_NONE && pg_is_stolen(pg_gpr_of(mem->base)))
 		used |= (uint16_t)(1u << pg_gpr_of(mem->base));
-	if (mem->index != ZYDIS_REGISTER_NONE && is_stolen(pg_gpr_of(mem->index)))
+	if (mem->index != ZYDIS_REGISTER_NONE && pg_is_stolen(pg_gpr_of(mem->index)))
 		used |= (uint16_t)(1u << pg_gpr_of(mem->index));
 	uint16_t held = pg_held(tr);
 	load_stolen(tr, used);
@@ -693,115 +685,10 @@ void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
 	pg_hold(tr, (held | used) & ~(1u << SB));
 }
 
-void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
-{
-	struct pg_emit *m = out(tr);
-	const ZydisDecodedOperand *op = &in->ops[0];
-	bool narrow = in->zi.operand_width == 16;
-	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0, nth = 0;
-	if (in->mem >= 0) {
-		uint64_t constant = 0;
-		bool known = emit_address(tr, in, op, 0, &constant);
-		struct pg_site *s =
-			pg_emit_check(tr, in, nth++, size, PG_READ, known ? &constant : NULL);
-		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
-		pg_emit_check_end(tr, s);
-		if (pg_tr_fast(tr)) /* the second probe wants SC */
-			e_gs_store(m, SC, ST(tmp_rcx));
-	}
-	pg_emit_stack_address(tr, in, -(int32_t)size);
-	struct pg_site *s = pg_emit_check(tr, in, nth, size, PG_WRITE, NULL);
-	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		pg_emit_store_imm(tr, (uint32_t)op->imm.value.s, narrow);
-	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-		unsigned r = pg_gpr_of(op->reg.value);
-		for (unsigned n = 0; is_stolen(r) && pg_emit_pass(tr, n); n++) {
-			if (pg_tr_fast(tr))
-				pg_emit_guest(tr, SC, r);
-			else
-				e_gs_load(pg_emit_pass(tr, n), SC, ST_GPR(r));
-		}
-		if (is_stolen(r))
-			r = SC;
-		pg_emit_operand(tr, 0x89, r, !narrow, prefix);
-	} else {
-		if (pg_tr_fast(tr))
-			e_gs_load(m, SC, ST(tmp_rcx));
-		pg_emit_operand(tr, 0x89, SC, !narrow, prefix);
-	}
-	pg_emit_check_end(tr, s);
-	e_lea(m, H_RSP, H_RSP, H_NONE, 1, -(int32_t)size);
-}
-
-void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
-{
-	struct pg_emit *m = out(tr);
-	const ZydisDecodedOperand *op = &in->ops[0];
-	bool narrow = in->zi.operand_width == 16, fast = pg_tr_fast(tr);
-	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0;
-	pg_emit_stack_address(tr, in, 0);
-	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, NULL);
-	if (in->mem >= 0) {
-		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
-		pg_emit_check_end(tr, s);
-		if (fast)
-			e_gs_store(m, SC, ST(tmp_rcx));
-		pg_operand_default(tr);
-		uint64_t constant = 0;
-		bool known = emit_address(tr, in, op, (int32_t)size, &constant);
-		s = pg_emit_check(tr, in, 1, size, PG_WRITE, known ? &constant : NULL);
-		if (fast)
-			e_gs_load(m, SC, ST(tmp_rcx));
-		pg_emit_operand(tr, 0x89, SC, !narrow, prefix);
-		pg_emit_check_end(tr, s);
-		e_lea(m, H_RSP, H_RSP, H_NONE, 1, (int32_t)size);
-		return;
-	}
-	unsigned r = pg_gpr_of(op->reg.value);
-	if (r == H_RSP || is_stolen(r)) {
-		pg_emit_operand(tr, 0x8b, SC, !narrow, prefix);
-		pg_emit_check_end(tr, s);
-		e_lea(m, H_RSP, H_RSP, H_NONE, 1, (int32_t)size);
-		if (narrow && is_stolen(r)) { /* mov word gs:[r], SC */
-			e8(m, 0x65);
-			e8(m, 0x66);
-			e_op_mem32(m, 0x89, SC, H_NONE, H_NONE, 1, ST_GPR(r));
-		} else if (is_stolen(r)) {
-			e_gs_store(m, SC, ST_GPR(r));
-		} else if (narrow) {
-			ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xfc}, 4); /* mov sp, r15w */
-		} else {
-			e_mov_rr(m, H_RSP, SC);
-		}
-		return;
-	}
-	pg_emit_operand(tr, 0x8b, r, !narrow, prefix);
-	pg_emit_check_end(tr, s);
-	e_lea(m, H_RSP, H_RSP, H_NONE, 1, (int32_t)size);
-}
-
-void pg_emit_leave(struct pg_translator *tr, struct pg_insn *in)
-{
-	struct pg_emit *m = out(tr);
-	bool narrow = in->zi.operand_width == 16;
-	unsigned size = narrow ? 2 : 8;
-	e_mov_rr(m, SA, H_RBP);
-	if (!pg_tr_fast(tr))
-		set_operand(tr, H_RBP, H_NONE, 1, 0, false);
-	struct pg_site *s = pg_emit_check(tr, in, 0, size, PG_READ, NULL);
-	pg_emit_operand(tr, 0x8b, SC, !narrow, narrow ? 0x66 : 0);
-	pg_emit_check_end(tr, s);
-	e_lea(m, H_RSP, H_RBP, H_NONE, 1, (int32_t)size);
-	if (narrow)
-		ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xfd}, 4); /* mov bp, r15w */
-	else
-		e_mov_rr(m, H_RBP, SC);
-}
-
 void pg_emit_moffs(struct pg_translator *tr, struct pg_insn *in)
 {
 	uint64_t constant = 0;
-	bool known = emit_address(tr, in, &in->ops[in->mem], 0, &constant);
+	bool known = pg_emit_address(tr, in, 0, &constant);
 	struct pg_site *s = pg_emit_check(
 		tr, in, 0, in->size, in->writes ? PG_WRITE : PG_READ, known ? &constant : NULL);
 	unsigned opcode = in->writes ? 0x88 : 0x8a;
@@ -811,16 +698,10 @@ void pg_emit_moffs(struct pg_translator *tr, struct pg_insn *in)
 	pg_emit_check_end(tr, s);
 }
 
-/* The address of a memory operand into SA, for control.c. */
-bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant)
-{
-	return emit_address(tr, in, &in->ops[in->mem], 0, constant);
-}
-
 void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r)
 {
 	unsigned h = pg_gpr_of(r);
-	if (is_stolen(h))
+	if (pg_is_stolen(h))
 		e_gs_load(out(tr), dst, ST_GPR(h));
 	else
 		e_mov_rr(out(tr), dst, h);

@@ -78,7 +78,7 @@ static void emit_call_indirect(struct pg_translator *tr, struct pg_insn *in)
 	unsigned nth = 0;
 	if (in->mem >= 0) {
 		uint64_t constant = 0;
-		bool known = pg_emit_address(tr, in, &constant);
+		bool known = pg_emit_address(tr, in, 0, &constant);
 		struct pg_site *s =
 			pg_emit_check(tr, in, nth++, 8, PG_READ, known ? &constant : NULL);
 		pg_emit_operand(tr, 0x8b, SC, true, 0);
@@ -139,7 +139,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 		break;
 	case K_JMP_IND:
 		if (in->mem >= 0) {
-			bool known = pg_emit_address(tr, in, &constant);
+			bool known = pg_emit_address(tr, in, 0, &constant);
 			s = pg_emit_check(tr, in, 0, 8, PG_READ, known ? &constant : NULL);
 			pg_emit_operand(tr, 0x8b, SA, true, 0);
 			pg_emit_check_end(tr, s);

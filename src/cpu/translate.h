@@ -173,7 +173,7 @@ void pg_find_groups(struct pg_translator *tr);
  */
 struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site);
 
-/* access.c and control.c: emit one instruction each. */
+/* access.c, stack.c and control.c: emit one instruction each. */
 void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in);
 void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in);
 void pg_emit_copy(struct pg_translator *tr, struct pg_insn *in);
@@ -217,7 +217,12 @@ void pg_emit_set(struct pg_engine *e, struct pg_emit *m);
 /* Flags into flags_mem if someone may still want them and they are not there yet. */
 void pg_emit_save_flags(struct pg_translator *tr);
 
-bool pg_emit_address(struct pg_translator *tr, struct pg_insn *in, uint64_t *constant);
+/*
+ * The linear address of the memory operand into SA (uses SB; in fast mode SC), unless the operand that is set does without. rsp_adjust: what rsp
+ * will have grown by when the address is computed (pop to memory). True and *constant if it is known now.
+ */
+bool pg_emit_address(
+	struct pg_translator *tr, const struct pg_insn *in, int32_t rsp_adjust, uint64_t *constant);
 void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r);
 /* Cold code to be emitted behind the block: of a check, of an exit. */
 void pg_cold_access(struct pg_translator *tr, uint8_t *from, uint32_t site,
@@ -278,6 +283,15 @@ static inline void pg_hold(struct pg_translator *tr, uint16_t held)
 	tr->held_at = tr->e->emit.p;
 }
 
+/* Guest registers that have no host register. */
+static inline bool pg_is_stolen(unsigned r)
+{
+	return r >= 13 && r <= 15;
+}
+
+/* What the operation behind the next check names. keep: SA is it, or is needed by it, and stays the address. */
+void pg_operand_set(struct pg_translator *tr, unsigned base, unsigned index, unsigned scale,
+	int64_t disp, bool keep);
 /* The next access is by gs:[SA], unless something else is said. */
 static inline void pg_operand_default(struct pg_translator *tr)
 {
