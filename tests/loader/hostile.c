@@ -85,8 +85,11 @@ static void confine(long n, uint64_t *a)
 		if (n != SYS_mremap || random64() % 4 != 0)
 			a[1] = random64() % (((uint64_t)(uintptr_t)arena + 64 * 4096 - a[0]) + 1);
 	}
-	if (n == SYS_mremap)
+	if (n == SYS_mremap) {
 		a[3] &= 1;
+		if (a[1] > 64 * 4096 && a[2] < a[1])
+			a[2] = a[1]; /* one that shrinks unmaps all that lies behind: the library and the stack */
+	}
 	if (n == SYS_brk)
 		a[0] = (uint64_t)(uintptr_t)sbrk(0) + random64() % 65536;
 	if (n == SYS_set_tid_address || n == SYS_set_robust_list || n == SYS_sigaltstack)
