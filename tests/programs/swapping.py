@@ -39,7 +39,7 @@ PROGRAMS = ('guest: smc-pie', 'guest: jit-static', 'guest: barrier-static', 'gue
 PIPELINE = run.Case('tools', 'processes in a pipe', [
     'sh', '-c', 'for i in 1 2 3; do sort -S 2M text | awk "{ print \\$3 }" | uniq -c | sort -n | tail -2; done; wait; exit 3'])
 # What these print is how much memory they have, or where it lies.
-ABOUT_MEMORY = ('guest: println', 'family: limits use')
+ABOUT_MEMORY = ('guest: println', 'family: limits use', 'system: ps, pmap, top, psutil, smem')
 STEP = 64 << 10
 SMALLEST = 1 << 20
 SLOW = 10
