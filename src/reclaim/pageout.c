@@ -17,8 +17,8 @@
  *     when there is no slot                          held
  *     when it could not be written                   stays; a fault puts it back into the table
  *
- * D bits are moved to the frame's row before anything is decided. A batch is pinned while it is written: its pages may be
- * faulted back in, written or freed meanwhile when the lock is released; what is found afterwards decides.
+ * D bits are moved to the frame's row before anything is decided. A batch is pinned from when its first page is queued: while the lock is
+ * released, to write it or a file's page before it, its pages may be faulted back in, written or freed; what is found afterwards decides.
  */
 #include "reclaim/impl.h"
 
@@ -191,6 +191,43 @@ static void free_stale(struct pg_reclaim *r, pg_pfn f)
 	a->slot = PG_SLOT_NONE;
 }
 
+/* The batch waits no more for the page of f. */
+static void let_go(struct pg_reclaim *r, pg_pfn f)
+{
+	struct pg_frame *row = row_of(r, f);
+
+	row->pins--;
+	row->flags &= (uint16_t)~PG_FRAME_BUSY;
+}
+
+/* A page without an owner was freed while the lock was released; the policy was told. */
+static bool was_freed(struct pg_reclaim *r, pg_pfn f)
+{
+	struct pg_frame *row = row_of(r, f);
+
+	if (row->owner)
+		return false;
+	if (!row->pins)
+		pg_frames_free(r->frames, f);
+	return true;
+}
+
+/* Pages that were freed before the batch is written: a file's page was written in between, see drop_file(). */
+static void leave_out_freed(struct pg_reclaim *r, struct batch *b)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		if (row_of(r, b->f[i])->owner) {
+			b->f[n++] = b->f[i];
+			continue;
+		}
+		let_go(r, b->f[i]);
+		(void)was_freed(r, b->f[i]);
+	}
+	b->n = n;
+}
+
 /* Lowest key first: pages that were made one after another get slots one after another. */
 static void sort_batch(struct pg_reclaim *r, struct batch *b)
 {
@@ -246,12 +283,9 @@ static unsigned finish(struct pg_reclaim *r, pg_pfn f, const struct pg_store_io 
 {
 	struct pg_frame *row = row_of(r, f);
 
-	row->pins--;
-	row->flags &= (uint16_t)~PG_FRAME_BUSY;
-	if (!row->owner) { /* freed meanwhile; the policy was told */
+	let_go(r, f);
+	if (was_freed(r, f)) {
 		pg_store_release(r->store, io->slot, 1);
-		if (!row->pins)
-			pg_frames_free(r->frames, f);
 		return 0;
 	}
 	if (io->status || row->map_count || row->pins || (row->flags & PG_FRAME_DIRTY)) {
@@ -280,6 +314,7 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 	struct pg_unlocked u;
 	pg_slot first;
 
+	leave_out_freed(r, b);
 	if (!b->n)
 		return 0;
 	sort_batch(r, b);
@@ -293,8 +328,7 @@ static unsigned flush(struct pg_reclaim *r, struct batch *b)
 		}
 	}
 	for (unsigned i = n; i < b->n; i++) { /* no slot */
-		row_of(r, b->f[i])->pins--;
-		row_of(r, b->f[i])->flags &= (uint16_t)~PG_FRAME_BUSY;
+		let_go(r, b->f[i]);
 		unqueue(r, b->f[i], true);
 	}
 	if (n) {

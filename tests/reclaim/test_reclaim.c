@@ -655,9 +655,65 @@ static void lazily_freed_page_goes_without_write(void **state)
 	end(&w);
 }
 
+static int file_read(void *ctx, uint64_t index, void *buf)
+{
+	(void)ctx, (void)index;
+	memset(buf, 0, PG_PAGE_SIZE);
+	return 0;
+}
+
+/* What others do while the lock is released for a write: a page that waits for its own write is freed. */
+static int file_write(void *ctx, uint64_t index, const void *buf)
+{
+	struct world *w = ctx;
+
+	(void)index, (void)buf;
+	return pg_space_unmap(w->s[0], at(1), PG_PAGE_SIZE);
+}
+
+static uint64_t file_size(void *ctx)
+{
+	(void)ctx;
+	return PG_PAGE_SIZE;
+}
+
+/* Pages are queued, then a dirty page of a file is written, and one of the queue is freed meanwhile: the others are written. */
+static void queued_page_may_be_freed_before_the_batch_is_written(void **state)
+{
+	static const struct pg_pager pager = {
+		.name = "file", .read = file_read, .write = file_write, .size = file_size};
+	struct world w;
+	struct pg_object *file;
+	pg_va a = at(PAGES);
+	uint64_t word = 7;
+	bool existed;
+
+	begin(&w, "8M", "fifo");
+	for (unsigned i = 0; i < 4; i++)
+		put(w.s[0], i, i + 1);
+	assert_int_equal(pg_object_open(w.vm, (struct pg_object_key){0, 0}, "file", &pager, &w,
+				 PG_PAGE_SIZE, &file, &existed),
+		0);
+	assert_int_equal(pg_space_map(w.s[0], &a, PG_PAGE_SIZE, PG_READ | PG_WRITE, 7,
+				 PG_MAP_SHARED | PG_MAP_FIXED, file, 0, NULL),
+		0);
+	pg_object_unref(file);
+	assert_int_equal(pg_space_write(w.s[0], a, &word, sizeof word, 0), sizeof word);
+	for (unsigned i = 10; i < 20; i++)
+		put(w.s[0], i, i);
+	(void)pg_reclaim_free_frames(w.r, 8);
+	assert_int_equal(stats(&w).file_written, 1);
+	assert_true(stats(&w).swap_out >= 3);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(get(w.s[0], i), i == 1 ? UINT64_MAX : i + 1);
+	assert_int_equal(pg_space_unmap(w.s[0], a, PG_PAGE_SIZE), 0);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(queued_page_may_be_freed_before_the_batch_is_written),
 		cmocka_unit_test(memory_smaller_than_data_keeps_every_byte),
 		cmocka_unit_test(clean_copy_is_dropped_without_writing),
 		cmocka_unit_test(page_written_after_swap_in_comes_back_new),
