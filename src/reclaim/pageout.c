@@ -200,14 +200,13 @@ static void let_go(struct pg_reclaim *r, pg_pfn f)
 	row->flags &= (uint16_t)~PG_FRAME_BUSY;
 }
 
-/* A page without an owner was freed while the lock was released; the policy was told. */
-static bool was_freed(struct pg_reclaim *r, pg_pfn f)
+/* Lets go of a page that was freed while the lock was released: it has no owner, and the policy was told. False: it has one. */
+static bool let_go_if_freed(struct pg_reclaim *r, pg_pfn f)
 {
-	struct pg_frame *row = row_of(r, f);
-
-	if (row->owner)
+	if (row_of(r, f)->owner)
 		return false;
-	if (!row->pins)
+	let_go(r, f);
+	if (!row_of(r, f)->pins)
 		pg_frames_free(r->frames, f);
 	return true;
 }
@@ -218,12 +217,8 @@ static void leave_out_freed(struct pg_reclaim *r, struct batch *b)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
-		if (row_of(r, b->f[i])->owner) {
+		if (!let_go_if_freed(r, b->f[i]))
 			b->f[n++] = b->f[i];
-			continue;
-		}
-		let_go(r, b->f[i]);
-		(void)was_freed(r, b->f[i]);
 	}
 	b->n = n;
 }
@@ -283,11 +278,11 @@ static unsigned finish(struct pg_reclaim *r, pg_pfn f, const struct pg_store_io 
 {
 	struct pg_frame *row = row_of(r, f);
 
-	let_go(r, f);
-	if (was_freed(r, f)) {
+	if (let_go_if_freed(r, f)) {
 		pg_store_release(r->store, io->slot, 1);
 		return 0;
 	}
+	let_go(r, f);
 	if (io->status || row->map_count || row->pins || (row->flags & PG_FRAME_DIRTY)) {
 		r->st.write_errors += io->status && io->status != -ENOSPC;
 		pg_store_release(r->store, io->slot, 1);
