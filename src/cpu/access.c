@@ -38,11 +38,6 @@
 #include "cpu/rewrite.h"
 #include "cpu/translate.h"
 
-static struct pg_emit *out(struct pg_translator *tr)
-{
-	return &tr->e->emit;
-}
-
 static bool is_gpr(ZydisRegister r)
 {
 	ZydisRegisterClass c = ZydisRegisterGetClass(r);
@@ -90,7 +85,7 @@ static bool emit_own_operand(struct pg_translator *tr, const struct pg_insn *in,
 		if (base != H_NONE || index != H_NONE || tr->temporary || disp < -PG_FAST_DISP ||
 			disp > INT32_MAX)
 			return false;
-		e_gs_load(out(tr), SA, ST(regs.fs_base));
+		e_gs_load(pg_tr_out(tr), SA, ST(regs.fs_base));
 		pg_operand_set(tr, SA, H_NONE, 1, disp, true);
 		tr->op_good = true;
 		return true;
@@ -111,7 +106,7 @@ static bool emit_own_operand(struct pg_translator *tr, const struct pg_insn *in,
 	if ((base == H_NONE && index == H_NONE) || pg_is_stolen(base) || pg_is_stolen(index))
 		return false;
 	if (!good)
-		e_lea(out(tr), SA, base, index, scale, (int32_t)disp);
+		e_lea(pg_tr_out(tr), SA, base, index, scale, (int32_t)disp);
 	pg_operand_set(tr, base, index, scale, disp, false);
 	tr->op_good = good;
 	tr->op_probe = SA;
@@ -124,7 +119,7 @@ bool pg_emit_address(
 	struct pg_translator *tr, const struct pg_insn *in, int32_t rsp_adjust, uint64_t *constant)
 {
 	const ZydisDecodedOperand *op = &in->ops[in->mem];
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	const ZydisDecodedOperandMem *mem = &op->mem;
 	bool narrow = in->zi.address_width == 32;
 	unsigned second = pg_tr_fast(tr) ? SC : SB; /* SB holds a constant in fast mode */
@@ -212,9 +207,9 @@ bool pg_emit_stack_address(struct pg_translator *tr, const struct pg_insn *in, i
 	if (pg_tr_fast(tr))
 		return false;
 	if (disp)
-		e_lea(out(tr), SA, H_RSP, H_NONE, 1, disp);
+		e_lea(pg_tr_out(tr), SA, H_RSP, H_NONE, 1, disp);
 	else
-		e_mov_rr(out(tr), SA, H_RSP);
+		e_mov_rr(pg_tr_out(tr), SA, H_RSP);
 	return false;
 }
 
@@ -229,23 +224,23 @@ bool pg_emit_group_address(struct pg_translator *tr, const struct pg_insn *in)
 		tr->op_marks = (uint16_t)(1u << base);
 		tr->op_good = tr->probed >> base & 1;
 		if (pg_is_stolen(base)) {
-			e_gs_load(out(tr), SA, ST_GPR(base));
+			e_gs_load(pg_tr_out(tr), SA, ST_GPR(base));
 			base = SA;
 		}
 		if (base != SA || in->group_low)
-			e_lea(out(tr), SA, base, H_NONE, 1, in->group_low);
+			e_lea(pg_tr_out(tr), SA, base, H_NONE, 1, in->group_low);
 	}
 	return true;
 }
 
 struct pg_emit *pg_emit_pass(struct pg_translator *tr, unsigned n)
 {
-	return n == 0 ? out(tr) : n == 1 && tr->alt.p ? &tr->alt : NULL;
+	return n == 0 ? pg_tr_out(tr) : n == 1 && tr->alt.p ? &tr->alt : NULL;
 }
 
 static void emit_flags_away(struct pg_translator *tr)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	e_gs_store(m, H_RAX, ST(tmp_rax));
 	ebytes(m, (const uint8_t[]){0x9f, 0x0f, 0x90, 0xc0}, 4); /* lahf; seto al */
 }
@@ -328,7 +323,7 @@ static bool is_known_page(const struct pg_engine *e, uint64_t a, unsigned size)
 static void emit_known_page(struct pg_translator *tr, uint32_t index, uint64_t a)
 {
 	struct pg_engine *e = tr->e;
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	int32_t tag = pg_tag_at(e, pg_site_at(e, index)->access == PG_WRITE) + set_offset(e, a);
 	e8(m, 0x65);
 	e8(m, 0x81);
@@ -342,7 +337,7 @@ static void emit_known_page(struct pg_translator *tr, uint32_t index, uint64_t a
 static void emit_compare(struct pg_translator *tr, uint32_t index, const uint64_t *constant)
 {
 	struct pg_engine *e = tr->e;
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	const struct pg_site *s = pg_site_at(e, index);
 	int32_t tag = pg_tag_at(e, s->access == PG_WRITE);
 	bool indexed = false, keep = tr->keep;
@@ -383,7 +378,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	unsigned size, enum pg_access access, const uint64_t *constant)
 {
 	struct pg_engine *e = tr->e;
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	uint32_t index;
 	if (in->group == GROUP_MEMBER && !tr->ungrouped)
 		return NULL;
@@ -467,7 +462,7 @@ void pg_emit_check_end(struct pg_translator *tr, struct pg_site *s)
 	PG_ASSERT(!tr->alt.full);
 	s->alt_len = (uint16_t)(tr->alt.p - tr->alt_bytes);
 	ebytes(cold, tr->alt_bytes, s->alt_len);
-	e_jmp(cold, out(tr)->p);
+	e_jmp(cold, pg_tr_out(tr)->p);
 	tr->alt.p = NULL;
 }
 
@@ -555,7 +550,7 @@ static bool plan_registers(struct pg_translator *tr, struct pg_insn *in, struct 
 
 void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	struct operand_plan p;
 	if (!plan_registers(tr, in, &p)) {
 		in->kind = K_STOP;
@@ -633,7 +628,7 @@ static void store_stolen(struct pg_translator *tr, uint16_t set, bool any_used)
 {
 	for (unsigned r = 13; r <= 15; r++) {
 		if (set & 1u << r)
-			e_gs_store(out(tr), r, ST_GPR(r));
+			e_gs_store(pg_tr_out(tr), r, ST_GPR(r));
 	}
 	if (any_used && pg_tr_fast(tr))
 		pg_fast_restore(tr);
@@ -644,14 +639,14 @@ void pg_emit_copy(struct pg_translator *tr, struct pg_insn *in)
 	/* No memory: stolen registers are brought to the host registers of their own names. */
 	uint16_t used = in->stolen_in | in->stolen_out, held = pg_held(tr);
 	load_stolen(tr, in->stolen_in);
-	ebytes(out(tr), in->bytes, in->length);
+	ebytes(pg_tr_out(tr), in->bytes, in->length);
 	store_stolen(tr, in->stolen_out, used & 1u << SB);
 	pg_hold(tr, (held | used) & ~(1u << SB));
 }
 
 void pg_emit_lea(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	const ZydisDecodedOperandMem *mem = &in->ops[1].mem;
 	uint16_t used = in->stolen_in;
 	unsigned dst = pg_gpr_of(in->ops[0].reg.value);
@@ -702,7 +697,7 @@ void pg_emit_register_to(struct pg_translator *tr, unsigned dst, ZydisRegister r
 {
 	unsigned h = pg_gpr_of(r);
 	if (pg_is_stolen(h))
-		e_gs_load(out(tr), dst, ST_GPR(h));
+		e_gs_load(pg_tr_out(tr), dst, ST_GPR(h));
 	else
-		e_mov_rr(out(tr), dst, h);
+		e_mov_rr(pg_tr_out(tr), dst, h);
 }

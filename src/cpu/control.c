@@ -10,14 +10,9 @@
 #include "cpu/fast.h"
 #include "cpu/translate.h"
 
-static struct pg_emit *out(struct pg_translator *tr)
-{
-	return &tr->e->emit;
-}
-
 void pg_emit_exit(struct pg_translator *tr, uint64_t target)
 {
-	uint8_t *at = e_jmp(out(tr), NULL);
+	uint8_t *at = e_jmp(pg_tr_out(tr), NULL);
 	pg_cold_exit(tr, at, target, tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
 }
 
@@ -35,7 +30,7 @@ static bool is_told(struct pg_translator *tr, uint32_t x, enum pg_transfer how, 
 /* SA = guest address. */
 static void emit_indirect(struct pg_translator *tr, enum pg_transfer how, int32_t rsp_undo)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	pg_emit_save_flags(tr);
 	uint32_t x = pg_exit_record(tr, 0, FLAGS_MEM);
 	bool told = is_told(tr, x, how, rsp_undo);
@@ -74,7 +69,7 @@ static void emit_push_return(struct pg_translator *tr, struct pg_insn *in, unsig
 
 static void emit_call_indirect(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	unsigned nth = 0;
 	if (in->mem >= 0) {
 		uint64_t constant = 0;
@@ -97,7 +92,7 @@ static void emit_call_indirect(struct pg_translator *tr, struct pg_insn *in)
 /* jrcxz and loop have 8-bit displacements only: around a long jump. */
 static void emit_loop(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	ebytes(m, in->bytes, in->length - 1u);
 	e8(m, 2);
 	ebytes(m, (const uint8_t[]){0xeb, 0x05}, 2);
@@ -107,7 +102,7 @@ static void emit_loop(struct pg_translator *tr, struct pg_insn *in)
 
 void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	uint64_t constant = 0;
 	struct pg_site *s;
 	if (in->kind == K_JMP || in->kind == K_JCC || in->kind == K_LOOP || in->kind == K_JMP_IND)
@@ -169,7 +164,7 @@ void pg_emit_control(struct pg_translator *tr, struct pg_insn *in)
 
 void pg_emit_stop(struct pg_translator *tr, uint64_t rip, enum pg_exit why, bool syscall)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	uint32_t index = pg_exit_record(tr, rip, tr->saved ? FLAGS_MEM : FLAGS_EFLAGS);
 	pg_exit_at(tr->e, index)->stop = (uint8_t)why;
 	e_gs_store_imm32(m, ST(site), index);
@@ -179,7 +174,7 @@ void pg_emit_stop(struct pg_translator *tr, uint64_t rip, enum pg_exit why, bool
 
 void pg_emit_complex(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	uint32_t index;
 	struct pg_complex_row *c = pg_vec_add(&tr->e->complexes, sizeof(*c), &index);
 	c->block = tr->block;

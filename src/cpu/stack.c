@@ -7,14 +7,9 @@
  */
 #include "cpu/translate.h"
 
-static struct pg_emit *out(struct pg_translator *tr)
-{
-	return &tr->e->emit;
-}
-
 void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	const ZydisDecodedOperand *op = &in->ops[0];
 	bool narrow = in->zi.operand_width == 16;
 	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0, nth = 0;
@@ -54,7 +49,7 @@ void pg_emit_push(struct pg_translator *tr, struct pg_insn *in)
 
 void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	const ZydisDecodedOperand *op = &in->ops[0];
 	bool narrow = in->zi.operand_width == 16, fast = pg_tr_fast(tr);
 	unsigned size = narrow ? 2 : 8, prefix = narrow ? 0x66 : 0;
@@ -101,7 +96,7 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 
 void pg_emit_leave(struct pg_translator *tr, struct pg_insn *in)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	bool narrow = in->zi.operand_width == 16;
 	unsigned size = narrow ? 2 : 8;
 	e_mov_rr(m, SA, H_RBP);

@@ -18,11 +18,6 @@
 
 enum { COLD_ACCESS, COLD_EXIT, COLD_FETCH };
 
-static struct pg_emit *out(struct pg_translator *tr)
-{
-	return &tr->e->emit;
-}
-
 static enum pg_flags_at flags_now(const struct pg_translator *tr, const struct pg_insn *in)
 {
 	if (in->hard)
@@ -34,7 +29,7 @@ static enum pg_flags_at flags_now(const struct pg_translator *tr, const struct p
 
 void pg_emit_save_flags(struct pg_translator *tr)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	if (tr->saved)
 		return;
 	pg_emit_store_flags(m);
@@ -46,7 +41,7 @@ static void row_begin(struct pg_translator *tr, struct pg_insn *in)
 	uint32_t index;
 	struct pg_insn_row *r = pg_vec_add(&tr->e->rows, sizeof(*r), &index);
 	r->guest = (uint16_t)(in->rip - tr->b->rip);
-	r->host = (uint16_t)(out(tr)->p - tr->b->body);
+	r->host = (uint16_t)(pg_tr_out(tr)->p - tr->b->body);
 	r->segment = (uint8_t)(tr->n_segments - 1);
 	r->insns = tr->segment->insns;
 	r->loads = tr->segment->loads;
@@ -74,7 +69,7 @@ static uint8_t *emit_count(struct pg_emit *m)
 static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 {
 	struct pg_engine *e = tr->e;
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	uint32_t index;
 	tr->segment = pg_vec_add(&e->segments, sizeof(*tr->segment), &index);
 	memset(tr->segment, 0, sizeof(*tr->segment));
@@ -248,7 +243,7 @@ static void emit_cold(struct pg_translator *tr)
 static void emit_page_check(struct pg_translator *tr, const struct pg_code_page *p)
 {
 	struct pg_engine *e = tr->e;
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	uint32_t set = (uint32_t)p->vpn & (e->sets_fetch - 1);
 	int32_t at_id = e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
 			(int32_t)offsetof(struct pg_tlb_fast, code_id);
@@ -264,7 +259,7 @@ static void emit_page_check(struct pg_translator *tr, const struct pg_code_page 
 
 static void emit_entry(struct pg_translator *tr)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	struct pg_block *b = tr->b;
 	b->entry = m->p;
 	/* Fast mode, one address space: what leads to a page is undone when it is unmapped there. */
@@ -342,7 +337,7 @@ static void emit_insn(struct pg_translator *tr, struct pg_insn *in)
 
 void pg_emit_guest(struct pg_translator *tr, unsigned dst, unsigned r)
 {
-	struct pg_emit *m = out(tr);
+	struct pg_emit *m = pg_tr_out(tr);
 	uint16_t held = pg_held(tr);
 	if (!(held >> r & 1))
 		e_gs_load(m, dst, ST_GPR(r));

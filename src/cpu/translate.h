@@ -306,6 +306,12 @@ static inline void pg_operand_default(struct pg_translator *tr)
 	tr->op_marks = 0;
 }
 
+/* Where the block's code is written; cold code is elsewhere. */
+static inline struct pg_emit *pg_tr_out(struct pg_translator *tr)
+{
+	return &tr->e->emit;
+}
+
 static inline bool pg_tr_fast(const struct pg_translator *tr)
 {
 	return tr->e->config.fast;
