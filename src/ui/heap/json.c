@@ -9,14 +9,6 @@
 
 static const char *const area_kinds[] = {"break", "arena", "mapped", "segment", "calls"};
 
-static void share_or_null(struct pg_json *j, const char *key, double v)
-{
-	if (v < 0)
-		pg_json_string(j, key, NULL);
-	else
-		pg_json_fraction(j, key, v);
-}
-
 static void totals(struct pg_json *j, const struct pg_heap_picture *p)
 {
 	pg_json_open(j, "totals", '{');
@@ -30,11 +22,13 @@ static void totals(struct pg_json *j, const struct pg_heap_picture *p)
 	pg_json_number(j, "known_blocks", p->known_blocks);
 	pg_json_number(j, "known_requested_bytes", p->known_requested);
 	pg_json_number(j, "known_usable_bytes", p->known_usable);
-	share_or_null(j, "internal_fragmentation", pg_heap_internal(p));
+	pg_json_fraction_if(
+		j, "internal_fragmentation", pg_heap_internal(p), pg_heap_internal(p) >= 0);
 	pg_json_number(j, "holes", p->holes);
 	pg_json_number(j, "hole_bytes", p->hole_bytes);
 	pg_json_number(j, "largest_hole_bytes", p->largest_hole);
-	share_or_null(j, "external_fragmentation", pg_heap_external(p));
+	pg_json_fraction_if(
+		j, "external_fragmentation", pg_heap_external(p), pg_heap_external(p) >= 0);
 	pg_json_number(j, "pages", p->pages);
 	pg_json_number(j, "resident_pages", p->resident);
 	pg_json_number(j, "swapped_pages", p->swapped);

@@ -218,14 +218,6 @@ static void write_samples(struct pg_json *j, const struct pg_stream_result *r, b
 	pg_json_close(j, ']');
 }
 
-static void fraction_if(struct pg_json *j, const char *key, double v, bool known)
-{
-	if (known)
-		pg_json_fraction(j, key, v);
-	else
-		pg_json_string(j, key, NULL);
-}
-
 static void write_queue(struct pg_json *j, const struct pg_stream_result *r)
 {
 	pg_json_open(j, "queue", '{');
@@ -264,11 +256,11 @@ static void write_served(struct pg_json *j, const struct pg_partition_trials *t,
 	pg_json_fraction(j, "asked_bytes_mean", r->asked_bytes);
 	pg_json_fraction(j, "given_bytes_mean", r->given_bytes);
 	pg_json_fraction(j, "blocks_mean", r->blocks);
-	fraction_if(j, "holes_mean", r->holes, fit);
-	fraction_if(j, "holes_per_block", share(r->holes, r->blocks), fit);
-	fraction_if(j, "fifty_percent_rule", rule(r), fit);
-	fraction_if(j, "external_fragmentation", mean(r, external_of), fit);
-	fraction_if(j, "unusable", mean(r, unusable_of), fit);
+	pg_json_fraction_if(j, "holes_mean", r->holes, fit);
+	pg_json_fraction_if(j, "holes_per_block", share(r->holes, r->blocks), fit);
+	pg_json_fraction_if(j, "fifty_percent_rule", rule(r), fit);
+	pg_json_fraction_if(j, "external_fragmentation", mean(r, external_of), fit);
+	pg_json_fraction_if(j, "unusable", mean(r, unusable_of), fit);
 	pg_json_fraction(j, "internal_fragmentation", internal(r));
 	if (trial->stream.queue != PG_QUEUE_NONE)
 		write_queue(j, r);

@@ -99,6 +99,14 @@ void pg_json_fraction(struct pg_json *j, const char *key, double v)
 	fprintf(j->out, "%.6f", v);
 }
 
+void pg_json_fraction_if(struct pg_json *j, const char *key, double v, bool known)
+{
+	if (known)
+		pg_json_fraction(j, key, v);
+	else
+		pg_json_string(j, key, NULL);
+}
+
 void pg_json_boolean(struct pg_json *j, const char *key, bool v)
 {
 	pg_json_key(j, key);

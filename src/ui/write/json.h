@@ -30,6 +30,7 @@ void pg_json_number(struct pg_json *j, const char *key, uint64_t n);
 /* An absent figure is null, never 0. */
 void pg_json_number_if(struct pg_json *j, const char *key, uint64_t n, bool known);
 void pg_json_fraction(struct pg_json *j, const char *key, double v);
+void pg_json_fraction_if(struct pg_json *j, const char *key, double v, bool known);
 void pg_json_boolean(struct pg_json *j, const char *key, bool v);
 /* text NULL: null. */
 void pg_json_string(struct pg_json *j, const char *key, const char *text);
