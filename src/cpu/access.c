@@ -33,6 +33,8 @@
  *     lea   SA, [operand]
  *     shrx  SC, SA, SB; movzx SC, byte gs:[SC + probe] a wild address traps here (SB holds the shift)
  *     op    gs:[SA]
+ *
+ * in the window at host address 0 without GS.
  */
 #include "cpu/fast.h"
 #include "cpu/rewrite.h"
@@ -472,7 +474,8 @@ static void emit_operand(struct pg_translator *tr, unsigned opcode, unsigned reg
 	struct pg_emit *m;
 	for (unsigned n = 0; (m = pg_emit_pass(tr, n)) != NULL; n++) {
 		unsigned base = n ? SA : tr->op_base, index = n ? H_NONE : tr->op_index;
-		e8(m, 0x65);
+		if (!tr->e->plain)
+			e8(m, 0x65);
 		if (n == 0 && !pg_tr_fast(tr))
 			e8(m, 0x67);
 		if (prefix)
@@ -578,6 +581,7 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 		w.scale = tr->op_scale;
 		w.disp = n ? 0 : tr->disp;
 		w.narrow = n == 0 && !fast;
+		w.plain = tr->e->plain;
 		/* The guest's own registers need no REX where ah .. bh are named: these keep their names. */
 		bool swap = p.high >= 0 && w.base == SA;
 		if (p.high >= 0 && !swap)

@@ -221,6 +221,7 @@ bool pg_code_flush(struct pg_engine *e)
 	e->emit.full = e->cold.full = false;
 	e->flushes++;
 	e->generation++; /* what CPUs keep is emptied when they run next */
+	pg_window_give_up_zero(e);
 	return true;
 }
 

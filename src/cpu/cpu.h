@@ -185,10 +185,10 @@ struct pg_cpu {
 	uint8_t *area;            /* the mapping this struct lies in */
 	size_t area_bytes;
 	struct pg_shootdown window_shootdown; /* of a window */
-	uint8_t *window;                      /* of a window: host address of guest address 0 */
-	uint64_t top;                         /* of a window: addresses below it are the guest's */
-	bool wider;                     /* of a window: the thread that ran needs a wide one */
-	bool wide;                      /* of a thread: it has used an address above PG_FAST_TOP */
+	uint8_t *window; /* of a window: host address of guest address 0; NULL, too */
+	uint64_t top;    /* of a window: addresses below it are the guest's */
+	bool wider;      /* of a window: the thread that ran needs a wide one */
+	bool wide;       /* of a thread: it has used an address above PG_FAST_TOP */
 	struct pg_window_chunk *chunks; /* of a window: [PG_WINDOW_CHUNKS], see fast.c; owned */
 	uint32_t *view; /* exact mode: [PG_VIEW_PAGES], what the view at GS maps, see view.c */
 	bool has_view;  /* false: the host had no room for it */
@@ -353,7 +353,9 @@ struct pg_engine {
 	unsigned inside;        /* CPUs that wait for a page fault in run() */
 	bool flush_wanted;      /* when none is inside */
 	bool windows_full;      /* the host has no room for another */
-	uint64_t fast_top;      /* fast mode: no address is above */
+	struct pg_cpu *at_zero; /* the window at host address 0, or NULL */
+	bool plain; /* translated code names the guest's memory without GS: it is for that window only */
+	uint64_t fast_top;     /* fast mode: no address is above */
 	int64_t view_mappings; /* exact mode: the host's mappings in all views, about; see view.c */
 	uint64_t turns;
 	struct pg_cpu_stats gone; /* figures of destroyed CPUs */
@@ -638,6 +640,8 @@ struct pg_cpu *pg_window_begin(struct pg_cpu *c);
 void pg_window_end(struct pg_cpu *w, struct pg_cpu *c);
 /* c leaves its space. */
 void pg_window_leave(struct pg_cpu *c);
+/* There is no translated code: if more than one space has run, the one at 0 is given up, and who stood in it runs no more in it. */
+void pg_window_give_up_zero(struct pg_engine *e);
 
 /* stop.c: fast mode */
 /* What is translated may not be executed from here on: whoever tries comes to pg_stop_here(). Async-signal-safe. */

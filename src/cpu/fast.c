@@ -11,6 +11,9 @@
  *     window - area     struct pg_cpu and its tables (window.c), then a hole of PG_GS_HOLE
  *     window            its top (PG_FAST_TOP, or PG_FAST_WIDE) bytes of guest, then PG_FAST_ABOVE of nothing
  *
+ * One window lies at host address 0 (window.c): GS is elsewhere then, with the same below it, and the hole below the window is the end of
+ * the kernel's half of all addresses, which traps.
+ *
  * A wild address. SA >> 34 indexes the probe: below the top that is one of the last bytes of its page, for everything else it is
  * an unmapped byte, so the host traps before the access is made. No guest address reaches anything but the window.
  *
@@ -43,6 +46,10 @@
  */
 #define PROBE_DISP (PROBE_PAGE + (int32_t)(PG_PAGE_SIZE - (PG_FAST_TOP >> PG_FAST_SHIFT)))
 #define PROBE_BYTES GIB
+
+#define RESERVE (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+/* The host lets nobody map what is below (vm.mmap_min_addr), nor does Pagoda its guests. */
+#define ZERO_START ((uint64_t)64 << 10)
 
 #define MOST_NEIGHBOURS 16 /* on each side, mapped along with a page that faulted */
 
@@ -217,36 +224,56 @@ void pg_fast_restore(struct pg_translator *tr)
 	e_mov_imm(&tr->e->emit, SB, PG_FAST_SHIFT);
 }
 
+/* Host addresses [ZERO_START, top + PG_FAST_ABOVE), if nothing is there. */
+static bool reserve_zero(uint64_t top)
+{
+	void *at = (void *)(uintptr_t)ZERO_START;
+	size_t bytes = top + PG_FAST_ABOVE - ZERO_START;
+	void *p = mmap(at, bytes, PROT_NONE, RESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (p != at && p != MAP_FAILED) /* before Linux 4.17 it is a wish */
+		munmap(p, bytes);
+	return p == at;
+}
+
+void pg_fast_release_zero(struct pg_cpu *c)
+{
+	munmap((void *)(uintptr_t)ZERO_START, c->top + PG_FAST_ABOVE - ZERO_START);
+}
+
+/* Below this guest address there is nothing of the window that could be mapped. */
+static uint64_t lowest(const struct pg_cpu *c)
+{
+	return c->window ? 0 : ZERO_START;
+}
+
 /*
  * All of the window is nothing again. It is unmapped first, with the nothing below and above it: at the host's limit of mappings
  * neither a new mapping nor the cutting of an old one would be granted.
  */
 static bool reserve_window(struct pg_cpu *c)
 {
-	uint8_t *start = c->window - PG_GS_HOLE;
-	size_t bytes = PG_GS_HOLE + c->top + PG_FAST_ABOVE;
+	uint8_t *start = c->window + lowest(c) - (c->window ? PG_GS_HOLE : 0);
+	size_t bytes = (size_t)(c->window + c->top + PG_FAST_ABOVE - start);
 	munmap(start, bytes);
 	memset(c->chunks, 0, PG_WINDOW_CHUNKS * sizeof(*c->chunks));
-	return mmap(start, bytes, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-		       0) != MAP_FAILED;
+	return mmap(start, bytes, PROT_NONE, RESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
-uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window)
+uint8_t *pg_fast_reserve(size_t below, uint64_t top, bool at_zero, size_t *bytes, uint8_t **gs)
 {
 	size_t probe = top == PG_FAST_WIDE ? 2 * PG_PAGE_SIZE : PG_PAGE_SIZE;
-	*bytes = RESERVED(top);
-	uint8_t *p =
-		mmap(NULL, *bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	*bytes = at_zero ? BELOW : RESERVED(top);
+	uint8_t *p = mmap(NULL, *bytes, PROT_NONE, RESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
-	uint8_t *w = p + BELOW;
-	if (mprotect(w - below, below - PG_GS_HOLE, PROT_READ | PROT_WRITE) != 0 ||
-		mprotect(w + PROBE_PAGE, probe, PROT_READ) != 0) {
+	uint8_t *at = p + BELOW;
+	if (mprotect(at - below, below - PG_GS_HOLE, PROT_READ | PROT_WRITE) != 0 ||
+		mprotect(at + PROBE_PAGE, probe, PROT_READ) != 0 ||
+		(at_zero && !reserve_zero(top))) {
 		munmap(p, *bytes);
 		return NULL;
 	}
-	*window = w;
+	*gs = at;
 	return p;
 }
 
@@ -301,11 +328,13 @@ static void unmap_range(struct pg_cpu *c, uint64_t start, uint64_t end)
 {
 	if (end > c->top)
 		end = c->top;
+	if (start < lowest(c))
+		start = lowest(c);
 	if (start >= end)
 		return;
 	note_unmapped(c, start >> PG_PAGE_SHIFT, end >> PG_PAGE_SHIFT);
-	if (mmap(c->window + start, end - start, PROT_NONE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
+	if (mmap(c->window + start, end - start, PROT_NONE, RESERVE | MAP_FIXED, -1, 0) !=
+		MAP_FAILED)
 		return;
 	/* At the limit a mapping cannot be cut in two. */
 	PG_ASSERT(errno == ENOMEM && reserve_window(c));
@@ -439,7 +468,8 @@ int pg_fast_fault(struct pg_cpu *c, uint64_t addr, bool write, const uint64_t gp
 	struct pg_block *b = pg_find_host_pc(e, c, c->trap.pc, &row);
 	uint64_t rip = b->rip + pg_row_at(e, b->rows + row)->guest;
 	c->trap.x87 = false;
-	bool wild = addr - (w + (uint64_t)(int64_t)PROBE_DISP) < PROBE_BYTES;
+	uint64_t probe = (uint64_t)(uintptr_t)pg_cpu_gs(c) + (uint64_t)(int64_t)PROBE_DISP;
+	bool wild = addr - probe < PROBE_BYTES;
 	if (wild) {
 		const struct pg_site *probed =
 			site_of_probe(e, (const uint8_t *)(uintptr_t)c->trap.pc);

@@ -50,8 +50,13 @@ void pg_fast_boundary(struct pg_translator *tr, uint64_t rip, bool saved);
 /* SB was used for data: gives it its constant again. */
 void pg_fast_restore(struct pg_translator *tr);
 
-/* The mapping for a window of addresses up to `top`, `below` bytes of it readable and writable below the window. NULL: no address space. */
-uint8_t *pg_fast_reserve(size_t below, uint64_t top, size_t *bytes, uint8_t **window);
+/*
+ * The mapping for a window of addresses up to `top`, `below` bytes of it readable and writable below *gs, where the window is; or at_zero:
+ * then what is below *gs is all, and the window a mapping for itself. NULL: no address space.
+ */
+uint8_t *pg_fast_reserve(size_t below, uint64_t top, bool at_zero, size_t *bytes, uint8_t **gs);
+/* The host may use the addresses of the window at 0 for anything. */
+void pg_fast_release_zero(struct pg_cpu *c);
 void pg_fast_attach(struct pg_cpu *c);
 
 /* A host fault at host address addr: the value for pg_cpu.trap.window, 0: mended. gpr: the host's, by number. */

@@ -46,7 +46,8 @@ bool pg_rewrite_emit(struct pg_emit *m, const ZydisDecodedInstruction *zi, const
 	uint8_t *start = m->p;
 	if (!(zi->attributes & ZYDIS_ATTRIB_HAS_MODRM) || zi->raw.modrm.mod == 3)
 		return false;
-	e8(m, 0x65);
+	if (!w->plain)
+		e8(m, 0x65);
 	if (w->narrow)
 		e8(m, 0x67);
 	while (i < zi->length && is_legacy_prefix(bytes[i])) {

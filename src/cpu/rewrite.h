@@ -18,10 +18,11 @@ struct pg_rewrite {
 	unsigned index, scale;
 	int32_t disp;
 	bool narrow; /* its address is taken modulo 2^32 */
+	bool plain;  /* it is not relative to GS */
 };
 
 /*
- * Emits the instruction `bytes` (decoded as zi, with a ModRM memory operand) with the memory operand of `w`, relative to GS.
+ * Emits the instruction `bytes` (decoded as zi, with a ModRM memory operand) with the memory operand of `w`, relative to GS unless it is plain.
  * Segment and address-size prefixes are dropped. False: this encoding cannot be rewritten (nothing
  * sensible was emitted; the caller drops what it emitted).
  */

@@ -191,10 +191,10 @@ static void mark(struct pg_cpu *c)
 	c->cold_mark = e->cold.p;
 }
 
-/* Room for code by a flush; false: not now, info is set. */
+/* Room for code by a flush; false: not now, or not in this window, info is set. */
 static bool make_room(struct pg_cpu *c)
 {
-	if (pg_code_flush(c->engine))
+	if (pg_code_flush(c->engine) && c->space)
 		return true;
 	c->info.why = PG_EXIT_INTERRUPTED;
 	return false;

@@ -127,32 +127,33 @@ static void more_spaces_than_windows_all_run(void **state)
 }
 
 /* The host's limit of mappings, 65530 by default, is for all windows: they start again, and every read is right. */
-static void windows_share_the_limit_of_mappings(void **state)
+static void come_to_the_limit_of_mappings(unsigned n, uint64_t pages)
 {
-	const uint64_t pages = 40000, at = 1ull << 33;
+	const uint64_t at = 1ull << 33;
 	struct world w;
 	struct pg_space *s[3];
 	struct pg_cpu *c[3];
 	struct pg_space_stats st;
 	world_begin(&w, MODE_FAST);
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		s[i] = make_space(&w, RX);
 		put(s[i], w.code, read_pages, sizeof(read_pages), RX);
 		map_at(s[i], at, pages * PAGE, RW, 0, NULL);
 		uint64_t one = 1, two = 2 + i;
 		assert_int_equal(pg_space_write(s[i], (pg_va){at + 5 * PAGE}, &one, 8, 0), 8);
-		assert_int_equal(pg_space_write(s[i], (pg_va){at + 39999 * PAGE}, &two, 8, 0), 8);
+		assert_int_equal(
+			pg_space_write(s[i], (pg_va){at + (pages - 1) * PAGE}, &two, 8, 0), 8);
 		c[i] = make_cpu(&w, s[i]);
 	}
 	for (unsigned k = 0; k < 5; k++) {
-		unsigned i = k % 3;
+		unsigned i = k % n;
 		struct pg_cpu_regs *r = w.ops->regs(c[i]);
 		r->gpr[PG_RAX] = 0;
 		r->gpr[PG_RBX] = at;
 		r->gpr[PG_RDI] = pages;
 		assert_int_equal(run_from(&w, c[i], w.code), 3 + i);
 	}
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		/* Each page faulted once, whatever was mapped how often. */
 		pg_space_stats(s[i], &st);
 		assert_int_equal(st.minor, pages + 1);
@@ -160,6 +161,17 @@ static void windows_share_the_limit_of_mappings(void **state)
 		pg_space_destroy(s[i]);
 	}
 	world_end(&w);
+}
+
+static void windows_share_the_limit_of_mappings(void **state)
+{
+	come_to_the_limit_of_mappings(3, 40000);
+}
+
+/* The window at host address 0. */
+static void one_window_comes_to_the_limit_of_mappings(void **state)
+{
+	come_to_the_limit_of_mappings(1, 80000);
 }
 
 int main(void)
@@ -170,6 +182,7 @@ int main(void)
 		IN_ALL(thousands_of_cpus_use_the_same_memory),
 		cmocka_unit_test(more_spaces_than_windows_all_run),
 		cmocka_unit_test(windows_share_the_limit_of_mappings),
+		cmocka_unit_test(one_window_comes_to_the_limit_of_mappings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

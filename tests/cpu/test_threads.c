@@ -336,6 +336,56 @@ static void others_run_while_one_waits_for_a_page(void **state)
 	world_end(&k.w);
 }
 
+/* window.c invariant 3: while threads of the only space wait for pages another space comes, and runs. */
+static void a_space_comes_while_others_wait(void **state)
+{
+	enum { READERS = 3 };
+	for (unsigned late = 0; late < 40; late++) {
+		struct crowd k = {.lock = PTHREAD_MUTEX_INITIALIZER};
+		struct reader r[READERS];
+		struct member m = {.crowd = &k, .turns = 20};
+		uint64_t should = 0;
+		bool existed;
+		world_begin(&k.w, (enum mode)(uintptr_t)*state);
+		struct pg_space *s = make_space(&k.w, RX);
+		put(s, k.w.code, read_pages, sizeof(read_pages), RX);
+		for (uint64_t i = 0; i < FILE_PAGES; i++)
+			should += i * i + 1;
+		for (unsigned i = 0; i < READERS; i++) {
+			r[i] = (struct reader){.crowd = &k,
+				.cpu = make_cpu(&k.w, s),
+				.file = {&k.lock, i},
+				.at = (1ull << 33) + i * FILE_PAGES * PAGE};
+			assert_int_equal(
+				pg_object_open(k.w.vm, (struct pg_object_key){1, 1 + i}, "slow",
+					&slow_pager, &r[i].file, 0, &r[i].object, &existed),
+				0);
+			map_at(s, r[i].at, FILE_PAGES * PAGE, PG_READ, PG_MAP_SHARED, r[i].object);
+		}
+		for (unsigned i = 0; i < READERS; i++)
+			assert_int_equal(pthread_create(&r[i].thread, NULL, reader_run, &r[i]), 0);
+		const struct timespec t = {0, late * 50000};
+		nanosleep(&t, NULL);
+		pthread_mutex_lock(&k.lock);
+		side_make(&k.w, &m.side, late % 2);
+		pthread_mutex_unlock(&k.lock);
+		member_run(&m);
+		assert_int_equal(m.turns, 20);
+		for (unsigned i = 0; i < READERS; i++) {
+			pthread_join(r[i].thread, NULL);
+			assert_int_equal(r[i].sum, should);
+		}
+		world_check(&k.w);
+		for (unsigned i = 0; i < READERS; i++) {
+			k.w.ops->cpu_destroy(r[i].cpu);
+			pg_object_unref(r[i].object);
+		}
+		side_end(&k.w, &m.side);
+		pg_space_destroy(s);
+		world_end(&k.w);
+	}
+}
+
 /* A loop that nothing else ends: each request is seen, whenever it comes. */
 static void *interrupt_it(void *arg)
 {
@@ -436,6 +486,7 @@ int main(void)
 		IN_ALL(a_program_is_stopped_everywhere),
 		IN_ALL(full_code_cache_starts_again),
 		IN_ALL(others_run_while_one_waits_for_a_page),
+		IN_ALL(a_space_comes_while_others_wait),
 		IN_ALL(endless_loop_is_interrupted_each_time),
 		IN_ALL(request_during_a_fetch_fault_is_seen),
 	};
