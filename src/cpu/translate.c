@@ -392,6 +392,25 @@ static void begin(struct pg_translator *tr, struct pg_engine *e, struct pg_code_
 	pg_operand_default(tr);
 }
 
+/* Does a loop begin at rip? What led here was a direct jump back. */
+static bool is_loop_head(const struct pg_cpu *c, uint64_t rip)
+{
+	struct pg_engine *e = c->engine;
+	if (c->link == PG_NIL || c->link_generation != e->generation)
+		return false;
+	const struct pg_exit_row *x = pg_exit_at(e, c->link);
+	const struct pg_block *from = pg_block_at(e, x->block);
+	return from->rip + pg_row_at(e, from->rows + x->row)->guest >= rip;
+}
+
+/* As a compiler does it; the host reads instructions in lines. */
+static void align_code(struct pg_emit *m)
+{
+	const unsigned line = 32;
+	for (unsigned n = -(unsigned)(uintptr_t)m->p % line; n; n--)
+		e8(m, 0xcc);
+}
+
 struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_page *page,
 	struct pg_code_page *page2, unsigned limit, bool temporary)
 {
@@ -404,6 +423,8 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	if (!temporary)
 		pg_find_groups(tr);
 
+	if (!temporary && is_loop_head(c, rip))
+		align_code(&e->emit);
 	uint8_t *start = e->emit.p;
 	struct pg_block *b = pg_vec_add(&e->blocks, sizeof(*b), &tr->block);
 	memset(b, 0, sizeof(*b));
