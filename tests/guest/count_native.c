@@ -3,7 +3,7 @@
  * tests/guest/count_native.c: an independent counter: runs a static program on the real CPU, one instruction at a
  * time, decodes each and counts. Used by tests/programs to check Pagoda's figures. R23.
  *
- *   count_native PROGRAM [ARGS...]     prints one JSON object on stdout; the program's own output is discarded
+ *   count_native [--tlb SETSxWAYS,SETSxWAYS]... PROGRAM [ARGS...]     prints one JSON object on stdout; the program's own output is discarded
  *
  * What is counted is what cpu/engine.h and mmu/tlb.h define:
  *   instructions  completed; a repeated string instruction is one (the trap flag stops after each element)
@@ -14,6 +14,8 @@
  *                 page in straight line, each 32 instructions (cpu/translate.h); an instruction across two pages is a run of its own with two lookups, and
  *                 the next one begins a new run
  *   data_pages, code_pages  distinct pages touched by instructions
+ *   data_misses, fetch_misses  for each --tlb, of a first-level TLB for data and one for fetches of that many sets and ways, each set a
+ *                 list in the order of use that is searched and moved: nothing of mmu/ is used
  *
  * Faults happen natively too, but elsewhere, so lookups repeated after faults are not in here.
  * Not handled: gathers, masked moves and the xsave family (said on stderr, exit 2).
@@ -42,10 +44,43 @@ struct page_set {
 	uint64_t count;
 };
 
+#define MAX_SETS 1024
+#define MAX_WAYS 16
+#define MAX_TLBS 8
+
+/* A TLB: page numbers + 1, the most recently used one first; 0: none. */
+struct tlb {
+	unsigned sets, ways;
+	uint64_t page[MAX_SETS][MAX_WAYS];
+	uint64_t misses;
+};
+
 struct counts {
 	uint64_t instructions, loads, stores, crossings, fetch_lookups;
 	struct page_set data, code;
+	struct tlb data_tlb[MAX_TLBS], fetch_tlb[MAX_TLBS];
+	unsigned tlbs;
 };
+
+static void look_up(struct tlb *t, uint64_t page)
+{
+	uint64_t *set = t->page[page % t->sets];
+	unsigned i = 0;
+	while (i < t->ways && set[i] != page + 1)
+		i++;
+	if (i == t->ways) {
+		t->misses++;
+		i--;
+	}
+	memmove(set + 1, set, i * sizeof *set);
+	set[0] = page + 1;
+}
+
+static void look_up_all(struct tlb *t, const struct counts *c, uint64_t page)
+{
+	for (unsigned i = 0; i < c->tlbs; i++)
+		look_up(&t[i], page);
+}
 
 static void touch(struct page_set *s, uint64_t page)
 {
@@ -102,9 +137,11 @@ static void count_access(struct counts *c, uint64_t a, unsigned n, bool load, bo
 	c->loads += load;
 	c->stores += store;
 	touch(&c->data, a >> 12);
+	look_up_all(c->data_tlb, c, a >> 12);
 	if ((a & 4095) + n > 4096) {
 		c->crossings++;
 		touch(&c->data, (a + n - 1) >> 12);
+		look_up_all(c->data_tlb, c, (a + n - 1) >> 12);
 	}
 }
 
@@ -193,10 +230,13 @@ static int count(pid_t pid, struct counts *c, int *status)
 			uint64_t first = u.rip >> 12, last = (u.rip + i.length - 1) >> 12;
 			if (first != last) {
 				c->fetch_lookups += 2;
+				look_up_all(c->fetch_tlb, c, first);
+				look_up_all(c->fetch_tlb, c, last);
 				last_page = UINT64_MAX; /* the next one begins a new run */
 			} else {
 				if (u.rip != next || first != last_page || run == MAX_RUN) {
 					c->fetch_lookups++;
+					look_up_all(c->fetch_tlb, c, first);
 					run = 0;
 				}
 				run++;
@@ -225,12 +265,33 @@ static int count(pid_t pid, struct counts *c, int *status)
 	}
 }
 
+static void print_misses(const char *key, const struct tlb *t, unsigned n)
+{
+	printf(", \"%s\": [", key);
+	for (unsigned i = 0; i < n; i++)
+		printf("%s%lu", i ? ", " : "", t[i].misses);
+	printf("]");
+}
+
 int main(int argc, char **argv)
 {
 	static struct counts c;
 	int status;
+	for (; argc > 2 && strcmp(argv[1], "--tlb") == 0; argc -= 2, argv += 2) {
+		struct tlb *d = &c.data_tlb[c.tlbs], *f = &c.fetch_tlb[c.tlbs];
+		if (c.tlbs == MAX_TLBS ||
+			sscanf(argv[2], "%ux%u,%ux%u", &d->sets, &d->ways, &f->sets, &f->ways) !=
+				4 ||
+			!d->sets || !f->sets || !d->ways || !f->ways || d->sets > MAX_SETS ||
+			f->sets > MAX_SETS || d->ways > MAX_WAYS || f->ways > MAX_WAYS) {
+			fprintf(stderr, "count_native: no such TLB: %s\n", argv[2]);
+			return 2;
+		}
+		c.tlbs++;
+	}
 	if (argc < 2) {
-		fprintf(stderr, "usage: count_native PROGRAM [ARGS...]\n");
+		fprintf(stderr,
+			"usage: count_native [--tlb SETSxWAYS,SETSxWAYS]... PROGRAM [ARGS...]\n");
 		return 2;
 	}
 	/* tracer and program on one CPU: several times faster */
@@ -261,8 +322,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	printf("{\"instructions\": %lu, \"loads\": %lu, \"stores\": %lu, \"page_crossings\": %lu, "
-	       "\"fetch_lookups\": %lu, \"data_pages\": %lu, \"code_pages\": %lu}\n",
+	       "\"fetch_lookups\": %lu, \"data_pages\": %lu, \"code_pages\": %lu",
 		c.instructions, c.loads, c.stores, c.crossings, c.fetch_lookups, c.data.count,
 		c.code.count);
+	print_misses("data_misses", c.data_tlb, c.tlbs);
+	print_misses("fetch_misses", c.fetch_tlb, c.tlbs);
+	printf("}\n");
 	return 0;
 }

@@ -363,6 +363,8 @@ class Runner:
             self.by_hand(name)
         for name in ('loop', 'string', 'pages', 'tlb', 'known', 'crossing', 'calls'):
             self.by_count(name)
+        if self.o.mode == 'exact':
+            self.misses('groups')
         for name, argv in (('hello-static', ['{guest}/hello-static']), ('hello-dynamic', ['{guest}/hello-dynamic', 'x']),
                            ('ls', ['ls', '-l']), ('barrier', ['{guest}/barrier-static']),
                            ('smc', ['{guest}/smc-static']), ('python3', ['/usr/bin/python3', '-S', '-c', 'print(sum(range(1000)))'])):
@@ -410,6 +412,31 @@ class Runner:
             if data_again < 0:
                 wrong.append('more fetches repeated than lookups faulted')
         self.say(not wrong, 'figures', 'natively counted: counts_' + name, '; '.join(wrong))
+
+    def misses(self, name):
+        """Of small TLBs, beside a list that is searched. Each fault repeats one lookup, which misses."""
+        program = os.path.join(self.o.guests, 'counts_' + name)
+        tlbs = ((1, 8, 1, 4), (4, 1, 2, 2), (4, 4, 4, 2), (16, 2, 16, 1), (16, 4, 4, 8), (64, 4, 8, 8), (256, 4, 128, 8))
+        argv = [os.path.join(self.o.guests, 'count_native')]
+        for t in tlbs:
+            argv += ['--tlb', '%dx%d,%dx%d' % t]
+        p = subprocess.run(argv + [program], capture_output=True, text=True, timeout=self.o.timeout)
+        if p.returncode != 0:
+            self.say(False, 'figures', 'misses natively: counts_' + name, p.stderr.strip())
+            return
+        native = json.loads(p.stdout)
+        for (sets, ways, isets, iways), data, fetch in zip(tlbs, native['data_misses'], native['fetch_misses']):
+            tlb = f'd{sets * ways}x{ways},i{isets * iways}x{iways}'
+            _, j = self.figures([program], '--tlb', tlb)
+            got, wrong = self.flat(j), []
+            fetch_again = got.get('fetch_lookups', 0) - native['fetch_lookups']
+            again = got.get('faulting_lookups', 0) - fetch_again
+            for key, want in (('instructions', native['instructions']), ('loads', native['loads']), ('stores', native['stores']),
+                              ('page_crossings', native['page_crossings']), ('l1_data_misses', data + again),
+                              ('l1_fetch_misses', fetch + fetch_again)):
+                if got.get(key) != want:
+                    wrong.append('%s %s, natively %d' % (key, got.get(key, j.get('error')), want))
+            self.say(not wrong, 'figures', 'misses of %s: counts_%s' % (tlb, name), '; '.join(wrong))
 
     def repeats(self, name, argv):
         def without_time(j):
