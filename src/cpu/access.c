@@ -366,8 +366,7 @@ static void emit_compare(struct pg_translator *tr, uint32_t index, const uint64_
 		e_op_gs_index(m, 0x03, SA, SB, tag);
 	else
 		e_gs_op(m, 0x03, SA, tag);
-	ebytes(m, (const uint8_t[]){0x49, 0x81, 0xf8 | (sum & 7)}, 3); /* cmp sum, imm32 */
-	e32(m, (uint32_t)PG_PAGE_SIZE - s->size);
+	e_cmp_imm(m, sum, (uint32_t)PG_PAGE_SIZE - s->size);
 	uint8_t *at = e_jcc(m, CC_A, NULL);
 	pg_cold_access(tr, at, index,
 		keep      ? indexed ? COLD_KEPT_INDEXED : COLD_KEPT
@@ -406,6 +405,7 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 		s->first_access = (uint8_t)access;
 		s->first_off = (uint16_t)in->group_off;
 		s->first_size = (uint16_t)size;
+		s->align = in->group_align;
 		s->size = in->group_span;
 		size = in->group_span;
 		access = in->group_store ? PG_WRITE : PG_READ;
@@ -452,6 +452,11 @@ void pg_emit_set(struct pg_engine *e, struct pg_emit *m)
 		e_mov_rr(m, SB, SA);
 		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 7}, 4); /* shr r14, 7 */
 	}
+	pg_emit_mask_set(e, m);
+}
+
+void pg_emit_mask_set(struct pg_engine *e, struct pg_emit *m)
+{
 	ebytes(m, (const uint8_t[]){0x41, 0x81, 0xe6}, 3); /* and r14d, imm32 */
 	e32(m, (e->sets_d - 1) << 5);
 }

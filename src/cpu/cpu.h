@@ -285,8 +285,16 @@ struct pg_site {
 	uint8_t group_last;   /* row of the last member */
 	uint8_t first_access; /* of the first member */
 	uint16_t first_off, first_size;
+	uint16_t
+		align; /* if its lowest byte is at a multiple of it no member lies across two pages; 0: cannot be said */
 	uint32_t fragment; /* block index of its ungrouped form, or PG_NIL */
 };
+
+/* What a stub wants to know of a shared check: from its first byte to its last, and above that what its address must not have to be aligned. */
+static inline uint32_t pg_group_measure(const struct pg_site *s)
+{
+	return (uint32_t)(s->align - 1) << 16 | (s->size - 1u);
+}
 
 /* A direct way out of a block. */
 struct pg_exit_row {
@@ -381,6 +389,7 @@ struct pg_engine {
 		*stub_chain, *stub_commit, *code_start;
 	uint8_t *stub_tell; /* a transfer that is told, SA = guest target */
 	uint8_t *stub_load, *stub_store, *stub_fetch_one; /* the second mirror first */
+	uint8_t *stub_group_load, *stub_group_store;      /* of a shared check */
 	uint8_t *stub_leave_access, *stub_leave_indirect, *stub_flags_back, *stub_alt;
 	/* Fast mode: the jump of a block that was made to lead out, see stop.c. */
 	uint8_t *stopped;

@@ -138,6 +138,15 @@ static inline void e_mov_rr(struct pg_emit *e, unsigned dst, unsigned src)
 	e8(e, 0xc0 | (src & 7) << 3 | (dst & 7));
 }
 
+/* cmp reg, imm32 (sign-extended), 64 bits. */
+static inline void e_cmp_imm(struct pg_emit *e, unsigned reg, uint32_t imm)
+{
+	e8(e, e_rex(true, 0, H_NONE, reg));
+	e8(e, 0x81);
+	e8(e, 0xf8 | (reg & 7));
+	e32(e, imm);
+}
+
 /* mov reg, imm in its shortest form; flags untouched. */
 static inline void e_mov_imm(struct pg_emit *e, unsigned reg, uint64_t v)
 {

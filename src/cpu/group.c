@@ -168,6 +168,7 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 	}
 	if (members < 2)
 		return i + 1;
+	unsigned align = 1;
 	for (unsigned k = i; k <= last; k++) {
 		struct pg_insn *in = &tr->insn[k];
 		unsigned base;
@@ -176,9 +177,14 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 		in->group = k == i ? GROUP_FIRST : GROUP_MEMBER;
 		in->group_off = (int16_t)(in->group_off - low);
 		in->group_base = (uint8_t)s.base;
+		if (size == 0 || (size & (size - 1)) || (unsigned)in->group_off % size)
+			align = 0;
+		else if (align && size > align)
+			align = size;
 	}
 	first->group_low = (int16_t)low;
 	first->group_span = (uint16_t)(high - low);
+	first->group_align = (uint16_t)align;
 	first->group_store = any_store;
 	first->group_last = (uint8_t)last;
 	return last + 1;

@@ -16,12 +16,12 @@ static int leave_access(struct pg_cpu *c)
 	return 1;
 }
 
-/* What a check stands for cannot be answered at once: members of a group are executed one by one if that code exists. */
-static int across_pages(struct pg_cpu *c, uint32_t site)
+/* What a shared check stands for cannot be answered at once: its members are executed one by one if that code exists. */
+static int take_apart(struct pg_cpu *c, uint32_t site)
 {
 	struct pg_engine *e = c->engine;
 	const struct pg_site *s = pg_site_at(e, site);
-	if (!s->group_last || s->fragment == PG_NIL)
+	if (s->fragment == PG_NIL)
 		return leave_access(c);
 	uint64_t body = (uint64_t)(uintptr_t)pg_block_at(e, s->fragment)->body;
 	bool back = s->flags == FLAGS_RAX;
@@ -38,12 +38,44 @@ static int not_shown(struct pg_cpu *c, uint64_t ea, uint32_t site, struct pg_tlb
 	if (pg_view_show(c, way, s->group_last))
 		return 0;
 	if (s->group_last)
-		return across_pages(c, site);
+		return take_apart(c, site);
 	c->scratch[0] =
 		pg_view_outside(c, (const uint8_t *)(uintptr_t)way->host + (ea & PG_PAGE_MASK));
 	c->scratch[1] = (uint64_t)(uintptr_t)s->alt;
 	c->target = (uint64_t)(uintptr_t)e->stub_alt;
 	return 1;
+}
+
+/* May the access that asked for `way` be made on the view? */
+static bool is_inline(const struct pg_tlb_way *way, const struct pg_cold_access *cold)
+{
+	return way->shown &&
+	       !(cold->wants_store && (way->code || !way->dirty || !(way->prot & PG_WRITE)));
+}
+
+/*
+ * One access across two pages. The view shows pages that follow each other in the same order, so if it shows both, the access can be made
+ * there. If it turns out that it cannot, it is looked up again on the long way, which finds what was found here and changes nothing by it.
+ */
+static int across_pages(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold)
+{
+	const struct pg_site *s = pg_site_at(c->engine, cold->site);
+	uint64_t second = (ea | PG_PAGE_MASK) + 1;
+	struct pg_tlb_way *way;
+	if (s->group_last)
+		return take_apart(c, cold->site);
+	if (s->aligned || (second & (PG_VIEW_PAGES * PG_PAGE_SIZE - 1)) == 0 || second >> 47 != 0)
+		return leave_access(c);
+	way = pg_mmu_hit_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access);
+	if (!way || !is_inline(way, cold))
+		return leave_access(c);
+	way = pg_mmu_hit_data(c->mmu, (pg_va){second}, (enum pg_access)cold->access);
+	if (!way || !is_inline(way, cold))
+		return leave_access(c);
+	c->crossings++;
+	if (__builtin_expect(c->interrupt, 0))
+		pg_mmu_poke(c->mmu);
+	return 0;
 }
 
 int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *cold)
@@ -55,7 +87,7 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 	if (ea >> 47 != 0)
 		return leave_access(c);
 	if ((ea & PG_PAGE_MASK) > cold->limit)
-		return across_pages(c, cold->site);
+		return across_pages(c, ea, cold);
 	/* Under a shared check only the first member's access is made now; the others must then be sure to hit. */
 	way = pg_mmu_hit_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access);
 	if (!way)

@@ -11,7 +11,7 @@
  *           function of slow.c that was compiled without vector registers, and goes on;
  *   leave   saves all general registers, EFLAGS and the vector state, and returns from `enter` to run.c.
  */
-#include "cpu/cpu.h"
+#include "cpu/translate.h"
 
 static const uint8_t caller_saved[] = {H_RAX, H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11};
 static const uint8_t callee_kept[] = {H_RBX, H_RBP, H_R12};
@@ -95,7 +95,7 @@ static void emit_counts(struct pg_engine *e, bool load)
 	e32(m, (uint32_t)ST(count));
 }
 
-/* Exchanges the mirror at gs:[SB + at] with its second. Changes rax. */
+/* Exchanges the mirror at gs:[SB + at] with its second. */
 static void emit_exchange(struct pg_engine *e, int32_t at)
 {
 	struct pg_emit *m = &e->emit;
@@ -110,6 +110,7 @@ static void emit_exchange(struct pg_engine *e, int32_t at)
 		}
 		return;
 	}
+	e_gs_store(m, H_RAX, ST_GPR(H_RAX));
 	e_gs_store(m, H_RCX, ST_GPR(H_RCX));
 	for (int32_t i = 0; i < (int32_t)sizeof(struct pg_tlb_fast); i += 8) {
 		e_op_gs_index(m, 0x8b, H_RAX, SB, at + i);
@@ -118,6 +119,7 @@ static void emit_exchange(struct pg_engine *e, int32_t at)
 		e_op_gs_index(m, 0x89, H_RCX, SB, at + i);
 	}
 	e_gs_load(m, H_RCX, ST_GPR(H_RCX));
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
 }
 
 /* Behind an exchange: to the way through C if an interrupt came meanwhile, else it counts. Returns the jump's place. */
@@ -134,50 +136,86 @@ static uint8_t *emit_exchanged(struct pg_engine *e, unsigned which)
 	return at;
 }
 
-/* A failed data check, called from cold code: SA = address, and stays so; SB = its set's place among the mirrors. */
+/*
+ * A failed data check, called from cold code, which has asked the second mirror: SA = address + its tag, and is the address afterwards; SB = its set's
+ * place among the mirrors; above: it does not allow the access.
+ */
 static uint8_t *make_second(struct pg_engine *e, bool store)
 {
 	struct pg_emit *m = &e->emit;
 	uint8_t *start = m->p;
 	int32_t tag = pg_tag_at(e, store);
-	e_gs_store(m, H_RAX, ST_GPR(H_RAX));
-	e_op_mem(m, 0x8b, H_RAX, H_RSP, H_NONE, 1, 0);
-	ebytes(m, (const uint8_t[]){0x0f, 0xb7, 0x40}, 3); /* movzx eax, word [rax + limit] */
-	e8(m, PG_COLD_ID + (unsigned)offsetof(struct pg_cold_access, limit));
-	e_op_gs_index(m, 0x03, SA, SB, tag + e->to_second);
-	ebytes(m, (const uint8_t[]){0x49, 0x39, 0xc5}, 3); /* cmp r13, rax */
 	uint8_t *miss = e_jcc(m, CC_A, NULL);
 	emit_exchange(e, e->off_fast_d);
 	uint8_t *interrupted = emit_exchanged(e, 0);
 	e_op_gs_index(m, 0x2b, SA, SB, tag);
-	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
 	e8(m, 0xc3);
 	e_patch(interrupted, m->p); /* the tag that was added is the first mirror's now */
 	e_op_gs_index(m, 0x2b, SA, SB, tag);
-	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
 	e_jmp(m, e->stub_access);
 	e_patch(miss, m->p);
 	e_op_gs_index(m, 0x2b, SA, SB, tag + e->to_second);
-	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
 	e_jmp(m, e->stub_access);
 	return start;
 }
 
-/* A failed fetch check of a block in one page, called from cold code: SB as above; SA is free. Goes on as stub_fetch does. */
+/*
+ * A failed shared check, called from cold code: SA = address, and stays so; SB = its set's place among the mirrors; SC = its measure
+ * (pg_group_measure). If the group lies across two pages, each of them the most recently used of its set, and no member across both, then all members hit
+ * and change nothing.
+ */
+static uint8_t *make_group(struct pg_engine *e, bool store)
+{
+	struct pg_emit *m = &e->emit;
+	uint8_t *start = m->p, *miss[4];
+	int32_t tag = pg_tag_at(e, store);
+	e_gs_store(m, H_RAX, ST_GPR(H_RAX));
+	ebytes(m, (const uint8_t[]){0x41, 0x0f, 0xb7, 0xc7}, 4); /* movzx eax, r15w */
+	ebytes(m, (const uint8_t[]){0x41, 0xc1, 0xef, 16}, 4);   /* shr r15d, 16 */
+	e_lea(m, H_RAX, H_RAX, SA, 1, 0);                        /* of its last byte */
+	ebytes(m, (const uint8_t[]){0x45, 0x21, 0xef}, 3);       /* and r15d, r13d */
+	e_gs_store(m, SC, ST(scratch));
+	e_mov_rr(m, SC, H_RAX);
+	ebytes(m, (const uint8_t[]){0x4d, 0x31, 0xef}, 3); /* xor r15, r13 */
+	e_cmp_imm(m, SC, PG_PAGE_SIZE);
+	uint8_t *across = e_jcc(m, CC_AE, NULL);
+	e_op_gs_index(m, 0x03, H_RAX, SB, tag + e->to_second);
+	e_cmp_imm(m, H_RAX, PG_PAGE_SIZE);
+	miss[0] = e_jcc(m, CC_AE, NULL);
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
+	emit_exchange(e, e->off_fast_d);
+	uint8_t *interrupted = emit_exchanged(e, 0);
+	e8(m, 0xc3);
+	e_patch(across, m->p);
+	e_gs_load(m, SC, ST(scratch));
+	ebytes(m, (const uint8_t[]){0x45, 0x85, 0xff}, 3); /* test r15d, r15d */
+	miss[1] = e_jcc(m, CC_NE, NULL);
+	e_mov_rr(m, SC, SA);
+	e_op_gs_index(m, 0x03, SC, SB, tag);
+	e_cmp_imm(m, SC, PG_PAGE_SIZE);
+	miss[2] = e_jcc(m, CC_AE, NULL);
+	e_lea(m, SB, SB, H_NONE, 1, sizeof(struct pg_tlb_fast));
+	pg_emit_mask_set(e, m);
+	e_op_gs_index(m, 0x03, H_RAX, SB, tag);
+	e_cmp_imm(m, H_RAX, PG_PAGE_SIZE);
+	miss[3] = e_jcc(m, CC_AE, NULL);
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
+	e8(m, 0xc3);
+	for (unsigned i = 0; i < 4; i++)
+		e_patch(miss[i], m->p);
+	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
+	e_patch(interrupted, m->p);
+	e_jmp(m, e->stub_access);
+	return start;
+}
+
+/* A failed fetch check of a block in one page, called from cold code: SB as above; equal: the second mirror has it. Goes on as stub_fetch does. */
 static uint8_t *make_second_fetch(struct pg_engine *e)
 {
 	struct pg_emit *m = &e->emit;
 	uint8_t *start = m->p;
-	e_op_mem(m, 0x8b, SA, H_RSP, H_NONE, 1, 0);
-	e_op_mem32(m, 0x8b, SA, SA, H_NONE, 1,
-		PG_COLD_ID + (int32_t)offsetof(struct pg_cold_fetch, id));
-	e8(m, 0x65); /* cmp r13d, gs:[r14 + second's code_id] */
-	e_op_mem32(m, 0x3b, SA, SB, H_NONE, 1,
-		e->off_fetch + e->to_second + (int32_t)offsetof(struct pg_tlb_fast, code_id));
 	uint8_t *miss = e_jcc(m, CC_NE, NULL);
-	e_gs_store(m, H_RAX, ST_GPR(H_RAX));
 	emit_exchange(e, e->off_fetch);
-	e_gs_load(m, H_RAX, ST_GPR(H_RAX));
 	uint8_t *interrupted = emit_exchanged(e, 1);
 	e8(m, 0xc3);
 	e_patch(miss, m->p);
@@ -287,6 +325,8 @@ void pg_stubs_make(struct pg_engine *e)
 	if (e->second_d) {
 		e->stub_load = make_second(e, false);
 		e->stub_store = make_second(e, true);
+		e->stub_group_load = make_group(e, false);
+		e->stub_group_store = make_group(e, true);
 	}
 	if (e->second_fetch)
 		e->stub_fetch_one = make_second_fetch(e);

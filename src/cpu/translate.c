@@ -180,6 +180,22 @@ void pg_cold_exit(struct pg_translator *tr, uint8_t *from, uint64_t target, enum
 	add_cold(tr, from, COLD_EXIT, x, 0, 0);
 }
 
+/* cmp dword gs:[code_id of the page's set, or what lies `behind` it], id */
+static void emit_compare_id(
+	struct pg_translator *tr, struct pg_emit *m, const struct pg_code_page *p, int32_t behind)
+{
+	struct pg_engine *e = tr->e;
+	uint32_t set = (uint32_t)p->vpn & (e->sets_fetch - 1);
+	int32_t at_id = e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
+			(int32_t)offsetof(struct pg_tlb_fast, code_id);
+	if (pg_tr_fast(tr))
+		at_id = e->off_marks + (int32_t)((p->vpn & (PG_MARKS - 1)) * sizeof(uint32_t));
+	e8(m, 0x65);
+	e8(m, 0x81);
+	e_mem(m, 7, H_NONE, H_NONE, 1, at_id + behind);
+	e32(m, p->id);
+}
+
 static void emit_cold(struct pg_translator *tr)
 {
 	struct pg_engine *e = tr->e;
@@ -204,10 +220,23 @@ static void emit_cold(struct pg_translator *tr)
 			if (e->second_d && (c->recover == COLD_ADDED || c->recover == COLD_KEPT ||
 						   c->recover == COLD_KNOWN))
 				e_mov_imm(m, SB, (uint32_t)(c->disp - pg_tag_at(e, store)));
-			stub = !e->second_d ? e->stub_access : store ? e->stub_store : e->stub_load;
+			stub = e->stub_access;
+			if (e->second_d) {
+				const struct pg_site *s = pg_site_at(e, c->site);
+				stub = store ? e->stub_store : e->stub_load;
+				if (s->group_last) {
+					e_mov_imm(m, SC, pg_group_measure(s));
+					stub = store ? e->stub_group_store : e->stub_group_load;
+				} else {
+					e_op_gs_index(m, 0x03, SA, SB,
+						pg_tag_at(e, store) + e->to_second);
+					e_cmp_imm(m, SA, (uint32_t)PG_PAGE_SIZE - s->size);
+				}
+			}
 		} else if (c->kind == COLD_FETCH && stub == e->stub_fetch_one) {
 			uint32_t set = (uint32_t)tr->page->vpn & (e->sets_fetch - 1);
 			e_mov_imm(m, SB, set * sizeof(struct pg_tlb_fast));
+			emit_compare_id(tr, m, tr->page, e->to_second);
 		}
 		if (c->kind == COLD_EXIT) {
 			pg_exit_at(e, c->site)->cold = m->p;
@@ -239,22 +268,10 @@ static void emit_cold(struct pg_translator *tr)
 	}
 }
 
-/* cmp dword gs:[code_id of the page's set], id; jne cold */
 static void emit_page_check(struct pg_translator *tr, const struct pg_code_page *p)
 {
-	struct pg_engine *e = tr->e;
-	struct pg_emit *m = pg_tr_out(tr);
-	uint32_t set = (uint32_t)p->vpn & (e->sets_fetch - 1);
-	int32_t at_id = e->off_fetch + (int32_t)(set * sizeof(struct pg_tlb_fast)) +
-			(int32_t)offsetof(struct pg_tlb_fast, code_id);
-	if (pg_tr_fast(tr))
-		at_id = e->off_marks + (int32_t)((p->vpn & (PG_MARKS - 1)) * sizeof(uint32_t));
-	e8(m, 0x65);
-	e8(m, 0x81);
-	e_mem(m, 7, H_NONE, H_NONE, 1, at_id);
-	e32(m, p->id);
-	uint8_t *at = e_jcc(m, CC_NE, NULL);
-	add_cold(tr, at, COLD_FETCH, tr->block, 0, 0);
+	emit_compare_id(tr, pg_tr_out(tr), p, 0);
+	add_cold(tr, e_jcc(pg_tr_out(tr), CC_NE, NULL), COLD_FETCH, tr->block, 0, 0);
 }
 
 static void emit_entry(struct pg_translator *tr)

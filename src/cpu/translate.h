@@ -77,6 +77,7 @@ struct pg_insn {
 	int16_t group_off;     /* of this access from the lowest byte of the group */
 	int16_t group_low;     /* FIRST: of the lowest byte from the base */
 	uint16_t group_span;   /* FIRST: bytes from the lowest to the highest */
+	uint16_t group_align;  /* FIRST: struct pg_site.align */
 	uint16_t written_gprs; /* bit r: it or a part of it may be written */
 	ZydisDecodedInstruction zi;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
@@ -214,6 +215,8 @@ void pg_emit_operand(
 void pg_emit_store_imm(struct pg_translator *tr, uint32_t imm, bool narrow);
 /* SB = the place among the mirrors of the set of address SA. */
 void pg_emit_set(struct pg_engine *e, struct pg_emit *m);
+/* The end of it: SB modulo the size of all mirrors. */
+void pg_emit_mask_set(struct pg_engine *e, struct pg_emit *m);
 /* Flags into flags_mem if someone may still want them and they are not there yet. */
 void pg_emit_save_flags(struct pg_translator *tr);
 
