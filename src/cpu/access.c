@@ -347,7 +347,7 @@ static void emit_compare(struct pg_translator *tr, uint32_t index, const uint64_
 		tag += set_offset(e, *constant);
 	} else if (e->sets_d > 1) {
 		indexed = true;
-		pg_emit_set(e, m);
+		pg_emit_set(e, m, SB, SA);
 	} else {
 		/* No entry of a single set is unusable for all addresses: see struct pg_tlb_fast. */
 		keep = true;
@@ -400,6 +400,10 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	s->x87 = waits_for_x87(in);
 	s->aligned = in->kind == K_MEM && wants_alignment(in);
 	s->stack = !operand || in->ops[in->mem].mem.segment == ZYDIS_REGISTER_SS;
+	if (!tr->ungrouped) {
+		s->until = in->until;
+		s->open = in->n_open > 0;
+	}
 	if (in->group == GROUP_FIRST && !tr->ungrouped) {
 		s->group_last = in->group_last;
 		s->first_access = (uint8_t)access;
@@ -443,21 +447,27 @@ struct pg_site *pg_emit_check(struct pg_translator *tr, struct pg_insn *in, unsi
 	return s;
 }
 
-/* SB = set * 32: bits 12.. of the address brought to bit 5. */
-void pg_emit_set(struct pg_engine *e, struct pg_emit *m)
+/* to = set * 32: bits 12.. of the address brought to bit 5. */
+void pg_emit_set(struct pg_engine *e, struct pg_emit *m, unsigned to, unsigned address)
 {
+	PG_ASSERT(to >= 8 && address >= 8);
 	if (e->bmi2) {
-		ebytes(m, (const uint8_t[]){0xc4, 0x43, 0xfb, 0xf0, 0xf5, 7}, 6); /* rorx */
+		ebytes(m, (const uint8_t[]){0xc4, 0x43, 0xfb, 0xf0}, 4); /* rorx to, address, 7 */
+		e8(m, 0xc0 | (to & 7) << 3 | (address & 7));
+		e8(m, 7);
 	} else {
-		e_mov_rr(m, SB, SA);
-		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 7}, 4); /* shr r14, 7 */
+		if (to != address)
+			e_mov_rr(m, to, address);
+		ebytes(m, (const uint8_t[]){0x49, 0xc1, (uint8_t)(0xe8 | (to & 7)), 7},
+			4); /* shr to, 7 */
 	}
-	pg_emit_mask_set(e, m);
+	pg_emit_mask_set(e, m, to);
 }
 
-void pg_emit_mask_set(struct pg_engine *e, struct pg_emit *m)
+void pg_emit_mask_set(struct pg_engine *e, struct pg_emit *m, unsigned set)
 {
-	ebytes(m, (const uint8_t[]){0x41, 0x81, 0xe6}, 3); /* and r14d, imm32 */
+	ebytes(m, (const uint8_t[]){0x41, 0x81, (uint8_t)(0xe0 | (set & 7))},
+		3); /* and set, imm32 */
 	e32(m, (e->sets_d - 1) << 5);
 }
 

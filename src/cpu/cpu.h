@@ -54,7 +54,14 @@ struct pg_cold_access {
 	uint16_t limit; /* the last offset in a page at which all bytes of the access lie in it */
 	uint8_t access; /* enum pg_access of the lookup */
 	uint8_t wants_store; /* and the entry must allow stores inline */
+	uint8_t open;        /* enum pg_cold_open */
 } __attribute__((packed));
+/* Are groups open of which the access is no member (group.c)? */
+enum pg_cold_open {
+	OPEN_NONE,
+	OPEN_APART,    /* yes, but its page is of another set than theirs */
+	OPEN_CONFLICT, /* it may drive theirs from the most recent place */
+};
 /* The same behind a failed fetch check. */
 struct pg_cold_fetch {
 	uint32_t block;
@@ -283,6 +290,8 @@ struct pg_site {
 	uint8_t fast_base; /* fast mode: the register that is probed, the address being it + fast_disp */
 	int32_t fast_disp;
 	uint8_t group_last;   /* row of the last member */
+	uint8_t until;        /* row of the last instruction that a fragment from here on has */
+	bool open;            /* groups are open here of which this access is no member */
 	uint8_t first_access; /* of the first member */
 	uint16_t first_off, first_size;
 	uint16_t

@@ -4,17 +4,23 @@
  *
  * Called by decode.c's caller, translate.c, after a run is decoded. Emits nothing.
  *
- * Accesses off one unchanged base register (or off rsp, whose changes by push, pop and constants are known) with no other
- * access between them touch bytes [base + low, base + low + span). If all of these lie in the page of the
- * most recently used entry, the first access hits, and so does every later one, without changing any state: one check
- * answers for all and the counts stay exact. If the check fails for any reason, run.c executes the group from a
+ * Accesses off one unchanged base register (or off rsp, whose changes by push, pop and constants are known)
+ * touch bytes [base + low, base + low + span). If all of these lie in the page of the
+ * most recently used entry of its set, or in two pages that both are, the first access hits, and so does every later one, without changing any
+ * state: one check answers for all and the counts stay exact. If the check fails for any reason, run.c executes the group from a
  * second translation in which each access has its own check (pg_translate_fragment).
  *
+ * Other accesses may lie between if the base is in its host register. A group is *open* there. One that is answered inline changes no state. One that
+ * is not, but whose page is of another set (cold code asks, translate.c), changes nothing of the group's. After any other, or if anything else
+ * happened meanwhile, the rest up to the end of all open groups is executed from such a second translation too.
+ *
  * Invariants:
- *   1. A group has at least two members; only members access memory in it.
- *   2. Between its first and last member no instruction uses SA or SB.
- *   3. Conditional branches may lie in it: a member that is not reached was checked for nothing. But none makes stores
+ *   1. A group has at least two members; if its base is a stolen register, only members access memory in it and between its first and last
+ *      member no instruction uses SA or SB.
+ *   2. An access stands in at most PG_OPEN_GROUPS groups that it is no member of, and is its instruction's only one.
+ *   3. Conditional branches may lie in a group: a member that is not reached was checked for nothing. But none makes stores
  *      of a group that would have loads only: the page may never be written.
+ *   4. `until` of an instruction: no group that is open at it, or begins before that row, ends behind it.
  */
 #include "cpu/translate.h"
 
@@ -24,6 +30,7 @@
 struct subject {
 	unsigned base;
 	int64_t delta;
+	bool spread; /* others' accesses may lie between */
 };
 
 static bool writes(const struct pg_insn *in, unsigned reg)
@@ -93,7 +100,7 @@ static bool simple_access(const struct pg_insn *in, unsigned *base, int64_t *off
 static bool may_stand_between(
 	const struct pg_translator *tr, const struct pg_insn *in, struct subject *s)
 {
-	uint16_t used = in->stolen_in | in->stolen_out;
+	uint16_t used = s->spread ? 0 : in->stolen_in | in->stolen_out;
 	if (in->kind == K_NOTHING)
 		return true;
 	if (in->kind == K_JCC) /* counters in memory use SA */
@@ -101,7 +108,7 @@ static bool may_stand_between(
 	if (in->kind == K_LEA) {
 		const ZydisDecodedOperandMem *m = &in->ops[1].mem;
 		unsigned b = pg_gpr_of(m->base), x = pg_gpr_of(m->index);
-		if (b == SA || b == SB || x == SA || x == SB)
+		if (!s->spread && (b == SA || b == SB || x == SA || x == SB))
 			return false;
 	} else if (in->kind != K_COPY) {
 		return false;
@@ -119,19 +126,52 @@ static bool may_stand_between(
 	return false;
 }
 
-/* Looks for a group that begins at tr->insn[i]; marks it. Returns the index behind its last member, or i + 1. */
-static unsigned find_group(struct pg_translator *tr, unsigned i)
+/* May this access of another base stand between members? *change: of rsp. */
+static bool may_access_between(const struct pg_insn *in, const struct subject *s, int64_t *change)
+{
+	int64_t size = in->zi.operand_width == 16 ? 2 : 8;
+	*change = 0;
+	if (!s->spread || (in->group != GROUP_MEMBER && in->n_open == PG_OPEN_GROUPS))
+		return false;
+	switch ((enum pg_kind)in->kind) {
+	case K_MEM:
+	case K_MOFFS:
+		return !writes(in, s->base);
+	case K_PUSH:
+	case K_POP:
+		if (in->mem >= 0 ||
+			(in->kind == K_POP && writes(in, s->base) && s->base != H_RSP) ||
+			(in->kind == K_POP && pg_gpr_of(in->ops[0].reg.value) == H_RSP))
+			return false;
+		if (s->base == H_RSP)
+			*change = in->kind == K_PUSH ? -size : size;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool may_begin(const struct pg_translator *tr, const struct pg_insn *in, unsigned base)
+{
+	/* Fast mode probes a register once for all its uses anyway, if it is in its host register. */
+	return in->group == GROUP_NONE && in->kind != K_CALL && in->kind != K_RET &&
+	       !(pg_tr_fast(tr) && base < 13);
+}
+
+/* Looks for a group that begins at tr->insn[i]; marks it. */
+static void find_group(struct pg_translator *tr, unsigned i)
 {
 	struct pg_insn *first = &tr->insn[i];
-	struct subject s = {0, 0};
+	struct subject s = {0, 0, false};
 	unsigned size, members = 1, last = i;
-	int64_t off, change, low, high;
+	int64_t off, change, low, high, delta[PG_BLOCK_INSNS];
+	uint32_t member = (uint32_t)1 << i, stranger = 0;
+	_Static_assert(PG_BLOCK_INSNS <= 32, "a bit for each instruction");
 	bool store, any_store, branch = false;
-	if (!simple_access(first, &s.base, &off, &size, &store, &change))
-		return i + 1;
-	/* Fast mode probes a register once for all its uses anyway, if it is in its host register. */
-	if (first->kind == K_CALL || first->kind == K_RET || (pg_tr_fast(tr) && s.base < 13))
-		return i + 1;
+	if (!simple_access(first, &s.base, &off, &size, &store, &change) ||
+		!may_begin(tr, first, s.base))
+		return;
+	s.spread = tr->e->second_d && !pg_is_stolen(s.base);
 	low = off;
 	high = off + size;
 	any_store = store;
@@ -141,39 +181,52 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 	for (unsigned k = i + 1; open && k < tr->n; k++) {
 		struct pg_insn *in = &tr->insn[k];
 		unsigned base;
-		if (!simple_access(in, &base, &off, &size, &store, &change)) {
-			if (!may_stand_between(tr, in, &s))
-				break;
-			branch |= in->kind == K_JCC;
-			continue;
+		if (simple_access(in, &base, &off, &size, &store, &change) && base == s.base &&
+			in->group == GROUP_NONE && !(branch && store && !any_store)) {
+			off += s.delta;
+			int64_t l = off < low ? off : low,
+				h = off + size > high ? off + size : high;
+			if (off >= -MAX_SPAN && off <= MAX_SPAN && h - l <= MAX_SPAN) {
+				low = l;
+				high = h;
+				any_store |= store;
+				in->group_off = (int16_t)off;
+				s.delta += change;
+				members++;
+				member |= (uint32_t)1 << k;
+				last = k;
+				if (in->kind == K_CALL || in->kind == K_RET ||
+					(in->kind == K_MEM && writes(in, s.base)))
+					break;
+				continue;
+			}
 		}
-		if (branch && store && !any_store)
+		delta[k] = s.delta;
+		if (may_access_between(in, &s, &change)) {
+			stranger |= (uint32_t)1 << k;
+			s.delta += change;
+		} else if (!may_stand_between(tr, in, &s)) {
 			break;
-		off += s.delta;
-		if (base != s.base || off < -MAX_SPAN || off > MAX_SPAN)
+		}
+		if (s.delta < -MAX_SPAN || s.delta > MAX_SPAN)
 			break;
-		int64_t l = off < low ? off : low, h = off + size > high ? off + size : high;
-		if (h - l > MAX_SPAN)
-			break;
-		low = l;
-		high = h;
-		any_store |= store;
-		in->group_off = (int16_t)off;
-		s.delta += change;
-		members++;
-		last = k;
-		if (in->kind == K_CALL || in->kind == K_RET ||
-			(in->kind == K_MEM && writes(in, s.base)))
-			break;
+		branch |= in->kind == K_JCC;
 	}
 	if (members < 2)
-		return i + 1;
+		return;
 	unsigned align = 1;
 	for (unsigned k = i; k <= last; k++) {
 		struct pg_insn *in = &tr->insn[k];
 		unsigned base;
-		if (!simple_access(in, &base, &off, &size, &store, &change))
+		if (stranger >> k & 1) {
+			if (in->group != GROUP_MEMBER)
+				in->open[in->n_open++] = (struct pg_open_group){(uint8_t)s.base,
+					(int16_t)(low - delta[k]), (int16_t)(high - delta[k])};
 			continue;
+		}
+		if (!(member >> k & 1))
+			continue;
+		simple_access(in, &base, &off, &size, &store, &change);
 		in->group = k == i ? GROUP_FIRST : GROUP_MEMBER;
 		in->group_off = (int16_t)(in->group_off - low);
 		in->group_base = (uint8_t)s.base;
@@ -187,11 +240,25 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 	first->group_align = (uint16_t)align;
 	first->group_store = any_store;
 	first->group_last = (uint8_t)last;
-	return last + 1;
+	for (unsigned k = i; k < last; k++) {
+		if (tr->insn[k].until < last)
+			tr->insn[k].until = (uint8_t)last;
+	}
 }
 
 void pg_find_groups(struct pg_translator *tr)
 {
-	for (unsigned i = 0; i < tr->n;)
-		i = find_group(tr, i);
+	for (unsigned i = 0; i < tr->n; i++) {
+		struct pg_insn *in = &tr->insn[i];
+		in->until = (uint8_t)i;
+	}
+	for (unsigned i = 0; i < tr->n; i++)
+		find_group(tr, i);
+	for (unsigned i = tr->n; i-- > 0;) {
+		struct pg_insn *in = &tr->insn[i];
+		for (unsigned k = i + 1; k <= in->until; k++) {
+			if (tr->insn[k].until > in->until)
+				in->until = tr->insn[k].until;
+		}
+	}
 }

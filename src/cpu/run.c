@@ -293,6 +293,7 @@ enum pg_turn pg_exit_with(struct pg_cpu *c, enum pg_exit why)
  * executed alone (step), because it overwrites code.
  */
 static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b);
+static enum pg_turn go_apart(struct pg_cpu *c, struct pg_site *s, const struct pg_block *b);
 
 static enum pg_turn leave_access(struct pg_cpu *c, bool *step)
 {
@@ -330,6 +331,9 @@ static enum pg_turn leave_access(struct pg_cpu *c, bool *step)
 		*step = true;
 		return TURN_NEXT;
 	}
+	/* The pages of open groups may have gone; the same access, made again, finds what is here now and changes nothing by it. */
+	if (s->open)
+		return go_apart(c, s, b);
 	if (fr.n == 1) {
 		c->scratch[0] = pg_view_outside(c, fr.host[0]);
 		c->target = (uint64_t)(uintptr_t)s->alt;
@@ -381,7 +385,8 @@ static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_b
 		}
 		/* The page is the most recently used of its set now: asking again changes nothing. */
 		struct pg_tlb_way *way;
-		if (pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) ==
+		if (!s->open &&
+			pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) ==
 				PG_MMU_OK &&
 			(s->access != PG_WRITE ||
 				(way->dirty && !way->code && (way->prot & PG_WRITE))) &&
@@ -390,10 +395,15 @@ static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_b
 			return TURN_GO_ON;
 		}
 	}
-	uint32_t site = c->site;
+	return go_apart(c, s, b);
+}
+
+/* On in the translation in which each access has its own check, at the instruction of the site. */
+static enum pg_turn go_apart(struct pg_cpu *c, struct pg_site *s, const struct pg_block *b)
+{
 	c->looked = 0;
 	if (s->fragment == PG_NIL) {
-		struct pg_block *f = pg_translate_fragment(c, site);
+		struct pg_block *f = pg_translate_fragment(c, c->site);
 		if (!f) { /* no room: the instruction is executed by a new block after a flush */
 			pg_recover_flags(c, (enum pg_flags_at)s->flags);
 			stop_before(c, b, s->row);

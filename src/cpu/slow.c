@@ -35,9 +35,10 @@ static int not_shown(struct pg_cpu *c, uint64_t ea, uint32_t site, struct pg_tlb
 {
 	struct pg_engine *e = c->engine;
 	const struct pg_site *s = pg_site_at(e, site);
-	if (pg_view_show(c, way, s->group_last))
+	/* To show it another page may have to go, and that could be one of an open group's. */
+	if (!s->open && pg_view_show(c, way, s->group_last))
 		return 0;
-	if (s->group_last)
+	if (s->group_last || s->open)
 		return take_apart(c, site);
 	c->scratch[0] =
 		pg_view_outside(c, (const uint8_t *)(uintptr_t)way->host + (ea & PG_PAGE_MASK));
@@ -62,7 +63,7 @@ static int across_pages(struct pg_cpu *c, uint64_t ea, const struct pg_cold_acce
 	const struct pg_site *s = pg_site_at(c->engine, cold->site);
 	uint64_t second = (ea | PG_PAGE_MASK) + 1;
 	struct pg_tlb_way *way;
-	if (s->group_last)
+	if (s->group_last || s->open)
 		return take_apart(c, cold->site);
 	if (s->aligned || (second & (PG_VIEW_PAGES * PG_PAGE_SIZE - 1)) == 0 || second >> 47 != 0)
 		return leave_access(c);
@@ -84,6 +85,8 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 	enum pg_mmu_result r = PG_MMU_OK;
 	c->looked = 0;
 	c->site = cold->site;
+	if (cold->open == OPEN_CONFLICT)
+		return take_apart(c, cold->site);
 	if (ea >> 47 != 0)
 		return leave_access(c);
 	if ((ea & PG_PAGE_MASK) > cold->limit)

@@ -195,7 +195,7 @@ static uint8_t *make_group(struct pg_engine *e, bool store)
 	e_cmp_imm(m, SC, PG_PAGE_SIZE);
 	miss[2] = e_jcc(m, CC_AE, NULL);
 	e_lea(m, SB, SB, H_NONE, 1, sizeof(struct pg_tlb_fast));
-	pg_emit_mask_set(e, m);
+	pg_emit_mask_set(e, m, SB);
 	e_op_gs_index(m, 0x03, H_RAX, SB, tag);
 	e_cmp_imm(m, H_RAX, PG_PAGE_SIZE);
 	miss[3] = e_jcc(m, CC_AE, NULL);

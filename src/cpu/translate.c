@@ -150,6 +150,7 @@ static void add_cold(struct pg_translator *tr, uint8_t *from, uint8_t kind, uint
 	c->kind = kind;
 	c->site = site;
 	c->recover = recover;
+	c->row = (uint8_t)(tr->b->n_rows ? tr->b->n_rows - 1 : 0);
 	c->disp = disp;
 }
 
@@ -196,12 +197,68 @@ static void emit_compare_id(
 	e32(m, p->id);
 }
 
+/* Cold code: a quick stub is called, with a record behind that says for what; then on at `resume`. */
+static void emit_quick_call(struct pg_emit *m, const uint8_t *stub, const uint8_t *resume)
+{
+	e_gs_store(m, H_RSP, ST_GPR(H_RSP));
+	e_gs_load(m, H_RSP, ST(quick_sp));
+	e_call(m, stub);
+	const uint8_t *back = m->p;
+	e_gs_load(m, H_RSP, ST_GPR(H_RSP));
+	e_jmp(m, resume);
+	PG_ASSERT(m->full || m->p - back == PG_COLD_ID);
+}
+
+static void emit_access_record(struct pg_translator *tr, struct pg_emit *m, const struct pg_cold *c,
+	enum pg_cold_open open)
+{
+	const struct pg_site *s = pg_site_at(tr->e, c->site);
+	unsigned limit = (unsigned)PG_PAGE_SIZE - s->size;
+	e32(m, c->site);
+	e8(m, limit & 255);
+	e8(m, limit >> 8);
+	e8(m, s->group_last ? s->first_access : s->access);
+	e8(m, s->access == PG_WRITE);
+	e8(m, open);
+}
+
+static void emit_fetch_record(struct pg_translator *tr, struct pg_emit *m, const struct pg_cold *c)
+{
+	e32(m, c->site);
+	e32(m, tr->page->id);
+	e32(m, tr->page2 ? tr->page2->id : 0);
+	e64(m, tr->b->rip);
+}
+
+/*
+ * Does the access, whose set's place is in SB, share its set with the pages of groups that are open at it? Fills `jumps`, to be patched, and
+ * returns their number.
+ */
+static unsigned emit_conflicts(struct pg_translator *tr, struct pg_emit *m,
+	const struct pg_insn *in, uint8_t *jumps[2 * PG_OPEN_GROUPS])
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < in->n_open; i++) {
+		const struct pg_open_group *g = &in->open[i];
+		const int32_t ends[2] = {g->low, g->high - 1};
+		for (unsigned k = 0; k < 2; k++) {
+			e_lea(m, SC, g->base, H_NONE, 1, ends[k]);
+			pg_emit_set(tr->e, m, SC, SC);
+			ebytes(m, (const uint8_t[]){0x45, 0x39, 0xf7}, 3); /* cmp r15d, r14d */
+			jumps[n++] = e_jcc(m, CC_E, NULL);
+		}
+	}
+	return n;
+}
+
 static void emit_cold(struct pg_translator *tr)
 {
 	struct pg_engine *e = tr->e;
 	struct pg_emit *m = &e->cold;
 	for (unsigned i = 0; i < tr->n_cold; i++) {
 		struct pg_cold *c = &tr->cold[i];
+		uint8_t *conflicts[2 * PG_OPEN_GROUPS];
+		unsigned n_conflicts = 0;
 		if (!e->emit.full)
 			e_patch(c->from, m->p);
 		const uint8_t *stub =
@@ -214,7 +271,7 @@ static void emit_cold(struct pg_translator *tr)
 			else if (c->recover == COLD_ADDED)
 				e_gs_op(m, 0x2b, SA, c->disp);
 			else if (c->recover == COLD_KEPT_INDEXED)
-				pg_emit_set(e, m);
+				pg_emit_set(e, m, SB, SA);
 			else if (c->recover == COLD_KNOWN)
 				e_mov_imm(m, SA, c->address);
 			if (e->second_d && (c->recover == COLD_ADDED || c->recover == COLD_KEPT ||
@@ -223,6 +280,9 @@ static void emit_cold(struct pg_translator *tr)
 			stub = e->stub_access;
 			if (e->second_d) {
 				const struct pg_site *s = pg_site_at(e, c->site);
+				if (s->open)
+					n_conflicts =
+						emit_conflicts(tr, m, &tr->insn[c->row], conflicts);
 				stub = store ? e->stub_store : e->stub_load;
 				if (s->group_last) {
 					e_mov_imm(m, SC, pg_group_measure(s));
@@ -244,27 +304,20 @@ static void emit_cold(struct pg_translator *tr)
 			e_jmp(m, e->stub_chain);
 			continue;
 		}
-		e_gs_store(m, H_RSP, ST_GPR(H_RSP));
-		e_gs_load(m, H_RSP, ST(quick_sp));
-		e_call(m, stub);
-		const uint8_t *back = m->p;
-		e_gs_load(m, H_RSP, ST_GPR(H_RSP));
-		e_jmp(m, c->kind == COLD_ACCESS ? pg_site_at(e, c->site)->resume : tr->b->fetched);
-		PG_ASSERT(m->full || m->p - back == PG_COLD_ID);
-		e32(m, c->site);
-		if (c->kind == COLD_ACCESS) {
-			const struct pg_site *s = pg_site_at(e, c->site);
-			uint8_t access = s->group_last ? s->first_access : s->access;
-			unsigned limit = (unsigned)PG_PAGE_SIZE - s->size;
-			e8(m, limit & 255);
-			e8(m, limit >> 8);
-			e8(m, access);
-			e8(m, s->access == PG_WRITE);
-		} else {
-			e32(m, tr->page->id);
-			e32(m, tr->page2 ? tr->page2->id : 0);
-			e64(m, tr->b->rip);
+		emit_quick_call(m, stub,
+			c->kind == COLD_ACCESS ? pg_site_at(e, c->site)->resume : tr->b->fetched);
+		if (c->kind == COLD_FETCH) {
+			emit_fetch_record(tr, m, c);
+			continue;
 		}
+		emit_access_record(
+			tr, m, c, !pg_site_at(e, c->site)->open ? OPEN_NONE : OPEN_APART);
+		if (n_conflicts == 0)
+			continue;
+		for (unsigned k = 0; k < n_conflicts && !m->full; k++)
+			e_patch(conflicts[k], m->p);
+		emit_quick_call(m, e->stub_access, pg_site_at(e, c->site)->resume);
+		emit_access_record(tr, m, c, OPEN_CONFLICT);
 	}
 }
 
@@ -531,7 +584,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	struct pg_translator *tr = e->tr;
 	const struct pg_site *s = pg_site_at(e, site);
 	const struct pg_block *whole = pg_block_at(e, s->block);
-	unsigned first = s->row, last = s->group_last;
+	unsigned first = s->row, last = s->until;
 	begin(tr, e, pg_page_at(e, whole->page), NULL);
 	tr->ungrouped = true;
 	tr->saved = s->flags == FLAGS_MEM;

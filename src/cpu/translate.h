@@ -53,6 +53,13 @@ enum pg_kind {
 
 enum pg_group { GROUP_NONE, GROUP_FIRST, GROUP_MEMBER };
 
+/* A group that is open at an access of another: its bytes are [base + low, base + high), base as it is there. */
+struct pg_open_group {
+	uint8_t base;
+	int16_t low, high;
+};
+#define PG_OPEN_GROUPS 2
+
 struct pg_insn {
 	uint64_t rip;
 	uint8_t bytes[15];
@@ -70,14 +77,17 @@ struct pg_insn {
 		stolen_out; /* bits 13..15: read, written (outside of address computation) */
 	uint8_t loads, stores, lookups; /* when it completes, no page crossed */
 	/* Its place in a shared check, see group.c. */
-	uint8_t group;         /* enum pg_group */
-	uint8_t group_last;    /* FIRST: index of the last member */
-	uint8_t group_base;    /* the base register */
-	bool group_store;      /* FIRST: some member stores */
-	int16_t group_off;     /* of this access from the lowest byte of the group */
-	int16_t group_low;     /* FIRST: of the lowest byte from the base */
-	uint16_t group_span;   /* FIRST: bytes from the lowest to the highest */
-	uint16_t group_align;  /* FIRST: struct pg_site.align */
+	uint8_t group;        /* enum pg_group */
+	uint8_t group_last;   /* FIRST: index of the last member */
+	uint8_t group_base;   /* the base register */
+	bool group_store;     /* FIRST: some member stores */
+	int16_t group_off;    /* of this access from the lowest byte of the group */
+	int16_t group_low;    /* FIRST: of the lowest byte from the base */
+	uint16_t group_span;  /* FIRST: bytes from the lowest to the highest */
+	uint16_t group_align; /* FIRST: struct pg_site.align */
+	uint8_t n_open;       /* groups that this access stands in without being a member */
+	uint8_t until; /* last row of all groups that are open here, or begin before they end */
+	struct pg_open_group open[PG_OPEN_GROUPS];
 	uint16_t written_gprs; /* bit r: it or a part of it may be written */
 	ZydisDecodedInstruction zi;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
@@ -134,6 +144,7 @@ struct pg_translator {
 		uint32_t site;
 		uint8_t kind;     /* 0 access, 1 exit, 2 fetch */
 		uint8_t recover;  /* an access: enum pg_cold_state */
+		uint8_t row;      /* an access: of its instruction */
 		int32_t disp;     /* of the tag that was added */
 		uint64_t address; /* COLD_KNOWN: of the access */
 	} cold[PG_BLOCK_INSNS * 6 + 8];
@@ -213,10 +224,10 @@ void pg_emit_operand(
 	struct pg_translator *tr, unsigned opcode, unsigned reg, bool wide, unsigned prefix);
 /* mov [checked operand], imm: 8 bytes from the sign-extended imm, or 2. */
 void pg_emit_store_imm(struct pg_translator *tr, uint32_t imm, bool narrow);
-/* SB = the place among the mirrors of the set of address SA. */
-void pg_emit_set(struct pg_engine *e, struct pg_emit *m);
-/* The end of it: SB modulo the size of all mirrors. */
-void pg_emit_mask_set(struct pg_engine *e, struct pg_emit *m);
+/* to = the place among the mirrors of the set of an address. Both are r8 or above. */
+void pg_emit_set(struct pg_engine *e, struct pg_emit *m, unsigned to, unsigned address);
+/* The end of it: modulo the size of all mirrors. */
+void pg_emit_mask_set(struct pg_engine *e, struct pg_emit *m, unsigned set);
 /* Flags into flags_mem if someone may still want them and they are not there yet. */
 void pg_emit_save_flags(struct pg_translator *tr);
 
