@@ -244,6 +244,18 @@ static void store_meanwhile(struct file *f)
 	put(f->m->s, f->at.v, 60);
 }
 
+/* Another process brings the page in and stores into it, and it is written back and evicted: O5. */
+static void store_and_evict_meanwhile(struct file *f)
+{
+	pg_pfn page;
+
+	put(f->m->s, f->at.v, 60);
+	page = pg_object_page(f->o, 0);
+	assert_int_equal(pg_object_write_back(f->o, 0, 0, false), 0);
+	assert_true(pg_cache_drop(f->m->vm, page));
+	assert_int_equal(f->bytes[0], 60);
+}
+
 static void prepare(
 	struct machine *m, struct file *f, void (*meanwhile)(struct file *), unsigned flags)
 {
@@ -305,6 +317,18 @@ static void page_brought_twice_is_kept_once(void **state)
 	assert_int_equal(get(m.s, f.at.v), 1);
 	assert_int_equal(pg_object_resident(f.o), 1);
 	assert_int_equal(f.reads, 2);
+	finish(&m, &f);
+}
+
+/* O5 */
+static void page_that_came_and_went_during_read_is_read_again(void **state)
+{
+	struct machine m;
+	struct file f;
+
+	prepare(&m, &f, store_and_evict_meanwhile, PG_MAP_SHARED);
+	assert_int_equal(get(m.s, f.at.v), 60);
+	assert_int_equal(f.reads, 3);
 	finish(&m, &f);
 }
 
@@ -552,6 +576,7 @@ int main(void)
 		cmocka_unit_test(truncation_during_read_is_bus),
 		cmocka_unit_test(host_write_during_read_is_seen),
 		cmocka_unit_test(page_brought_twice_is_kept_once),
+		cmocka_unit_test(page_that_came_and_went_during_read_is_read_again),
 		cmocka_unit_test(store_during_write_back_is_not_lost),
 		cmocka_unit_test(truncation_during_write_back_frees_the_page),
 		cmocka_unit_test(unmapping_during_sync_is_survived),
