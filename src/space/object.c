@@ -19,7 +19,8 @@
  *
  * A pager may release the machine lock. So: a page being read is not yet in the cache, and is put
  * there only if nobody else brought it meanwhile and no host write passed by (`changes`), nor was it brought, stored into,
- * written back and dropped again (`reads`); a page being written is pinned.
+ * written back and dropped again (`reads`); a page being written is pinned; and what changes the file behind the object's back keeps pages from
+ * being written until the object knows (pg_object_lock()).
  */
 #include "base/errseq.h"
 #include "space/impl.h"
@@ -290,18 +291,40 @@ int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
 	return err;
 }
 
+/* What guests stored into the page is not all in the file. */
+static bool is_dirty(struct pg_object *o, pg_pfn f)
+{
+	pg_pages_harvest(o->vm, f);
+	return pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_DIRTY;
+}
+
+void pg_object_lock(struct pg_object *o)
+{
+	if (o->pager && o->pager->lock)
+		o->pager->lock(o->ctx);
+}
+
+void pg_object_unlock(struct pg_object *o)
+{
+	if (o->pager && o->pager->lock)
+		o->pager->unlock(o->ctx);
+}
+
 int pg_object_write_page(struct pg_object *o, uint64_t index, pg_pfn f)
 {
 	struct pg_vm *vm = o->vm;
 	struct pg_frame *row = pg_frames_row(vm->frames, f);
-	int err;
+	int err = 0;
 
-	pg_pages_harvest(vm, f);
-	if (!(row->flags & PG_FRAME_DIRTY) || !o->pager)
+	if (!is_dirty(o, f) || !o->pager)
 		return 0;
-	row->flags &= (uint16_t)~PG_FRAME_DIRTY; /* stores made from now on are new ones */
 	row->pins++;
-	err = o->pager->write(o->ctx, index, pg_frames_bytes(vm->frames, f));
+	pg_object_lock(o);
+	if (row->owner && is_dirty(o, f)) { /* others may have written it, or cut it off */
+		row->flags &= (uint16_t)~PG_FRAME_DIRTY; /* stores made from now on are new ones */
+		err = o->pager->write(o->ctx, index, pg_frames_bytes(vm->frames, f));
+	}
+	pg_object_unlock(o);
 	row->pins--;
 	if (!row->owner) { /* truncated meanwhile */
 		if (!row->pins)
@@ -344,10 +367,7 @@ const void *pg_object_unwritten(struct pg_object *o, uint64_t index)
 
 	if (pg_pfn_is_none(f) || !o->pager)
 		return NULL;
-	pg_pages_harvest(o->vm, f);
-	return pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_DIRTY
-		       ? pg_frames_bytes(o->vm->frames, f)
-		       : NULL;
+	return is_dirty(o, f) ? pg_frames_bytes(o->vm->frames, f) : NULL;
 }
 
 /* Whether what is stored behind its end is there when it grows: so with memory files. */
