@@ -188,6 +188,9 @@ struct pg_pager {
 	int (*reserve)(void *ctx, uint64_t index);
 	/* The last reference goes and a page could not be written: true: you have the reference now. May be NULL. */
 	bool (*keep)(void *ctx, struct pg_object *o);
+	/* Around the writing back of a page: nobody else changes the bytes between. lock may release your machine lock. May both be NULL. */
+	void (*lock)(void *ctx);
+	void (*unlock)(void *ctx);
 };
 
 /* By which two openings of one file find each other, e.g. device and inode; {0, 0}: never. */

@@ -6,7 +6,7 @@
  *   R1 a frame is known (not PG_AT_NONE) only if it is ANON or CACHE with an owner; the policy knows exactly the pages AT_POLICY and
  *      AT_PICKED and AT_ASIDE; each held page is on the queue of its place.
  *   R2 a slot in use belongs to one anon or one page of one object without pager, which names it; its store has reserved it; there
- *      are slots_used of them.
+ *      are slots_used of them. What was read from one is its owner's only if it was not given to another meanwhile.
  *   R3 min < low < high.
  */
 #ifndef PG_RECLAIM_IMPL_H
@@ -44,6 +44,7 @@ struct pg_page_state {
 struct pg_slot_row {
 	void *owner; /* NULL: not in use */
 	uint64_t index;
+	uint32_t given; /* how often it got an owner, modulo 2^32 */
 	bool object;
 };
 

@@ -25,6 +25,7 @@ struct wants {
 	struct pg_anon *a[MAX_WINDOW];
 	struct pg_store_io io[MAX_WINDOW];
 	pg_pfn f[MAX_WINDOW];
+	uint32_t given[MAX_WINDOW]; /* of the slot, when it was asked for */
 	unsigned n;
 };
 
@@ -72,6 +73,7 @@ static void want(struct pg_reclaim *r, struct wants *w, struct pg_anon *a, pg_pf
 {
 	w->a[w->n] = a;
 	w->f[w->n] = f;
+	w->given[w->n] = r->slots[a->slot.v].given;
 	w->io[w->n] = (struct pg_store_io){.slot = a->slot, .page = pg_frames_bytes(r->frames, f)};
 	pg_frames_row(r->frames, f)->flags |= PG_FRAME_BUSY;
 	a->refs++; /* it must not go while the lock is released */
@@ -106,12 +108,16 @@ static void want_around(struct pg_reclaim *r, struct wants *w, struct region *re
 		want_more(r, w, pg_reclaim_slots_anon(r, s));
 }
 
-/* While the lock was released somebody else brought the page in: what was read, or not, means nothing. */
-static bool is_stale(const struct wants *w, unsigned i)
+/*
+ * While the lock was released somebody else brought the page in: what was read, or not, means nothing. So too if it went out again, even
+ * to the same slot: another page may have had that between.
+ */
+static bool is_stale(const struct pg_reclaim *r, const struct wants *w, unsigned i)
 {
 	const struct pg_anon *a = w->a[i];
+	pg_slot s = w->io[i].slot;
 
-	return !pg_pfn_is_none(a->pfn) || a->slot.v != w->io[i].slot.v;
+	return !pg_pfn_is_none(a->pfn) || a->slot.v != s.v || r->slots[s.v].given != w->given[i];
 }
 
 /* The read of w->a[i] is over: it has its frame now, or the frame goes back. */
@@ -123,11 +129,11 @@ static void settle(struct pg_reclaim *r, struct wants *w, unsigned i, enum pg_ac
 	int status = w->io[i].status;
 
 	pg_frames_row(r->frames, f)->flags &= (uint16_t)~PG_FRAME_BUSY;
-	if (status && !is_stale(w, i)) {
+	if (status && !is_stale(r, w, i)) {
 		r->st.read_errors++;
 		r->st.checksum_errors += status == -EILSEQ;
 	}
-	if (status || is_stale(w, i) || a->refs == 1) {
+	if (status || is_stale(r, w, i) || a->refs == 1) {
 		pg_frame_release(r->vm, f);
 		pg_anon_unref(r->vm, a);
 		return;
@@ -167,7 +173,7 @@ int pg_reclaim_anon_in(void *ctx, struct region *region, uint64_t index, struct 
 	pg_reclaim_stall_end(r, stall);
 	r->st.swap_in_clusters++;
 	before = r->st.swap_in;
-	err = is_stale(&w, 0) ? 0 : w.io[0].status; /* stale: the fault looks again */
+	err = is_stale(r, &w, 0) ? 0 : w.io[0].status; /* stale: the fault looks again */
 	for (unsigned i = 0; i < w.n; i++)
 		settle(r, &w, i, access);
 	*brought = (uint32_t)(r->st.swap_in - before);

@@ -59,7 +59,7 @@ void pg_reclaim_slots_own(struct pg_reclaim *r, pg_slot s, void *owner, uint64_t
 	struct pg_slot_row *row = &r->slots[s.v];
 
 	PG_ASSERT(!row->owner);
-	*row = (struct pg_slot_row){owner, index, object};
+	*row = (struct pg_slot_row){owner, index, row->given + 1, object};
 	if (++r->slots_used > r->st.slots_peak)
 		r->st.slots_peak = r->slots_used;
 }

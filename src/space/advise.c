@@ -159,11 +159,13 @@ static int punch(const struct piece *p)
 	if (o->pager && !o->pager->punch)
 		return -EOPNOTSUPP;
 	pg_object_ref(o);
+	pg_object_lock(o);
 	pg_object_punched(o, start, end); /* first: what is dirty must not be written behind it */
 	if (o->pager)
 		err = o->pager->punch(o->ctx, start, end);
 	if (o->pager)
 		pg_object_punched(o, start, end);
+	pg_object_unlock(o);
 	pg_object_unref(o);
 	return err;
 }

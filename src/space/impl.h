@@ -72,6 +72,13 @@ struct region {
 	struct pg_open_file *open; /* of a shared mapping; counted. NULL: not known */
 };
 
+/* Page `index` of an object is being read by its pager; on the reader's stack. */
+struct pg_object_read {
+	struct pg_object_read *next;
+	uint64_t index;
+	bool stale; /* the page was in the cache meanwhile and left it: what is read may be older than what it had */
+};
+
 struct pg_object {
 	struct pg_vm *vm;
 	struct pg_object *next; /* in its bucket, if it has a key */
@@ -87,6 +94,7 @@ struct pg_object {
 	uint64_t ra_prev;                     /* page read last */
 	uint64_t resident;                    /* pages in frames */
 	uint64_t changes; /* host writes and truncations: a read that overlaps one is repeated */
+	struct pg_object_read *reads; /* by the pager, under way */
 	uint64_t charged_pages;
 	uint32_t refs;
 	uint32_t write_error;   /* of writing pages back: base/errseq.h */

@@ -11,14 +11,16 @@
  *   O3 an object with a key is in its bucket, once.
  *   O4 a page with a pager that is not DIRTY and has no D bit in any entry equals, up to the end of the file, what the pager
  *      would read (not checked: the test's pager does).
+ *   O5 a page comes to the cache with what the file had after the page left the cache last.
  *
  * A page stays in the cache as long as its object lives. The object dies with its last reference:
  * the host keeps the file's pages in its own cache, so opening it again costs a copy, not a disk
  * access. (Linux would keep the pages. reclaim/ may want to, later.)
  *
  * A pager may release the machine lock. So: a page being read is not yet in the cache, and is put
- * there only if nobody else brought it meanwhile and no host write passed by (`changes`); a page
- * being written is pinned.
+ * there only if nobody else brought it meanwhile and no host write passed by (`changes`), nor was it brought, stored into,
+ * written back and dropped again (`reads`); a page being written is pinned; and what changes the file behind the object's back keeps pages from
+ * being written until the object knows (pg_object_lock()).
  */
 #include "base/errseq.h"
 #include "space/impl.h"
@@ -174,6 +176,8 @@ pg_pfn pg_object_page(const struct pg_object *o, uint64_t index)
 void pg_object_forget(struct pg_object *o, uint64_t index, pg_pfn f)
 {
 	PG_ASSERT(pg_frames_row(o->vm->frames, f)->map_count == 0);
+	for (struct pg_object_read *r = o->reads; r; r = r->next)
+		r->stale |= r->index == index;
 	pg_sparse_erase(&o->vm->page_kind, &o->pages, index, index);
 	o->resident--;
 	pg_cache_unlink(o->vm, f);
@@ -192,6 +196,29 @@ static int fill_own(struct pg_object *o, uint64_t index, void *bytes, bool *from
 	return got < 0 ? got : 0;
 }
 
+/* Fills bytes with what the file or the slot has now, unless another brings the page meanwhile: then they mean nothing. */
+static int read_page(struct pg_object *o, uint64_t index, void *bytes, bool *from_slot)
+{
+	struct pg_object_read here = {.next = o->reads, .index = index}, **at = &o->reads;
+	uint64_t changes;
+	int err;
+
+	o->reads = &here;
+	do {
+		changes = o->changes;
+		here.stale = false;
+		if (o->pager)
+			err = o->pager->read(o->ctx, index, bytes);
+		else
+			err = fill_own(o, index, bytes, from_slot);
+	} while (!err && (changes != o->changes || here.stale) &&
+		 pg_pfn_is_none(pg_object_page(o, index)));
+	while (*at != &here)
+		at = &(*at)->next;
+	*at = here.next;
+	return err;
+}
+
 /* Brings in one page, see pg_object_fill(). Ahead of need only if a frame is free. */
 static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, uint32_t *brought)
 {
@@ -201,7 +228,6 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 	struct pg_sparse_place place;
 	struct pg_stall stall = {0};
 	bool from_slot = false;
-	uint64_t changes;
 	pg_pfn f;
 	int err;
 
@@ -216,13 +242,7 @@ static int fill_one(struct pg_object *o, uint64_t index, enum pg_page_in how, ui
 	pg_object_ref(o);
 	if (waits)
 		stall = p->wait_begin(p->ctx, o, index);
-	do {
-		changes = o->changes;
-		if (o->pager)
-			err = o->pager->read(o->ctx, index, pg_frames_bytes(vm->frames, f));
-		else
-			err = fill_own(o, index, pg_frames_bytes(vm->frames, f), &from_slot);
-	} while (!err && changes != o->changes);
+	err = read_page(o, index, pg_frames_bytes(vm->frames, f), &from_slot);
 	if (waits)
 		p->wait_end(p->ctx, stall);
 	pg_frames_row(vm->frames, f)->flags &= (uint16_t)~PG_FRAME_BUSY;
@@ -271,18 +291,40 @@ int pg_object_fill(struct pg_object *o, uint64_t index, uint32_t *brought)
 	return err;
 }
 
+/* What guests stored into the page is not all in the file. */
+static bool is_dirty(struct pg_object *o, pg_pfn f)
+{
+	pg_pages_harvest(o->vm, f);
+	return pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_DIRTY;
+}
+
+void pg_object_lock(struct pg_object *o)
+{
+	if (o->pager && o->pager->lock)
+		o->pager->lock(o->ctx);
+}
+
+void pg_object_unlock(struct pg_object *o)
+{
+	if (o->pager && o->pager->lock)
+		o->pager->unlock(o->ctx);
+}
+
 int pg_object_write_page(struct pg_object *o, uint64_t index, pg_pfn f)
 {
 	struct pg_vm *vm = o->vm;
 	struct pg_frame *row = pg_frames_row(vm->frames, f);
-	int err;
+	int err = 0;
 
-	pg_pages_harvest(vm, f);
-	if (!(row->flags & PG_FRAME_DIRTY) || !o->pager)
+	if (!is_dirty(o, f) || !o->pager)
 		return 0;
-	row->flags &= (uint16_t)~PG_FRAME_DIRTY; /* stores made from now on are new ones */
 	row->pins++;
-	err = o->pager->write(o->ctx, index, pg_frames_bytes(vm->frames, f));
+	pg_object_lock(o);
+	if (row->owner && is_dirty(o, f)) { /* others may have written it, or cut it off */
+		row->flags &= (uint16_t)~PG_FRAME_DIRTY; /* stores made from now on are new ones */
+		err = o->pager->write(o->ctx, index, pg_frames_bytes(vm->frames, f));
+	}
+	pg_object_unlock(o);
 	row->pins--;
 	if (!row->owner) { /* truncated meanwhile */
 		if (!row->pins)
@@ -325,10 +367,7 @@ const void *pg_object_unwritten(struct pg_object *o, uint64_t index)
 
 	if (pg_pfn_is_none(f) || !o->pager)
 		return NULL;
-	pg_pages_harvest(o->vm, f);
-	return pg_frames_row(o->vm->frames, f)->flags & PG_FRAME_DIRTY
-		       ? pg_frames_bytes(o->vm->frames, f)
-		       : NULL;
+	return is_dirty(o, f) ? pg_frames_bytes(o->vm->frames, f) : NULL;
 }
 
 /* Whether what is stored behind its end is there when it grows: so with memory files. */

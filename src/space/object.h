@@ -48,6 +48,13 @@ struct pg_pager {
 	 * as somebody may ask what became of the pages. May be NULL.
 	 */
 	bool (*keep)(void *ctx, struct pg_object *o);
+	/*
+	 * Between the two calls nobody else changes the bytes behind the object: around the writing back of a page, and around what is done
+	 * to them behind the object's back (pg_object_lock()). lock may release the machine lock; nothing is locked twice by one thread.
+	 * May both be NULL: there is one thread.
+	 */
+	void (*lock)(void *ctx);
+	void (*unlock)(void *ctx);
 };
 
 /*
@@ -77,6 +84,13 @@ struct pg_object *pg_object_find(struct pg_vm *vm, struct pg_object_key key); /*
  */
 PG_MUST_CHECK int pg_object_before_host_read(struct pg_object *o, uint64_t start, uint64_t end);
 void pg_object_before_host_write(struct pg_object *o, uint64_t size_bytes);
+/*
+ * From before the host writes, resizes or punches the file until the object has been told of it: no page is written back meanwhile, which could
+ * put old bytes over new ones or make the file long again. The caller has a reference, and causes no page fault in between. lock may
+ * release the machine lock.
+ */
+void pg_object_lock(struct pg_object *o);
+void pg_object_unlock(struct pg_object *o);
 PG_MUST_CHECK int pg_object_after_host_write(struct pg_object *o, uint64_t start, uint64_t end);
 void pg_object_truncated(struct pg_object *o, uint64_t new_size);
 /* After the host made a hole of [start, end): its bytes read as zero, whole pages leave the cache and

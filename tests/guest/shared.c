@@ -210,11 +210,72 @@ static void case_file(void)
 	unlink("file");
 }
 
+/* A file that is written and cut off by calls while another process stores through its mapping and has that written back. */
+struct mapped {
+	volatile uint64_t *words; /* two pages */
+	volatile int *stop;
+};
+
+static sigjmp_buf cut_off;
+
+static void on_bus(int sig)
+{
+	siglongjmp(cut_off, sig);
+}
+
+static int stores(void *arg)
+{
+	const struct mapped *m = arg;
+	volatile uint64_t n = 0;
+
+	signal(SIGBUS, on_bus);
+	(void)!sigsetjmp(cut_off, 1);
+	while (!*m->stop) {
+		m->words[100] = ++n;
+		m->words[PAGE / 8 + 100] = n; /* the second page is not always there */
+		msync((void *)(uintptr_t)m->words, 2 * PAGE, MS_SYNC);
+	}
+	return 0;
+}
+
+static void case_writes(void)
+{
+	char name[64];
+	int fd = temporary_file(name, sizeof name), lost = 0, unseen = 0, grown = 0;
+	struct mapped m;
+	struct stat st;
+	pid_t p;
+
+	unlink(name);
+	check(ftruncate(fd, 2 * PAGE) == 0, "ftruncate");
+	m.words = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	m.stop = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	check(m.words != MAP_FAILED && m.stop != MAP_FAILED, "mmap");
+	p = child(stores, &m);
+	for (uint64_t i = 1; i <= 2000; i++) {
+		uint64_t got = 0;
+
+		check(pwrite(fd, &i, sizeof i, 0) == sizeof i, "pwrite");
+		check(pread(fd, &got, sizeof got, 0) == sizeof got, "pread");
+		lost += got != i;
+		unseen += m.words[0] != i;
+		if (i % 4 == 0) {
+			check(ftruncate(fd, PAGE) == 0 && fstat(fd, &st) == 0, "ftruncate");
+			grown += st.st_size != (off_t)PAGE;
+			check(ftruncate(fd, 2 * PAGE) == 0, "ftruncate");
+		}
+	}
+	*m.stop = 1;
+	reap("the one that stores", p);
+	printf("writes lost %d, not seen %d, grown again %d\n", lost, unseen, grown);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {{"sysv", case_sysv}, {"posix", case_posix},
 		{"seals", case_seals}, {"vm", case_vm}, {"semaphore", case_semaphore},
-		{"file", case_file}, {NULL, NULL}};
+		{"file", case_file}, {"writes", case_writes}, {NULL, NULL}};
 
 	return run_cases(cases, argc, argv);
 }

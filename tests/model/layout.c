@@ -62,6 +62,7 @@ const struct layout NAME[] = {
 	FIELD(pg_pager, size),
 	FIELD(pg_pager, close),
 	FIELD(pg_pager, punch),
+	FIELD(pg_pager, unlock),
 	SIZE(struct pg_space_limits),
 	FIELD(pg_space_limits, data_bytes),
 	FIELD(pg_space_limits, locked_bytes),

@@ -15,8 +15,11 @@ struct file {
 	struct pg_object *o;
 	pg_va at; /* for what happens meanwhile */
 	unsigned reads, writes, closes;
-	int fail_read, fail_write;         /* this many calls fail */
-	void (*meanwhile)(struct file *f); /* once, in the middle of the next call */
+	int fail_read, fail_write;           /* this many calls fail */
+	void (*meanwhile)(struct file *f);   /* once, in the middle of the next call */
+	void (*before_lock)(struct file *f); /* once, while the next lock is waited for */
+	unsigned
+		locks; /* held: what happens in the middle of a write is another thread's, which would wait */
 };
 
 static void happen(struct file *f)
@@ -46,6 +49,7 @@ static int file_write(void *ctx, uint64_t index, const void *buf)
 {
 	struct file *f = ctx;
 
+	assert_true(f->locks > 0);
 	f->writes++;
 	if (f->fail_write > 0 && f->fail_write--)
 		return -ENOSPC;
@@ -65,7 +69,31 @@ static void file_close(void *ctx)
 	((struct file *)ctx)->closes++;
 }
 
-static const struct pg_pager pager = {"test", file_read, file_write, file_size, file_close};
+static void file_lock(void *ctx)
+{
+	struct file *f = ctx;
+	void (*what)(struct file *) = f->before_lock;
+
+	f->before_lock = NULL;
+	if (what)
+		what(f);
+	f->locks++;
+}
+
+static void file_unlock(void *ctx)
+{
+	((struct file *)ctx)->locks--;
+}
+
+static const struct pg_pager pager = {
+	.name = "test",
+	.read = file_read,
+	.write = file_write,
+	.size = file_size,
+	.close = file_close,
+	.lock = file_lock,
+	.unlock = file_unlock,
+};
 
 static void file_begin(struct machine *m, struct file *f)
 {
@@ -86,6 +114,7 @@ static void file_end(struct file *f)
 {
 	pg_object_unref(f->o);
 	assert_int_equal(f->closes, 1);
+	assert_int_equal(f->locks, 0);
 }
 
 static void finish(struct machine *m, struct file *f)
@@ -244,6 +273,18 @@ static void store_meanwhile(struct file *f)
 	put(f->m->s, f->at.v, 60);
 }
 
+/* Another process brings the page in and stores into it, and it is written back and evicted: O5. */
+static void store_and_evict_meanwhile(struct file *f)
+{
+	pg_pfn page;
+
+	put(f->m->s, f->at.v, 60);
+	page = pg_object_page(f->o, 0);
+	assert_int_equal(pg_object_write_back(f->o, 0, 0, false), 0);
+	assert_true(pg_cache_drop(f->m->vm, page));
+	assert_int_equal(f->bytes[0], 60);
+}
+
 static void prepare(
 	struct machine *m, struct file *f, void (*meanwhile)(struct file *), unsigned flags)
 {
@@ -308,6 +349,18 @@ static void page_brought_twice_is_kept_once(void **state)
 	finish(&m, &f);
 }
 
+/* O5 */
+static void page_that_came_and_went_during_read_is_read_again(void **state)
+{
+	struct machine m;
+	struct file f;
+
+	prepare(&m, &f, store_and_evict_meanwhile, PG_MAP_SHARED);
+	assert_int_equal(get(m.s, f.at.v), 60);
+	assert_int_equal(f.reads, 3);
+	finish(&m, &f);
+}
+
 static void store_during_write_back_is_not_lost(void **state)
 {
 	struct machine m;
@@ -320,6 +373,26 @@ static void store_during_write_back_is_not_lost(void **state)
 	check(m.s);
 	assert_int_equal(pg_space_sync(m.s, f.at, PAGE), 0);
 	assert_int_equal(f.bytes[0], 60);
+	finish(&m, &f);
+}
+
+/* What the host wrote before the page's turn came is not covered by what the page had; a page that was cut off is not written at all. */
+static void change_before_write_back_is_obeyed(void **state)
+{
+	struct machine m;
+	struct file f;
+
+	prepare(&m, &f, NULL, PG_MAP_SHARED);
+	put(m.s, f.at.v, 50);
+	f.before_lock = host_write_meanwhile;
+	assert_int_equal(pg_space_sync(m.s, f.at, PAGE), 0);
+	assert_int_equal(f.writes, 1);
+	assert_int_equal(f.bytes[0], 99);
+	put(m.s, f.at.v, 51);
+	f.before_lock = truncate_meanwhile;
+	assert_int_equal(pg_space_sync(m.s, f.at, PAGE), 0);
+	assert_int_equal(f.writes, 1);
+	assert_int_equal(pg_object_resident(f.o), 0);
 	finish(&m, &f);
 }
 
@@ -552,7 +625,9 @@ int main(void)
 		cmocka_unit_test(truncation_during_read_is_bus),
 		cmocka_unit_test(host_write_during_read_is_seen),
 		cmocka_unit_test(page_brought_twice_is_kept_once),
+		cmocka_unit_test(page_that_came_and_went_during_read_is_read_again),
 		cmocka_unit_test(store_during_write_back_is_not_lost),
+		cmocka_unit_test(change_before_write_back_is_obeyed),
 		cmocka_unit_test(truncation_during_write_back_frees_the_page),
 		cmocka_unit_test(unmapping_during_sync_is_survived),
 		cmocka_unit_test(pinned_frames_outlive_unmapping),

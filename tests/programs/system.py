@@ -56,7 +56,7 @@ def cases(Case):
     guest('shares', 'unshare kcmp prctl', 'fork')
     guest('shared', 'sysv', 'fork')
     guest('shared', 'semaphore', 'fork semaphore')
-    guest('shared', 'posix file', 'fork')
+    guest('shared', 'posix file writes', 'fork')
     guest('sysvipc', 'sem_errors sem_info sem_rights sem_wait sem_together sem_ends sem_undo sem_lock', 'fork semaphore')
     guest('sysvipc', 'msg_types msg_errors msg_info msg_wait msg_server proc', 'fork semaphore')
     guest('shared', 'seals')

@@ -30,7 +30,28 @@ struct world {
 	uint64_t out_pages;
 	/* How often each was made to wait; UINT_MAX: it does. */
 	unsigned pauses[3];
+	/* What others do before the store is called without the lock, once, and after it. */
+	void (*before)(struct world *w), (*after)(struct world *w);
 };
+
+static void *on_unlock(void *ctx)
+{
+	struct world *w = ctx;
+	void (*f)(struct world *) = w->before;
+
+	w->before = NULL;
+	if (f)
+		f(w);
+	return f;
+}
+
+static void on_lock(void *ctx, void *token)
+{
+	struct world *w = ctx;
+
+	if (token && w->after)
+		w->after(w);
+}
 
 static unsigned on_pauses(void *ctx, struct pg_space *s)
 {
@@ -81,8 +102,9 @@ static void begin(struct world *w, const char *spec, const char *policy)
 {
 	const struct pg_vm_config vc = {
 		.memory_bytes = 1 << 20, .form = &pg_table_radix, .geometry = pg_geometry_x86_64};
-	struct pg_reclaim_config rc = {
-		.policy = policy, .hooks = {.ctx = w, .thrashing = on_thrashing}};
+	struct pg_reclaim_config rc = {.policy = policy,
+		.hooks = {
+			.ctx = w, .thrashing = on_thrashing, .unlock = on_unlock, .lock = on_lock}};
 
 	memset(w, 0, sizeof *w);
 	assert_int_equal(pg_vm_create(&vc, &w->vm), 0);
@@ -710,10 +732,41 @@ static void queued_page_may_be_freed_before_the_batch_is_written(void **state)
 	end(&w);
 }
 
+/* Page 0 is brought in, and its slot goes to page 1. */
+static void slot_goes_to_another(struct world *w)
+{
+	assert_int_equal(get(w->s[0], 0), 5);
+	assert_true(evict(w, w->s[0], 1));
+}
+
+/* Page 1 is brought in, and its slot goes to page 0. */
+static void slot_comes_back(struct world *w)
+{
+	assert_int_equal(get(w->s[0], 1), 6);
+	assert_true(evict(w, w->s[0], 0));
+}
+
+/* R2: while a page is read its slot is given back, used by another one, and becomes its own again: what was read is the other's. */
+static void slot_used_by_another_during_the_read_is_read_again(void **state)
+{
+	struct world w;
+
+	begin(&w, "4K", NULL);
+	put(w.s[0], 0, 5);
+	put(w.s[0], 1, 6);
+	assert_true(evict(&w, w.s[0], 0));
+	w.before = slot_goes_to_another;
+	w.after = slot_comes_back;
+	assert_int_equal(get(w.s[0], 0), 5);
+	assert_int_equal(get(w.s[0], 1), 6);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(queued_page_may_be_freed_before_the_batch_is_written),
+		cmocka_unit_test(slot_used_by_another_during_the_read_is_read_again),
 		cmocka_unit_test(memory_smaller_than_data_keeps_every_byte),
 		cmocka_unit_test(clean_copy_is_dropped_without_writing),
 		cmocka_unit_test(page_written_after_swap_in_comes_back_new),

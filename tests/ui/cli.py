@@ -187,6 +187,14 @@ def deaths_are_one_line_with_a_cause():
     return wrong
 
 
+def child_killed_for_memory_is_told_in_one_line():
+    done = pagoda("run", "--quiet", "--memory", "16M", "--", "sh", "-c", compiled("crash") + " memory; echo status $?; exit 5")
+    told = [l for l in done.stderr.decode().splitlines() if l.startswith("pagoda: ")]
+    if (done.returncode, done.stdout) != (5, b"status 137\n") or len(told) != 1 or "(crash) was killed: out of memory" not in told[0]:
+        return [repr(done)]
+    return []
+
+
 def trace_of_a_refused_fault_says_why():
     crash, wrong = compiled("crash"), []
     for mode in ([], ["--fast"]):
@@ -504,6 +512,7 @@ CASES = [
     summary_goes_where_it_is_asked_to,
     text_survives_a_program_that_closes_its_streams,
     deaths_are_one_line_with_a_cause,
+    child_killed_for_memory_is_told_in_one_line,
     trace_of_a_refused_fault_says_why,
     instruction_illegal_is_shown_with_its_bytes,
     json_any_name_is_well_formed,

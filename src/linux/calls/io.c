@@ -138,6 +138,7 @@ int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 	int out = (int)a[0], in = (int)a[1];
 	int64_t offset, r;
 	uint64_t n, asked, from, to;
+	struct pg_object *o = NULL;
 	struct stat st;
 	int err;
 
@@ -157,11 +158,12 @@ int64_t pg_sys_sendfile(struct pg_thread *me, const uint64_t *a)
 	if (err != 0)
 		return err;
 	if (fstat(out, &st) == 0)
-		pg_io_before_write(me, &st);
+		o = pg_io_begin_change(me, &st);
 	r = PG_HOST(me, SYS_sendfile, out, in, a[2] != 0 ? (uintptr_t)&offset : 0, n, 0, 0);
 	r = pg_io_signal(me, r);
 	if (r > 0)
 		pg_io_after_write(me, out, to, to + (uint64_t)r);
+	pg_io_end_change(o);
 	limit_met(me, r, n, asked);
 	if (r >= 0 && a[2] != 0 && pg_guest_write(me, a[2], &offset, sizeof(offset)) != 0)
 		return -EFAULT;
@@ -174,6 +176,7 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 	int in = (int)a[0], out = (int)a[2];
 	int64_t in_at, out_at, r;
 	uint64_t n = a[4] < MAX_RW ? a[4] : MAX_RW, asked = n, from, to;
+	struct pg_object *o = NULL;
 	struct stat st;
 	int err;
 
@@ -191,12 +194,14 @@ static int64_t move(struct pg_thread *me, long number, const uint64_t *a)
 	err = pg_io_before_read(me, in, from, from + n);
 	if (err != 0)
 		return err;
-	if (fstat(out, &st) == 0)
-		pg_io_before_write(me, &st);
+	/* out of a pipe it may wait for ever, and pages would wait with it */
+	if (fstat(in, &st) == 0 && S_ISREG(st.st_mode) && fstat(out, &st) == 0)
+		o = pg_io_begin_change(me, &st);
 	r = PG_HOST(me, number, in, a[1] != 0 ? (uintptr_t)&in_at : 0, out,
 		a[3] != 0 ? (uintptr_t)&out_at : 0, n, (unsigned)a[5]);
 	if (r > 0)
 		pg_io_after_write(me, out, to, to + (uint64_t)r);
+	pg_io_end_change(o);
 	if (number == SYS_splice)
 		limit_met(me, r, n, asked);
 	if (r >= 0 && a[1] != 0 && pg_guest_write(me, a[1], &in_at, sizeof(in_at)) != 0)
@@ -348,6 +353,7 @@ int64_t pg_sys_sync(struct pg_thread *me, const uint64_t *a)
 int64_t pg_sys_ftruncate(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0];
+	struct pg_object *o;
 	struct stat st;
 	int64_t r;
 
@@ -357,36 +363,38 @@ int64_t pg_sys_ftruncate(struct pg_thread *me, const uint64_t *a)
 	if (r != 0)
 		return r;
 	/* what lies beyond the new end must not be written back over it later */
-	pg_io_before_write(me, &st);
+	o = pg_io_begin_change(me, &st);
 	r = PG_HOST(me, SYS_ftruncate, fd, a[1], 0, 0, 0, 0);
 	if (r == 0)
 		pg_io_truncated(me, fd);
+	pg_io_end_change(o);
 	return r;
 }
 
 int64_t pg_sys_fallocate(struct pg_thread *me, const uint64_t *a)
 {
 	int fd = (int)a[0];
-	int64_t r;
+	struct pg_object *o;
 	struct stat st;
+	int64_t r;
 
-	if (!pg_fd_ok(fd))
+	if (!pg_fd_ok(fd) || fstat(fd, &st) != 0)
 		return -EBADF;
 	if ((int)a[1] == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
+		o = pg_io_begin_change(me, &st);
 		r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
 		if (r == 0)
 			pg_io_punched(me, fd, a[2], a[2] + a[3]);
+		pg_io_end_change(o);
 		return r;
 	}
-	if (fstat(fd, &st) != 0)
-		return -EBADF;
 	if (!((int)a[1] & FALLOC_FL_KEEP_SIZE) && (int64_t)a[2] >= 0 && (int64_t)a[3] > 0) {
 		r = pg_io_limit_size(me, &st, a[2] + a[3]);
 		if (r != 0)
 			return r;
 	}
 	(void)pg_io_before_read(me, fd, 0, (uint64_t)st.st_size);
-	pg_io_before_write(me, &st);
+	o = pg_io_begin_change(me, &st);
 	r = PG_HOST(me, SYS_fallocate, fd, (int)a[1], a[2], a[3], 0, 0);
 	if (r == 0) {
 		if (!((int)a[1] & FALLOC_FL_KEEP_SIZE))
@@ -394,6 +402,7 @@ int64_t pg_sys_fallocate(struct pg_thread *me, const uint64_t *a)
 		if (fstat(fd, &st) == 0)
 			pg_io_after_write(me, fd, 0, (uint64_t)st.st_size);
 	}
+	pg_io_end_change(o);
 	return r;
 }
 

@@ -78,10 +78,21 @@ static int64_t vet(struct pg_thread *me, int fd, int flags)
 	return fd;
 }
 
+/* Opening may cut the file off: see pg_io_begin_change(). */
+static struct pg_object *begin_open(struct pg_thread *me, int dir, const char *path, uint64_t flags)
+{
+	struct stat st;
+
+	if (!(flags & O_TRUNC) || me->machine->files == NULL || fstatat(dir, path, &st, 0) != 0)
+		return NULL;
+	return pg_io_begin_change(me, &st);
+}
+
 static int64_t open_at(struct pg_thread *me, int dir, uint64_t name, int flags, unsigned mode)
 {
 	char in[PATH_MAX], path[PATH_MAX];
 	int64_t fd = pg_guest_string(me, in, sizeof(in), name);
+	struct pg_object *o;
 	int err;
 
 	if (fd < 0)
@@ -104,8 +115,11 @@ static int64_t open_at(struct pg_thread *me, int dir, uint64_t name, int flags, 
 	if (err != 0)
 		return err;
 	/* a guest's terminal never becomes Pagoda's */
+	o = begin_open(me, dir, path, (unsigned)flags);
 	fd = PG_HOST(me, SYS_openat, dir, (uintptr_t)path, flags | O_NOCTTY, mode, 0, 0);
-	return fd < 0 ? fd : vet(me, (int)fd, flags);
+	fd = fd < 0 ? fd : vet(me, (int)fd, flags);
+	pg_io_end_change(o);
+	return fd;
 }
 
 int64_t pg_sys_open(struct pg_thread *me, const uint64_t *a)
@@ -126,6 +140,7 @@ int64_t pg_sys_openat(struct pg_thread *me, const uint64_t *a)
 int64_t pg_sys_openat2(struct pg_thread *me, const uint64_t *a)
 {
 	struct open_how how = {0};
+	struct pg_object *o;
 	char path[PATH_MAX];
 	int64_t fd;
 	int err, flags;
@@ -146,9 +161,12 @@ int64_t pg_sys_openat2(struct pg_thread *me, const uint64_t *a)
 		how.flags |= O_NOCTTY;
 	if (!dir_ok((int)a[0]) && path[0] != '/')
 		return -EBADF;
+	o = begin_open(me, (int)a[0], path, how.flags);
 	fd = PG_HOST(
 		me, SYS_openat2, (int)a[0], (uintptr_t)path, (uintptr_t)&how, sizeof(how), 0, 0);
-	return fd < 0 ? fd : vet(me, (int)fd, flags);
+	fd = fd < 0 ? fd : vet(me, (int)fd, flags);
+	pg_io_end_change(o);
+	return fd;
 }
 
 /* --- stat ------------------------------------------------------------------------------------------------- */
@@ -470,6 +488,7 @@ int64_t pg_sys_truncate(struct pg_thread *me, const uint64_t *a)
 {
 	char path[PATH_MAX];
 	int err = pg_path_get(me, a[0], path), fd;
+	struct pg_object *o = NULL;
 	struct stat st;
 	int64_t r;
 
@@ -479,16 +498,15 @@ int64_t pg_sys_truncate(struct pg_thread *me, const uint64_t *a)
 		r = pg_io_limit_size(me, &st, a[1]);
 		if (r != 0)
 			return r;
-		pg_io_before_write(me, &st);
+		o = pg_io_begin_change(me, &st);
 	}
 	r = PG_HOST(me, SYS_truncate, (uintptr_t)path, a[1], 0, 0, 0, 0);
-	if (r != 0 || me->machine->files == NULL)
-		return r;
-	fd = open(path, O_PATH | O_CLOEXEC);
+	fd = r == 0 && me->machine->files != NULL ? open(path, O_PATH | O_CLOEXEC) : -1;
 	if (fd >= 0) {
 		pg_io_truncated(me, fd);
 		close(fd);
 	}
+	pg_io_end_change(o);
 	return r;
 }
 

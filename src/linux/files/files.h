@@ -44,6 +44,8 @@ struct pg_file {
 		kept; /* a reference: a page could not be written, and somebody may ask. NULL: no */
 	bool open_here; /* a guest has it open: while they are counted */
 	bool leaves;    /* the kept reference goes now */
+	pthread_mutex_t
+		bytes; /* who has it changes the file's bytes; waited for without the machine lock, which may be taken below it */
 };
 
 /* --- descriptors.c: tables of descriptors, and Pagoda's own among them ------------------------ */
@@ -175,7 +177,13 @@ int pg_io_limit_size(struct pg_thread *me, const struct stat *st, uint64_t size)
  * host would read is not what guests stored, because it could not be written: why.
  */
 int pg_io_before_read(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
-void pg_io_before_write(struct pg_thread *me, const struct stat *st); /* of a regular file */
+/*
+ * A host call is about to change the file's bytes or size: until the end nothing of it is written back. In between there are the
+ * host call and what tells of it, pg_io_after_write(), pg_io_truncated() or pg_io_punched(), and no page fault. What begin returns, NULL if the
+ * file is not mapped, is for end. May give up the machine lock.
+ */
+struct pg_object *pg_io_begin_change(struct pg_thread *me, const struct stat *st);
+void pg_io_end_change(struct pg_object *o);
 void pg_io_after_write(struct pg_thread *me, int fd, uint64_t start, uint64_t end);
 void pg_io_truncated(struct pg_thread *me, int fd);
 void pg_io_punched(struct pg_thread *me, int fd, uint64_t start, uint64_t end);

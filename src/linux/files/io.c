@@ -37,15 +37,27 @@ struct target {
 	uint64_t size; /* bytes */
 };
 
-void pg_io_before_write(struct pg_thread *me, const struct stat *st)
+struct pg_object *pg_io_begin_change(struct pg_thread *me, const struct stat *st)
 {
-	struct pg_object *o = me->machine->files != NULL ? pg_files_find(me, st) : NULL;
+	struct pg_object *o = pg_files_find(me, st);
 
-	if (o != NULL)
-		pg_object_before_host_write(o, (uint64_t)st->st_size);
+	if (o == NULL)
+		return NULL;
+	pg_object_ref(o);
+	pg_object_lock(o);
+	pg_object_before_host_write(o, pg_object_bytes(o));
+	return o;
 }
 
-static void look(struct pg_thread *me, int fd, bool writes, struct target *t)
+void pg_io_end_change(struct pg_object *o)
+{
+	if (o == NULL)
+		return;
+	pg_object_unlock(o);
+	pg_object_unref(o);
+}
+
+static void look(int fd, struct target *t)
 {
 	struct stat st;
 
@@ -59,8 +71,6 @@ static void look(struct pg_thread *me, int fd, bool writes, struct target *t)
 	t->socket = S_ISSOCK(st.st_mode);
 	t->file = S_ISREG(st.st_mode);
 	t->size = (uint64_t)st.st_size;
-	if (writes && t->file)
-		pg_io_before_write(me, &st);
 }
 
 /*
@@ -293,7 +303,7 @@ int64_t pg_io_read(struct pg_thread *me, int fd, const struct iovec *v, unsigned
 		return empty_io(me, true, fd, offset, flags);
 	if (me->machine->mems != NULL && pg_proc_memory(me, fd, v, count, offset, false, &special))
 		return special;
-	look(me, fd, false, &t);
+	look(fd, &t);
 	if (t.waits) {
 		int64_t r;
 
@@ -382,6 +392,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	uint8_t *copy =
 		NULL; /* on a machine of blocks, of what may wait: nothing is pinned meanwhile */
 	uint64_t most = 0;
+	struct stat st;
 	int64_t r = 0;
 
 	if (!pg_fd_ok(fd))
@@ -393,7 +404,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	r = pg_io_limit(me, fd, offset, flags, &total);
 	if (r != 0)
 		return r;
-	look(me, fd, true, &t);
+	look(fd, &t);
 	if (t.waits && (r = pg_terminal_before_write(me, fd)) != 0)
 		return r;
 	if (t.file && is_sealed(fd, &t, offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR), total))
@@ -406,6 +417,7 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 	}
 	while (done < total && !me->oom) {
 		struct pg_peer_sending sending = {0};
+		struct pg_object *o = NULL;
 		unsigned n;
 		uint64_t got;
 
@@ -426,8 +438,13 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 		}
 		if (t.socket)
 			sending = pg_peer_sends(me, fd, me->proc->pid, got, NULL, 0);
+		if (t.file && me->machine->files != NULL && fstat(fd, &st) == 0)
+			o = pg_io_begin_change(me, &st);
 		r = host_io(me, false, fd, host, n, offset >= 0 ? offset + (int64_t)done : offset,
 			flags);
+		if (r > 0 && t.regular)
+			wrote(me, fd, offset >= 0 ? offset + (int64_t)done : offset, (uint64_t)r);
+		pg_io_end_change(o);
 		if (copy == NULL)
 			pg_guest_unpin(me, PG_READ, host, n);
 		if (t.socket)
@@ -439,8 +456,6 @@ int64_t pg_io_write(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 			break;
 	}
 	free(copy);
-	if (done != 0 && t.regular)
-		wrote(me, fd, offset, done);
 	if (done != 0 && t.waits)
 		pg_terminal_written(me, fd, v, count, done);
 	me->machine->bytes_written += done;

@@ -185,7 +185,25 @@ static void file_close(void *ctx)
 	if (f->window != NULL)
 		munmap(f->window, f->window_bytes);
 	pg_pager_close(f->machine, f->fd);
+	pthread_mutex_destroy(&f->bytes);
 	free(f);
+}
+
+static void file_lock(void *ctx)
+{
+	struct pg_file *f = ctx;
+	struct pg_thread *me = f->machine->current;
+
+	if (pthread_mutex_trylock(&f->bytes) == 0)
+		return;
+	pg_block_begin(me);
+	pthread_mutex_lock(&f->bytes);
+	pg_block_end(me);
+}
+
+static void file_unlock(void *ctx)
+{
+	pthread_mutex_unlock(&((struct pg_file *)ctx)->bytes);
 }
 
 static const struct pg_pager file_pager = {
@@ -197,6 +215,8 @@ static const struct pg_pager file_pager = {
 	.punch = file_punch,
 	.reserve = file_reserve,
 	.keep = file_keep,
+	.lock = file_lock,
+	.unlock = file_unlock,
 };
 
 static struct pg_file *find_file(struct pg_thread *me, struct pg_object_key key)
@@ -365,9 +385,11 @@ int pg_files_object(struct pg_thread *me, int fd, const struct stat *st, bool wr
 		.key = key,
 		.fd = own,
 		.writable = writable};
+	pthread_mutex_init(&f->bytes, NULL);
 	err = pg_object_open(me->machine->vm, key, name, &file_pager, f, 0, out, &existed);
 	if (err != 0) {
 		pg_pager_close(me->machine, own);
+		pthread_mutex_destroy(&f->bytes);
 		free(f);
 		return err;
 	}

@@ -19,6 +19,7 @@
 
 #include "trace/cycle.h"
 #include "trace/overflow.h"
+#include "ui/write/format.h"
 
 /*
  * Between these, writing into a pipe that nobody reads any more is an error like others, and not a SIGPIPE: while the
@@ -173,6 +174,20 @@ static void on_ending(void *ctx, int pid, int tid, const struct pg_linux_end *en
 		look_at_overflow(r, end);
 }
 
+/* A process that is not the first, of which the run's end tells: whoever waits for it may not say why it is gone. */
+static void say_oom(struct pg_run *r, const struct pg_linux_process *e)
+{
+	char all[PG_FORMAT_BYTES], own[PG_FORMAT_BYTES];
+
+	if (!e->end->oom || e->pid == PG_LINUX_PID)
+		return;
+	pg_run_say(r,
+		"process %d (%s) was killed: out of memory, all frames of %s are in use; it had %s "
+		"at its peak",
+		e->pid, e->name, pg_format_size(r->o->memory_bytes, all),
+		pg_format_size(e->space.rss_peak_pages * PG_PAGE_SIZE, own));
+}
+
 static void on_ended(void *ctx, const struct pg_linux_process *e)
 {
 	struct pg_run *r = ctx;
@@ -182,6 +197,7 @@ static void on_ended(void *ctx, const struct pg_linux_process *e)
 
 	if (OBSERVED(r, ended))
 		r->o->observer->hooks->ended(OBSERVER(r), e);
+	say_oom(r, e);
 	p->processes_ended++;
 	if (p->process_count == PG_PROCESS_ROWS)
 		return;
