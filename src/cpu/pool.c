@@ -264,9 +264,10 @@ static void add_cpu(struct pg_cpu_stats *out, const struct pg_cpu *c)
 	out->instructions += c->folded.insns + c->count[PG_COUNT_INSNS] + (uint64_t)c->adj_insns;
 	out->loads += c->folded.loads + c->count[PG_COUNT_LOADS] + (uint64_t)c->adj_loads;
 	out->stores += c->folded.stores + c->count[PG_COUNT_STORES] + (uint64_t)c->adj_stores;
-	out->data_lookups += c->folded.lookups + c->count[PG_COUNT_LOOKUPS] +
+	out->data_lookups += c->folded.lookups + c->count[PG_COUNT_LOADS] +
+			     c->count[PG_COUNT_STORES] - c->count[PG_COUNT_BOTH] +
 			     (uint64_t)c->adj_lookups + c->extra_lookups + c->crossings;
-	out->fetch_runs += c->folded.runs + c->count[PG_COUNT_RUNS];
+	out->fetch_runs += c->folded.runs + c->count[PG_COUNT_FETCHES] - c->count[PG_COUNT_SECOND];
 	out->fetch_lookups += c->folded.fetches + c->count[PG_COUNT_FETCHES] + c->fetch_extra;
 	out->page_crossings += c->crossings + c->port_crossings;
 	add_mmu(&out->mmu, c->mmu);

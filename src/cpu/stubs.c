@@ -82,17 +82,19 @@ static void emit_jmp_target(struct pg_emit *m)
 	e_mem(m, 4, H_NONE, H_NONE, 1, ST(target));
 }
 
-/* vmovdqu64 between zmm16 and its place in the state. */
+/* vmovdqu64 between ymm16, ymm17 and their places in the state. */
 static void emit_counts(struct pg_engine *e, bool load)
 {
 	struct pg_emit *m = &e->emit;
 	unsigned opcode = load ? 0x6f : 0x7f;
 	if (!e->vector_counts)
 		return;
-	ebytes(m, (const uint8_t[]){0x65, 0x62, 0xe1, 0xfe, 0x48}, 5);
-	e8(m, opcode);
-	ebytes(m, (const uint8_t[]){0x04, 0x25}, 2);
-	e32(m, (uint32_t)ST(count));
+	for (unsigned i = 0; i < 2; i++) {
+		ebytes(m, (const uint8_t[]){0x65, 0x62, 0xe1, 0xfe, 0x28}, 5);
+		e8(m, opcode);
+		ebytes(m, (const uint8_t[]){(uint8_t)(0x04 | i << 3), 0x25}, 2);
+		e32(m, (uint32_t)(ST(count) + (int32_t)(i * PG_COUNT_COMMON * sizeof(uint64_t))));
+	}
 }
 
 /* Exchanges the mirror at gs:[SB + at] with its second. */

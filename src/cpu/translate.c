@@ -55,14 +55,29 @@ static void row_begin(struct pg_translator *tr, struct pg_insn *in)
 }
 
 /*
- * What a segment does is added in one go, without touching flags or memory that changes: vpaddq zmm16, zmm16, [rip + d],
+ * What a segment adds: vpaddq ymm16, ymm16, [rip + d], and rare: ymm17. fill_counts() says what.
  * EVEX: Intel SDM vol. 2, 2.7. Returns where d is, to be set.
  */
-static uint8_t *emit_count(struct pg_emit *m)
+static uint8_t *emit_count(struct pg_emit *m, bool rare)
 {
-	ebytes(m, (const uint8_t[]){0x62, 0xe1, 0xfd, 0x40, 0xd4, 0x05}, 6);
+	ebytes(m, (const uint8_t[]){0x62, 0xe1, rare ? 0xf5 : 0xfd, 0x20, 0xd4, rare ? 0x0d : 0x05},
+		6);
 	e32(m, 0);
 	return m->p - 4;
+}
+
+/* Does the segment that begins with `first` have a load that is a store, too, or does it begin a run of two fetches? */
+static bool counts_rare(const struct pg_translator *tr, const struct pg_insn *first)
+{
+	if (tr->page2)
+		return true;
+	for (const struct pg_insn *in = first; in < tr->insn + tr->n; in++) {
+		if (in->loads + in->stores > in->lookups)
+			return true;
+		if (in->kind == K_JCC || in->kind == K_LOOP)
+			break;
+	}
+	return false;
 }
 
 /* A new segment begins: what follows is executed once for each count of its counter. */
@@ -79,7 +94,9 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	if (pg_tr_fast(tr))
 		return;
 	if (e->vector_counts) {
-		tr->counted[tr->n_segments - 1] = emit_count(m); /* fill_counts() says what */
+		struct pg_count_places *at = &tr->counted[tr->n_segments - 1];
+		at->common = emit_count(m, false);
+		at->rare = counts_rare(tr, first) ? emit_count(m, true) : NULL;
 		return;
 	}
 	uint64_t *counter = &e->counters[e->n_counters++];
@@ -96,14 +113,11 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
 }
 
-/* The lanes that hold what segment s of the block adds; runs and fetches: of the block if s is the first, else 0. */
-static const uint64_t *lanes_of(
-	struct pg_translator *tr, const struct pg_segment *s, unsigned runs, unsigned fetches)
+/* The lanes [PG_COUNT_COMMON] that hold these four numbers, each below 2^8. */
+static const uint64_t *lanes_of(struct pg_translator *tr, const uint64_t add[PG_COUNT_COMMON])
 {
 	struct pg_engine *e = tr->e;
-	uint64_t what = s->insns | (uint64_t)s->loads << 8 | (uint64_t)s->stores << 16 |
-			(uint64_t)s->lookups << 24 | (uint64_t)runs << 32 |
-			(uint64_t)fetches << 40 | (uint64_t)1 << 63;
+	uint64_t what = add[0] | add[1] << 8 | add[2] << 16 | add[3] << 24 | (uint64_t)1 << 32;
 	struct pg_counted *c = &tr->pool[what * 0x9e3779b97f4a7c15u >> 52];
 	_Static_assert(PG_COUNT_POOL == 1 << 12, "the top 12 bits are an index");
 	if (tr->pool_generation != e->generation) {
@@ -111,19 +125,27 @@ static const uint64_t *lanes_of(
 		tr->pool_generation = e->generation;
 	}
 	if (c->what != what) {
-		uint64_t *lane = &e->counters[e->n_counters];
 		c->what = what;
 		c->lanes = e->n_counters;
-		e->n_counters += PG_COUNT_LANES;
-		memset(lane, 0, PG_COUNT_LANES * sizeof(*lane));
-		lane[PG_COUNT_INSNS] = s->insns;
-		lane[PG_COUNT_LOADS] = s->loads;
-		lane[PG_COUNT_STORES] = s->stores;
-		lane[PG_COUNT_LOOKUPS] = s->lookups;
-		lane[PG_COUNT_RUNS] = runs;
-		lane[PG_COUNT_FETCHES] = fetches;
+		memcpy(&e->counters[e->n_counters], add, PG_COUNT_COMMON * sizeof(*add));
+		e->n_counters += PG_COUNT_COMMON;
 	}
 	return &e->counters[c->lanes];
+}
+
+/* What is added at these places: of segment s, whose run makes so many fetch lookups. */
+static void fill_count(struct pg_translator *tr, const struct pg_count_places *at,
+	const struct pg_segment *s, unsigned fetches)
+{
+	const uint64_t common[] = {s->insns, s->loads, s->stores, fetches};
+	const uint64_t rare[PG_COUNT_COMMON] = {
+		(uint64_t)s->loads + s->stores - s->lookups, fetches > 1 ? fetches - 1 : 0};
+	PG_ASSERT(at->rare || (rare[0] == 0 && rare[1] == 0));
+	if (tr->e->emit.full)
+		return;
+	e_patch(at->common, (const uint8_t *)lanes_of(tr, common));
+	if (at->rare)
+		e_patch(at->rare, (const uint8_t *)lanes_of(tr, rare));
 }
 
 /* With vector counts: what each segment of the block adds, now that it is known. */
@@ -131,14 +153,9 @@ static void fill_counts(struct pg_translator *tr)
 {
 	struct pg_engine *e = tr->e;
 	const struct pg_block *b = tr->b;
-	if (!e->vector_counts || e->emit.full)
-		return;
-	for (unsigned i = 0; i < b->n_segments; i++) {
-		bool run = i == 0 && !tr->temporary;
-		const uint64_t *lanes =
-			lanes_of(tr, pg_segment_at(e, b->segments + i), run, run ? b->fetches : 0);
-		e_patch(tr->counted[i], (const uint8_t *)lanes);
-	}
+	for (unsigned i = 0; e->vector_counts && i < b->n_segments; i++)
+		fill_count(tr, &tr->counted[i], pg_segment_at(e, b->segments + i),
+			i == 0 && !tr->temporary ? b->fetches : 0);
 }
 
 static void add_cold(struct pg_translator *tr, uint8_t *from, uint8_t kind, uint32_t site,
@@ -567,15 +584,14 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 }
 
 /* In a fragment: a later segment of the whole block begins. (With counters in memory no group goes on so far.) */
-static void recount(struct pg_translator *tr, unsigned segment)
+static void recount(struct pg_translator *tr, const struct pg_insn *first, unsigned segment)
 {
 	struct pg_engine *e = tr->e;
-	if (!e->vector_counts || e->emit.full)
+	if (!e->vector_counts)
 		return;
-	uint8_t *at = emit_count(&e->emit);
-	const struct pg_segment *s = pg_segment_at(e, tr->b->segments + segment);
-	if (!e->emit.full)
-		e_patch(at, (const uint8_t *)lanes_of(tr, s, 0, 0));
+	struct pg_count_places at = {emit_count(&e->emit, false),
+		counts_rare(tr, first) ? emit_count(&e->emit, true) : NULL};
+	fill_count(tr, &at, pg_segment_at(e, tr->b->segments + segment), 0);
 }
 
 struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
@@ -605,7 +621,7 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 		struct pg_insn *in = &tr->insn[i];
 		uint32_t index;
 		if (i > first && tr->insn[i - 1].kind == K_JCC)
-			recount(tr, pg_row_at(e, whole->rows + i)->segment);
+			recount(tr, in, pg_row_at(e, whole->rows + i)->segment);
 		struct pg_insn_row *r = pg_vec_add(&e->rows, sizeof(*r), &index);
 		*r = *pg_row_at(e, whole->rows + i);
 		r->host = (uint16_t)(e->emit.p - b->body);

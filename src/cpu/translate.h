@@ -153,7 +153,9 @@ struct pg_translator {
 	 * With vector counts: where the addition at the begin of each segment names what it adds, and what was added
 	 * before: a direct-mapped cache of lanes, by what they hold. A flush of the code empties it.
 	 */
-	uint8_t *counted[PG_BLOCK_INSNS + 1];
+	struct pg_count_places {
+		uint8_t *common, *rare; /* rare: NULL if there is nothing of the kind */
+	} counted[PG_BLOCK_INSNS + 1];
 	struct pg_counted {
 		uint64_t what;
 		uint32_t lanes; /* index of the first */
