@@ -37,9 +37,12 @@ PG_INLINE struct pg_tlb_way *pg_mmu_hit_data(struct pg_mmu *m, pg_va a, enum pg_
 {
 	const struct pg_level1 *l = &m->l1[0];
 
-	if (__builtin_expect(l->sets.ways != 4, 0))
-		return NULL;
-	return pg_mmu_hit_ways(m, l, pg_vpn_of(a).v, access & (PG_READ | PG_WRITE), 4);
+	access &= PG_READ | PG_WRITE;
+	if (l->sets.ways == 2)
+		return pg_mmu_hit_ways(m, l, pg_vpn_of(a).v, access, 2);
+	if (l->sets.ways == 4)
+		return pg_mmu_hit_ways(m, l, pg_vpn_of(a).v, access, 4);
+	return NULL;
 }
 
 /* The same for a fetch. */
@@ -47,9 +50,11 @@ PG_INLINE struct pg_tlb_way *pg_mmu_hit_fetch(struct pg_mmu *m, pg_va a)
 {
 	const struct pg_level1 *l = &m->l1[1];
 
-	if (__builtin_expect(l->sets.ways != 8, 0))
-		return NULL;
-	return pg_mmu_hit_ways(m, l, pg_vpn_of(a).v, PG_EXEC, 8);
+	if (l->sets.ways == 4)
+		return pg_mmu_hit_ways(m, l, pg_vpn_of(a).v, PG_EXEC, 4);
+	if (l->sets.ways == 8)
+		return pg_mmu_hit_ways(m, l, pg_vpn_of(a).v, PG_EXEC, 8);
+	return NULL;
 }
 
 /* The code_id of the page's entry in the first level for fetches, 0 if it has none. Nothing is changed or counted. */

@@ -8,8 +8,8 @@
 #include <errno.h>
 
 const struct pg_mmu_config pg_mmu_config_default = {
-	.l1d = {.entries = 1024, .ways = 4},
-	.l1i = {.entries = 1024, .ways = 8},
+	.l1d = {.entries = 2048, .ways = 2},
+	.l1i = {.entries = 2048, .ways = 4},
 	.l2 = {.entries = 4096, .ways = 8},
 };
 

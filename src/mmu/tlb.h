@@ -59,7 +59,7 @@ struct pg_mmu_config {
 PG_MUST_CHECK int pg_mmu_config_parse(
 	const char *text, struct pg_mmu_config *out, const char **why);
 /*
- * d1024x4,i1024x8,4096x8: a first level with the reach of a contemporary core's second. The more sets there are, the more
+ * d2048x2,i2048x4,4096x8: a first level with the reach of a contemporary core's second. The more sets there are, the more
  * lookups find their page as the most recently used of its set and are answered inline: with a real
  * core's geometry (d64x4,i128x8,1536x12 is Intel's Skylake) a run takes about twice the time.
  */

@@ -338,7 +338,7 @@ static void config_parse_good_forms_are_taken(void **state)
 	assert_int_equal(c.l2.ways, 12);
 	assert_int_equal(pg_mmu_config_parse("d64x4,i64x8,1536x12", &c, &why), 0);
 	assert_int_equal(c.l1i.entries, 64);
-	assert_int_equal(pg_mmu_config_parse("d1024x4,i1024x8,4096x8", &c, &why), 0);
+	assert_int_equal(pg_mmu_config_parse("d2048x2,i2048x4,4096x8", &c, &why), 0);
 	assert_memory_equal(&c, &pg_mmu_config_default, sizeof(c));
 	assert_int_equal(pg_mmu_config_parse("d64x4,i32x1", &c, &why), 0);
 	assert_int_equal(c.l1i.entries, 32);
@@ -367,8 +367,8 @@ static void config_parse_bad_forms_are_refused_with_reason(void **state)
 		assert_non_null(why);
 		if (!strstr(why, bad[i].reason))
 			fail_msg("%s: %s", bad[i].text, why);
-		assert_int_equal(c.l1i.entries, 1024);
-		assert_int_equal(pg_mmu_config_parse("d1024x4,i1024x8,4096x8", &c, &why), 0);
+		assert_int_equal(c.l1i.entries, 2048);
+		assert_int_equal(pg_mmu_config_parse("d2048x2,i2048x4,4096x8", &c, &why), 0);
 		assert_memory_equal(&c, &pg_mmu_config_default, sizeof(c));
 	}
 }

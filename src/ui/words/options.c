@@ -391,7 +391,7 @@ static const struct row rows[] = {
 		"physical memory of the machine, 1M or more in steps\nof 64K (default 256M)"},
 	{"--tlb", NEEDED, "SPEC", take_tlb,
 		"ENTRIESxWAYS of the first and second level, as\n64x4,1536x12, or split: "
-		"d1024x4,i1024x8,4096x8\n(the default)",
+		"d2048x2,i2048x4,4096x8\n(the default)",
 		PAGES},
 	{"--fast", NONE, NULL, take_fast,
 		"map frames into the host: faults and residency stay\nexact, TLB figures are "
