@@ -340,12 +340,12 @@ void pg_emit_restore_flags(struct pg_emit *m)
 	e_mov_rr(m, H_RAX, SC);
 }
 
-/* mov r15, imm64; cmp r13, r15. As data the address would be fetched once more, into the host's other cache. */
+/* mov r11, imm64; cmp r9, r11. As data the address would be fetched once more, into the host's other cache. */
 static void emit_compare(struct pg_emit *m, uint64_t rip)
 {
-	ebytes(m, (const uint8_t[]){PG_THUNK_BEGIN, 0xbf}, 2);
+	ebytes(m, (const uint8_t[]){PG_THUNK_BEGIN, 0xbb}, 2);
 	e64(m, rip);
-	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xfd}, 3);
+	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xd9}, 3);
 }
 
 uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)

@@ -130,7 +130,8 @@ static unsigned find_group(struct pg_translator *tr, unsigned i)
 	if (!simple_access(first, &s.base, &off, &size, &store, &change))
 		return i + 1;
 	/* Fast mode probes a register once for all its uses anyway, if it is in its host register. */
-	if (first->kind == K_CALL || first->kind == K_RET || (pg_tr_fast(tr) && s.base < 13))
+	if (first->kind == K_CALL || first->kind == K_RET ||
+		(pg_tr_fast(tr) && !pg_is_stolen(s.base)))
 		return i + 1;
 	low = off;
 	high = off + size;

@@ -89,10 +89,10 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 		e8(m, 1);
 		return;
 	}
-	ebytes(m, (const uint8_t[]){0x4c, 0x8b, 0x2d}, 3); /* mov r13, [rip + d] */
+	ebytes(m, (const uint8_t[]){0x4c, 0x8b, 0x0d}, 3); /* mov r9, [rip + d] */
 	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
 	e_lea(m, SA, SA, H_NONE, 1, 1);
-	ebytes(m, (const uint8_t[]){0x4c, 0x89, 0x2d}, 3); /* mov [rip + d], r13 */
+	ebytes(m, (const uint8_t[]){0x4c, 0x89, 0x0d}, 3); /* mov [rip + d], r9 */
 	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
 }
 
