@@ -183,7 +183,7 @@ bool pg_emit_address(
 	}
 	if (direct)
 		pg_operand_set(tr, base, index, mem->scale ? mem->scale : 1, disp, false);
-	if (narrow) /* lea r13d: the sum wrapped at 32 bits */
+	if (narrow) /* lea r9d: the sum wrapped at 32 bits */
 		e_op_mem32(m, 0x8d, SA, base, index, mem->scale, (int32_t)disp);
 	else if (index == H_NONE && disp == 0 && base != SA)
 		e_mov_rr(m, SA, base);
@@ -352,7 +352,7 @@ static void emit_compare(struct pg_translator *tr, uint32_t index, const uint64_
 		/* No entry of a single set is unusable for all addresses: see struct pg_tlb_fast. */
 		keep = true;
 		e_mov_rr(m, SB, SA);
-		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xee, 47}, 4); /* shr r14, 47 */
+		ebytes(m, (const uint8_t[]){0x49, 0xc1, 0xea, 47}, 4); /* shr r10, 47 */
 		pg_cold_access(tr, e_jcc(m, CC_NE, NULL), index, COLD_KEPT, tag);
 	}
 	unsigned sum = keep ? SB : SA;
@@ -361,7 +361,7 @@ static void emit_compare(struct pg_translator *tr, uint32_t index, const uint64_
 	else if (keep)
 		e_gs_load(m, SB, tag);
 	if (keep)
-		ebytes(m, (const uint8_t[]){0x4d, 0x01, 0xee}, 3); /* add r14, r13 */
+		ebytes(m, (const uint8_t[]){0x4d, 0x01, 0xca}, 3); /* add r10, r9 */
 	else if (indexed)
 		e_op_gs_index(m, 0x03, SA, SB, tag);
 	else
@@ -534,7 +534,7 @@ static bool plan_registers(struct pg_translator *tr, struct pg_insn *in, struct 
 	p->high = -1;
 	p->w.reg = p->w.vvvv = REG_KEEP;
 	uint16_t both = in->stolen_in | in->stolen_out;
-	for (unsigned r = 13; r <= 15; r++) {
+	for (unsigned r = SA; r <= SC; r++) {
 		if (!(both & 1u << r))
 			continue;
 		if (p->n == 2)
@@ -637,7 +637,7 @@ void pg_emit_memory(struct pg_translator *tr, struct pg_insn *in)
 
 static void load_stolen(struct pg_translator *tr, uint16_t set)
 {
-	for (unsigned r = 13; r <= 15; r++) {
+	for (unsigned r = SA; r <= SC; r++) {
 		if (set & 1u << r)
 			pg_emit_guest(tr, r, r);
 	}
@@ -645,7 +645,7 @@ static void load_stolen(struct pg_translator *tr, uint16_t set)
 
 static void store_stolen(struct pg_translator *tr, uint16_t set, bool any_used)
 {
-	for (unsigned r = 13; r <= 15; r++) {
+	for (unsigned r = SA; r <= SC; r++) {
 		if (set & 1u << r)
 			e_gs_store(pg_tr_out(tr), r, ST_GPR(r));
 	}

@@ -69,6 +69,19 @@ static bool keep_apart(struct pg_engine *e)
 	       mprotect(e->counters, COUNTERS * sizeof(uint64_t), PROT_READ | PROT_WRITE) == 0;
 }
 
+/*
+ * Fewer host TLB misses on what is executed; best effort. A huge page is cleared when it is first touched: not for the stubs alone, nor for
+ * the cold code of a small program.
+ */
+static void want_huge_pages(struct pg_engine *e)
+{
+	uint8_t *hot = e->config.fast ? e->code_start : e->code;
+	size_t cold = (size_t)((uint8_t *)e->counters - e->cold.p);
+	madvise(hot, (size_t)(e->cold.p - hot), MADV_HUGEPAGE);
+	if (cold > HUGE_PAGE)
+		madvise(e->cold.p + HUGE_PAGE, cold - HUGE_PAGE, MADV_HUGEPAGE);
+}
+
 int pg_code_create(struct pg_engine *e, const char **why)
 {
 	uint32_t frames = (uint32_t)pg_frames_total(e->frames);
@@ -105,8 +118,6 @@ int pg_code_create(struct pg_engine *e, const char **why)
 	e->emit.end = e->code + e->hot_bytes;
 	e->cold.p = e->code + e->hot_bytes;
 	e->cold.end = e->code + code;
-	/* Fewer host TLB misses on what is executed; best effort. */
-	madvise(e->code, code, MADV_HUGEPAGE);
 	pg_stubs_make(e);
 	e->cross_slot = e->emit.p = e->code + 4096;
 	e->emit.p += 4096;
@@ -117,6 +128,7 @@ int pg_code_create(struct pg_engine *e, const char **why)
 		*why = "the host has no room for another mapping";
 		return -ENOMEM;
 	}
+	want_huge_pages(e);
 	return 0;
 }
 
@@ -340,12 +352,12 @@ void pg_emit_restore_flags(struct pg_emit *m)
 	e_mov_rr(m, H_RAX, SC);
 }
 
-/* mov r15, imm64; cmp r13, r15. As data the address would be fetched once more, into the host's other cache. */
+/* mov r11, imm64; cmp r9, r11. As data the address would be fetched once more, into the host's other cache. */
 static void emit_compare(struct pg_emit *m, uint64_t rip)
 {
-	ebytes(m, (const uint8_t[]){PG_THUNK_BEGIN, 0xbf}, 2);
+	ebytes(m, (const uint8_t[]){PG_THUNK_BEGIN, 0xbb}, 2);
 	e64(m, rip);
-	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xfd}, 3);
+	ebytes(m, (const uint8_t[]){0x4d, 0x39, 0xd9}, 3);
 }
 
 uint8_t *pg_code_emit_thunk(struct pg_engine *e, const struct pg_block *b)

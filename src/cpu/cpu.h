@@ -5,7 +5,7 @@
  * Used by the files of cpu/ only; others see engine.h.
  *
  * Host registers while guest code runs: every guest register is in the host register of the same
- * name, but r13, r14 and r15, which are scratch (SA, SB, SC) and whose guest values are in
+ * name, but r9, r10 and r11, which compilers name least: they are scratch (SA, SB, SC), and their guest values are in
  * regs.gpr. GS points behind struct pg_cpu and the TLB mirrors, so all state is at gs:[negative]; from
  * GS on is the CPU's view of the guest's memory (view.c) or, in fast mode, the guest's address space. FS is the host's.
  * The host's DF is always clear: the guest's is in regs.rflags.
@@ -38,9 +38,9 @@
 #include <stddef.h>
 
 /* The stolen registers. */
-#define SA H_R13 /* effective address */
-#define SB H_R14 /* index of the set; behind the check data of a second stolen operand */
-#define SC H_R15 /* data of an operand that is itself stolen */
+#define SA H_R9  /* effective address */
+#define SB H_R10 /* index of the set; behind the check data of a second stolen operand */
+#define SC H_R11 /* data of an operand that is itself stolen */
 
 /*
  * Cold code calls a quick stub like this, with rsp already on the host's stack:
@@ -118,6 +118,7 @@ struct pg_cpu {
 	uint64_t target;     /* host address to enter at, or to resume at */
 	uint64_t flags_mem;  /* low 16 bits: al = OF, ah = SF ZF AF PF CF as lahf gives */
 	uint64_t tmp_rax, tmp_rcx;
+	uint64_t tmp_scratch[3];                     /* SA, SB, SC while a quick stub is in C */
 	_Alignas(64) uint64_t count[PG_COUNT_LANES]; /* ymm16, ymm17 while outside */
 	uint64_t self;                               /* address of this struct */
 	uint64_t x_addr;                             /* of regs.x */

@@ -20,11 +20,11 @@ static uint32_t arithmetic(ZydisAccessedFlagsMask m)
 	return (uint32_t)m & FL_ALL;
 }
 
-/* Bit r set for guest registers r13 .. r15, whatever their width. */
+/* Bit r set for the stolen guest registers, whatever their width. */
 static uint16_t stolen_bit(ZydisRegister r)
 {
 	unsigned n = pg_gpr_of(r);
-	return n >= 13 && n <= 15 ? (uint16_t)(1u << n) : 0;
+	return pg_is_stolen(n) ? (uint16_t)(1u << n) : 0;
 }
 
 /* Do all widths of a register that this instruction writes get replaced whole, whatever its inputs? */

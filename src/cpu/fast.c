@@ -56,9 +56,9 @@
 void pg_fast_probe(struct pg_translator *tr, unsigned reg)
 {
 	struct pg_emit *m = &tr->e->emit;
-	/* shrx r15, reg, r14; movzx r15d, byte gs:[r15 + probe] */
-	ebytes(m, (const uint8_t[]){0xc4, reg > 7 ? 0x42 : 0x62, 0x8b, 0xf7, 0xf8 | (reg & 7)}, 5);
-	ebytes(m, (const uint8_t[]){0x65, 0x45, 0x0f, 0xb6, 0xbf}, 5);
+	/* shrx r11, reg, r10; movzx r11d, byte gs:[r11 + probe] */
+	ebytes(m, (const uint8_t[]){0xc4, reg > 7 ? 0x42 : 0x62, 0xab, 0xf7, 0xd8 | (reg & 7)}, 5);
+	ebytes(m, (const uint8_t[]){0x65, 0x45, 0x0f, 0xb6, 0x9b}, 5);
 	e32(m, (uint32_t)PROBE_DISP);
 }
 
@@ -80,9 +80,9 @@ bool pg_fast_plain(const struct pg_insn *in, unsigned *base, int32_t *disp)
 	const ZydisDecodedOperandMem *m = &in->ops[in->mem].mem;
 	int64_t d = m->disp.has_displacement ? m->disp.value : 0;
 	unsigned b = pg_gpr_of(m->base);
-	if (b > 12 || m->index != ZYDIS_REGISTER_NONE || in->zi.address_width != 64 ||
-		m->segment == ZYDIS_REGISTER_FS || m->segment == ZYDIS_REGISTER_GS ||
-		d < -PG_FAST_DISP || d > PG_FAST_DISP)
+	if (b == H_NONE || pg_is_stolen(b) || m->index != ZYDIS_REGISTER_NONE ||
+		in->zi.address_width != 64 || m->segment == ZYDIS_REGISTER_FS ||
+		m->segment == ZYDIS_REGISTER_GS || d < -PG_FAST_DISP || d > PG_FAST_DISP)
 		return false;
 	*base = b;
 	*disp = (int32_t)d;

@@ -155,7 +155,7 @@ static bool may_begin(const struct pg_translator *tr, const struct pg_insn *in, 
 {
 	/* Fast mode probes a register once for all its uses anyway, if it is in its host register. */
 	return in->group == GROUP_NONE && in->kind != K_CALL && in->kind != K_RET &&
-	       !(pg_tr_fast(tr) && base < 13);
+	       !(pg_tr_fast(tr) && !pg_is_stolen(base));
 }
 
 /* Looks for a group that begins at tr->insn[i]; marks it. */

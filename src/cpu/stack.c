@@ -83,7 +83,7 @@ void pg_emit_pop(struct pg_translator *tr, struct pg_insn *in)
 		} else if (pg_is_stolen(r)) {
 			e_gs_store(m, SC, ST_GPR(r));
 		} else if (narrow) {
-			ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xfc}, 4); /* mov sp, r15w */
+			ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xdc}, 4); /* mov sp, r11w */
 		} else {
 			e_mov_rr(m, H_RSP, SC);
 		}
@@ -107,7 +107,7 @@ void pg_emit_leave(struct pg_translator *tr, struct pg_insn *in)
 	pg_emit_check_end(tr, s);
 	e_lea(m, H_RSP, H_RBP, H_NONE, 1, (int32_t)size);
 	if (narrow)
-		ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xfd}, 4); /* mov bp, r15w */
+		ebytes(m, (const uint8_t[]){0x66, 0x44, 0x89, 0xdd}, 4); /* mov bp, r11w */
 	else
 		e_mov_rr(m, H_RBP, SC);
 }

@@ -7,14 +7,14 @@
  *
  * Two ways out of translated code:
  *   quick   for a check that failed: looks at the set's second mirror, exchanges it with the first if that is the
- *           one (mmu/tlb.h), and goes on; else saves the nine registers that a C function may change, calls a
+ *           one (mmu/tlb.h), and goes on; else saves the registers that a C function may change, calls a
  *           function of slow.c that was compiled without vector registers, and goes on;
  *   leave   saves all general registers, EFLAGS and the vector state, and returns from `enter` to run.c.
  */
 #include "cpu/translate.h"
 
-static const uint8_t caller_saved[] = {H_RAX, H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11};
-static const uint8_t callee_kept[] = {H_RBX, H_RBP, H_R12};
+static const uint8_t caller_saved[] = {H_RAX, H_RCX, H_RDX, H_RSI, H_RDI, H_R8};
+static const uint8_t callee_kept[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
 
 static void emit_leave(struct pg_engine *e, enum pg_leave why)
 {
@@ -24,12 +24,14 @@ static void emit_leave(struct pg_engine *e, enum pg_leave why)
 
 enum quick_args { ARGS_ACCESS, ARGS_FETCH, ARGS_INDIRECT };
 
-/* Saves what C may change, calls fn, restores it; the flags tell whether fn returned 0. */
+/* Saves what C may change (the stolen registers, too: they hold an address, fast mode's constant, what push is to store), calls fn, restores it; the flags tell whether fn returned 0. */
 static void emit_quick_call(struct pg_engine *e, const void *fn, enum quick_args args)
 {
 	struct pg_emit *m = &e->emit;
 	for (unsigned i = 0; i < sizeof(caller_saved); i++)
 		e_gs_store(m, caller_saved[i], ST_GPR(caller_saved[i]));
+	for (unsigned i = 0; i < 3; i++)
+		e_gs_store(m, SA + i, ST(tmp_scratch) + 8 * (int32_t)i);
 	e_gs_load(m, H_RDI, ST(self));
 	switch (args) {
 	case ARGS_ACCESS: /* SA, the record behind the call */
@@ -51,6 +53,8 @@ static void emit_quick_call(struct pg_engine *e, const void *fn, enum quick_args
 	ebytes(m, (const uint8_t[]){0xff, 0xd0, 0x85, 0xc0}, 4); /* call rax; test eax, eax */
 	for (unsigned i = 0; i < sizeof(caller_saved); i++)
 		e_gs_load(m, caller_saved[i], ST_GPR(caller_saved[i]));
+	for (unsigned i = 0; i < 3; i++)
+		e_gs_load(m, SA + i, ST(tmp_scratch) + 8 * (int32_t)i);
 }
 
 /* To the thunk of the guest address in SA: see control.c. */
@@ -58,7 +62,7 @@ void pg_emit_jump_table(struct pg_engine *e)
 {
 	struct pg_emit *m = &e->emit;
 
-	ebytes(m, (const uint8_t[]){0x45, 0x0f, 0xb7, 0xfd}, 4); /* movzx r15d, r13w */
+	ebytes(m, (const uint8_t[]){0x45, 0x0f, 0xb7, 0xd9}, 4); /* movzx r11d, r9w */
 	e8(m, 0x65);
 	e8(m, e_rex(false, 4, SC, H_NONE));
 	e8(m, 0xff);
@@ -103,11 +107,11 @@ static void emit_exchange(struct pg_engine *e, int32_t at)
 	struct pg_emit *m = &e->emit;
 	int32_t second = at + e->to_second;
 	if (e->vector_counts) {
-		/* vmovdqu64 ymm18, gs:[r14 + at]; ymm19, gs:[r14 + second]; and back the other way round */
+		/* vmovdqu64 ymm18, gs:[r10 + at]; ymm19, gs:[r10 + second]; and back the other way round */
 		for (unsigned i = 0; i < 4; i++) {
 			ebytes(m, (const uint8_t[]){0x65, 0x62, 0xc1, 0xfe, 0x28}, 5);
 			e8(m, i < 2 ? 0x6f : 0x7f);
-			e8(m, i & 1 ? 0x9e : 0x96);
+			e8(m, i & 1 ? 0x9a : 0x92);
 			e32(m, (uint32_t)(i == 0 || i == 3 ? at : second));
 		}
 		return;
@@ -172,13 +176,13 @@ static uint8_t *make_group(struct pg_engine *e, bool store)
 	uint8_t *start = m->p, *miss[4];
 	int32_t tag = pg_tag_at(e, store);
 	e_gs_store(m, H_RAX, ST_GPR(H_RAX));
-	ebytes(m, (const uint8_t[]){0x41, 0x0f, 0xb7, 0xc7}, 4); /* movzx eax, r15w */
-	ebytes(m, (const uint8_t[]){0x41, 0xc1, 0xef, 16}, 4);   /* shr r15d, 16 */
+	ebytes(m, (const uint8_t[]){0x41, 0x0f, 0xb7, 0xc3}, 4); /* movzx eax, r11w */
+	ebytes(m, (const uint8_t[]){0x41, 0xc1, 0xeb, 16}, 4);   /* shr r11d, 16 */
 	e_lea(m, H_RAX, H_RAX, SA, 1, 0);                        /* of its last byte */
-	ebytes(m, (const uint8_t[]){0x45, 0x21, 0xef}, 3);       /* and r15d, r13d */
+	ebytes(m, (const uint8_t[]){0x45, 0x21, 0xcb}, 3);       /* and r11d, r9d */
 	e_gs_store(m, SC, ST(scratch));
 	e_mov_rr(m, SC, H_RAX);
-	ebytes(m, (const uint8_t[]){0x4d, 0x31, 0xef}, 3); /* xor r15, r13 */
+	ebytes(m, (const uint8_t[]){0x4d, 0x31, 0xcb}, 3); /* xor r11, r9 */
 	e_cmp_imm(m, SC, PG_PAGE_SIZE);
 	uint8_t *across = e_jcc(m, CC_AE, NULL);
 	e_op_gs_index(m, 0x03, H_RAX, SB, tag + e->to_second);
@@ -190,7 +194,7 @@ static uint8_t *make_group(struct pg_engine *e, bool store)
 	e8(m, 0xc3);
 	e_patch(across, m->p);
 	e_gs_load(m, SC, ST(scratch));
-	ebytes(m, (const uint8_t[]){0x45, 0x85, 0xff}, 3); /* test r15d, r15d */
+	ebytes(m, (const uint8_t[]){0x45, 0x85, 0xdb}, 3); /* test r11d, r11d */
 	miss[1] = e_jcc(m, CC_NE, NULL);
 	e_mov_rr(m, SC, SA);
 	e_op_gs_index(m, 0x03, SC, SB, tag);
@@ -241,7 +245,7 @@ static void make_leave(struct pg_engine *e)
 	for (unsigned i = 0; i < sizeof(callee_kept); i++)
 		e_gs_store(m, callee_kept[i], ST_GPR(callee_kept[i]));
 	for (unsigned i = 0; i < 3; i++)
-		e_gs_store(m, H_R13 + i, ST(scratch) + 8 * (int32_t)i);
+		e_gs_store(m, SA + i, ST(scratch) + 8 * (int32_t)i);
 	emit_counts(e, false);
 	/* xsave64 [rcx] with x87, SSE, AVX; then the host's own floating-point environment. */
 	e_gs_load(m, H_RCX, ST(x_addr));
@@ -283,7 +287,7 @@ static void make_enter(struct pg_engine *e)
 	e_mem(m, 6, H_NONE, H_NONE, 1, ST(host_flags));
 	e8(m, 0x9d);
 	for (unsigned i = 0; i < 3; i++)
-		e_gs_load(m, H_R13 + i, ST(scratch) + 8 * (int32_t)i);
+		e_gs_load(m, SA + i, ST(scratch) + 8 * (int32_t)i);
 	for (unsigned i = 0; i < sizeof(callee_kept); i++)
 		e_gs_load(m, callee_kept[i], ST_GPR(callee_kept[i]));
 	for (unsigned i = 0; i < sizeof(caller_saved); i++)

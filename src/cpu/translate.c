@@ -106,10 +106,10 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 		e8(m, 1);
 		return;
 	}
-	ebytes(m, (const uint8_t[]){0x4c, 0x8b, 0x2d}, 3); /* mov r13, [rip + d] */
+	ebytes(m, (const uint8_t[]){0x4c, 0x8b, 0x0d}, 3); /* mov r9, [rip + d] */
 	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
 	e_lea(m, SA, SA, H_NONE, 1, 1);
-	ebytes(m, (const uint8_t[]){0x4c, 0x89, 0x2d}, 3); /* mov [rip + d], r13 */
+	ebytes(m, (const uint8_t[]){0x4c, 0x89, 0x0d}, 3); /* mov [rip + d], r9 */
 	e32(m, (uint32_t)((uint8_t *)counter - (m->p + 4)));
 }
 
@@ -261,7 +261,7 @@ static unsigned emit_conflicts(struct pg_translator *tr, struct pg_emit *m,
 		for (unsigned k = 0; k < 2; k++) {
 			e_lea(m, SC, g->base, H_NONE, 1, ends[k]);
 			pg_emit_set(tr->e, m, SC, SC);
-			ebytes(m, (const uint8_t[]){0x45, 0x39, 0xf7}, 3); /* cmp r15d, r14d */
+			ebytes(m, (const uint8_t[]){0x45, 0x39, 0xd3}, 3); /* cmp r11d, r10d */
 			jumps[n++] = e_jcc(m, CC_E, NULL);
 		}
 	}

@@ -74,7 +74,7 @@ struct pg_insn {
 	uint32_t hard,
 		soft; /* live just before it: for a reader in this block; for whoever comes after */
 	uint16_t stolen_in,
-		stolen_out; /* bits 13..15: read, written (outside of address computation) */
+		stolen_out; /* bits SA..SC: read, written (outside of address computation) */
 	uint8_t loads, stores, lookups; /* when it completes, no page crossed */
 	/* Its place in a shared check, see group.c. */
 	uint8_t group;        /* enum pg_group */
@@ -135,7 +135,7 @@ struct pg_translator {
 	uint16_t short_values; /* fast mode: registers known to be below 2^32 */
 	bool rsp_moved;        /* fast mode: by a constant, and no access off rsp was made since */
 	bool saved;            /* this generation of flags is in flags_mem */
-	/* Fast mode: at this point of the code these host registers (bits 13..15) hold the guest's registers of the same names. */
+	/* Fast mode: at this point of the code these host registers (bits SA..SC) hold the guest's registers of the same names. */
 	const uint8_t *held_at;
 	uint16_t held;
 	/* Cold code, emitted behind the block. */
@@ -302,7 +302,7 @@ static inline void pg_hold(struct pg_translator *tr, uint16_t held)
 /* Guest registers that have no host register. */
 static inline bool pg_is_stolen(unsigned r)
 {
-	return r >= 13 && r <= 15;
+	return r >= SA && r <= SC;
 }
 
 /* What the operation behind the next check names. keep: SA is it, or is needed by it, and stays the address. */
