@@ -148,6 +148,8 @@ class Shortage:
         of_function = {'swap_in': 'pages_swapped_in'}
         fine = all(p[c] > 0 for c in costs) and all(abs(sum(f[of_function.get(c, c)] for f in functions) - p[c]) < 1e-3
                                                     for c in costs if c != 'swap_read_ahead_used')
+        ahead = [(r['swap'], 'read_ahead'), (r['reclaim'], 'file_read_ahead'), (p, 'swap_read_ahead'), (p, 'file_read_ahead')]
+        fine = fine and r['reclaim']['file_read_ahead_wasted'] > 0 and all(f[n + '_used'] + f[n + '_wasted'] <= f[n] for f, n in ahead)
         self.say(fine, 'costs by process and by function', ', '.join('%s %s' % (c, p[c]) for c in costs))
 
     def pausing(self):
