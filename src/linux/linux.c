@@ -140,6 +140,10 @@ int pg_linux_create(const struct pg_linux_config *c, struct pg_linux **out, cons
 		*why = "the configuration names no machine, engine or program";
 		return -EINVAL;
 	}
+	if (!pg_fds_suffice()) {
+		*why = "fewer than 256 descriptors are permitted (the hard limit, ulimit -Hn)";
+		return -EMFILE;
+	}
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
 		return -ENOMEM;

@@ -31,9 +31,12 @@ enum pg_at {
 	PG_AT_NO_ROOM, /* held: no slot for it */
 };
 
+/* Whether it was read ahead and not asked for yet: from a store, or by an object's pager. */
+enum pg_ahead { PG_AHEAD_NOT = 0, PG_AHEAD_SWAP, PG_AHEAD_FILE };
+
 struct pg_page_state {
 	uint8_t at;      /* enum pg_at */
-	uint8_t ahead;   /* read ahead and not asked for yet */
+	uint8_t ahead;   /* enum pg_ahead */
 	uint8_t leaves;  /* being evicted: page_gone has nothing to tell the policy */
 	uint8_t back;    /* not in yet: its bytes were read from a store, so it had been evicted */
 	uint32_t asked;  /* the value of `demands` when it was asked for last */

@@ -351,18 +351,22 @@ uint64_t pg_reclaim_shrink(struct pg_reclaim *r, uint64_t n, bool may_release)
 		r->st.reclaimed++;
 		r->st.lazy_dropped++;
 	}
-	for (; tries && freed + b.n < n; tries--) {
-		pg_pfn f = r->policy->ops->pick(r->policy);
+	do { /* again if others wanted back all that was written: only a look at every page may be in vain */
+		for (; tries && freed + b.n < n; tries--) {
+			pg_pfn f = r->policy->ops->pick(r->policy);
 
-		if (pg_pfn_is_none(f))
-			break;
-		r->st.picked++;
-		r->pages[f.v].at = PG_AT_PICKED;
-		freed += try_page(r, f, &b) == WENT;
-		if (b.n == PG_BATCH)
-			freed += flush(r, &b);
-	}
-	freed += flush(r, &b);
+			if (pg_pfn_is_none(f)) {
+				tries = 0;
+				break;
+			}
+			r->st.picked++;
+			r->pages[f.v].at = PG_AT_PICKED;
+			freed += try_page(r, f, &b) == WENT;
+			if (b.n == PG_BATCH)
+				freed += flush(r, &b);
+		}
+		freed += flush(r, &b);
+	} while (n && !freed && tries);
 	pg_reclaim_end_round(r);
 	return freed;
 }

@@ -156,6 +156,7 @@ static void note_ahead(struct pg_reclaim *r, struct pg_page_state *p, const stru
 {
 	bool file = row->state == PG_FRAME_CACHE;
 
+	p->ahead = file ? PG_AHEAD_FILE : PG_AHEAD_SWAP;
 	*(file ? &r->st.file_ahead : &r->st.swap_ahead) += 1;
 	p->reader = 0;
 	if (!r->faulting)
@@ -165,13 +166,13 @@ static void note_ahead(struct pg_reclaim *r, struct pg_page_state *p, const stru
 	*(file ? &r->faulting->space->st.file_ahead : &r->faulting->space->st.swap_ahead) += 1;
 }
 
-/* A page that was read ahead was asked for, or is gone. */
+/* A page that was read ahead was asked for, or is gone: its frame may be free already. */
 static void ahead_over(struct pg_reclaim *r, pg_pfn f, bool used)
 {
-	bool file = pg_frames_row(r->frames, f)->state == PG_FRAME_CACHE;
+	bool file = r->pages[f.v].ahead == PG_AHEAD_FILE;
 	struct pg_space *s = space_numbered(r, r->pages[f.v].reader);
 
-	r->pages[f.v].ahead = 0;
+	r->pages[f.v].ahead = PG_AHEAD_NOT;
 	if (used)
 		*(file ? &r->st.file_ahead_used : &r->st.swap_ahead_used) += 1;
 	else
@@ -207,9 +208,9 @@ void pg_reclaim_page_in(void *ctx, pg_pfn f, enum pg_page_in how)
 			e->cost.refaults++;
 	}
 	pg_reclaim_note_in(r, info.distance <= r->total);
-	*p = (struct pg_page_state){.at = PG_AT_POLICY, .ahead = how == PG_IN_READAHEAD};
+	*p = (struct pg_page_state){.at = PG_AT_POLICY};
 	p->asked = how == PG_IN_DEMAND ? ++r->demands : r->demands - PG_RECENT;
-	if (p->ahead)
+	if (how == PG_IN_READAHEAD)
 		note_ahead(r, p, row);
 	r->policy->ops->added(r->policy, f, &info);
 	tick(r);

@@ -147,10 +147,51 @@ static void case_other(void)
 	say_call("a directory beside it", open("/proc/self/mem/x", O_RDONLY));
 }
 
+static char *arguments; /* the first of them */
+
+/* Gives the page of its arguments to swap, far away from where its own stack is now, tells, and sleeps. */
+static int sleeps_without_arguments(void *arg)
+{
+	volatile char far[64 * 1024];
+
+	far[0] = 0;
+	*(volatile char *)arguments = arguments[0]; /* a copy of its own */
+	madvise((void *)((uintptr_t)arguments & ~(PAGE - 1)), PAGE, MADV_PAGEOUT);
+	check(write(*(int *)arg, ".", 1) == 1, "write");
+	pause_ms(10);
+	_exit(far[0]);
+}
+
+/*
+ * A process ends while another one reads its command line, which is in swap: the text is there, or is not. With a slow store the
+ * reader waits for it meanwhile; tests/sanitize/run.py sees what is used after it is freed.
+ */
+static void case_gone(void)
+{
+	for (int i = 0; i < 5; i++) {
+		char name[64], text[4096], told;
+		int ready[2], fd;
+		pid_t p;
+
+		check(pipe(ready) == 0, "pipe");
+		p = child(sleeps_without_arguments, &ready[1]);
+		check(read(ready[0], &told, 1) == 1, "read");
+		snprintf(name, sizeof name, "/proc/%d/cmdline", p);
+		fd = open(name, O_RDONLY);
+		check(fd >= 0 || errno == ENOENT, name);
+		check(fd < 0 || read(fd, text, sizeof text) >= 0 || errno == ESRCH, "its text");
+		close(fd);
+		close(ready[0]);
+		close(ready[1]);
+		reap("the one that is read", p);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{"own", case_own}, {"other", case_other}, {NULL, NULL}};
+		{"own", case_own}, {"other", case_other}, {"gone", case_gone}, {NULL, NULL}};
 
+	arguments = argv[0];
 	return run_cases(cases, argc, argv);
 }

@@ -520,6 +520,7 @@ class Runner:
         self.out_of_memory()
         self.not_offered()
         self.limited_files()
+        self.limited_descriptors()
         self.large_reservation()
 
     def large_reservation(self):
@@ -538,6 +539,16 @@ class Runner:
             text = out.decode() + err.decode('utf-8', 'replace').strip('\n')
             ok = status == want and (out.startswith(b'16\n8192\n') if want == 0 else out == b'' and '\n' not in text and 'ulimit -f' in text)
             self.say(ok, 'errors', 'ulimit %s -f' % kind, text[:150])
+
+    def limited_descriptors(self):
+        """ulimit -n is the guest's limit too. With a hard one below 1024 Pagoda makes do with fewer; one that is too small is said."""
+        for limit in (1024, 300, 256, 64, 5):
+            under = ['sh', '-c', 'ulimit -n %d; exec "$@"' % limit, 'sh'] + self.pagoda('64M') + ['sh', '-c', 'ulimit -n; cat text | wc -l']
+            status, out, err, _ = self.execute(under)
+            text = out.decode() + err.decode('utf-8', 'replace').strip('\n')
+            want = self.execute(under[:4] + under[-3:])[:2]
+            ok = (status, out) == want if limit >= 256 else status == 2 and out == b'' and '\n' not in text and 'ulimit -' in text
+            self.say(ok, 'errors', 'ulimit -n %d' % limit, text[:150])
 
     def not_offered(self):
         """What CPUID does not offer is SIGILL, with its bytes, even where the host has it."""

@@ -100,10 +100,13 @@ class Shortage:
         self.say(status == 0 and 'wrong: 0; two owners: 0' in out, 'words of futexes change in one step', out.strip().replace('\n', ' '))
 
     def victims(self):
-        """Who is killed for want of memory is the one that takes it; the calls of others wait for its end and do not fail."""
+        """Who is killed for want of memory is the one that takes it, and is told of; the calls of others wait for its end and do not fail."""
         for swap in ('1M', '512K'):
             status, out, _ = self.pagoda(swap, [os.path.join(self.o.guests, 'victims-static'), '24'], memory='2M')
-            self.say(status == 0 and out == '24 of 24 killed, 0 calls failed\n', 'calls of others, swap %s' % swap, out.strip())
+            said, *told = out.splitlines()
+            fine = status == 0 and said == '24 of 24 killed, 0 calls failed' and len(told) == 24
+            self.say(fine and all('(victims-static) was killed: out of memory' in l for l in told), 'calls of others, swap %s' % swap,
+                     '%s, %d told of' % (said, len(told)))
 
     def disk_full(self):
         """A swap file of 64 MiB on a file system of 1 MiB: page-out meets ENOSPC."""
@@ -148,6 +151,8 @@ class Shortage:
         of_function = {'swap_in': 'pages_swapped_in'}
         fine = all(p[c] > 0 for c in costs) and all(abs(sum(f[of_function.get(c, c)] for f in functions) - p[c]) < 1e-3
                                                     for c in costs if c != 'swap_read_ahead_used')
+        ahead = [(r['swap'], 'read_ahead'), (r['reclaim'], 'file_read_ahead'), (p, 'swap_read_ahead'), (p, 'file_read_ahead')]
+        fine = fine and r['reclaim']['file_read_ahead_wasted'] > 0 and all(f[n + '_used'] + f[n + '_wasted'] <= f[n] for f, n in ahead)
         self.say(fine, 'costs by process and by function', ', '.join('%s %s' % (c, p[c]) for c in costs))
 
     def pausing(self):

@@ -51,7 +51,7 @@ def cases(Case):
     guest('pidfds', 'open signal clone epoll passed through thread sockets', 'fork peer')
     guest('edges', 'tails stack_limit dontunmap zero unmap_all seal')
     guest('limits', 'cpu others use sched size capabilities', 'fork')
-    guest('procmem', 'own other', 'fork')
+    guest('procmem', 'own other gone', 'fork')
     guest('users', 'signals groups looks dumpable changes exec', 'fork')
     guest('shares', 'unshare kcmp prctl', 'fork')
     guest('shared', 'sysv', 'fork')

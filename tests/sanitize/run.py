@@ -36,6 +36,7 @@ SHORT = [
     ('{guests}/shared-static sysv', '1M', ('zstd:64M random',)),
     ('{guests}/mapfile-static', '1M', ('64M aging',)),
     ("bash -c 'for i in 1 2 3 4; do (echo $i; echo x | cat) & wait; done | sort | md5sum; seq 2000 | sort -n | tail -1'", '1280K', ('64M nru',)),
+    ('{guests}/procmem-static gone', '8M', ('fault:slow=40-in:64M clock',)),
     ('/usr/bin/python3 {here}/../programs/scripts/gone.py', '64M', ('fault:slow=200-in:64M clock',)),
 ]
 SIGNS = re.compile(r'ThreadSanitizer|AddressSanitizer|LeakSanitizer|runtime error|pagoda: bug|assertion', re.I)

@@ -343,11 +343,11 @@ int64_t pg_sys_process_madvise(struct pg_thread *me, const uint64_t *a)
 	else if (r == 0 && mm != own && !pg_cred_capable(CAP_SYS_NICE))
 		r = -EPERM;
 	if (r == 0) {
-		mm->users++; /* a pager may give up the machine lock, and the other end */
+		pg_mm_look(mm);
 		me->mm = mm;
 		r = advise_all(me, v, a[2], (int)a[3]);
 		me->mm = own;
-		pg_mm_put(mm);
+		pg_mm_looked(mm);
 	}
 	free(v);
 	return r;

@@ -170,9 +170,9 @@ static int64_t move_between(struct pg_thread *me, const uint64_t *a, bool write)
 			struct cursor from = {.v = mine, .count = (unsigned)a[2]},
 				      to = {.v = other, .count = (unsigned)a[4]};
 
-			mm->users++; /* a pager may give up the machine lock, and the other end */
+			pg_mm_look(mm);
 			r = move_all(me, mm, write, &from, &to);
-			pg_mm_put(mm);
+			pg_mm_looked(mm);
 		}
 	}
 	free(mine);

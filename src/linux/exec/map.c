@@ -198,7 +198,10 @@ static int map_image(struct pg_load *x, struct pg_load_file *m, uint64_t hint, b
 
 	err = pg_files_object(x->me, m->fd, &m->st, false, m->path, &m->object);
 	if (err != 0)
-		return pg_load_fail(x, err, m->path, "cannot be mapped");
+		return pg_load_fail(x, err, m->path,
+			err == -EMFILE
+				? "cannot be mapped: no descriptor is left for it (ulimit -Hn)"
+				: "cannot be mapped");
 	if (span > top || (!e->position_free && e->hi > top))
 		return pg_load_fail(
 			x, -ENOMEM, m->path, "its segments lie outside the address space");

@@ -23,6 +23,8 @@
 #include <unistd.h>
 
 #define OWN_FDS 512 /* how many numbers are kept for Pagoda at the top */
+#define LEAST_FDS                                                                                  \
+	256 /* half are Pagoda's then, of these half are for pagers: the others must not run into them */
 #define OWN_FDS_FROM                                                                               \
 	16384 /* not higher than this: the host's table of descriptors grows with the number */
 
@@ -40,6 +42,13 @@ static int compute_fd_limit(void)
 	if (top >= 2 * OWN_FDS)
 		return (int)(top - OWN_FDS);
 	return (int)(top / 2);
+}
+
+bool pg_fds_suffice(void)
+{
+	struct rlimit r;
+
+	return getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_max >= LEAST_FDS;
 }
 
 int pg_linux_fd_limit(void)
@@ -115,24 +124,30 @@ bool pg_fd_path(int fd, char *out, size_t cap)
 /* --- tables of descriptors, and who keeps what ------------------------------------------------------- */
 
 /*
- * A pager's descriptor has a number of its own, from PAGER_FROM above the limit on, the same in every table that has it. The first
+ * A pager's descriptor has a number of its own, in the upper half of those above the limit, the same in every table that has it. The first
  * process's table has them all: the keeper, a thread in that table, gives a copy to whoever asks.
  */
-#define PAGER_FROM 256
-
 struct order {
 	enum { KEEP, GIVE, RING, DROP, LEAVE } what; /* RING: writes a byte to it */
 	int fd;
 };
 
+/* With a hard limit below 2 * OWN_FDS as many are kept as the guest has: compute_fd_limit(). */
+static int pager_from(void)
+{
+	int limit = pg_linux_fd_limit();
+
+	return limit + (limit < OWN_FDS ? limit : OWN_FDS) / 2;
+}
+
 static int pager_number(unsigned n)
 {
-	return pg_linux_fd_limit() + PAGER_FROM + (int)n;
+	return pager_from() + (int)n;
 }
 
 static unsigned pager_index(int fd)
 {
-	return (unsigned)(fd - pg_linux_fd_limit() - PAGER_FROM);
+	return (unsigned)(fd - pager_from());
 }
 
 static bool has(const struct pg_fds *f, unsigned n)
@@ -385,6 +400,8 @@ int pg_pager_open(struct pg_linux *l, int fd, int to)
 	copy = err == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (err == 0)
 		err = copy < 0 ? -errno : move_to(copy, to);
+	if (err == -EBADF) /* beyond the hard limit */
+		err = -EMFILE;
 	if (err >= 0 && t != l->first_fds) {
 		err = order(l, (struct order){KEEP, to}, to, NULL);
 		/* others may hold the file's older descriptor, which could not be written */

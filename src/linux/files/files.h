@@ -57,6 +57,8 @@ void pg_fds_put(struct pg_linux *l, struct pg_fds *f);
 /* The keeper of pager descriptors: gives a table what another one opened. */
 PG_MUST_CHECK int pg_keeper_begin(struct pg_linux *l);
 void pg_keeper_end(struct pg_linux *l);
+/* Whether the hard limit leaves room for the guest's descriptors and Pagoda's. */
+bool pg_fds_suffice(void);
 /* Whether the guest may use this descriptor number. */
 bool pg_fd_ok(int fd);
 /* A descriptor that the host made, or its error: Pagoda's numbers are not for the guest, -EMFILE. */

@@ -66,14 +66,14 @@ void pg_proc_memory_end(struct pg_linux *l)
 	}
 }
 
-/* The memory that fd stands for, counted; NULL: it is gone. */
+/* The memory that fd stands for, to be looked at; NULL: it is gone. */
 static struct pg_mm *memory_of(struct pg_linux *l, const struct pg_proc_mem *m)
 {
 	struct pg_process *p = pg_process_find(l, m->pid);
 
 	if (p == NULL || p->state == PG_ZOMBIE || p->mm == NULL || p->execs != m->execs)
 		return NULL;
-	p->mm->users++; /* a pager may give up the machine lock, and the process end */
+	pg_mm_look(p->mm);
 	return p->mm;
 }
 
@@ -143,7 +143,7 @@ bool pg_proc_memory(struct pg_thread *me, int fd, const struct iovec *v, unsigne
 		return true;
 	*result = move(me, mm, v, count,
 		offset >= 0 ? (uint64_t)offset : (uint64_t)lseek(fd, 0, SEEK_CUR), write);
-	pg_mm_put(mm);
+	pg_mm_looked(mm);
 	if (*result > 0 && offset < 0)
 		lseek(fd, *result, SEEK_CUR);
 	return true;

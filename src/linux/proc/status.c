@@ -332,16 +332,19 @@ void pg_proc_stat(struct pg_proc_text *t)
 /* Bytes of its memory as they are now; those that are not resident read as Linux would fault them. */
 static void put_bytes(struct pg_proc_text *t, uint64_t from, uint64_t to)
 {
+	struct pg_mm *mm = t->mm;
 	uint8_t part[4096];
 
+	pg_mm_look(mm);
 	while (from < to) {
 		uint64_t n = to - from < sizeof(part) ? to - from : sizeof(part);
 
-		if (pg_space_read(t->mm->space, part, (pg_va){from}, n, 0) != n)
+		if (pg_space_read(mm->space, part, (pg_va){from}, n, 0) != n)
 			break;
 		fwrite(part, 1, n, t->out);
 		from += n;
 	}
+	pg_mm_looked(mm);
 }
 
 void pg_proc_cmdline(struct pg_proc_text *t)

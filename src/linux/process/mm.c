@@ -5,7 +5,7 @@
  * Called by the files of this folder and by exec/ (a new program). Calls space/ to fork and to destroy. Owns struct pg_mm.
  *
  * Invariants:
- *   P4 mm->users is the number of processes in it.
+ *   P4 mm->users is the number of processes in it; it stays while there is one, or somebody looks at it.
  */
 #include "linux/machine/machine.h"
 #include "linux/process/parts.h"
@@ -25,12 +25,31 @@ struct pg_mm *pg_mm_make(struct pg_space *s)
 	return mm;
 }
 
-void pg_mm_put(struct pg_mm *mm)
+static void destroy_unused(struct pg_mm *mm)
 {
-	if (mm == NULL || --mm->users != 0)
+	if (mm->users != 0 || mm->looks != 0)
 		return;
 	pg_space_destroy(mm->space);
 	free(mm);
+}
+
+void pg_mm_put(struct pg_mm *mm)
+{
+	if (mm == NULL)
+		return;
+	mm->users--;
+	destroy_unused(mm);
+}
+
+void pg_mm_look(struct pg_mm *mm)
+{
+	mm->looks++;
+}
+
+void pg_mm_looked(struct pg_mm *mm)
+{
+	mm->looks--;
+	destroy_unused(mm);
 }
 
 /* A copy for a child. */
@@ -51,6 +70,7 @@ int pg_mm_fork(struct pg_thread *me, struct pg_mm **out)
 	*mm = *from;
 	mm->space = s;
 	mm->users = 1;
+	mm->looks = 0;
 	*out = mm;
 	return 0;
 }

@@ -92,7 +92,8 @@ struct pg_wait {
 /* A space and how many processes are in it (vfork, clone(CLONE_VM)). */
 struct pg_mm {
 	struct pg_space *space; /* owned */
-	unsigned users;
+	unsigned users;         /* processes */
+	unsigned looks;         /* of others who are in the middle of reading or writing it */
 	struct pg_linux_layout layout;
 	char exe[PATH_MAX]; /* absolute path, as /proc/self/exe */
 	uint8_t auxv[512];  /* as /proc/self/auxv */
@@ -340,6 +341,9 @@ void pg_process_stats(
 
 struct pg_mm *pg_mm_make(struct pg_space *s);
 void pg_mm_put(struct pg_mm *mm);
+/* Around looking into another process's memory: a store or pager gives the machine lock up, and the process may end meanwhile. */
+void pg_mm_look(struct pg_mm *mm);
+void pg_mm_looked(struct pg_mm *mm);
 /* exec: vfork's parent goes on, figures of the old program are kept. */
 void pg_process_new_mm(struct pg_thread *me, struct pg_mm *mm);
 
