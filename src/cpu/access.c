@@ -543,7 +543,7 @@ static bool plan_registers(struct pg_translator *tr, struct pg_insn *in, struct 
 		p->to[p->n] = p->n == 0 ? SC : SB;
 		p->n++;
 	}
-	for (unsigned i = 0; i < in->zi.operand_count; i++) {
+	for (unsigned i = 0; i < in->zi.operand_count_visible; i++) {
 		const ZydisDecodedOperand *op = &in->ops[i];
 		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !is_gpr(op->reg.value))
 			continue;

@@ -11,7 +11,8 @@
  * here. Where the fields lie in the bytes: Intel SDM vol. 2, ch. 2 and appendix A.
  *
  * Invariants:
- *   F1 What pg_form_find() gives equals what decode.c makes of the same bytes without it (tests/cpu/test_forms.c).
+ *   F1 What pg_form_find() gives equals, in the parts that are kept, what decode.c makes of the same bytes without it (tests/cpu/test_forms.c).
+ *      Nobody looks at other parts of an instruction that is not executed in C.
  *   F2 A form's bytes have a length that they alone determine, so no form is the beginning of another.
  */
 #include "cpu/forms.h"
@@ -210,7 +211,12 @@ bool pg_form_find(struct pg_forms *forms, const uint8_t *bytes, unsigned n, stru
 	if (k->form != f.form || k->length != f.length)
 		return false;
 	uint64_t rip = in->rip;
-	memcpy(in, k->insn, k->bytes);
+	uint8_t *to = (uint8_t *)in;
+	memcpy(to, k->head, sizeof(k->head));
+	memcpy(to + PG_FORM_META, k->meta, sizeof(k->meta));
+	memcpy(to + PG_FORM_TAIL, k->tail, sizeof(k->tail));
+	for (unsigned i = 0; i < k->n_ops; i++)
+		in->ops[i] = k->ops[i];
 	in->rip = rip;
 	memcpy(in->bytes, bytes, f.length);
 	if (f.disp_size) {
@@ -231,9 +237,10 @@ void pg_form_keep(struct pg_forms *forms, const struct pg_insn *in)
 {
 	struct fields f;
 	const ZydisDecodedInstruction *zi = &in->zi;
-	uint32_t size = (uint32_t)offsetof(struct pg_insn, ops) +
-			zi->operand_count * (uint32_t)sizeof(in->ops[0]);
-	uint32_t all = pg_align_up(offsetof(struct pg_form, insn) + size, 16);
+	unsigned n_ops = zi->operand_count_visible;
+	if (n_ops == 0 && zi->operand_count) /* of ret and others the first is looked at, too */
+		n_ops = 1;
+	uint32_t all = pg_align_up(sizeof(struct pg_form) + n_ops * sizeof(in->ops[0]), 16);
 	if (in->kind == K_COMPLEX || in->kind == K_STOP || !take_apart(in->bytes, in->length, &f))
 		return;
 	/* Zydis has the last word on where things are. */
@@ -247,9 +254,9 @@ void pg_form_keep(struct pg_forms *forms, const struct pg_insn *in)
 	struct pg_form *k = (struct pg_form *)(void *)(forms->room + 16 + forms->used);
 	k->form = f.form;
 	k->length = in->length;
-	k->bytes = size;
+	k->n_ops = (uint8_t)n_ops;
 	k->mem = k->imm = UINT8_MAX;
-	for (unsigned i = 0; i < zi->operand_count; i++) {
+	for (unsigned i = 0; i < n_ops; i++) {
 		const ZydisDecodedOperand *op = &in->ops[i];
 		if (op->encoding == ZYDIS_OPERAND_ENCODING_IS4)
 			return; /* a register that the immediate names */
@@ -263,7 +270,11 @@ void pg_form_keep(struct pg_forms *forms, const struct pg_insn *in)
 			k->imm = (uint8_t)i;
 		}
 	}
-	memcpy(k->insn, in, size);
+	const uint8_t *from = (const uint8_t *)in;
+	memcpy(k->head, from, sizeof(k->head));
+	memcpy(k->meta, from + PG_FORM_META, sizeof(k->meta));
+	memcpy(k->tail, from + PG_FORM_TAIL, sizeof(k->tail));
+	memcpy(k->ops, in->ops, n_ops * sizeof(in->ops[0]));
 	*slot_of(forms, f.form) = 16 + forms->used;
 	forms->used += all;
 }

@@ -128,9 +128,13 @@ static void forms_random_instructions_as_decoded(void **state)
 		memset(plain->bytes + plain->length, 0, sizeof(plain->bytes) - plain->length);
 		struct pg_insn *other = (struct pg_insn *)(void *)anew;
 		memset(other->bytes + other->length, 0, sizeof(other->bytes) - other->length);
-		assert_memory_equal(other, plain, offsetof(struct pg_insn, ops));
-		assert_memory_equal(
-			other->ops, plain->ops, other->zi.operand_count * sizeof(other->ops[0]));
+		assert_memory_equal(other, plain, PG_FORM_HEAD);
+		assert_memory_equal((uint8_t *)other + PG_FORM_META,
+			(uint8_t *)plain + PG_FORM_META, PG_FORM_META_END - PG_FORM_META);
+		assert_memory_equal((uint8_t *)other + PG_FORM_TAIL,
+			(uint8_t *)plain + PG_FORM_TAIL, PG_FORM_TAIL_END - PG_FORM_TAIL);
+		assert_memory_equal(other->ops, plain->ops,
+			other->zi.operand_count_visible * sizeof(other->ops[0]));
 		same++;
 		free(by_form);
 	}
