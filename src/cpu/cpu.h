@@ -260,6 +260,7 @@ struct pg_block {
 	uint32_t segments;      /* index of its first pg_segment */
 	uint32_t exits;         /* index of its first exit record */
 	uint32_t n_exits;
+	uint32_t whole; /* of a fragment: the block that it goes on in; else PG_NIL */
 	uint16_t bytes; /* of guest code */
 	uint8_t n_rows, n_segments;
 	bool entry_live; /* wants EFLAGS right at entry */

@@ -402,6 +402,12 @@ static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_b
 static enum pg_turn go_apart(struct pg_cpu *c, struct pg_site *s, const struct pg_block *b)
 {
 	c->looked = 0;
+	if (pg_page_at(c->engine, b->page)->retired) {
+		/* Overwritten by another thread during a wait: what it was made of is gone. */
+		pg_recover_flags(c, (enum pg_flags_at)s->flags);
+		stop_before(c, b, s->row);
+		return TURN_NEXT;
+	}
 	if (s->fragment == PG_NIL) {
 		struct pg_block *f = pg_translate_fragment(c, c->site);
 		if (!f) { /* no room: the instruction is executed by a new block after a flush */

@@ -4,7 +4,7 @@
  *
  * Called by traps.c and run.c. Translated code of fast mode asks nothing while it runs. Who wants it to stop takes the right to execute
  * away from all of it (pg_stop_close). The thread that runs traps at once, wherever it is, and gives the right back; if it was meant, the
- * block in which it stands is changed so that all its ways out lead to run.c, which finds the request.
+ * block in which it stands (and, if that is a fragment, the one that it goes on in) is changed so that all its ways out lead to run.c, which finds the request.
  *
  *     exits          point at their cold code again, as before they were linked; each is linked again when it is taken next
  *     the last jump  leads to stub_leave_indirect until run.c enters code next (pg_stop_undo)
@@ -58,6 +58,16 @@ void pg_stop_undo(struct pg_engine *e)
 	e->stopped = NULL;
 }
 
+/* The direct ways out of b lead to their cold code. */
+static void lead_out(struct pg_engine *e, const struct pg_block *b)
+{
+	for (uint32_t i = b->exits; i < b->exits + b->n_exits; i++) {
+		const struct pg_exit_row *x = pg_exit_at(e, i);
+		if (x->patch)
+			e_patch(x->patch, x->cold);
+	}
+}
+
 uint64_t pg_stop_here(struct pg_cpu *c, uint64_t pc)
 {
 	struct pg_engine *e = c->engine;
@@ -76,16 +86,16 @@ uint64_t pg_stop_here(struct pg_cpu *c, uint64_t pc)
 		e->stepping = true;
 		return pc;
 	}
-	for (uint32_t i = b->exits; i < b->exits + b->n_exits; i++) {
-		const struct pg_exit_row *x = pg_exit_at(e, i);
-		if (x->patch)
-			e_patch(x->patch, x->cold);
+	lead_out(e, b);
+	if (b->whole != PG_NIL && !b->jumps) {
+		b = pg_block_at(e, b->whole);
+		lead_out(e, b);
 	}
 	if (!b->jumps)
 		return pc;
 	pg_stop_undo(e);
 	uint8_t *jump = b->end - PG_JUMP_BYTES;
-	if (p > jump)
+	if (p > jump && p < b->end)
 		return (uint64_t)(uintptr_t)e->stub_leave_indirect;
 	e->stopped = jump;
 	struct pg_emit m = {.p = jump, .end = b->end};

@@ -520,7 +520,7 @@ struct pg_block *pg_translate(struct pg_cpu *c, uint64_t rip, struct pg_code_pag
 	b->page = (uint32_t)(page - (struct pg_code_page *)e->pages.p);
 	b->page2 = page2 ? (uint32_t)(page2 - (struct pg_code_page *)e->pages.p) : PG_NIL;
 	b->next = 0;
-	b->in = b->next_of_page = PG_NIL;
+	b->in = b->next_of_page = b->whole = PG_NIL;
 	b->rows = e->rows.n;
 	b->segments = e->segments.n;
 	b->exits = e->exits.n;
@@ -613,6 +613,9 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	b->next = 0;
 	b->in = b->next_of_page = PG_NIL;
 	b->thunk = b->was_thunk = b->moved = NULL;
+	b->whole = s->block;
+	b->exits = e->exits.n;
+	b->jumps = false;
 	b->rows = e->rows.n;
 	b->n_rows = 0;
 	b->n_segments = 0; /* they are the whole block's, which has counted the first here */
@@ -642,5 +645,6 @@ struct pg_block *pg_translate_fragment(struct pg_cpu *c, uint32_t site)
 	}
 	emit_cold(tr);
 	b->end = e->emit.p;
+	b->n_exits = e->exits.n - b->exits;
 	return e->emit.full || e->cold.full ? NULL : b;
 }

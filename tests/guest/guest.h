@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -39,13 +41,17 @@ static inline void *map_anon(size_t bytes, int prot)
 
 /*
  * A new empty file under /tmp, open to read and write; its name into name. Not mkstemp: of 23 calls, one asks for random bits a
- * second time, and the number of system calls must be the same in every run.
+ * second time, and the number of system calls must be the same in every run. With the time in it, for Pagoda's random numbers are the same in each
+ * run, and two may run at once.
  */
 static inline int temporary_file(char *name, size_t bytes)
 {
 	uint64_t random;
+	struct timespec t;
 	check(getrandom(&random, sizeof random, 0) == sizeof random, "getrandom");
-	snprintf(name, bytes, "/tmp/pagoda-guest-%016lx", random);
+	check(syscall(SYS_clock_gettime, CLOCK_REALTIME, &t) == 0, "clock_gettime");
+	snprintf(name, bytes, "/tmp/pagoda-guest-%016lx-%lx%08lx", random, (unsigned long)t.tv_sec,
+		(unsigned long)t.tv_nsec);
 	int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	check(fd >= 0, "temporary file");
 	return fd;

@@ -310,7 +310,10 @@ static uint8_t *by_mmu(struct machine *m, struct pg_mmu *mmu, uint64_t a, enum p
 /* R4: a TLB that hangs on the space never serves what is no longer so. */
 static void tlb_follows_every_change(void **state)
 {
-	static struct pg_tlb_fast fast_d[256], fast_i[128]; /* sets of the default */
+	const struct pg_tlb_geometry *d = &pg_mmu_config_default.l1d,
+				     *i = &pg_mmu_config_default.l1i;
+	struct pg_tlb_fast *fast_d = test_calloc(d->entries / d->ways, sizeof(*fast_d));
+	struct pg_tlb_fast *fast_i = test_calloc(i->entries / i->ways, sizeof(*fast_i));
 	struct machine m;
 	struct pg_mmu *mmu;
 	pg_va a, r;
@@ -344,6 +347,8 @@ static void tlb_follows_every_change(void **state)
 	pg_mmu_destroy(mmu);
 	check(m.s);
 	machine_end(&m);
+	test_free(fast_d);
+	test_free(fast_i);
 }
 
 /* R17: the break takes no frame until it is touched, and only its own neighbours' room. */
