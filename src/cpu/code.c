@@ -290,6 +290,19 @@ struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page)
 	return NULL;
 }
 
+struct pg_block *pg_code_block_at(struct pg_engine *e, const uint8_t *pc)
+{
+	uint32_t lo = 1, hi = e->blocks.n;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (pg_block_at(e, mid)->entry <= pc)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo > 1 ? pg_block_at(e, lo - 1) : NULL;
+}
+
 static void enter_hash(struct pg_engine *e, struct pg_block *b)
 {
 	uint32_t *bucket = &e->block_hash[pg_hash_rip(e, b->rip)];

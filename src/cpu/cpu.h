@@ -591,6 +591,8 @@ void *pg_vec_add(struct pg_vec *v, size_t size,
 bool pg_code_flush(struct pg_engine *e);
 bool pg_code_is_full(const struct pg_engine *e);
 struct pg_block *pg_code_find(struct pg_engine *e, uint64_t rip, uint32_t page);
+/* The last block that begins at or before host address pc, fragments and temporary ones too; NULL: none. pc may lie behind its end. */
+struct pg_block *pg_code_block_at(struct pg_engine *e, const uint8_t *pc);
 void pg_code_insert(struct pg_engine *e, struct pg_block *b);
 /* Exits that lead to b come to run.c once more. */
 void pg_code_unlink_exits(struct pg_engine *e, struct pg_block *b);

@@ -3,7 +3,7 @@
  * cpu/run.c: the run loop: into translated code, out again, and what has to be done in between.
  *
  * Called by linux/ and tests through pg_engine_translator (engine.c). Calls translate.c, code.c and pages.c for code, mmu/ and
- * space/ for memory, run_complex.c for instructions executed in C.
+ * space/ for memory, run_access.c for accesses that left translated code, run_complex.c for instructions executed in C.
  *
  * One turn: dispatch() finds or makes the block at regs.rip (its fetch lookup included), enter() runs until code leaves,
  * the reason is handled, and either the code goes on where it left or the next turn begins.
@@ -14,8 +14,6 @@
 #include "cpu/watch.h"
 
 #include <errno.h>
-
-#define USER_TOP ((uint64_t)1 << 47)
 
 static enum pg_leave enter(struct pg_cpu *c, const void *target)
 {
@@ -57,8 +55,7 @@ void pg_uncount(struct pg_cpu *c, const struct pg_block *b, unsigned row)
 	c->adj_lookups -= s->lookups - r->lookups;
 }
 
-/* The state is that before the instruction of `row`: it did not happen. */
-static void stop_before(struct pg_cpu *c, const struct pg_block *b, unsigned row)
+void pg_stop_before(struct pg_cpu *c, const struct pg_block *b, unsigned row)
 {
 	pg_uncount(c, b, row);
 	c->regs.rip = b->rip + pg_row_at(c->engine, b->rows + row)->guest;
@@ -81,7 +78,7 @@ static int look(
 {
 	struct pg_engine *e = c->engine;
 	bool allowed;
-	if (va >= USER_TOP) {
+	if (va >= PG_USER_TOP) {
 		allowed = false;
 	} else if (e->config.fast) {
 		pg_pte pte = 0;
@@ -191,8 +188,7 @@ static void mark(struct pg_cpu *c)
 	c->cold_mark = e->cold.p;
 }
 
-/* Room for code by a flush; false: not now, or not in this window, info is set. */
-static bool make_room(struct pg_cpu *c)
+bool pg_make_room(struct pg_cpu *c)
 {
 	if (pg_code_flush(c->engine) && c->space)
 		return true;
@@ -215,7 +211,7 @@ static struct pg_block *dispatch(struct pg_cpu *c, bool temporary)
 		return NULL;
 	}
 again:
-	if (pg_code_is_full(e) && !make_room(c))
+	if (pg_code_is_full(e) && !pg_make_room(c))
 		return NULL;
 	if (fetch_page(c, rip, first, &f) != 0)
 		return NULL;
@@ -237,7 +233,7 @@ again:
 			return b;
 		}
 		if (e->emit.full || e->cold.full) {
-			if (!make_room(c))
+			if (!pg_make_room(c))
 				return NULL;
 			goto again;
 		}
@@ -271,7 +267,7 @@ again:
 	b = pg_translate(c, rip, p, p2, 1, temporary);
 	if (!b) {
 		PG_ASSERT(e->emit.full || e->cold.full);
-		if (!make_room(c))
+		if (!pg_make_room(c))
 			return NULL;
 		goto again;
 	}
@@ -288,167 +284,7 @@ enum pg_turn pg_exit_with(struct pg_cpu *c, enum pg_exit why)
 	return TURN_EXIT;
 }
 
-/*
- * An access the inline check and slow.c did not answer. TURN_GO_ON: c->target resumes. TURN_NEXT: the instruction is to be
- * executed alone (step), because it overwrites code.
- */
-static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b);
-static enum pg_turn go_apart(struct pg_cpu *c, struct pg_site *s, const struct pg_block *b);
-
-static enum pg_turn leave_access(struct pg_cpu *c, bool *step)
-{
-	struct pg_engine *e = c->engine;
-	struct pg_site *s = pg_site_at(e, c->site);
-	struct pg_block *b = pg_block_at(e, s->block);
-	uint64_t ea = c->scratch[0];
-	struct pg_fragments fr;
-	uint64_t rip = b->rip + pg_row_at(e, b->rows + s->row)->guest;
-
-	c->regs.rip = rip;
-	if (s->group_last)
-		return leave_group(c, s, b);
-	/* Alignment is checked before the page is looked at. Intel SDM vol. 2, 2.4: exception types 1, 2, 4. */
-	bool misaligned = s->aligned && (ea & (s->size - 1u));
-	if (!pg_is_canonical(ea) || !pg_is_canonical(ea + s->size - 1) || misaligned) {
-		pg_recover_flags(c, (enum pg_flags_at)s->flags);
-		stop_before(c, b, s->row);
-		c->extra_lookups += s->nth;
-		return pg_exit_with(c, s->stack && !misaligned ? PG_EXIT_SS : PG_EXIT_GP);
-	}
-	if (pg_resolve(c, ea, s->size, (enum pg_access)s->access, &fr) != 0) {
-		pg_recover_flags(c, (enum pg_flags_at)s->flags);
-		stop_before(c, b, s->row);
-		c->extra_lookups += s->nth;
-		/* A pending x87 exception comes before the page fault: ES in the status word. SDM vol. 3, table 6-2. */
-		if (s->x87 && (c->regs.x->bytes[2] & 0x80))
-			return pg_exit_with(c, PG_EXIT_FP);
-		return TURN_EXIT;
-	}
-	if (s->access == PG_WRITE && pg_drop_overwritten(c, &fr)) {
-		pg_recover_flags(c, (enum pg_flags_at)s->flags);
-		stop_before(c, b, s->row);
-		c->extra_lookups += s->nth + fr.n;
-		*step = true;
-		return TURN_NEXT;
-	}
-	/* The pages of open groups may have gone; the same access, made again, finds what is here now and changes nothing by it. */
-	if (s->open)
-		return go_apart(c, s, b);
-	if (fr.n == 1) {
-		c->scratch[0] = pg_view_outside(c, fr.host[0]);
-		c->target = (uint64_t)(uintptr_t)s->alt;
-		return TURN_GO_ON;
-	}
-	/* Across two pages: a copy of the operation works on the bounce buffer. */
-	c->crossings++;
-	unsigned shift = c->cross.shift = ea & 63;
-	memcpy(c->bounce + shift, fr.host[0], fr.len[0]);
-	memcpy(c->bounce + shift + fr.len[0], fr.host[1], fr.len[1]);
-	struct pg_emit m = {e->cross_slot, e->cross_slot + 4096, false};
-	const uint8_t *behind =
-		s->alt + s->alt_len + 5 + *(const int32_t *)(const void *)(s->alt + s->alt_len + 1);
-	ebytes(&m, s->alt, s->alt_len);
-	c->cross.site = c->site;
-	if (s->access == PG_WRITE) {
-		memcpy(c->cross.host, fr.host, sizeof(fr.host));
-		memcpy(c->cross.len, fr.len, sizeof(fr.len));
-		c->cross.resume = (uint64_t)(uintptr_t)behind;
-		e_jmp(&m, e->stub_commit);
-	} else {
-		e_jmp(&m, behind);
-	}
-	c->scratch[0] = pg_view_outside(c, c->bounce + shift);
-	c->target = (uint64_t)(uintptr_t)e->cross_slot;
-	return TURN_GO_ON;
-}
-
-/*
- * A shared check failed. If what failed was the first access, and all members are sure to hit once it is done, the group goes
- * on; else its ungrouped form is executed.
- */
-static enum pg_turn leave_group(struct pg_cpu *c, struct pg_site *s, struct pg_block *b)
-{
-	uint64_t ea = c->scratch[0], first = ea + s->first_off;
-	struct pg_fragments fr;
-	/* Alignment comes before the page: each access for itself. */
-	bool misaligned = s->aligned && (first & (s->first_size - 1u));
-	if (!c->engine->config.fast && !misaligned && pg_is_canonical(ea) &&
-		pg_is_canonical(ea + s->size - 1) &&
-		(ea & PG_PAGE_MASK) + s->size <= PG_PAGE_SIZE && ea < USER_TOP) {
-		if (pg_resolve(c, first, s->first_size, (enum pg_access)s->first_access, &fr) !=
-			0) {
-			pg_recover_flags(c, (enum pg_flags_at)s->flags);
-			stop_before(c, b, s->row);
-			if (s->x87 && (c->regs.x->bytes[2] & 0x80))
-				return pg_exit_with(c, PG_EXIT_FP);
-			return TURN_EXIT;
-		}
-		/* The page is the most recently used of its set now: asking again changes nothing. */
-		struct pg_tlb_way *way;
-		if (!s->open &&
-			pg_mmu_lookup(c->mmu, (pg_va){ea}, (enum pg_access)s->first_access, &way) ==
-				PG_MMU_OK &&
-			(s->access != PG_WRITE ||
-				(way->dirty && !way->code && (way->prot & PG_WRITE))) &&
-			(way->shown || pg_view_show(c, way, true))) {
-			c->target = (uint64_t)(uintptr_t)s->resume;
-			return TURN_GO_ON;
-		}
-	}
-	return go_apart(c, s, b);
-}
-
-/* On in the translation in which each access has its own check, at the instruction of the site. */
-static enum pg_turn go_apart(struct pg_cpu *c, struct pg_site *s, const struct pg_block *b)
-{
-	c->looked = 0;
-	if (pg_page_at(c->engine, b->page)->retired) {
-		/* Overwritten by another thread during a wait: what it was made of is gone. */
-		pg_recover_flags(c, (enum pg_flags_at)s->flags);
-		stop_before(c, b, s->row);
-		return TURN_NEXT;
-	}
-	if (s->fragment == PG_NIL) {
-		struct pg_block *f = pg_translate_fragment(c, c->site);
-		if (!f) { /* no room: the instruction is executed by a new block after a flush */
-			pg_recover_flags(c, (enum pg_flags_at)s->flags);
-			stop_before(c, b, s->row);
-			return make_room(c) ? TURN_NEXT : TURN_EXIT;
-		}
-		s->fragment = (uint32_t)(f - (struct pg_block *)c->engine->blocks.p);
-	}
-	if (s->flags == FLAGS_RAX) {
-		pg_recover_flags(c, FLAGS_RAX);
-		pg_load_flags(c);
-	}
-	c->target = (uint64_t)(uintptr_t)pg_block_at(c->engine, s->fragment)->body;
-	return TURN_GO_ON;
-}
-
-static enum pg_turn leave_commit(struct pg_cpu *c)
-{
-	uint8_t *from = c->bounce + c->cross.shift;
-	memcpy(c->cross.host[0], from, c->cross.len[0]);
-	memcpy(c->cross.host[1], from + c->cross.len[0], c->cross.len[1]);
-	c->target = c->cross.resume;
-	return TURN_GO_ON;
-}
-
 /* --- host signals in translated code --------------------------------------------------------- */
-
-static struct pg_block *block_of_pc(struct pg_engine *e, const uint8_t *pc)
-{
-	uint32_t lo = 1, hi = e->blocks.n;
-	while (lo < hi) { /* the last block that begins at or before pc */
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (pg_block_at(e, mid)->entry <= pc)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	PG_ASSERT(lo > 1 && pc < pg_block_at(e, lo - 1)->end);
-	return pg_block_at(e, lo - 1);
-}
 
 struct pg_block *pg_find_host_pc(struct pg_engine *e, struct pg_cpu *c, uint64_t pc, unsigned *row)
 {
@@ -474,7 +310,8 @@ struct pg_block *pg_find_host_pc(struct pg_engine *e, struct pg_cpu *c, uint64_t
 		*row = s->row;
 		return pg_block_at(e, s->block);
 	}
-	struct pg_block *b = block_of_pc(e, p);
+	struct pg_block *b = pg_code_block_at(e, p);
+	PG_ASSERT(b && p < b->end);
 	unsigned r = 0;
 	while (r + 1 < b->n_rows && b->body + pg_row_at(e, b->rows + r + 1)->host <= p)
 		r++;
@@ -503,7 +340,7 @@ static enum pg_turn leave_trap(struct pg_cpu *c, bool *step)
 	pg_recover_flags(c, (enum pg_flags_at)r->flags);
 	if (r->swap && c->trap.window != 3 && c->trap.window != 5)
 		swap_bytes(&c->regs.gpr[r->swap - 1]);
-	stop_before(c, b, row);
+	pg_stop_before(c, b, row);
 	if (c->trap.window) {
 		if (c->trap.window == 2) {
 			*step = true;
@@ -544,7 +381,7 @@ static void read_bytes(struct pg_cpu *c)
 	c->info.length = 0;
 	for (unsigned i = 0; i < sizeof(c->info.bytes); i++) {
 		pg_va a = {c->regs.rip + i};
-		pg_pfn f = a.v < USER_TOP ? pg_space_resident(c->space, a, NULL) : PG_PFN_NONE;
+		pg_pfn f = a.v < PG_USER_TOP ? pg_space_resident(c->space, a, NULL) : PG_PFN_NONE;
 		if (pg_pfn_is_none(f))
 			break;
 		c->info.bytes[i] =
@@ -607,9 +444,9 @@ static enum pg_turn handle(
 		tell_noted(c);
 	switch (why) {
 	case LEAVE_ACCESS:
-		return leave_access(c, step);
+		return pg_leave_access(c, step);
 	case LEAVE_COMMIT:
-		return leave_commit(c);
+		return pg_leave_commit(c);
 	case LEAVE_FETCH:
 		b = pg_block_at(e, c->site);
 		/* If b wants none another block that is there in its stead might: see pg_code_link. */
@@ -633,7 +470,7 @@ static enum pg_turn handle(
 		if (!pg_is_canonical(c->regs.rip)) {
 			/* The transfer itself faults. What a call pushed stays below rsp. */
 			c->regs.gpr[PG_RSP] += (uint64_t)(int64_t)x->rsp_undo;
-			stop_before(c, pg_block_at(e, x->block), x->row);
+			pg_stop_before(c, pg_block_at(e, x->block), x->row);
 			return pg_exit_with(c, PG_EXIT_GP);
 		}
 		c->link_indirect = !entered->temporary && !x->no_chain;

@@ -7,6 +7,8 @@
 
 #include <signal.h>
 
+#define PG_USER_TOP ((uint64_t)1 << 47) /* no guest can map what is above */
+
 /* pg_engine_ops.run */
 enum pg_exit pg_run(struct pg_cpu *c, uint64_t max_instructions, struct pg_exit_info *info);
 
@@ -38,9 +40,20 @@ void pg_recover_flags(struct pg_cpu *c, enum pg_flags_at at);
 void pg_load_flags(struct pg_cpu *c);
 /* The instruction of `row` and those behind it in its segment were counted at entry but did not happen. */
 void pg_uncount(struct pg_cpu *c, const struct pg_block *b, unsigned row);
+/* The state is that before the instruction of `row`: it did not happen. */
+void pg_stop_before(struct pg_cpu *c, const struct pg_block *b, unsigned row);
+/* Room for code by a flush; false: not now, or not in this window, info is set. */
+bool pg_make_room(struct pg_cpu *c);
 /* The run ends for this reason. */
 enum pg_turn pg_exit_with(struct pg_cpu *c, enum pg_exit why);
 
+/*
+ * run_access.c: an access the inline check and slow.c did not answer. TURN_GO_ON: c->target resumes. TURN_NEXT: the instruction is to be
+ * executed alone (step), because it overwrites code.
+ */
+enum pg_turn pg_leave_access(struct pg_cpu *c, bool *step);
+/* A store across two pages was made on the bounce buffer: it is written to its frames. */
+enum pg_turn pg_leave_commit(struct pg_cpu *c);
 /* run_complex.c: translated code was left for an instruction that is executed in C. */
 enum pg_turn pg_leave_complex(struct pg_cpu *c);
 

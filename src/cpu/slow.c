@@ -50,8 +50,7 @@ static int not_shown(struct pg_cpu *c, uint64_t ea, uint32_t site, struct pg_tlb
 /* May the access that asked for `way` be made on the view? */
 static bool is_inline(const struct pg_tlb_way *way, const struct pg_cold_access *cold)
 {
-	return way->shown &&
-	       !(cold->wants_store && (way->code || !way->dirty || !(way->prot & PG_WRITE)));
+	return way->shown && (!cold->wants_store || pg_tlb_way_takes_stores(way));
 }
 
 /*
@@ -95,10 +94,8 @@ int pg_slow_access(struct pg_cpu *c, uint64_t ea, const struct pg_cold_access *c
 	way = pg_mmu_hit_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access);
 	if (!way)
 		r = pg_mmu_lookup_data(c->mmu, (pg_va){ea}, (enum pg_access)cold->access, &way);
-	if (__builtin_expect(r != PG_MMU_OK ||
-				     (cold->wants_store &&
-					     (way->code || !way->dirty || !(way->prot & PG_WRITE))),
-		    0)) {
+	if (__builtin_expect(
+		    r != PG_MMU_OK || (cold->wants_store && !pg_tlb_way_takes_stores(way)), 0)) {
 		c->looked = (uint8_t)(1 + r);
 		return leave_access(c);
 	}

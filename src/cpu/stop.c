@@ -32,21 +32,6 @@ void pg_stop_close(struct pg_engine *e)
 	protect(e, PROT_READ | PROT_WRITE);
 }
 
-/* The block in whose instructions pc lies, or NULL. */
-static const struct pg_block *block_at(struct pg_engine *e, const uint8_t *pc)
-{
-	uint32_t lo = 1, hi = e->blocks.n;
-	while (lo < hi) { /* the last that begins at or before pc */
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (pg_block_at(e, mid)->entry <= pc)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	const struct pg_block *b = lo > 1 ? pg_block_at(e, lo - 1) : NULL;
-	return b && pc >= b->body && pc < b->end ? b : NULL;
-}
-
 void pg_stop_undo(struct pg_engine *e)
 {
 	if (!e->stopped)
@@ -81,8 +66,8 @@ uint64_t pg_stop_here(struct pg_cpu *c, uint64_t pc)
 		pg_stop_close(e);
 		return pc;
 	}
-	const struct pg_block *b = block_at(e, p);
-	if (!b) {
+	const struct pg_block *b = pg_code_block_at(e, p);
+	if (!b || p < b->body || p >= b->end) { /* not in a block's instructions */
 		e->stepping = true;
 		return pc;
 	}

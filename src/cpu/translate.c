@@ -80,6 +80,15 @@ static bool counts_rare(const struct pg_translator *tr, const struct pg_insn *fi
 	return false;
 }
 
+/* The additions where the segment that begins with `first` begins. */
+static struct pg_count_places emit_counts(
+	const struct pg_translator *tr, struct pg_emit *m, const struct pg_insn *first)
+{
+	uint8_t *common = emit_count(m, false);
+	return (struct pg_count_places){
+		common, counts_rare(tr, first) ? emit_count(m, true) : NULL};
+}
+
 /* A new segment begins: what follows is executed once for each count of its counter. */
 static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 {
@@ -94,9 +103,7 @@ static void begin_segment(struct pg_translator *tr, struct pg_insn *first)
 	if (pg_tr_fast(tr))
 		return;
 	if (e->vector_counts) {
-		struct pg_count_places *at = &tr->counted[tr->n_segments - 1];
-		at->common = emit_count(m, false);
-		at->rare = counts_rare(tr, first) ? emit_count(m, true) : NULL;
+		tr->counted[tr->n_segments - 1] = emit_counts(tr, m, first);
 		return;
 	}
 	uint64_t *counter = &e->counters[e->n_counters++];
@@ -589,8 +596,7 @@ static void recount(struct pg_translator *tr, const struct pg_insn *first, unsig
 	struct pg_engine *e = tr->e;
 	if (!e->vector_counts)
 		return;
-	struct pg_count_places at = {emit_count(&e->emit, false),
-		counts_rare(tr, first) ? emit_count(&e->emit, true) : NULL};
+	struct pg_count_places at = emit_counts(tr, &e->emit, first);
 	fill_count(tr, &at, pg_segment_at(e, tr->b->segments + segment), 0);
 }
 

@@ -80,6 +80,12 @@ struct pg_tlb_way {
 	uint8_t asked; /* the caller's, 0 on fill */
 };
 
+/* May stores go inline by this entry, if the view shows it? */
+static inline bool pg_tlb_way_takes_stores(const struct pg_tlb_way *way)
+{
+	return way->dirty && !way->code && (way->prot & PG_WRITE);
+}
+
 /* Which TLB a figure is about. */
 enum pg_tlb_which { PG_TLB_L1D, PG_TLB_L1I, PG_TLB_L2, PG_TLBS };
 
